@@ -1,0 +1,40 @@
+"""The one exception tree of the project.
+
+    ReseedError              every error a user can cause; the command line prints it as one line
+    ├── ConfigError          a setting is unknown, missing or out of range
+    ├── ManifestError        a corpus manifest or trial list cannot be used
+    ├── AudioError           a recording cannot be used (becomes a row of rejects.parquet where the rest can go on)
+    ├── StoreError           a store is missing, damaged, or does not fit
+    ├── ModelError           a model is missing, damaged, or was made for other embeddings
+    └── ScoringError         scores or labels from which no metric can be computed
+
+Messages say what is wrong, where, and what to do.
+"""
+
+
+class ReseedError(Exception):
+    """Base of every error that reseed raises on purpose."""
+
+
+class ConfigError(ReseedError):
+    """A setting is unknown, missing or out of range."""
+
+
+class ManifestError(ReseedError):
+    """A corpus manifest or a trial list cannot be used."""
+
+
+class AudioError(ReseedError):
+    """A recording cannot be used."""
+
+
+class StoreError(ReseedError):
+    """A store is missing, damaged, or does not fit what it is used with."""
+
+
+class ModelError(ReseedError):
+    """A model is missing, damaged, or was made for other embeddings."""
+
+
+class ScoringError(ReseedError):
+    """Scores or labels from which no metric can be computed."""
