@@ -169,9 +169,7 @@ def _write_vectors(path: Path, vectors: NDArray[np.floating[Any]]) -> None:
 def _ordered(catalogue: pa.Table) -> pa.Table:
     known = [name for name in CATALOGUE_SCHEMA.names if name in catalogue.column_names]
     extra = [name for name in catalogue.column_names if name not in CATALOGUE_SCHEMA.names]
-    schema = pa.schema(
-        [CATALOGUE_SCHEMA.field(name) for name in known] + [catalogue.schema.field(name) for name in extra]
-    )
+    fields = [CATALOGUE_SCHEMA.field(name) for name in known] + [catalogue.schema.field(name) for name in extra]
     return catalogue.select(known + extra).cast(pa.schema(fields)).combine_chunks()
 
 
