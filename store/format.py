@@ -124,6 +124,21 @@ class Header:
     rejected: int
     shards: list[Shard]
 
+    def summary(self) -> str:
+        """Return the header in words, for a terminal."""
+        declared = self.declaration
+        rows, size = sum(shard.rows for shard in self.shards), sum(shard.vectors_bytes for shard in self.shards)
+        lines = {
+            "vectors": f"{rows} x {declared.dim} {declared.dtype} in {len(self.shards)} shards, {size / 1e6:.1f} MB",
+            "utterances": f"{self.stored} stored, {self.rejected} rejected, {self.expected} expected",
+            "crops": str(declared.crops),
+            "views": ", ".join(declared.views),
+            "space": declared.space,
+            "fingerprint": self.fingerprint,
+            **{f"from {parent['role']}": f"{parent['path']} ({parent['digest'][:8]})" for parent in declared.lineage},
+        }
+        return "\n".join(f"{name:16} {value}" for name, value in lines.items())
+
     def to_json(self) -> dict[str, Any]:
         declared = asdict(self.declaration)
         declared["views"] = [{"name": name, "recipe": recipe} for name, recipe in self.declaration.views.items()]

@@ -1,0 +1,214 @@
+"""The DAG of a run: every rule is one `reseed` command; paths come from pipeline.layout, settings from config.yaml.
+
+`reseed run CONFIG` writes config.yaml into the run's folder and calls Snakemake there. Changing a section of the
+configuration runs the rules again whose `params` digest it, and what follows from them.
+"""
+
+from pipeline import layout
+from pipeline.config import load_config
+from stages.audio.recipe import sources_needed
+
+RUN = load_config(layout.CONFIG)
+BACKBONE = RUN.backbone.name
+TRAIN, EVALUATION = RUN.corpus.train, RUN.corpus.evaluation
+RECIPES = {TRAIN: "train", EVALUATION: "evaluation"}
+SYSTEMS = ["raw", *RUN.train]
+ROOT = layout.SYNTHETIC_ROOT if RUN.synthesise else RUN.corpus.root
+GPU = 0 if RUN.device == "cpu" else 1
+
+
+def sources(split):
+    """The manifests that the views of a split draw from, as options of `reseed extract`."""
+    views = getattr(RUN.extract, RECIPES[split]).views
+    return {kind: layout.manifest(split, kind) for kind in sources_needed(views)}
+
+
+wildcard_constraints:
+    split="|".join(RECIPES),
+    system="[^/.]+",
+    job=r"\d+",
+
+
+rule all:
+    input:
+        layout.PAGE,
+        layout.METRICS,
+
+
+rule synthesise:
+    output:
+        marker=layout.SYNTHETIC_MARKER,
+    params:
+        settings=RUN.digest("synthesise", "seed"),
+    log:
+        layout.log("synthesise"),
+    benchmark:
+        layout.benchmark("synthesise")
+    threads: workflow.cores or 1
+    shell:
+        "reseed synthesise --config config.yaml --root {layout.SYNTHETIC_ROOT} >{log} 2>&1"
+
+
+rule prepare:
+    input:
+        synthetic=[layout.SYNTHETIC_MARKER] if RUN.synthesise else [],
+    output:
+        utterances=layout.manifest("{split}", "{kind}"),
+        rejects=layout.rejects("{split}", "{kind}"),
+    params:
+        settings=RUN.digest("corpus"),
+        source=lambda wildcards: layout.recordings(ROOT, wildcards.split, wildcards.kind),
+    log:
+        layout.log("prepare", "{split}", "{kind}"),
+    benchmark:
+        layout.benchmark("prepare", "{split}", "{kind}")
+    shell:
+        "reseed prepare --config config.yaml --source {params.source:q} --kind {wildcards.kind} --split {wildcards.split}"
+        " --utterances {output.utterances} --rejects {output.rejects} >{log} 2>&1"
+
+
+rule trials:
+    input:
+        utterances=layout.manifest(EVALUATION, "speech"),
+    output:
+        trials=layout.TRIALS,
+    params:
+        settings=RUN.digest("trials", "seed"),
+    log:
+        layout.log("trials"),
+    benchmark:
+        layout.benchmark("trials")
+    shell:
+        "reseed trials --config config.yaml --utterances {input.utterances} --trials {output.trials} >{log} 2>&1"
+
+
+rule extract:
+    input:
+        utterances=layout.manifest("{split}", "speech"),
+        sources=lambda wildcards: list(sources(wildcards.split).values()),
+    output:
+        marker=touch(layout.extracted(BACKBONE, "{split}", "{job}")),
+    params:
+        settings=lambda wildcards: RUN.digest(
+            "backbone", "seed", "extract.shards", "extract.jobs", f"extract.{RECIPES[wildcards.split]}"
+        ),
+        sources=lambda wildcards: " ".join(f"--{kind} {path}" for kind, path in sources(wildcards.split).items()),
+        store=layout.store(BACKBONE, "{split}"),
+        recipe=lambda wildcards: RECIPES[wildcards.split],
+        jobs=RUN.extract.jobs,
+    log:
+        layout.log("extract", "{split}", "{job}"),
+    benchmark:
+        layout.benchmark("extract", "{split}", "{job}")
+    resources:
+        gpu=GPU,
+    retries: 1
+    shell:
+        "reseed extract --config config.yaml --recipe {params.recipe} --utterances {input.utterances} {params.sources}"
+        " --store {params.store} --job {wildcards.job}/{params.jobs} >{log} 2>&1"
+
+
+rule seal:
+    input:
+        utterances=layout.manifest("{split}", "speech"),
+        sources=lambda wildcards: list(sources(wildcards.split).values()),
+        jobs=[layout.extracted(BACKBONE, "{split}", str(job)) for job in range(RUN.extract.jobs)],
+    output:
+        store=layout.store(BACKBONE, "{split}") / "store.json",
+    params:
+        sources=rules.extract.params.sources,
+        store=rules.extract.params.store,
+        recipe=rules.extract.params.recipe,
+    log:
+        layout.log("seal", "{split}"),
+    benchmark:
+        layout.benchmark("seal", "{split}")
+    shell:
+        "reseed extract --config config.yaml --recipe {params.recipe} --utterances {input.utterances} {params.sources}"
+        " --store {params.store} >{log} 2>&1"
+
+
+rule train:
+    input:
+        store=layout.store(BACKBONE, TRAIN) / "store.json",
+    output:
+        model=layout.model("{system}") / "model.json",
+    params:
+        settings=lambda wildcards: RUN.digest("seed", f"train.{wildcards.system}"),
+        store=layout.store(BACKBONE, TRAIN),
+        model=layout.model("{system}"),
+    log:
+        layout.log("train", "{system}"),
+    benchmark:
+        layout.benchmark("train", "{system}")
+    resources:
+        gpu=GPU,
+    shell:
+        "reseed train --config config.yaml --system {wildcards.system} --store {params.store} --model {params.model}"
+        " >{log} 2>&1"
+
+
+rule enhance:
+    input:
+        store=layout.store(BACKBONE, EVALUATION) / "store.json",
+        model=layout.model("{system}") / "model.json",
+    output:
+        enhanced=layout.store(BACKBONE, EVALUATION, "{system}") / "store.json",
+    params:
+        settings=RUN.digest("seed"),
+        store=layout.store(BACKBONE, EVALUATION),
+        model=layout.model("{system}"),
+        enhanced=layout.store(BACKBONE, EVALUATION, "{system}"),
+    log:
+        layout.log("enhance", "{system}"),
+    benchmark:
+        layout.benchmark("enhance", "{system}")
+    resources:
+        gpu=GPU,
+    shell:
+        "reseed enhance --config config.yaml --store {params.store} --model {params.model}"
+        " --enhanced {params.enhanced} >{log} 2>&1"
+
+
+rule score:
+    input:
+        store=lambda wildcards: layout.store(BACKBONE, EVALUATION, wildcards.system) / "store.json",
+        trials=layout.TRIALS,
+        utterances=layout.manifest(EVALUATION, "speech"),
+    output:
+        scores=layout.scores("{system}"),
+        identification=layout.identification("{system}"),
+    params:
+        settings=RUN.digest("score"),
+        store=lambda wildcards: layout.store(BACKBONE, EVALUATION, wildcards.system),
+    log:
+        layout.log("score", "{system}"),
+    benchmark:
+        layout.benchmark("score", "{system}")
+    shell:
+        "reseed score --config config.yaml --system {wildcards.system} --store {params.store} --trials {input.trials}"
+        " --utterances {input.utterances} --scores {output.scores} --identification {output.identification}"
+        " >{log} 2>&1"
+
+
+rule report:
+    input:
+        scores=[layout.scores(system) for system in SYSTEMS],
+        identification=[layout.identification(system) for system in SYSTEMS],
+        utterances=layout.manifest(EVALUATION, "speech"),
+    output:
+        page=layout.PAGE,
+        metrics=layout.METRICS,
+    params:
+        settings=RUN.digest("report", "name", "title", "note"),
+        scores=" ".join(f"--scores {layout.scores(system)}" for system in SYSTEMS),
+        identification=" ".join(f"--identification {layout.identification(system)}" for system in SYSTEMS),
+        stores=" ".join(f"--store {layout.store(BACKBONE, EVALUATION, system)}" for system in SYSTEMS),
+        report=layout.REPORT,
+    log:
+        layout.log("report"),
+    benchmark:
+        layout.benchmark("report")
+    shell:
+        "reseed report --config config.yaml {params.scores} {params.identification} {params.stores}"
+        " --utterances {input.utterances} --report {params.report} >{log} 2>&1"

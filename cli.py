@@ -1,0 +1,290 @@
+"""The command line: one command per verb; parses, calls one stage, prints. No logic lives here."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from store import ReseedError
+
+# Stages are imported inside the commands: torch and matplotlib take seconds, and most commands need neither.
+
+_FILE = click.Path(path_type=Path)
+_DEBUG = "debug"
+
+
+class Group(click.Group):
+    """Turns every error that a user can cause into one line and exit code 1; `--debug` shows the traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except ReseedError as error:
+            if context.params.get(_DEBUG):
+                raise
+            click.echo(f"reseed: {error}", err=True)
+            context.exit(1)
+        except OSError as error:
+            if context.params.get(_DEBUG) or isinstance(error, BrokenPipeError):
+                raise
+            click.echo(f"reseed: {error.filename or 'system'}: {error.strerror}", err=True)
+            context.exit(1)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="reseed")
+def main(debug: bool) -> None:
+    """Noise-robust speaker embeddings, offline: extract once, then train, enhance and score from the cache."""
+
+
+def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. train.seed.epochs=3."
+    )(command)
+    return click.option("--config", type=_FILE, required=True, help="YAML of the run.")(command)
+
+
+def _path_option(name: str, text: str, **options: Any) -> Callable[..., Any]:
+    return click.option(f"--{name}", type=_FILE, help=text, **{"required": True, **options})
+
+
+def _load(config: Path, overrides: Sequence[str]) -> Any:
+    from pipeline.config import load_config
+
+    return load_config(config, overrides)
+
+
+@main.command()
+@_config_options
+@_path_option("root", "Corpus folder to write.")
+def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
+    """Make a synthetic corpus: generated voices, noises, music and rooms."""
+    from stages.synthesise import synthesise as stage
+    from store import ConfigError
+
+    run = _load(config, overrides)
+    if run.synthesise is None:
+        raise ConfigError(f"{config} has no synthesise section")
+    stage(root=root, settings=run.synthesise, seed=run.seed)
+
+
+@main.command()
+@_config_options
+@_path_option("source", "Folder of audio, .csv or .jsonl list, or Kaldi directory.")
+@click.option("--kind", type=click.Choice(["speech", "noise", "music", "rir"]), default="speech", show_default=True)
+@click.option("--split", help="Split to record, or to keep of a list that names splits.")
+@_path_option("utterances", "Manifest to write (.parquet).")
+@_path_option("rejects", "Rejects to write (.parquet), with the reason for each.")
+def prepare(config: Path, overrides: Sequence[str], **paths: Any) -> None:
+    """List recordings and decode each once: what can be used, and why not the rest."""
+    from stages.prepare import prepare as stage
+
+    click.echo(stage(settings=_load(config, overrides).corpus.prepare, **paths))
+
+
+@main.command()
+@_config_options
+@_path_option("utterances", "Manifest of the speech.")
+@_path_option("trials", "Trials to write (.parquet).")
+def trials(config: Path, overrides: Sequence[str], **paths: Path) -> None:
+    """Read a trial list (VoxCeleb, Kaldi, CSV) or generate one from speaker labels."""
+    from stages.trials import make_trials
+
+    run = _load(config, overrides)
+    click.echo(make_trials(settings=run.trials, seed=run.seed, **paths))
+
+
+@main.command()
+@_config_options
+@click.option("--recipe", type=click.Choice(["train", "evaluation"]), default="train", show_default=True)
+@_path_option("utterances", "Manifest of the speech.")
+@_path_option("noise", "Manifest of the noises.", required=False)
+@_path_option("music", "Manifest of the music.", required=False)
+@_path_option("rir", "Manifest of the room responses.", required=False)
+@_path_option("store", "Store to write; finished shards of the same recipe are kept.")
+@click.option("--job", metavar="INDEX/COUNT", help="Write only this job's shards, e.g. 0/4; without: all, then seal.")
+def extract(
+    config: Path, overrides: Sequence[str], recipe: str, utterances: Path, store: Path, job: str | None, **sources: Path
+) -> None:
+    """Run the frozen backbone over the corpus once and store clean and noisy embeddings."""
+    from stages.backbones import backbone_class
+    from stages.extract import Job
+    from stages.extract import extract as stage
+
+    run = _load(config, overrides)
+    message = stage(
+        utterances=utterances,
+        store=store,
+        backbone=backbone_class(run.backbone.name)(run.backbone_settings()),
+        settings=getattr(run.extract, recipe),
+        seed=run.seed,
+        shards=run.extract.shards,
+        sources={kind: path for kind, path in sources.items() if path is not None},
+        job=None if job is None else Job.parse(job),
+        device=_device(run.device),
+    )
+    click.echo(message)
+
+
+@main.command()
+@_config_options
+@click.option("--system", required=True, help="Which entry of the section train.")
+@_path_option("store", "Store of training embeddings.")
+@_path_option("model", "Model directory to write.")
+def train(config: Path, overrides: Sequence[str], system: str, **paths: Path) -> None:
+    """Train an enhancer purely on cached embeddings."""
+    from stages.train import train as stage
+
+    run = _load(config, overrides)
+    method, settings = run.enhancer(system)
+    stage(enhancer=method, settings=settings, seed=run.seed, device=_device(run.device), **paths)
+
+
+@main.command()
+@_config_options
+@_path_option("store", "Store to enhance.")
+@_path_option("model", "Model directory.")
+@_path_option("enhanced", "Store to write.")
+def enhance(config: Path, overrides: Sequence[str], **paths: Path) -> None:
+    """Enhance a store of embeddings with a trained model: a store of the same catalogue."""
+    from stages.enhance import enhance as stage
+
+    run = _load(config, overrides)
+    stage(seed=run.seed, device=_device(run.device), **paths)
+
+
+@main.command()
+@_config_options
+@click.option("--system", required=True, help="Name of the system in the scores.")
+@_path_option("store", "Store of evaluation embeddings, raw or enhanced.")
+@_path_option("trials", "Trials (.parquet).")
+@_path_option("utterances", "Manifest of the speech.")
+@_path_option("scores", "Scores to write (.parquet).")
+@_path_option("identification", "Ranks of the true speakers to write (.parquet).")
+def score(config: Path, overrides: Sequence[str], system: str, **paths: Path) -> None:
+    """Score every trial in every condition."""
+    from stages.score import score as stage
+
+    stage(system=system, settings=_load(config, overrides).score, **paths)
+
+
+@main.command()
+@_config_options
+@_path_option("scores", "Scores of a system; repeat for each.", multiple=True)
+@_path_option("identification", "Ranks of a system, in the order of --scores.", multiple=True)
+@_path_option("store", "Embeddings of a system, in the order of --scores.", multiple=True)
+@_path_option("utterances", "Manifest of the speech.")
+@_path_option("report", "Folder to write index.html and metrics.json to.")
+def report(
+    config: Path,
+    overrides: Sequence[str],
+    scores: Sequence[Path],
+    identification: Sequence[Path],
+    store: Sequence[Path],
+    **paths: Path,
+) -> None:
+    """Compute the metrics and make the report page."""
+    from stages.report import report as stage
+
+    run = _load(config, overrides)
+    stage(
+        scores=list(scores),
+        identification=list(identification),
+        stores=list(store),
+        title=run.title or run.name,
+        note=run.note,
+        settings=run.report,
+        **paths,
+    )
+
+
+@main.command()
+@click.argument("store", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def info(store: Path, as_json: bool) -> None:
+    """Say what a store holds and what it was made from."""
+    from store import EmbeddingStore
+
+    header = EmbeddingStore(store).header
+    click.echo(json.dumps(header.to_json(), indent=1) if as_json else header.summary())
+
+
+@main.command()
+@click.argument("store", type=_FILE)
+def verify(store: Path) -> None:
+    """Hash every file of a store again and compare with store.json."""
+    from store import EmbeddingStore
+
+    opened = EmbeddingStore(store)
+    opened.verify()
+    click.echo(f"{store}: {len(opened)} vectors in {len(opened.shards)} shards, all as sealed")
+
+
+def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.argument("snakemake", nargs=-1, type=click.UNPROCESSED),
+        click.option("--dry-run", is_flag=True, help="Show what would be done."),
+        click.option(
+            "--profile", default="local", show_default=True, help="Profile: local, slurm or a path."
+        ),
+        click.option("--cores", type=click.IntRange(1), help="Local cores to use (default: all)."),
+        click.option("--runs", type=_FILE, default=Path("runs"), show_default=True, help="Where runs are kept."),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. corpus.root=DIR."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@click.argument("config", type=_FILE)
+@_run_options
+def run(config: Path, **options: Any) -> None:
+    """Bring a whole run up to date: every stage, from recordings to report. Extra arguments go to Snakemake."""
+    _run(config, **options)
+
+
+@main.command()
+@_run_options
+def demo(**options: Any) -> None:
+    """Run the embedded example on synthetic voices: configs/demo.yaml."""
+    from pipeline.layout import project_file
+
+    _run(project_file("configs") / "demo.yaml", **options)
+
+
+def _run(
+    config: Path,
+    overrides: Sequence[str],
+    runs: Path,
+    cores: int | None,
+    profile: str,
+    dry_run: bool,
+    snakemake: Sequence[str],
+) -> None:
+    from pipeline import layout
+    from pipeline.run import available_cores
+    from pipeline.run import run as execute
+
+    loaded = _load(config, overrides)
+    folder = runs / loaded.name
+    execute(loaded, folder=folder, cores=cores or available_cores(), profile=profile, dry_run=dry_run, extra=snakemake)
+    if not dry_run:
+        click.echo(f"report: {folder / layout.PAGE}")
+
+
+def _device(setting: str) -> str:
+    if setting != "auto":
+        return setting
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""The typed configuration tree of a run. Each section is declared beside the code that uses it; here they meet.
+
+Precedence: defaults < YAML < `--set section.key=value`. A key that nobody declared is an error.
+"""
+
+import difflib
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from stages.report import ReportSettings
+
+from stages.audio.recipe import ExtractSettings
+from stages.prepare import PrepareSettings
+from stages.score import ScoreSettings
+from stages.section import Section
+from stages.synthesise import SynthesiseSettings
+from stages.trials import TrialSettings
+from store import ConfigError
+from store.atomic import digest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class CorpusSettings(Section):
+    """The corpus folder and which of its splits are used for what.
+
+    Attributes:
+        root: a folder with speech/SPLIT and, as the views ask, noise/SPLIT, music/SPLIT, rir/SPLIT.
+        train: the split whose embeddings enhancers are trained on.
+        evaluation: the split whose trials are scored.
+        prepare: how recordings are accepted.
+    """
+
+    root: Path | None = None
+    train: str = "train"
+    evaluation: str = "dev"
+    prepare: PrepareSettings = PrepareSettings()
+
+
+class BackboneChoice(Section):
+    """A backbone by name, and its own settings."""
+
+    name: str = "ge2e"
+    settings: dict[str, Any] = {}
+
+
+class ExtractionSettings(Section):
+    """What is extracted of either split, in how many shards, by how many jobs.
+
+    Attributes:
+        train, evaluation: views and crops of the two splits.
+        shards: shards per store: the unit of resume and of loss.
+        jobs: processes per store, each of which renders its share of the shards.
+    """
+
+    train: ExtractSettings
+    evaluation: ExtractSettings
+    shards: int = Field(default=8, ge=1, le=99_999)
+    jobs: int = Field(default=2, ge=1)
+
+
+class RunConfig(Section):
+    """One run: a corpus, a backbone, what is extracted, which enhancers are trained, how they are judged.
+
+    Attributes:
+        name: names the folder runs/NAME.
+        title, note: stand at the top of the report.
+        seed: all randomness of the run comes from it.
+        device: "cpu", "cuda" or "auto".
+        synthesise: a synthetic corpus to make first, in place of corpus.root.
+        train: system name -> {"method": enhancer (default: the system's name), its own settings ...}.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
+    title: str = ""
+    note: str = ""
+    seed: int = Field(default=0, ge=0)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    synthesise: SynthesiseSettings | None = None
+    corpus: CorpusSettings = CorpusSettings()
+    trials: TrialSettings = TrialSettings()
+    backbone: BackboneChoice = BackboneChoice()
+    extract: ExtractionSettings
+    train: dict[str, dict[str, Any]]
+    score: ScoreSettings = ScoreSettings()
+    report: ReportSettings = ReportSettings()
+
+    @model_validator(mode="after")
+    def _has_one_corpus(self) -> typing.Self:
+        if (self.corpus.root is None) == (self.synthesise is None):
+            raise ValueError("give either corpus.root (a folder of recordings) or a synthesise section")
+        if "raw" in self.train:
+            raise ValueError("train.raw: the name raw is that of the embeddings as they are; choose another")
+        return self
+
+    def enhancer(self, system: str) -> tuple[str, Any]:
+        """Return (method, its validated Config) of one entry of `train`.
+
+        Raises:
+            ConfigError: no such system or method, or a setting its method does not have.
+        """
+        from stages.enhancers import enhancer_class  # torch takes seconds to import; most commands need none
+
+        if system not in self.train:
+            raise ConfigError(f"train has no system {system!r}; it has {', '.join(self.train)}")
+        settings = dict(self.train[system])
+        method = settings.pop("method", system)
+        return method, validated(enhancer_class(method).Config, settings, where=f"train.{system}")
+
+    def digest(self, *sections: str) -> str:
+        """Return the SHA-256 of some sections ("seed", "extract.train"): what a rule's `params` compare."""
+        chosen = []
+        for section in sections:
+            value = self.model_dump(mode="json")
+            for key in section.split("."):
+                value = value[key]
+            chosen.append(value)
+        return digest(chosen)
+
+    def backbone_settings(self) -> Any:
+        """Return the validated Config of the chosen backbone."""
+        from stages.backbones import backbone_class
+
+        return validated(backbone_class(self.backbone.name).Config, self.backbone.settings, where="backbone.settings")
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run's YAML, apply overrides such as "train.seed.epochs=3", and validate.
+
+    Raises:
+        ConfigError: no file, no YAML, an unknown key (the nearest valid one is named) or a bad value.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; configs/demo.yaml is an example") from None
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} holds no settings; configs/demo.yaml is an example")
+    for override in overrides:
+        _apply(raw, override)
+    config = validated(RunConfig, raw, where=str(path))
+    return config.model_copy(
+        update={"corpus": _absolute(config.corpus, "root"), "trials": _absolute(config.trials, "list")}
+    )
+
+
+def check_components(config: RunConfig) -> None:
+    """Validate the sections that belong to the chosen backbone and enhancers, before any work is done."""
+    config.backbone_settings()
+    for system in config.train:
+        config.enhancer(system)
+
+
+def validated(model: type[Model], raw: Mapping[str, Any], where: str) -> Model:
+    """Validate `raw` as `model`; the first problem is raised as a ConfigError that says where it is."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(_explained(model, error, where)) from None
+
+
+def dump(config: RunConfig) -> str:
+    """Return the resolved configuration as YAML that loads to the same configuration."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _absolute(section: Model, key: str) -> Model:
+    path = getattr(section, key)
+    return section if path is None else section.model_copy(update={key: path.expanduser().resolve()})
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise ConfigError(f"--set {override!r} is not SECTION.KEY=VALUE")
+    *sections, key = dotted.split(".")
+    for section in sections:
+        if raw.get(section) is None:
+            raw[section] = {}
+        raw = raw[section]
+        if not isinstance(raw, dict):
+            raise ConfigError(f"--set {override!r}: {section} is a value, not a section")
+    try:
+        raw[key] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r}: {text!r} is not a YAML value") from error
+
+
+def _explained(model: type[BaseModel], error: ValidationError, where: str) -> str:
+    problem = error.errors()[0]
+    location = [str(part) for part in problem["loc"]]
+    dotted = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        known = sorted(_keys_at(model, location[:-1]))
+        nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"it takes {', '.join(known) or 'no settings'}"
+        return f"{where}: unknown key {dotted!r}; {hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = f" (given: {problem['input']!r})" if isinstance(problem["input"], str | int | float) else ""
+    return f"{where}: {f'{dotted}: ' if dotted else ''}{message[0].lower()}{message[1:]}{given}"
+
+
+def _keys_at(model: type[BaseModel], location: Sequence[str]) -> set[str]:
+    """Return the keys that the section at `location` takes."""
+    if not location:
+        return set(model.model_fields)
+    for candidate in (
+        _models_in(model.model_fields[location[0]].annotation) if location[0] in model.model_fields else ()
+    ):
+        for skip in (1, 2):  # a dict of sections spends one part of the location on its own key
+            keys = _keys_at(candidate, location[skip:]) if len(location) >= skip else set()
+            if keys:
+                return keys
+    return set()
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _models_in(argument)

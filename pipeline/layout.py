@@ -1,0 +1,68 @@
+"""Where each artefact of a run lives: the only place that joins these paths.
+
+All paths are relative to the run's folder, where Snakemake works; they may hold its {wildcards}.
+"""
+
+from pathlib import Path
+
+RUNS = Path("runs")
+CONFIG = Path("config.yaml")
+SYNTHETIC_ROOT = Path("corpus/synthetic")
+SYNTHETIC_MARKER = SYNTHETIC_ROOT / "synthesis.json"
+TRIALS = Path("corpus/trials.parquet")
+REPORT = Path("report")
+PAGE = REPORT / "index.html"
+METRICS = REPORT / "metrics.json"
+
+
+def manifest(split: str, kind: str) -> Path:
+    """Manifest of one kind of recordings: "speech", "noise", "music" or "rir"."""
+    return Path("corpus") / split / kind / "utterances.parquet"
+
+
+def rejects(split: str, kind: str) -> Path:
+    """What `prepare` could not use of that kind."""
+    return Path("corpus") / split / kind / "rejects.parquet"
+
+
+def recordings(root: Path, split: str, kind: str) -> Path:
+    """Where a corpus folder keeps the recordings of one kind."""
+    return root / kind / split
+
+
+def store(backbone: str, split: str, system: str = "raw") -> Path:
+    """The embeddings of one split, as the backbone gave them ("raw") or enhanced by a system."""
+    return Path("stores") / (backbone if system == "raw" else f"{backbone}+{system}") / split
+
+
+def extracted(backbone: str, split: str, job: str) -> Path:
+    """Marker that one extraction job has sealed its shards; they are kept whatever becomes of the marker."""
+    return Path("stores") / backbone / f"{split}.jobs" / job
+
+
+def model(system: str) -> Path:
+    return Path("models") / system
+
+
+def scores(system: str) -> Path:
+    return Path("scores") / f"{system}.parquet"
+
+
+def identification(system: str) -> Path:
+    return Path("scores") / f"{system}.identification.parquet"
+
+
+def log(rule: str, *wildcards: str) -> Path:
+    return Path("logs") / (".".join((rule, *wildcards)) + ".log")
+
+
+def benchmark(rule: str, *wildcards: str) -> Path:
+    """Wall time and memory of a rule, as Snakemake measures them."""
+    return Path("logs") / (".".join((rule, *wildcards)) + ".benchmark.tsv")
+
+
+def project_file(name: str) -> Path:
+    """Find "Snakefile" or "configs": beside the packages in a checkout, inside `pipeline` once installed."""
+    package = Path(__file__).resolve().parent
+    beside = package.parent / name
+    return beside if beside.exists() else package / "data" / name

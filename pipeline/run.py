@@ -1,0 +1,83 @@
+"""Execute a run: write its resolved configuration, take its lock, and hand the DAG to Snakemake."""
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline import layout
+from pipeline.config import RunConfig, check_components, dump
+from store import ReseedError
+from store.atomic import write_text
+
+
+def run(
+    config: RunConfig,
+    *,
+    folder: Path,
+    cores: int,
+    profile: str = "local",
+    dry_run: bool = False,
+    extra: Sequence[str] = (),
+) -> None:
+    """Bring the run in `folder` up to date with `config`; what is up to date already is left alone.
+
+    Args:
+        cores: local cores to use.
+        profile: a Snakemake profile: a name under configs/profiles, or a path.
+        extra: further arguments for Snakemake.
+
+    Raises:
+        ConfigError: a section of an enhancer or backbone is wrong.
+        ReseedError: the run is locked by another process, or a step failed.
+    """
+    check_components(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder) as lock:
+        _write_if_changed(folder / layout.CONFIG, dump(config))
+        command = [*_snakemake(folder, cores, profile), *(["--dry-run"] if dry_run else []), *extra]
+        # The lock travels to Snakemake, so that it is held until the last of the two is gone, however they end.
+        status = subprocess.run(command, env=_environment(), pass_fds=[lock], check=False).returncode
+    if status != 0:
+        raise ReseedError(f"the run stopped; the failed step's message is above and in {folder / 'logs'}")
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _snakemake(folder: Path, cores: int, profile: str) -> list[str]:
+    named = layout.project_file("configs") / "profiles" / profile
+    return [
+        *(sys.executable, "-m", "snakemake"),
+        *("--snakefile", str(layout.project_file("Snakefile"))),
+        *("--directory", str(folder)),
+        *("--workflow-profile", str(named if named.is_dir() else Path(profile).resolve())),
+        *("--cores", str(cores)),
+        "--nolock",  # Snakemake's own lock survives a kill; the run's lock does not
+    ]
+
+
+def _environment() -> dict[str, str]:
+    """Let rules find the `reseed` of this environment, and give each job as many threads as its rule says."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[int]:
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ReseedError(f"{folder} is in use by another `reseed run`; wait for it or stop it") from None
+        yield file.fileno()
+
+
+def _write_if_changed(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)

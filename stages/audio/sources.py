@@ -1,0 +1,159 @@
+"""Where recordings are listed: a folder, a CSV or JSONL list, a Kaldi directory. Nothing here opens audio."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from store import ManifestError
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au", ".sph", ".w64", ".m4a", ".aac"}
+
+# The names that NeMo, lhotse and SpeechBrain lists use for the same things.
+_COLUMN_NAMES = {
+    "path": ("path", "audio_filepath", "wav", "file"),
+    "utterance_id": ("utterance_id", "id", "ID", "utt_id"),
+    "speaker_id": ("speaker_id", "speaker", "spk_id", "label"),
+    "start_s": ("start_s", "offset", "start"),
+    "duration_s": ("duration_s", "duration"),
+    "split": ("split",),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recording as listed, not yet opened; `problem` says why it cannot even be looked for."""
+
+    utterance_id: str
+    path: Path
+    speaker_id: str | None = None
+    start_s: float = 0.0
+    duration_s: float | None = None
+    split: str | None = None
+    problem: str | None = None
+
+
+def list_entries(source: Path, speaker_depth: int, split: str | None) -> Iterator[Entry]:
+    """Yield what `source` lists, sorted for folders and in file order for lists.
+
+    Raises:
+        ManifestError: `source` does not exist, is of no known kind, or a list lacks the column `path`.
+    """
+    if not source.exists():
+        raise ManifestError(f"{source} does not exist; give a folder of audio, a .csv, a .jsonl or a Kaldi directory")
+    if source.is_dir():
+        is_kaldi = (source / "wav.scp").exists()
+        return _from_kaldi(source, split) if is_kaldi else _from_folder(source, speaker_depth, split)
+    if source.suffix.lower() in (".csv", ".tsv", ".jsonl", ".json"):
+        return _from_list(source, split)
+    raise ManifestError(f"{source} is neither a folder nor a .csv, .tsv or .jsonl list")
+
+
+def _from_folder(folder: Path, speaker_depth: int, split: str | None) -> Iterator[Entry]:
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
+            relative = path.relative_to(folder)
+            above = relative.parts[:-speaker_depth] if speaker_depth else ()
+            yield Entry(str(relative.with_suffix("")), path, "/".join(above) or None, split=split)
+
+
+def _from_list(source: Path, split: str | None) -> Iterator[Entry]:
+    rows = list(_json_rows(source) if source.suffix.lower() in (".jsonl", ".json") else _csv_rows(source))
+    if rows and _column(rows[0], "path") is None:
+        choices = ", ".join(_COLUMN_NAMES["path"])
+        raise ManifestError(f"{source} has no column for the path (one of {choices}); it has {', '.join(rows[0])}")
+    for row in rows:
+        entry = _entry_of(row, source.parent)
+        if split is None or entry.split in (None, split):
+            yield entry
+
+
+def _entry_of(row: Mapping[str, Any], folder: Path) -> Entry:
+    listed = str(_column(row, "path") or "")
+    utterance_id = str(_column(row, "utterance_id") or Path(listed).with_suffix(""))
+    speaker_id, split = _column(row, "speaker_id"), _column(row, "split")
+    try:
+        start_s = float(_column(row, "start_s") or 0)
+        duration = _column(row, "duration_s")
+        duration_s = None if duration is None else float(duration)
+    except ValueError as error:
+        return Entry(utterance_id, folder / listed, problem=f"has a start or duration that is no number ({error})")
+    return Entry(
+        utterance_id,
+        folder / listed,
+        None if speaker_id is None else str(speaker_id),
+        start_s,
+        duration_s,
+        None if split is None else str(split),
+        problem=None if listed else "has no path in the list",
+    )
+
+
+def _column(row: Mapping[str, Any], name: str) -> Any:
+    for candidate in _COLUMN_NAMES[name]:
+        if row.get(candidate) not in (None, ""):
+            return row[candidate]
+    return None
+
+
+def _csv_rows(source: Path) -> Iterator[Mapping[str, Any]]:
+    with source.open(encoding="utf-8-sig", newline="") as file:
+        yield from csv.DictReader(file, delimiter="\t" if source.suffix.lower() == ".tsv" else ",")
+
+
+def _json_rows(source: Path) -> Iterator[Mapping[str, Any]]:
+    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ManifestError(f"{source}, line {number}: not JSON ({error}); one object per line") from error
+            if not isinstance(row, dict):
+                raise ManifestError(f"{source}, line {number}: not a JSON object; one object per line")
+            yield row
+
+
+def _from_kaldi(folder: Path, split: str | None) -> Iterator[Entry]:
+    recordings = _pairs(folder / "wav.scp")
+    speakers = _pairs(folder / "utt2spk") if (folder / "utt2spk").exists() else {}
+    for utterance_id, (recording, start_s, end_s) in _segments(folder, recordings).items():
+        location = recordings.get(recording)
+        problem = None
+        if location is None:
+            problem = f"names the recording {recording}, which wav.scp does not list"
+        elif location.endswith("|"):
+            problem = "is a command in wav.scp; write its output to a file first"
+        duration_s = None if end_s is None else end_s - start_s
+        path = folder / (location or recording)
+        yield Entry(utterance_id, path, speakers.get(utterance_id), start_s, duration_s, split, problem)
+
+
+def _segments(folder: Path, recordings: Mapping[str, str]) -> dict[str, tuple[str, float, float | None]]:
+    path = folder / "segments"
+    if not path.exists():
+        return {recording: (recording, 0.0, None) for recording in recordings}
+    segments: dict[str, tuple[str, float, float | None]] = {}
+    for utterance_id, rest in _pairs(path).items():
+        try:
+            recording, start, end = rest.split()
+            segments[utterance_id] = (recording, float(start), float(end))
+        except ValueError:
+            raise ManifestError(f"{path}: {utterance_id} is not followed by recording, start and end") from None
+    return segments
+
+
+def _pairs(path: Path) -> dict[str, str]:
+    """Read a Kaldi table "key rest of line"; a key that comes twice is an error."""
+    table: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        key, _, rest = line.strip().partition(" ")
+        if not rest.strip():
+            raise ManifestError(f"{path}, line {number}: {key!r} has nothing after it")
+        if key in table:
+            raise ManifestError(f"{path}, line {number}: {key!r} is listed twice")
+        table[key] = rest.strip()
+    return table

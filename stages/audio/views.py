@@ -1,0 +1,125 @@
+"""Views: named renderings of an utterance. What is declared, what is drawn, what is mixed.
+
+Everything random about a rendering comes from (run seed, utterance id, view name, crop) alone, so that any vector can
+be made again by itself, in any order, by any worker.
+
+Shapes: T samples of one crop.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.signal import fftconvolve
+
+from stages.audio.bank import AudioBank
+from stages.audio.decode import Waveform
+from stages.audio.manifest import Utterance
+from stages.audio.recipe import ADDITIVE, CropSettings, View
+from store import AudioError
+
+BABBLE_VOICES = (3, 7)
+_TRIES = 20
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """One rendered crop [T] and the draw behind it, as it goes into the catalogue."""
+
+    waveform: Waveform
+    seed: int
+    noise_ids: list[str] = field(default_factory=list)
+    snr_db: float | None = None
+    rir_id: str | None = None
+
+
+def stable_seed(*parts: object) -> int:
+    """Return a 64-bit seed from the text of `parts`; the same on every machine and in every process."""
+    text = "\0".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+
+
+def crop_starts(settings: CropSettings, utterance: Utterance, run_seed: int) -> list[float]:
+    """Return where each crop begins, in seconds from the start of the utterance; 0 where it is shorter than a crop."""
+    slack_s = max(0.0, utterance.duration_s - settings.duration_s)
+    if settings.placement == "even":
+        return [slack_s * (crop + 0.5) / settings.count for crop in range(settings.count)]
+    seeds = [stable_seed(run_seed, utterance.utterance_id, "crop", crop) for crop in range(settings.count)]
+    return [slack_s * float(np.random.default_rng(seed).random()) for seed in seeds]
+
+
+def wrap_pad(waveform_T: Waveform, samples: int) -> Waveform:
+    """Cut to `samples`, or repeat from the beginning up to them."""
+    return np.resize(waveform_T, samples) if len(waveform_T) < samples else waveform_T[:samples]
+
+
+def render(
+    waveform_T: Waveform, view: View, bank: AudioBank, *, seed: int, speaker_id: str | None, utterance_id: str
+) -> Rendering:
+    """Render one view of a clean crop: the room first, then what is added, each at its own SNR.
+
+    Raises:
+        AudioError: the bank has nothing that the view asks for.
+    """
+    generator = np.random.default_rng(seed)
+    speech_T, rir_id = waveform_T, None
+    if view.reverb:
+        rir_id = bank.draw("rir", generator)
+        speech_T = reverberate(waveform_T, bank.whole("rir", rir_id))
+    mixture_T, noise_ids, snrs_db = speech_T.copy(), [], []
+    for kind in ADDITIVE:
+        snr_range = getattr(view, kind)
+        if snr_range is not None:
+            snr_db = float(generator.uniform(*snr_range))
+            added_T, ids = _draw_added(kind, len(speech_T), bank, generator, speaker_id or utterance_id)
+            mixture_T += at_snr(added_T, speech_T, snr_db)
+            noise_ids, snrs_db = noise_ids + ids, [*snrs_db, snr_db]
+    return Rendering(mixture_T.astype(np.float32), seed, noise_ids, combined_snr_db(snrs_db), rir_id)
+
+
+def at_snr(noise_T: Waveform, speech_T: Waveform, snr_db: float) -> Waveform:
+    """Scale noise so that speech power over noise power, both over the whole crop, is `snr_db`."""
+    speech_power, noise_power = float(np.mean(speech_T**2)), float(np.mean(noise_T**2))
+    return noise_T * np.float32(math.sqrt(speech_power / max(noise_power, 1e-20) * 10 ** (-snr_db / 10)))
+
+
+def combined_snr_db(snrs_db: Sequence[float]) -> float | None:
+    """Return the SNR against the sum of independent noises, each at its own SNR; None where there is none."""
+    return -10 * math.log10(sum(10 ** (-snr_db / 10) for snr_db in snrs_db)) if snrs_db else None
+
+
+def reverberate(waveform_T: Waveform, rir_T: Waveform) -> Waveform:
+    """Convolve with a room response of unit energy; the direct path stays where it was, the length too."""
+    rir_T = rir_T[int(np.argmax(np.abs(rir_T))) :]
+    rir_T = rir_T / np.sqrt(np.sum(rir_T**2))
+    wet_T: Waveform = fftconvolve(waveform_T, rir_T)[: len(waveform_T)].astype(np.float32)
+    return wet_T
+
+
+def _draw_added(
+    kind: str, samples: int, bank: AudioBank, generator: np.random.Generator, speaker: str
+) -> tuple[Waveform, list[str]]:
+    """Draw what is added; stretches of digital silence are drawn again, since no gain brings them to an SNR."""
+    for _ in range(_TRIES):
+        added_T, ids = (
+            _babble(samples, bank, generator, speaker) if kind == "babble" else _stretch(kind, samples, bank, generator)
+        )
+        if float(np.mean(added_T**2)) > 1e-10:
+            return added_T, ids
+    raise AudioError(f"{_TRIES} draws of {kind} were all silent; look for silent files in the {kind} folder")
+
+
+def _stretch(kind: str, samples: int, bank: AudioBank, generator: np.random.Generator) -> tuple[Waveform, list[str]]:
+    chosen = bank.draw(kind, generator)
+    return bank.stretch(kind, chosen, samples, generator), [chosen]
+
+
+def _babble(samples: int, bank: AudioBank, generator: np.random.Generator, speaker: str) -> tuple[Waveform, list[str]]:
+    count = int(generator.integers(BABBLE_VOICES[0], BABBLE_VOICES[1] + 1))
+    ids = [bank.draw("babble", generator, not_speaker=speaker) for _ in range(count)]
+    voices = [bank.stretch("babble", chosen, samples, generator) for chosen in ids]
+    levels = [float(np.sqrt(np.mean(voice**2))) for voice in voices]
+    mixed_T = np.sum([voice / max(level, 1e-5) for voice, level in zip(voices, levels, strict=True)], axis=0)
+    return mixed_T.astype(np.float32), ids

@@ -1,0 +1,42 @@
+"""What every speaker backbone offers: a frozen network from waveforms to embeddings.
+
+Shapes: B batch, T samples, D embedding dimension.
+"""
+
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from stages.section import Section
+from store.atomic import digest
+
+
+class Backbone(nn.Module):
+    """Base of the backbones; a subclass lives in one file with its Config and its exact features.
+
+    A subclass sets `name`, `Config`, `sample_rate_hz` and `embedding_dim`, implements `forward`, and returns
+    from `identity` all that decides its output.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Section]]
+    sample_rate_hz: int
+    embedding_dim: int
+
+    def identity(self) -> dict[str, Any]:
+        """Return what decides the embeddings (JSON-like): digest of the weights, features, front end."""
+        raise NotImplementedError
+
+    def forward(self, waveform_BT: Tensor) -> Tensor:
+        """Map waveforms [B, T] in -1..1 at `sample_rate_hz` to embeddings [B, D]."""
+        raise NotImplementedError
+
+    @property
+    def space(self) -> str:
+        """The name of the embedding space, e.g. "ge2e:1a2b3c4d"; equal for equal identities."""
+        return f"{self.name}:{digest(self.identity())[:8]}"
+
+    def frozen(self, device: str | torch.device = "cpu") -> Self:
+        """Move to `device`, switch to evaluation and stop gradients; returns self."""
+        return self.to(device).eval().requires_grad_(False)

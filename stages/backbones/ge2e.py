@@ -1,0 +1,115 @@
+"""GE2E, the pretrained speaker encoder that ships inside the resemblyzer wheel.
+
+Wan et al., "Generalized end-to-end loss for speaker verification" (arXiv 1710.10467). Only the weights are taken
+from the wheel, found through its metadata; importing the package would need a C compiler (webrtcvad).
+
+Shapes: B batch, T samples, F frames, M mel bands, W windows, D embedding dimension.
+"""
+
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchaudio.transforms import MelSpectrogram
+
+from stages.backbones.base import Backbone
+from stages.section import Section
+from store import ModelError
+from store.atomic import sha256_file
+
+WINDOW_FRAMES = 160
+WINDOWS_PER_S = 1.3
+MIN_COVERAGE = 0.75
+TARGET_DBFS = -30.0
+HOP_SAMPLES = 160
+
+
+class GE2EConfig(Section):
+    """Settings of the `ge2e` backbone: none; the published encoder is used as it is."""
+
+
+class GE2E(Backbone):
+    """Three LSTM layers of 256 units on 40 mel bands (power, no logarithm), 160-frame windows; D = 256.
+
+    Recordings longer than one window are cut into overlapping windows, 1.3 a second, whose embeddings are
+    averaged, as the package's own encoder does. Recordings quieter than -30 dBFS are raised to it.
+    """
+
+    name = "ge2e"
+    Config = GE2EConfig
+    sample_rate_hz = 16_000
+    embedding_dim = 256
+
+    def __init__(self, config: GE2EConfig | None = None) -> None:
+        super().__init__()
+        self.features = MelSpectrogram(
+            sample_rate=self.sample_rate_hz,
+            n_fft=400,
+            hop_length=HOP_SAMPLES,
+            n_mels=40,
+            power=2.0,
+            norm="slaney",
+            mel_scale="slaney",
+            pad_mode="constant",
+        )
+        self.lstm = nn.LSTM(40, 256, num_layers=3, batch_first=True)
+        self.linear = nn.Linear(256, self.embedding_dim)
+        self._weights = _weights_path()
+        self._load()
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "backbone": self.name,
+            "weights_sha256": sha256_file(self._weights),
+            "features": "mel 40, 25/10 ms, slaney, power, -30 dBFS",
+            "windows": [WINDOW_FRAMES, WINDOWS_PER_S, MIN_COVERAGE],
+        }
+
+    def forward(self, waveform_BT: Tensor) -> Tensor:
+        starts = window_starts(waveform_BT.shape[1])
+        needed = (starts[-1] + WINDOW_FRAMES) * HOP_SAMPLES
+        waveform_BT = F.pad(raise_volume(waveform_BT), (0, max(0, needed - waveform_BT.shape[1])))
+        mel_BFM = self.features(waveform_BT).transpose(1, 2)
+        window_BWFM = torch.stack([mel_BFM[:, start : start + WINDOW_FRAMES] for start in starts], dim=1)
+        _, (hidden, _) = self.lstm(window_BWFM.flatten(0, 1))
+        window_BWD = F.normalize(F.relu(self.linear(hidden[-1])), dim=-1).unflatten(0, window_BWFM.shape[:2])
+        return F.normalize(window_BWD.mean(dim=1), dim=-1)
+
+    def _load(self) -> None:
+        state = torch.load(self._weights, map_location="cpu", weights_only=True)["model_state"]
+        # The two scalars of the training loss are stored with the encoder and play no part in embedding.
+        state = {key: value for key, value in state.items() if not key.startswith("similarity_")}
+        own = {key for key in self.state_dict() if not key.startswith("features.")}
+        if own != set(state):
+            raise ModelError(f"{self._weights}: weights {sorted(own ^ set(state))} do not match the GE2E encoder")
+        self.load_state_dict(state, strict=False)
+
+
+def raise_volume(waveform_BT: Tensor) -> Tensor:
+    """Scale rows quieter than -30 dBFS (RMS) up to it; louder rows and digital silence stay as they are."""
+    rms_B1 = waveform_BT.square().mean(dim=1, keepdim=True).sqrt()
+    gain_B1 = 10 ** (TARGET_DBFS / 20) / rms_B1.clamp_min(1e-10)
+    return waveform_BT * torch.where(rms_B1 > 1e-10, gain_B1.clamp_min(1.0), 1.0)
+
+
+def window_starts(n_samples: int) -> list[int]:
+    """Return the first frame of each window over `n_samples`; the last one is dropped if covered under 75 %."""
+    n_frames = n_samples // HOP_SAMPLES + 1
+    step = round(16_000 / WINDOWS_PER_S / HOP_SAMPLES)
+    starts = list(range(0, max(1, n_frames - WINDOW_FRAMES + step + 1), step))
+    coverage = (n_samples / HOP_SAMPLES - starts[-1]) / WINDOW_FRAMES
+    return starts[:-1] if coverage < MIN_COVERAGE and len(starts) > 1 else starts
+
+
+def _weights_path() -> Path:
+    try:
+        files = importlib.metadata.files("resemblyzer") or []
+    except importlib.metadata.PackageNotFoundError:
+        raise ModelError("the ge2e weights come from the package resemblyzer, which is not installed") from None
+    for file in files:
+        if file.name == "pretrained.pt":
+            return Path(str(file.locate()))
+    raise ModelError("the installed resemblyzer lacks pretrained.pt; install it again from its wheel")

@@ -1,0 +1,128 @@
+"""`reseed enhance`: map a store of embeddings to a store of enhanced embeddings. No audio is opened.
+
+Shapes: B rows of a block, D embedding dimension, M rows of a shard.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from stages.enhancers import Enhancer
+from stages.model import ModelInfo, load_model
+from store import (
+    Declaration,
+    EmbeddingStore,
+    ModelError,
+    StoreError,
+    atomic,
+    begin_store,
+    finalise,
+    read_rejects,
+    read_seal,
+    write_shard,
+)
+from store.format import REJECTS_NAME
+
+_BLOCK_ROWS = 65_536  # bounds the memory of the network's hidden layers: 128 MiB each at D=256
+
+
+def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str = "cpu") -> None:
+    """Enhance every vector of a store, shard by shard, into a store of the same catalogue.
+
+    Shards already sealed under the same declaration are kept, so that an interrupted run is resumed. Sampling noise
+    comes from (seed, shard index) alone and is drawn on the CPU: it is the same in any process and on any device.
+
+    Args:
+        store: directory of the store to enhance.
+        model: directory of a model trained on embeddings of the same space.
+        enhanced: directory of the store to write; another store there is replaced.
+        seed: seeds the sampling noise of enhancers that draw any.
+        device: torch device, e.g. "cpu" or "cuda".
+
+    Raises:
+        ModelError: the model is missing, damaged, or was trained on another space or dimension.
+        StoreError: the store is missing or damaged, or `enhanced` is the store itself.
+        ConfigError: no such device.
+    """
+    source = EmbeddingStore(store)
+    network, info = load_model(model, device)
+    check_fits(source, model, info)
+    if enhanced.resolve() == store.resolve():
+        raise StoreError(f"{enhanced} is the store to be enhanced; write the enhanced store elsewhere")
+    declaration = declare(source, model, info, seed)
+    begin_store(enhanced, declaration)
+    missing = _unsealed(source, enhanced, declaration)
+    print(f"enhance {store} by {info.enhancer}: {len(missing)} of {len(source.shards)} shards to do", file=sys.stderr)
+    for shard in track(missing, "enhance", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+        vectors_MD = enhance_vectors(network, source.shard_vectors(shard), shard_generator(seed, shard), device)
+        write_shard(enhanced, shard, vectors_MD, source.shard_rows(shard), declaration)
+    rejects = read_rejects(source.path / REJECTS_NAME)
+    finalise(enhanced, declaration, len(source.shards), source.header.expected, rejects)
+
+
+def check_fits(source: EmbeddingStore, model: Path, info: ModelInfo) -> None:
+    """Check that a model was trained on embeddings like those of a store.
+
+    Raises:
+        ModelError: another embedding space or another dimension; names both.
+    """
+    if info.space != source.space:
+        raise ModelError(
+            f"model {model} was trained on embeddings of {info.space}, store {source.path} holds {source.space}; "
+            "train a model on a store of that space"
+        )
+    if info.dim != source.dim:
+        raise ModelError(
+            f"model {model} takes {info.dim} dimensions, store {source.path} holds {source.dim}; "
+            "train a model on a store of that dimension"
+        )
+
+
+def declare(source: EmbeddingStore, model: Path, info: ModelInfo, seed: int) -> Declaration:
+    """Declare the enhanced store: the parent's rows, in a space named after the parent's and the model."""
+    return Declaration(
+        dim=source.dim,
+        dtype=source.header.declaration.dtype,
+        views=source.recipes,
+        crops=source.crops,
+        space=f"{source.space}+{info.enhancer}:{info.weights_sha256[:8]}",
+        inputs={
+            "parent": source.fingerprint,
+            "model": info.weights_sha256,
+            "enhancer": info.enhancer,
+            "config": info.config,
+            "seed": seed,
+        },
+        lineage=[
+            {"role": "parent", "path": str(source.path), "digest": source.fingerprint},
+            {"role": "model", "path": str(model), "digest": info.weights_sha256},
+        ],
+    )
+
+
+def shard_generator(seed: int, shard: int) -> torch.Generator:
+    """Return the generator of one shard's sampling noise, on the CPU, seeded by a digest of (seed, shard)."""
+    return torch.Generator().manual_seed(int(atomic.digest({"seed": seed, "shard": shard})[:15], 16))
+
+
+@torch.inference_mode()
+def enhance_vectors(
+    network: Enhancer, vectors_MD: NDArray[np.floating], generator: torch.Generator, device: str = "cpu"
+) -> NDArray[np.float32]:
+    """Return the enhanced vectors, float32 [M, D], computed block by block."""
+    enhanced_MD = np.empty(vectors_MD.shape, np.float32)
+    for start in range(0, len(vectors_MD), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        embedding_BD = torch.from_numpy(np.array(vectors_MD[rows], np.float32)).to(device)
+        enhanced_MD[rows] = network.enhance(embedding_BD, generator).cpu().numpy()
+    return enhanced_MD
+
+
+def _unsealed(source: EmbeddingStore, enhanced: Path, declaration: Declaration) -> list[int]:
+    indices = [shard.index for shard in source.shards]
+    return [index for index in indices if read_seal(enhanced, index, declaration.fingerprint) is None]

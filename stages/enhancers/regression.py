@@ -1,0 +1,64 @@
+"""Deterministic regression from the noisy to the clean embedding: the baselines that SEED must beat.
+
+    f(x) = normalise(network(normalise(x)))
+    mse     mean d,               d = |clean - f(noisy)|^2 over unit vectors
+    vmf_pl  mean log(d + 1e-6)
+
+A cosine loss has no entry of its own: between unit vectors d = 2 (1 - cosine).
+
+Shapes: B batch, D embedding dimension.
+"""
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from stages.enhancers.base import Pairs, TrainedEnhancer, TrainingSettings
+from stages.enhancers.mlp import ResidualMlp
+
+
+class MseConfig(TrainingSettings):
+    """Settings of the mean-squared-error regression."""
+
+
+class VmfPlConfig(TrainingSettings):
+    """Settings of the vMF profile likelihood regression."""
+
+    floor: float = Field(default=1e-6, gt=0, description="added to the squared distance before the logarithm")
+
+
+class _Regression(TrainedEnhancer):
+    def __init__(self, config: TrainingSettings, dim: int) -> None:
+        super().__init__(config, dim)
+        self.network = ResidualMlp(dim)
+
+    def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
+        """Return unit vectors [B, D]; deterministic."""
+        return F.normalize(self.network(F.normalize(embedding_BD, dim=-1)), dim=-1)
+
+    def _squared_distance(self, pairs: Pairs, generator: torch.Generator) -> Tensor:
+        clean_BD = F.normalize(pairs.clean_BD, dim=-1)
+        return (clean_BD - self.enhance(pairs.noisy_BD, generator)).square().sum(dim=-1)
+
+
+class Mse(_Regression):
+    """MSE regression: a residual MLP that minimises the squared distance to the clean embedding."""
+
+    Config = MseConfig
+    config: MseConfig
+
+    def loss(self, pairs: Pairs, generator: torch.Generator) -> Tensor:
+        """Mean squared Euclidean distance between unit vectors, in 0..4."""
+        return self._squared_distance(pairs, generator).mean()
+
+
+class VmfPl(_Regression):
+    """vMF-PL: a residual MLP that maximises the von Mises-Fisher profile likelihood of the clean embedding."""
+
+    Config = VmfPlConfig
+    config: VmfPlConfig
+
+    def loss(self, pairs: Pairs, generator: torch.Generator) -> Tensor:
+        """Mean logarithm of the squared distance (arXiv 2610.06691); may be negative."""
+        return (self._squared_distance(pairs, generator) + self.config.floor).log().mean()

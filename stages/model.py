@@ -1,0 +1,247 @@
+"""The model directory: what `train` leaves behind and `enhance` takes up.
+
+MODEL/model.safetensors   parameters and statistics of the enhancer
+MODEL/model.json          enhancer, its settings, and which store it was trained on; carries the weights' digest
+MODEL/train.jsonl         one row per epoch
+MODEL/README.md           the model card
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from stages.enhancers import Enhancer, enhancer_class, make_enhancer
+from stages.section import Section
+from store import ConfigError, ModelError, atomic
+
+_WEIGHTS, _INFO, _HISTORY, _CARD = "model.safetensors", "model.json", "train.jsonl", "README.md"
+
+
+class ModelInfo(Section):
+    """The contents of model.json.
+
+    Attributes:
+        enhancer: name in the table of enhancers.
+        config: the enhancer's settings.
+        dim: embedding dimension D.
+        space: embedding space of the store it was trained on; it fits stores of this space alone.
+        store_fingerprint: fingerprint of that store.
+        store_path: where that store lay, for the reader of the model card only.
+        views: the views of that store, in its order.
+        utterances: stored utterances it was trained on.
+        seed: seed of the initial weights and of the training.
+        weights_sha256: SHA-256 of model.safetensors.
+    """
+
+    format: Literal["reseed-model"] = "reseed-model"
+    version: Literal[1] = 1
+    enhancer: str
+    config: dict[str, Any]
+    dim: int
+    space: str
+    store_fingerprint: str
+    store_path: str
+    views: list[str]
+    utterances: int
+    seed: int
+    weights_sha256: str = ""
+
+
+def save_model(path: Path, enhancer: Enhancer, info: ModelInfo, history: list[dict[str, float]]) -> ModelInfo:
+    """Write the model directory `path`, replacing an older model there; whole or not at all.
+
+    Args:
+        info: its `weights_sha256` is filled in here.
+        history: rows of train.jsonl.
+
+    Returns:
+        `info` with the digest of the weights.
+
+    Raises:
+        ModelError: `path` is something other than a model.
+    """
+    check_replaceable(path)
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in enhancer.state_dict().items()}
+    with _atomic_directory(path) as directory:
+        with atomic.atomic_path(directory / _WEIGHTS) as temporary:
+            save_file(state, temporary)
+        info = info.model_copy(update={"weights_sha256": atomic.sha256_file(directory / _WEIGHTS)})
+        atomic.write_text(directory / _HISTORY, "".join(json.dumps(row) + "\n" for row in history))
+        atomic.write_text(directory / _CARD, model_card(info, history))
+        atomic.write_json(directory / _INFO, info.model_dump(mode="json"))
+    return info
+
+
+def load_model(path: Path, device: str = "cpu") -> tuple[Enhancer, ModelInfo]:
+    """Return the enhancer of a model directory, frozen and on `device`, and its model.json.
+
+    Raises:
+        ModelError: not a model, damaged, or with weights that do not fit its own model.json.
+        ConfigError: no such device.
+    """
+    info = read_info(path)
+    try:
+        config = enhancer_class(info.enhancer).Config.model_validate(info.config)
+    except (ConfigError, ValidationError) as error:
+        raise ModelError(f"{path / _INFO} cannot be used: {_one_line(error)}; train the model again") from error
+    enhancer = make_enhancer(info.enhancer, config, info.dim)
+    state = _read_weights(path / _WEIGHTS)
+    _check_state(path / _WEIGHTS, state, enhancer)
+    if atomic.sha256_file(path / _WEIGHTS) != info.weights_sha256:
+        raise ModelError(f"{path / _WEIGHTS} is not the file that {_INFO} names by its SHA-256; train the model again")
+    enhancer.load_state_dict(state, strict=True)
+    return enhancer.to(torch_device(device)).eval().requires_grad_(False), info
+
+
+def read_info(path: Path) -> ModelInfo:
+    """Parse MODEL/model.json.
+
+    Raises:
+        ModelError: no model there, or its model.json is damaged.
+    """
+    file = path / _INFO
+    try:
+        return ModelInfo.model_validate_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path} is not a model: it has no {_INFO}; run `reseed train`") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} is damaged ({_one_line(error)}); train the model again") from error
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to put a model where something else is.
+
+    Raises:
+        ModelError: `path` is a file, or a directory that holds other things than a model.
+    """
+    if not path.exists() or (path / _INFO).exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    raise ModelError(f"{path} exists and is not a model, so it is not replaced; choose another path or remove it")
+
+
+def torch_device(name: str) -> torch.device:
+    """Return the torch device called `name`.
+
+    Raises:
+        ConfigError: torch knows no such device, or this machine has none.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"{name!r} is not a device; use cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device {name!r} was asked for, but this machine has no usable CUDA device; use cpu")
+    return device
+
+
+def model_card(info: ModelInfo, history: list[dict[str, float]]) -> str:
+    """Return the model card, in Markdown."""
+    title = (enhancer_class(info.enhancer).__doc__ or info.enhancer).strip().splitlines()[0].rstrip(".")
+    settings = "\n".join(f"| {name} | {value} |" for name, value in info.config.items())
+    return f"""# {title}
+
+Maps a speaker embedding to one less affected by noise: {info.dim} dimensions in, {info.dim} out. Enhancer
+`{info.enhancer}` of reseed, trained purely on cached embeddings; it takes no audio.
+
+## Trained on
+
+{info.utterances} utterances of the store `{info.store_path}`, without speaker labels.
+
+| | |
+|---|---|
+| embedding space | `{info.space}` |
+| views | {", ".join(info.views)} |
+| fingerprint of the store | `{info.store_fingerprint}` |
+| SHA-256 of the weights | `{info.weights_sha256}` |
+
+## Settings
+
+| setting | value |
+|---|---|
+{settings}
+| seed | {info.seed} |
+
+{_describe_loss(history)}
+
+## Use
+
+    reseed enhance --store STORE --model MODEL --enhanced ENHANCED
+
+It fits embeddings of the space above and no others: reseed refuses the rest. Enhanced and raw embeddings lie in
+different spaces, so enhance both sides of a trial.
+
+## Limits
+
+Noise, rooms, channels and languages unlike those of the views above may gain nothing or lose. Judge it by error rates
+on trials from other speakers and noises, clean ones included, never by the loss. The terms of the backbone and of the
+corpora behind the store may bind these weights too; this card grants nothing.
+"""
+
+
+def _describe_loss(history: list[dict[str, float]]) -> str:
+    if not history:
+        return "Computed in closed form: there is no training loss."
+    first, last = history[0], history[-1]
+    return (
+        f"Loss {first['loss']:.4f} in the first epoch, {last['loss']:.4f} in the last of {len(history)} "
+        f"({last['step']:.0f} steps; see `{_HISTORY}`)."
+    )
+
+
+def _read_weights(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except FileNotFoundError:
+        raise ModelError(f"{file} is missing; train the model again") from None
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{file} is damaged ({_one_line(error)}); train the model again") from error
+
+
+def _check_state(file: Path, state: dict[str, Tensor], enhancer: Enhancer) -> None:
+    wanted = enhancer.state_dict()
+    for name in sorted(wanted.keys() ^ state.keys()):
+        fault = "lacks" if name in wanted else "has an unknown"
+        raise ModelError(f"{file} {fault} tensor {name!r}; it was made for another enhancer, train the model again")
+    for name, tensor in wanted.items():
+        if tensor.shape != state[name].shape:
+            raise ModelError(
+                f"{file}: tensor {name!r} is {list(state[name].shape)}, but {_INFO} calls for {list(tensor.shape)}; "
+                "the two files belong to different models, train the model again"
+            )
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
+    return " ".join(str(error).split())
+
+
+@contextmanager
+def _atomic_directory(path: Path) -> Iterator[Path]:
+    """Yield a temporary directory beside `path`; on success it takes the place of `path`, on failure it is removed."""
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in path.parent.glob(f".{path.name}.tmp-*"):
+        shutil.rmtree(leftover)
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    replaced = path.with_name(f".{path.name}.tmp-{os.getpid()}-old")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():  # a directory cannot be renamed over one that is not empty
+            path.rename(replaced)
+        temporary.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

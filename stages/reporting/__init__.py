@@ -1,0 +1,1 @@
+"""Pieces of the report: measurements, summary, tables, plots, page."""

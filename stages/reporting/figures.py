@@ -1,0 +1,102 @@
+"""The look that all figures share: colours, markers, fonts, and deterministic SVG."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from stages.reporting.measure import System
+
+WIDTH_IN = 11.2
+INK = "#2b2f36"
+FAINT = "#d9dbdf"
+
+# Okabe and Ito's palette, told apart by colour-blind readers; its yellow is too faint for lines on a light card.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_RAW_COLOUR = "#5f6670"
+_MARKERS = ("s", "^", "D", "v", "P", "X")
+
+_STYLE: dict[str, Any] = {
+    "svg.hashsalt": "reseed",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#9aa0a8",
+    "axes.titlecolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.7,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one system is drawn in every figure."""
+
+    label: str
+    colour: str
+    marker: str
+    line: str
+
+    def handle(self) -> Line2D:
+        """Return its entry in a legend."""
+        return Line2D(
+            [], [], color=self.colour, marker=self.marker, linestyle=self.line, label=self.label, markersize=6
+        )
+
+
+Looks = Mapping[System, Look]
+
+
+def system_looks(labels: Mapping[System, str]) -> dict[System, Look]:
+    """Give each system a look: raw is grey and dashed, the others take the palette in order, then change the line."""
+    looks, used = {}, 0
+    for system, label in labels.items():
+        if system.is_raw and _RAW_COLOUR not in {look.colour for look in looks.values()}:
+            looks[system] = Look(label, _RAW_COLOUR, "o", "--")
+            continue
+        line = ("-", "-.", ":")[used // len(PALETTE) % 3]
+        looks[system] = Look(label, PALETTE[used % len(PALETTE)], _MARKERS[used % len(_MARKERS)], line)
+        used += 1
+    return looks
+
+
+@contextmanager
+def figure(height_in: float, **options: Any) -> Iterator[Figure]:
+    """Yield a figure of the page's width in the common style; no global state of matplotlib is touched for good."""
+    with mpl.rc_context(_STYLE):
+        yield Figure(figsize=(WIDTH_IN, height_in), layout="constrained", **options)
+
+
+def to_svg(drawn: Figure) -> str:
+    """Return a figure as SVG text: the same figure gives the same bytes."""
+    buffer = io.StringIO()
+    drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def legend(target: Axes | Figure, looks: Sequence[Look], **options: Any) -> None:
+    """Draw the legend of the systems."""
+    target.legend(handles=[look.handle() for look in looks], **options)

@@ -1,0 +1,151 @@
+"""Numbers as a reader wants them, and the summary in words; every sentence follows from the numbers alone."""
+
+from collections.abc import Mapping, Sequence
+
+from stages.reporting.measure import Interval, System
+from stages.reporting.summary import Change, Mean, Summary, best_system
+
+_SPACE = "\u202f"  # narrow and no-break, between number and unit
+_MINUS = "\u2212"
+
+Labels = Mapping[System, str]
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """0.1234 -> "12.3 %"."""
+    return f"{100 * fraction:.{digits}f}{_SPACE}%"
+
+
+def percent_range(interval: Interval, digits: int = 1) -> str:
+    """(0.1, 0.2) -> "10.0 to 20.0 %"."""
+    return f"{100 * interval[0]:.{digits}f} to {percent(interval[1], digits)}"
+
+
+def signed_percent(fraction: float) -> str:
+    """-0.123 -> "−12 %"."""
+    rounded = round(100 * fraction)
+    sign = "+" if rounded > 0 else _MINUS if rounded < 0 else "±"
+    return f"{sign}{abs(rounded)}{_SPACE}%"
+
+
+def system_labels(systems: Sequence[System]) -> dict[System, str]:
+    """Name systems as briefly as tells them apart: the name, with backbone or scoring only where these differ."""
+    backbones, scorings = {s.backbone for s in systems}, {s.scoring for s in systems}
+    return {
+        s: " · ".join([s.name, *[s.backbone] * (len(backbones) > 1), *[s.scoring] * (len(scorings) > 1)])
+        for s in systems
+    }
+
+
+def in_words(summaries: Sequence[Summary], labels: Labels) -> list[str]:
+    """Return the findings as sentences, the most important first."""
+    best = best_system(summaries)
+    raw = next((s for s in summaries if s.system.is_raw and _same_kind(s.system, best.system)), None)
+    return [*_lead(best, raw, summaries, labels), *_rivals(best, summaries, labels), *_harmed(summaries, labels)]
+
+
+def _lead(best: Summary, raw: Summary | None, summaries: Sequence[Summary], labels: Labels) -> list[str]:
+    name = labels[best.system]
+    if len(summaries) == 1:
+        return [f"{name}: {_where(best)}."]
+    if best.system.is_raw:
+        return [f"No enhancer has a lower EER than {name}, {_where(best)}."]
+    if raw is None:
+        return [f"{name} is best: {_where(best)}. There is no raw system to compare it with."]
+    if best.noisy is None or raw.noisy is None:
+        return [f"{name} is best.", *_clean_sentence(best, raw, labels)]
+    return [
+        f"{name} is best in noise: its EER is {_value(best.noisy)} on the mean of {_conditions(best.noisy)}, "
+        f"{labels[raw.system]}'s {_value(raw.noisy)}{_by(best.noisy_change)}.",
+        *_overlap(best.noisy, raw.noisy, best.noisy_change),
+        *_clean_sentence(best, raw, labels),
+    ]
+
+
+def _where(summary: Summary) -> str:
+    parts = [f"{_value(summary.clean)} on clean speech"] if summary.clean else []
+    if summary.noisy:
+        parts.append(f"{_value(summary.noisy)} on the mean of {_conditions(summary.noisy)}")
+    return "EER " + " and ".join(parts) if parts else "no condition that all systems share"
+
+
+def _value(mean: Mean) -> str:
+    return percent(mean.eer) + (f" (95{_SPACE}% interval {percent_range(mean.ci95)})" if mean.ci95 else "")
+
+
+def _conditions(mean: Mean) -> str:
+    return f"{mean.conditions} noisy conditions" if mean.conditions > 1 else "one noisy condition"
+
+
+def _by(change: Change | None) -> str:
+    if change is None:
+        return ""
+    amount = f": {_less(change.relative)}"
+    return amount + (f" ({signed_range(change.ci95)})" if change.ci95 else "")
+
+
+def signed_range(interval: Interval) -> str:
+    """(-0.3, 0.1) -> "−30 to +10 %"."""
+    return f"{signed_percent(interval[0]).removesuffix(_SPACE + '%')} to {signed_percent(interval[1])}"
+
+
+def _less(relative: float) -> str:
+    return f"{percent(abs(relative), 0)} {'less' if relative < 0 else 'more'}"
+
+
+def _overlap(best: Mean, raw: Mean, change: Change | None) -> list[str]:
+    if best.ci95 is None or raw.ci95 is None or change is None or change.ci95 is None:
+        return []
+    if not _overlapping(best.ci95, raw.ci95):
+        return ["The two intervals do not overlap."]
+    if change.is_certain:
+        return ["The two intervals overlap, but the change over the same resampled speakers excludes zero."]
+    return ["The two intervals overlap and the change does not exclude zero: these trials show no gain."]
+
+
+def _clean_sentence(best: Summary, raw: Summary, labels: Labels) -> list[str]:
+    if best.clean is None or raw.clean is None or best.clean_change is None:
+        return []
+    change = best.clean_change
+    text = f"On clean speech it has {_value(best.clean)}, {labels[raw.system]} {_value(raw.clean)}{_by(change)}"
+    if change.ci95 is not None and not change.is_certain:
+        text += ", a change that these trials cannot tell from none"
+    return [text + "."]
+
+
+def _rivals(best: Summary, summaries: Sequence[Summary], labels: Labels) -> list[str]:
+    if best.noisy is None or best.noisy.ci95 is None:
+        return []
+    close = [
+        labels[s.system]
+        for s in summaries
+        if s is not best and s.noisy and s.noisy.ci95 and _overlapping(s.noisy.ci95, best.noisy.ci95)
+        if not s.system.is_raw
+    ]
+    if not close:
+        return []
+    return [
+        f"The interval of {_listed(close)} overlaps with that of {labels[best.system]}: their order is not settled."
+    ]
+
+
+def _harmed(summaries: Sequence[Summary], labels: Labels) -> list[str]:
+    """Name what enhancement costs: systems that are certainly worse than raw on clean speech."""
+    worse = [
+        f"{labels[s.system]} ({signed_percent(s.clean_change.relative)})"
+        for s in summaries
+        if s.clean_change and s.clean_change.relative > 0 and s.clean_change.is_certain
+    ]
+    return [f"Worse than raw on clean speech: {_listed(worse)}."] if worse else []
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _overlapping(first: Interval, second: Interval) -> bool:
+    return first[0] <= second[1] and second[0] <= first[1]
+
+
+def _same_kind(first: System, second: System) -> bool:
+    return (first.backbone, first.scoring) == (second.backbone, second.scoring)

@@ -1,0 +1,39 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stages.enhancers import Pairs, make_enhancer
+from stages.enhancers.regression import MseConfig, VmfPlConfig
+
+DIM = 8
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def pairs() -> Pairs:
+    clean_BD, noisy_BD = torch.randn(2, 6, DIM, generator=generator())
+    return Pairs(clean_BD, noisy_BD)
+
+
+def test_mse_is_two_minus_twice_the_cosine():
+    enhancer = make_enhancer("mse", MseConfig(), DIM)
+    enhanced = enhancer.enhance(pairs().noisy_BD, generator())
+    expected = 2.0 - 2.0 * F.cosine_similarity(enhanced, pairs().clean_BD).mean()
+    torch.testing.assert_close(enhancer.loss(pairs(), generator()), expected)
+
+
+def test_vmf_pl_of_a_perfect_map_is_the_logarithm_of_the_floor():
+    enhancer = make_enhancer("vmf_pl", VmfPlConfig(), DIM)
+    noisy_BD = pairs().noisy_BD
+    perfect = Pairs(clean_BD=enhancer.enhance(noisy_BD, generator()), noisy_BD=noisy_BD)
+    assert enhancer.loss(perfect, generator()).item() == pytest.approx(math.log(1e-6), abs=1e-2)
+
+
+def test_regression_ignores_the_length_of_its_input():
+    enhancer = make_enhancer("mse", MseConfig(), DIM)
+    short, long = pairs().noisy_BD, 7 * pairs().noisy_BD
+    torch.testing.assert_close(enhancer.enhance(short, generator()), enhancer.enhance(long, generator()))
