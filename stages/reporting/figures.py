@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from stages.reporting.measure import System
+from stages.reporting.load import System
 
 WIDTH_IN = 11.2
 INK = "#2b2f36"
@@ -22,7 +22,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _RAW_COLOUR = "#5f6670"
 _MARKERS = ("s", "^", "D", "v", "P", "X")
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
+    "text.parse_math": False,  # ids may hold a dollar sign
     "svg.hashsalt": "reseed",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",
@@ -58,7 +59,7 @@ class Look:
     label: str
     colour: str
     marker: str
-    line: str
+    line: Any
 
     def handle(self) -> Line2D:
         """Return its entry in a legend."""
@@ -72,7 +73,8 @@ Looks = Mapping[System, Look]
 
 def system_looks(labels: Mapping[System, str]) -> dict[System, Look]:
     """Give each system a look: raw is grey and dashed, the others take the palette in order, then change the line."""
-    looks, used = {}, 0
+    looks: dict[System, Look] = {}
+    used = 0
     for system, label in labels.items():
         if system.is_raw and _RAW_COLOUR not in {look.colour for look in looks.values()}:
             looks[system] = Look(label, _RAW_COLOUR, "o", "--")

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from scipy.special import ndtri
 
 from stages.reporting.figures import INK, Looks, figure, legend, to_svg
-from stages.reporting.measure import Curve, System
+from stages.reporting.load import System
+from stages.reporting.measure import Curve
 
 _TICKS = np.array([0.0001, 0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
 _HEIGHT_IN = 5.4

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from stages.reporting.figures import FAINT, Look, Looks, figure, legend, to_svg
+from stages.reporting.load import System
 from stages.reporting.measure import Interval, Measurement
 from stages.reporting.summary import Summary
 from stages.scoring.conditions import CLEAN, Condition
@@ -16,6 +17,8 @@ from stages.scoring.conditions import CLEAN, Condition
 _COLUMNS = 3
 _PANEL_HEIGHT_IN = 2.7
 _ROW_HEIGHT_IN = 0.2
+Band = tuple[str, dict[System, "Point"]]
+
 _PERCENT = FuncFormatter(lambda value, _: f"{value:g}\u202f%")
 
 
@@ -134,8 +137,8 @@ def _dot(axes: Axes, point: Point, row: float, look: Look) -> None:
     )
 
 
-def _bands(measurements: Sequence[Measurement], summaries: Sequence[Summary]) -> list[tuple[str, dict]]:
-    bands: list[tuple[str, dict]] = []
+def _bands(measurements: Sequence[Measurement], summaries: Sequence[Summary]) -> list[Band]:
+    bands: list[Band] = []
     for condition in sorted({m.condition for m in measurements}, key=lambda c: c.reading_order):
         found = {m.system: Point.of(0, m.eer, m.eer_ci95) for m in measurements if m.condition == condition}
         bands.append((condition.label, found))

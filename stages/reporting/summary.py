@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.reporting.measure import Interval, Measurement, System
+from stages.reporting.load import System
+from stages.reporting.measure import Interval, Measurement
 from stages.scoring.bootstrap import percentile_interval
 from stages.scoring.curves import Floats
 
@@ -97,13 +98,9 @@ _NO_MEAN = Mean(float("inf"), None, 0, None)
 
 def _summary(system: System, means: dict[System, tuple[Mean | None, ...]]) -> Summary:
     clean, noisy = means[system]
-    raw = next((other for other in means if other.is_raw and _comparable(other, system)), None)
+    raw = next((other for other in means if other.is_raw and other.comparable(system)), None)
     reference = means[raw] if raw and not system.is_raw else (None, None)
     return Summary(system, clean, noisy, _change(clean, reference[0]), _change(noisy, reference[1]))
-
-
-def _comparable(first: System, second: System) -> bool:
-    return (first.backbone, first.scoring) == (second.backbone, second.scoring)
 
 
 def _mean(measurements: list[Measurement]) -> Mean | None:

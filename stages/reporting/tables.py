@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.reporting.measure import Interval, Measurement, System
+from stages.reporting.load import System
+from stages.reporting.measure import Interval, Measurement
 from stages.reporting.summary import Change, Mean, Summary
 from stages.reporting.words import Labels, percent, percent_range, signed_percent, signed_range
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from stages.reporting.measure import Interval, System
+from stages.reporting.load import System
+from stages.reporting.measure import Interval
 from stages.reporting.summary import Change, Mean, Summary, best_system
 
 _SPACE = "\u202f"  # narrow and no-break, between number and unit
@@ -40,7 +41,7 @@ def system_labels(systems: Sequence[System]) -> dict[System, str]:
 def in_words(summaries: Sequence[Summary], labels: Labels) -> list[str]:
     """Return the findings as sentences, the most important first."""
     best = best_system(summaries)
-    raw = next((s for s in summaries if s.system.is_raw and _same_kind(s.system, best.system)), None)
+    raw = next((s for s in summaries if s.system.is_raw and s.system.comparable(best.system)), None)
     return [*_lead(best, raw, summaries, labels), *_rivals(best, summaries, labels), *_harmed(summaries, labels)]
 
 
@@ -145,7 +146,3 @@ def _listed(names: list[str]) -> str:
 
 def _overlapping(first: Interval, second: Interval) -> bool:
     return first[0] <= second[1] and second[0] <= first[1]
-
-
-def _same_kind(first: System, second: System) -> bool:
-    return (first.backbone, first.scoring) == (second.backbone, second.scoring)

@@ -1,11 +1,16 @@
-"""espeak-ng through ctypes: text in, samples out.
+"""espeak-ng through ctypes: lines in, samples out.
 
 The library is one set of global variables, and it remembers: the flutter of a voice, its echo and its random numbers
-run on from one utterance to the next, even through `espeak_Terminate`. The unit that can be repeated sample for sample
-is therefore a fresh process with the same utterances in the same order.
+run on from one line to the next, even through `espeak_Terminate`. What can be repeated sample for sample is therefore
+the whole list of lines, spoken in order by a fresh process; and where espeak-ng crashes, only that process dies.
 """
 
 import ctypes
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,40 +38,63 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 _blocks: list[NDArray[np.int16]] = []
 
 
-def say(
-    text: str, *, accent: str, variant: str, pitch: int, pitch_range: int, rate_wpm: int, seed: int
-) -> NDArray[np.int16]:
-    """Return `text` spoken, [T] at 22 050 Hz.
+@dataclass(frozen=True)
+class Line:
+    """What is said, and how.
 
-    Args:
+    Attributes:
         accent: a voice file below espeak-ng-data/lang, such as "gmw/en-US".
         variant: a file of espeak-ng-data/voices/!v, such as "f3".
         pitch, pitch_range: 0 to 99, where 50 is the variant's own.
         rate_wpm: words per minute, 80 to 450.
-        seed: of espeak-ng's own random numbers (breath and aspiration).
+        seed: of espeak-ng's own random numbers (breath and aspiration), below 2**31.
+    """
+
+    text: str
+    accent: str
+    variant: str
+    pitch: int
+    pitch_range: int
+    rate_wpm: int
+    seed: int
+
+
+def spoken(lines: Sequence[Line]) -> Iterator[NDArray[np.int16]]:
+    """Yield each line as samples [T] at 22 050 Hz, spoken in order by a fresh process.
 
     Raises:
-        AudioError: espeak-ng cannot be started, or has no such voice.
+        AudioError: espeak-ng cannot be started, crashes, or has no such voice.
     """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+        try:
+            yield from process.map(_say, lines)
+        except BrokenProcessPool as error:
+            raise AudioError("espeak-ng crashed or was killed; run again, or reinstall espeakng-loader") from error
+        finally:
+            process.shutdown(cancel_futures=True)
+
+
+def _say(line: Line) -> NDArray[np.int16]:
     library = _library()
-    _choose_voice(library, accent, variant)
-    for parameter, value in ((_RATE, rate_wpm), (_VOLUME, _VOLUME_PERCENT), (_PITCH, pitch), (_RANGE, pitch_range)):
+    _choose_voice(library, f"{line.accent}+{line.variant}")
+    library.espeak_SetParameter(_VOLUME, _VOLUME_PERCENT, 0)
+    for parameter, value in ((_RATE, line.rate_wpm), (_PITCH, line.pitch), (_RANGE, line.pitch_range)):
         library.espeak_SetParameter(parameter, value, 0)
-    library.espeak_ng_SetRandSeed(ctypes.c_long(seed % 2**31))
+    library.espeak_ng_SetRandSeed(ctypes.c_long(line.seed))
     _blocks.clear()
-    encoded = text.encode()
-    status = library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, _CHARACTERS, 0, _UTF8, None, None)
+    text = line.text.encode()
+    status = library.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, _CHARACTERS, 0, _UTF8, None, None)
     if status != _OK or not _blocks:
-        raise AudioError(f"espeak-ng said nothing for {text!r} as {accent}+{variant} (status {status})")
+        raise AudioError(f"espeak-ng said nothing for {line} (status {status})")
     return np.concatenate(_blocks)
 
 
-def _choose_voice(library: Any, accent: str, variant: str) -> None:
+def _choose_voice(library: Any, voice: str) -> None:
+    data = Path(espeakng_loader.get_data_path())
     # espeak-ng takes a variant that does not exist for none at all: two voices would silently be one.
-    known = (Path(espeakng_loader.get_data_path()) / "voices" / "!v" / variant).is_file()
-    if not known or library.espeak_SetVoiceByName(f"{accent}+{variant}".encode()) != _OK:
-        data = espeakng_loader.get_data_path()
-        raise AudioError(f"espeak-ng has no voice {accent}+{variant} in {data}; reinstall espeakng-loader")
+    known = (data / "voices" / "!v" / voice.partition("+")[2]).is_file()
+    if not known or library.espeak_SetVoiceByName(voice.encode()) != _OK:
+        raise AudioError(f"espeak-ng has no voice {voice} in {data}; reinstall espeakng-loader")
 
 
 @cache

@@ -3,9 +3,11 @@
 import numpy as np
 
 _GRAMMAR = """
-sentence: the {adjective} {person} {verb} the {thing} {place}, {time} | {time}, the {person} and the {person} {verb}
-    the {adjective} {thing} | nobody {verb} the {adjective} {thing} {place} except my {person} | when the {person} {verb}
-    the {thing}, my {adjective} {person} stood {place} | we {verb} {count} {adjective} boxes {place} and one {thing} |
+sentence: the {adjective} {person} {verb} the {thing} {place}, {time} |
+    {time}, the {person} and the {person} {verb} the {adjective} {thing} |
+    nobody {verb} the {adjective} {thing} {place} except my {person} |
+    when the {person} {verb} the {thing}, my {adjective} {person} stood {place} |
+    we {verb} {count} {adjective} boxes {place} and one {thing} |
     they say that the {adjective} {person} {verb} the {thing} {time}
 
 adjective: quiet | yellow | narrow | heavy | early | hollow | frozen | gentle | bright | crooked | distant | empty |

@@ -8,6 +8,7 @@ Shapes: T samples.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.signal import fftconvolve, firwin2, resample_poly
 
 from stages.synthesis import espeak
@@ -24,32 +25,26 @@ _FLOOR_BELOW_SPEECH_DB = (35.0, 45.0)
 _RESAMPLE_UP = 160
 
 
-def utter(voice: Voice, generator: np.random.Generator) -> Samples:
-    """Return one utterance [T] of a voice, 2 to 7 s at 16 kHz.
+def script(voice: Voice, generator: np.random.Generator) -> espeak.Line:
+    """Draw what a voice says next, and in which mood."""
+    return espeak.Line(
+        text=sentence(generator),
+        accent=voice.accent,
+        variant=voice.variant,
+        pitch=voice.pitch + int(generator.integers(-_PITCH_MOOD, _PITCH_MOOD + 1)),
+        pitch_range=voice.pitch_range,
+        rate_wpm=voice.rate_wpm + int(generator.integers(-_RATE_MOOD_WPM, _RATE_MOOD_WPM + 1)),
+        seed=int(generator.integers(2**31)),
+    )
 
-    Raises:
-        AudioError: espeak-ng cannot be started, or does not have the voice.
-    """
-    dry_T = _vocal_tract(_say(voice, generator), voice.formant_scale)
+
+def record(spoken_T: NDArray[np.int16], voice: Voice, generator: np.random.Generator) -> Samples:
+    """Turn what espeak-ng spoke at its own rate into a recording [T] at 16 kHz, 2 to 6 s."""
+    dry_T = _vocal_tract(spoken_T / 32768.0, voice.formant_scale)
     level_dbfs = generator.uniform(*_LEVEL_DBFS)
     floor_dbfs = level_dbfs - generator.uniform(*_FLOOR_BELOW_SPEECH_DB)
     speech_T = at_level(_microphone(dry_T, generator), level_dbfs)
     return speech_T + at_level(coloured_noise(len(speech_T), 1.0, generator), floor_dbfs)
-
-
-def _say(voice: Voice, generator: np.random.Generator) -> Samples:
-    pitch = voice.pitch + int(generator.integers(-_PITCH_MOOD, _PITCH_MOOD + 1))
-    rate_wpm = voice.rate_wpm + int(generator.integers(-_RATE_MOOD_WPM, _RATE_MOOD_WPM + 1))
-    spoken_T = espeak.say(
-        sentence(generator),
-        accent=voice.accent,
-        variant=voice.variant,
-        pitch=pitch,
-        pitch_range=voice.pitch_range,
-        rate_wpm=rate_wpm,
-        seed=int(generator.integers(2**31)),
-    )
-    return spoken_T / 32768.0
 
 
 def _vocal_tract(spoken_T: Samples, formant_scale: float) -> Samples:

@@ -11,17 +11,10 @@ from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.signal import butter, sosfilt
 
-from stages.audio.views import stable_seed
-
 SAMPLE_RATE_HZ = 16_000
 HIGHEST_PEAK = 0.98
 
 Samples = NDArray[np.float64]
-
-
-def generator_for(*parts: object) -> np.random.Generator:
-    """Return the generator that belongs to `parts`, whatever else has been drawn before."""
-    return np.random.default_rng(stable_seed(*parts))
 
 
 def times_s(samples: int) -> Samples:

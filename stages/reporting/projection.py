@@ -1,0 +1,140 @@
+"""A picture of the embedding space: a few speakers, clean and noisy, in two dimensions, before and after enhancement.
+
+Shapes: U chosen utterances, V views, C crops, D embedding dimension, N points.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from stages.reporting.figures import INK, PALETTE, figure, to_svg
+from stages.score_files import read_speakers
+from stages.scoring.conditions import describe
+from stages.scoring.cosine import utterance_embeddings
+from stages.scoring.curves import Floats
+from store import EmbeddingStore
+
+_UTTERANCES_EACH = 10
+_COLOURS = (*PALETTE, "#000000", "#a6761d", "#7570b3", "#666666")
+_HEIGHT_IN = 5.2
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Utterances to draw: their rows among the store's utterances [U] and their speakers as numbers [U]."""
+
+    rows_U: NDArray[np.int64]
+    speaker_U: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Points of one system in the plane: clean [U, 2], noisy [U, V, 2], and the variance share of the two axes."""
+
+    clean_U2: Floats
+    noisy_UV2: Floats
+    explained: float
+
+
+def choose(source: EmbeddingStore, utterances: Path, speakers: int) -> Chosen | None:
+    """Choose the `speakers` with the most utterances; None where fewer than two are known."""
+    stride = source.crops * len(source.views)
+    ids = source.rows(["utterance_id"])["utterance_id"].to_pylist()[::stride]
+    manifest = read_speakers(utterances)
+    found = pc.index_in(ids, value_set=manifest["utterance_id"]) if ids else []
+    names = manifest["speaker_id"].take(found).to_pylist() if ids else []
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        if name is not None:
+            rows.setdefault(name, []).append(row)
+    most = sorted(rows, key=lambda name: (-len(rows[name]), name))[:speakers]
+    if len(most) < 2:
+        return None
+    picked = [(row, number) for number, name in enumerate(most) for row in rows[name][:_UTTERANCES_EACH]]
+    rows_U, speaker_U = np.array(sorted(picked), np.int64).T
+    return Chosen(rows_U, speaker_U)
+
+
+def project(source: EmbeddingStore, chosen: Chosen) -> Panel | None:
+    """Project a store's chosen utterances onto the two main axes of their own clean vectors.
+
+    Each system has axes of its own, since an enhancer may rotate or rescale the space. None without a clean and a
+    noisy view, or where the clean vectors do not span a plane.
+    """
+    conditions = [describe(view, source.recipes[view]) for view in source.views]
+    clean = [index for index, condition in enumerate(conditions) if condition.is_clean][:1]
+    noisy = [index for index, condition in enumerate(conditions) if not condition.is_clean]
+    if not clean or not noisy:
+        return None
+    units_UVD = _embeddings(source, chosen.rows_U)
+    clean_UD, noisy_UVD = units_UVD[:, clean[0]], units_UVD[:, noisy]
+    mean_D = clean_UD.mean(axis=0)
+    _, singular_K, axes_KD = np.linalg.svd(clean_UD - mean_D, full_matrices=False)
+    if singular_K.size < 2 or not singular_K[1] > 0:
+        return None
+    explained = float((singular_K[:2] ** 2).sum() / (singular_K**2).sum())
+    return Panel((clean_UD - mean_D) @ axes_KD[:2].T, (noisy_UVD - mean_D) @ axes_KD[:2].T, explained)
+
+
+def turned_like(panel: Panel, model: Panel) -> Panel:
+    """Rotate or reflect a panel to lie like another one: axes have no sign of their own (orthogonal Procrustes)."""
+    left, _, right = np.linalg.svd(panel.clean_U2.T @ model.clean_U2)
+    turn_22 = left @ right
+    return Panel(panel.clean_U2 @ turn_22, panel.noisy_UV2 @ turn_22, panel.explained)
+
+
+def draw_panels(panels: Mapping[str, Panel], chosen: Chosen) -> str:
+    """Draw one panel per title: a colour per speaker, dots for clean utterances, crosses for their noisy views."""
+    with figure(_HEIGHT_IN) as drawn:
+        grid = drawn.subplots(1, 2, squeeze=False)[0]
+        for axes, (title, panel) in zip(grid, panels.items(), strict=False):
+            _scatter(axes, panel, chosen)
+            axes.set_title(title)
+            axes.set_xlabel(f"two main axes of the clean vectors, {100 * panel.explained:.0f}\u202f% of their variance")
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        drawn.legend(handles=_handles(), loc="outside upper center", ncols=2)
+        return to_svg(drawn)
+
+
+def _embeddings(source: EmbeddingStore, rows_U: NDArray[np.int64]) -> Floats:
+    """Return unit vectors of the chosen utterances in every view, [U, V, D], reading only their shards."""
+    parts, start = [], 0
+    for shard, block in zip(source.shards, source.blocks(), strict=True):
+        rows = rows_U[(rows_U >= start) & (rows_U < start + shard.utterances)] - start
+        vectors_UCVD: NDArray[np.floating[Any]] = block.reshape(-1, source.crops, *block.shape[1:])[rows]
+        parts.append(_unit_views(vectors_UCVD))
+        start += shard.utterances
+    return np.concatenate(parts)
+
+
+def _unit_views(vectors_UCVD: NDArray[np.floating[Any]]) -> Floats:
+    utterances, crops, views, dim = vectors_UCVD.shape
+    vectors_NCD = vectors_UCVD.swapaxes(1, 2).reshape(-1, crops, dim)
+    return utterance_embeddings(vectors_NCD).reshape(utterances, views, dim)
+
+
+def _scatter(axes: Axes, panel: Panel, chosen: Chosen) -> None:
+    for speaker in np.unique(chosen.speaker_U):
+        colour = _COLOURS[speaker % len(_COLOURS)]
+        own = chosen.speaker_U == speaker
+        noisy_N2 = panel.noisy_UV2[own].reshape(-1, 2)
+        axes.plot(*noisy_N2.T, "x", color=colour, markersize=3, markeredgewidth=0.7, alpha=0.45, rasterized=True)
+        axes.plot(*panel.clean_U2[own].T, "o", color=colour, markersize=6, markeredgecolor="white", markeredgewidth=0.7)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _handles() -> Sequence[Line2D]:
+    return [
+        Line2D([], [], color=INK, marker="o", linestyle="", label="clean utterance"),
+        Line2D([], [], color=INK, marker="x", linestyle="", markersize=4, label="the same utterance in a noisy view"),
+    ]

@@ -1,0 +1,174 @@
+"""A generated experiment: stores of several systems, trials and a manifest, in which noise and enhancement have a size.
+
+A vector is speaker + session + noise. Enhancers differ in how much of the noise they leave and how much they harm the
+session, which makes the order of the systems known beforehand.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.score import ScoreSettings, score
+from store import Declaration, begin_store, finalise, write_shard
+
+VIEWS: dict[str, dict[str, Any]] = {
+    "clean": {},
+    "noise_15db": {"noise": 15.0},
+    "noise_5db": {"noise": 5.0},
+    "noise_0db": {"noise": 0.0},
+    "music_10db": {"music": 10.0},
+    "music_0db": {"music": 0.0},
+    "babble_15db": {"babble": 15.0},
+    "babble_5db": {"babble": 5.0},
+    "reverb": {"reverb": True},
+    "reverb_babble_15db": {"reverb": True, "babble": 15.0},
+    "reverb_babble_5db": {"reverb": True, "babble": 5.0},
+    "music_wide": {"music": [5.0, 15.0]},
+}
+SYSTEMS = {"raw": (1.0, 1.0), "wccn": (0.72, 0.98), "seed": (0.8, 1.06), "mse": (0.76, 1.15), "vmf_pl": (0.69, 1.08)}
+_LOUDNESS = {"noise": 1.0, "music": 0.85, "babble": 1.25, "reverb": 0.6}
+
+
+@dataclass(frozen=True)
+class Example:
+    """Where the files of a generated experiment are."""
+
+    utterances: Path
+    trials: Path
+    stores: list[Path]
+    systems: list[str]
+    scores: list[Path]
+    identification: list[Path]
+
+
+def make_example(
+    root: Path,
+    *,
+    speakers: int = 12,
+    utterances_each: int = 6,
+    dim: int = 16,
+    crops: int = 2,
+    trials: int = 1500,
+    views: dict[str, dict[str, Any]] = VIEWS,
+    systems: tuple[str, ...] = tuple(SYSTEMS),
+    speakers_known: bool = True,
+) -> Example:
+    """Write manifest, trials and one store per system, and score them all."""
+    names = [f"s{number:02d}" for number in range(speakers) for _ in range(utterances_each)]
+    ids = [f"{name}-u{number % utterances_each}" for number, name in enumerate(names)]
+    example = Example(
+        write_manifest(root / "utterances.parquet", ids, names if speakers_known else [None] * len(names)),
+        write_trials(root / "trials.parquet", draw_trials(ids, names, trials)),
+        [root / "stores" / system for system in systems],
+        list(systems),
+        [root / "scores" / f"{system}.parquet" for system in systems],
+        [root / "scores" / f"{system}.identification.parquet" for system in systems],
+    )
+    for system, store, scores, identification in zip(
+        systems, example.stores, example.scores, example.identification, strict=True
+    ):
+        vectors_UCVD = simulate(names, views, dim=dim, crops=crops, system=system)
+        write_store(store, ids, names, vectors_UCVD, views, space=f"toy:1{'' if system == 'raw' else '+' + system}")
+        score(
+            store=store,
+            trials=example.trials,
+            utterances=example.utterances,
+            scores=scores,
+            identification=identification,
+            system=system,
+            settings=ScoreSettings(),
+        )
+    return example
+
+
+def simulate(names: list[str], views: dict[str, dict[str, Any]], *, dim: int, crops: int, system: str) -> np.ndarray:
+    """Return vectors [U, C, V, D] of utterances by the speakers `names`."""
+    noise_left, session = SYSTEMS[system]
+    draw = np.random.default_rng(7)
+    speaker_SD = {name: draw.normal(size=dim) for name in dict.fromkeys(names)}
+    speech_UD = np.stack([speaker_SD[name] for name in names]) + 0.75 * session * draw.normal(size=(len(names), dim))
+    crops_UCD = speech_UD[:, None] + 0.35 * draw.normal(size=(len(names), crops, dim))
+    rendered = []
+    for recipe in views.values():
+        level = noise_left * _level(recipe)
+        away_D = draw.normal(size=dim)
+        rendered.append(crops_UCD + level * (0.9 * draw.normal(size=crops_UCD.shape) + 0.8 * away_D))
+    return np.stack(rendered, axis=2).astype(np.float32)
+
+
+def draw_trials(ids: list[str], names: list[str], count: int) -> list[tuple[str, str, bool, None]]:
+    """Return distinct trials of different utterances, about a quarter of them targets."""
+    draw = np.random.default_rng(3)
+    targets, nontargets = [], []
+    for first in range(len(ids)):
+        for second in draw.permutation(len(ids)):
+            if second != first:
+                (targets if names[first] == names[second] else nontargets).append((first, int(second)))
+    wanted = [(targets, count // 4), (nontargets, count - count // 4)]
+    rows = [pairs[index] for pairs, number in wanted for index in draw.permutation(len(pairs))[:number]]
+    return [(ids[first], ids[second], names[first] == names[second], None) for first, second in rows]
+
+
+def write_store(
+    store: Path,
+    ids: list[str],
+    names: list[str],
+    vectors_UCVD: np.ndarray,
+    views: dict[str, dict[str, Any]],
+    space: str = "toy:1",
+    utterances_per_shard: int = 40,
+) -> Path:
+    """Write a finished store of several shards."""
+    utterances, crops, n_views, dim = vectors_UCVD.shape
+    declaration = Declaration(dim, "float32", views, crops, space, {"toy": 1})
+    begin_store(store, declaration)
+    starts = range(0, utterances, utterances_per_shard)
+    for shard, start in enumerate(starts):
+        rows = range(start, min(start + utterances_per_shard, utterances))
+        catalogue = pa.Table.from_pylist(
+            [
+                {"utterance_id": ids[row], "speaker_id": names[row], "view": view, "crop": crop}
+                for row in rows
+                for crop in range(crops)
+                for view in views
+            ]
+        )
+        write_shard(store, shard, vectors_UCVD[rows.start : rows.stop].reshape(-1, dim), catalogue, declaration)
+    finalise(store, declaration, len(starts), utterances)
+    return store
+
+
+def write_manifest(path: Path, ids: list[str], names: list[str | None]) -> Path:
+    """Write a manifest, in another order than the store's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table(
+        {
+            "utterance_id": pa.array(ids[::-1], pa.string()),
+            "path": pa.array([f"{name}.wav" for name in ids[::-1]], pa.string()),
+            "speaker_id": pa.array(names[::-1], pa.string()),
+            "duration_s": pa.array([2.0] * len(ids)),
+        }
+    )
+    pq.write_table(table, path)
+    return path
+
+
+def write_trials(path: Path, rows: list[tuple[str, str, bool | None, str | None]]) -> Path:
+    """Write a trial list: enrolment, test, label, condition."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = zip(*rows, strict=True) if rows else ([], [], [], [])
+    types = {"enrolment_id": pa.string(), "test_id": pa.string(), "is_target": pa.bool_(), "condition": pa.string()}
+    pq.write_table(pa.table([list(column) for column in columns], schema=pa.schema(types)), path)
+    return path
+
+
+def _level(recipe: dict[str, Any]) -> float:
+    """How far a view moves a vector; 5 dB less SNR is a good half more."""
+    level = 0.0
+    for kind, snr_db in recipe.items():
+        level += _LOUDNESS[kind] * (1.0 if kind == "reverb" else 10 ** ((8 - float(np.mean(snr_db))) / 26))
+    return level
