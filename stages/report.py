@@ -70,7 +70,7 @@ def report(
     _check_lengths(scores, identification, stores)
     systems, speakers = load_systems(scores)
     draws_SR = draw_speakers(len(speakers), settings.bootstrap_replicates, settings.seed)
-    accuracies = {path: identification_accuracies(found) for path, found in zip(scores, identification, strict=False)}
+    accuracies = _accuracies(systems, dict(zip(scores, identification, strict=False)))
     measurements = [
         measurement
         for scored in systems
@@ -92,6 +92,20 @@ def _check_lengths(scores: list[Path], identification: list[Path], stores: list[
             raise ScoringError(f"{len(scores)} score files but {len(given)} {name}; give one for each, in one order")
 
 
+def _accuracies(
+    systems: Sequence[ScoredSystem], identification: dict[Path, Path]
+) -> dict[Path, dict[tuple[str, str], float]]:
+    found = {path: identification_accuracies(ranks) for path, ranks in identification.items()}
+    for scored in systems:
+        named = {name for name, _ in found.get(scored.path, {})}
+        if named and scored.system.name not in named:
+            raise ScoringError(
+                f"{identification[scored.path]} identifies by {', '.join(sorted(named))}, {scored.path} scores "
+                f"{scored.system.name}; give the identification files in the order of the scores"
+            )
+    return found
+
+
 def _plots(
     systems: Sequence[ScoredSystem], measurements: Sequence[Measurement], summaries: Sequence[Summary], looks: Looks
 ) -> list[Plot]:
@@ -104,7 +118,7 @@ def _plots(
         Plot(
             "eer_by_snr",
             "EER against SNR",
-            f"{whiskers}The dotted end of a line is the condition with nothing added. Systems are drawn side by side.",
+            f"{whiskers}The dotted end of a line is the condition with nothing added.",
             eer_by_snr(measurements, looks) or "",
         ),
         Plot("eer_by_condition", "EER by condition", whiskers, eer_by_condition(measurements, summaries, looks)),
@@ -143,7 +157,7 @@ def _projection(
         return []
     caption = (
         "An illustration: two of many dimensions, each panel on the main axes of its own clean vectors. A colour is a "
-        "speaker; crosses far from their dots are what noise does."
+        "speaker; the rays from a dot are what noise does to that utterance."
     )
     return [Plot("projection", "A few speakers in the embedding space", caption, draw_panels(panels, chosen))]
 

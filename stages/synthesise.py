@@ -1,15 +1,8 @@
-"""`synthesise`: nothing but a seed -> a corpus folder of speech, noise, music and room responses, all made here.
-
-Each split is rendered by a fresh process, because espeak-ng repeats itself only from a fresh start.
-"""
+"""`synthesise`: nothing but a seed -> a corpus folder of speech, noise, music and room responses, all made here."""
 
 import json
-import multiprocessing
 import tempfile
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +11,7 @@ from pydantic import Field
 
 from stages.section import Section
 from stages.synthesis.voices import Voice, plan_voices
-from store import AudioError, ConfigError
+from store import ConfigError
 from store.atomic import write_json, write_text
 
 _RECORD = "synthesis.json"
@@ -85,40 +78,28 @@ def _is_made(root: Path, record: Mapping[str, Any]) -> bool:
     if not (root / _RECORD).is_file():
         raise ConfigError(f"{root} exists and is no synthetic corpus (it has no {_RECORD}); choose another folder")
     found = json.loads((root / _RECORD).read_text(encoding="utf-8"))
-    differing = [f"{key} {found.get(key)}, not {value}" for key, value in record.items() if found.get(key) != value]
+    differing = "; ".join(_differences(found, record))
     if differing:
-        raise ConfigError(f"{root} was made with {'; '.join(differing)}; remove it or choose another folder")
+        raise ConfigError(f"{root} was made with {differing}; remove it or choose another folder")
     return True
 
 
-def _render(building: Path, voices: Mapping[str, Sequence[Voice]], settings: SynthesiseSettings, seed: int) -> None:
-    """Render each split in a process of its own, all at the same time."""
-    with ExitStack() as stack:
-        context = multiprocessing.get_context("spawn")
-        rendered = {}
-        for split in voices:
-            pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=context))
-            rendered[split] = pool.submit(_render_split, building, split, voices[split], settings, seed)
-        for split, future in rendered.items():
-            try:
-                future.result()
-            except BrokenProcessPool as error:
-                advice = "run it again; if it stops again, reinstall espeakng-loader"
-                raise AudioError(
-                    f"the process that rendered the split {split} was killed or crashed; {advice}"
-                ) from error
+def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for key, value in wanted.items():
+        if isinstance(value, Mapping):
+            yield from _differences(found.get(key, {}), value, f"{above}{key}.")
+        elif found.get(key) != value:
+            yield f"{above}{key} {found.get(key)}, not {value}"
 
 
-def _render_split(building: Path, split: str, voices: Sequence[Voice], settings: SynthesiseSettings, seed: int) -> None:
-    # The configuration tree imports this file for its settings, and pyroomacoustics alone takes a second to import.
+def _render(root: Path, voices: Mapping[str, Sequence[Voice]], settings: SynthesiseSettings, seed: int) -> None:
+    # The configuration tree imports this file for its settings; scipy.signal and pyroomacoustics cost it seconds.
     from stages.synthesis import render
 
-    utterances, noises = getattr(settings.utterances_per_voice, split), getattr(settings.noises, split)
-    pieces, rooms = getattr(settings.music, split), getattr(settings.rooms, split)
-    render.render_speech(building / "speech" / split / "espeak", voices, utterances, seed)
-    render.render_noises(building / "noise" / split, split, noises, settings.noise_duration_s, seed)
-    render.render_music(building / "music" / split, split, pieces, settings.music_duration_s, seed)
-    render.render_rooms(building / "rir" / split, split, rooms, settings.positions_per_room, seed)
+    render.render_speech(root / "speech", voices, settings.utterances_per_voice.model_dump(), seed)
+    render.render_noises(root / "noise", settings.noises.model_dump(), settings.noise_duration_s, seed)
+    render.render_music(root / "music", settings.music.model_dump(), settings.music_duration_s, seed)
+    render.render_rooms(root / "rir", settings.rooms.model_dump(), settings.positions_per_room, seed)
 
 
 def _listed(voices: Mapping[str, Sequence[Voice]]) -> dict[str, list[dict[str, Any]]]:

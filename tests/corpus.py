@@ -17,10 +17,9 @@ def voice(speaker: int, take: int, duration_s: float = 2.0, rate_hz: int = RATE_
     generator = np.random.default_rng([speaker, take])
     time_s = np.arange(round(duration_s * rate_hz)) / rate_hz
     phase = 2 * np.pi * (90 + 35 * speaker) * time_s + np.sin(2 * np.pi * generator.uniform(2, 4) * time_s)
-    wave = sum(np.sin(k * phase) / k ** (1 + 0.2 * speaker) for k in range(1, 9))
-    return (
-        0.1 * wave * (1.2 + np.sin(2 * np.pi * 3 * time_s + take)) + 0.001 * generator.normal(size=len(time_s))
-    ).astype(np.float32)
+    pulses = sum(np.sin(k * phase) / k ** (1 + 0.2 * speaker) for k in range(1, 9))
+    loudness = 0.1 * (1.2 + np.sin(2 * np.pi * 3 * time_s + take))
+    return (loudness * pulses + 0.001 * generator.normal(size=len(time_s))).astype(np.float32)
 
 
 def write_corpus(root: Path, splits: tuple[str, ...] = ("train", "dev"), speakers: int = 3, takes: int = 2) -> Path:
@@ -29,16 +28,17 @@ def write_corpus(root: Path, splits: tuple[str, ...] = ("train", "dev"), speaker
         for speaker in range(speakers):
             name = 10 * number + speaker
             for take in range(takes):
-                _write(root / "speech" / split / "toy" / f"s{name}" / f"s{name}-{take}.flac", voice(name % 7, take))
+                write_wave(root / "speech" / split / "toy" / f"s{name}" / f"s{name}-{take}.flac", voice(name % 7, take))
         generator = np.random.default_rng(number)
         for index in range(3):
-            _write(root / "noise" / split / "hiss" / f"n{index}.flac", 0.1 * generator.normal(size=RATE_HZ))
-            _write(root / "music" / split / "tune" / f"m{index}.flac", voice(5, index, 1.0))
+            write_wave(root / "noise" / split / "hiss" / f"n{index}.flac", 0.1 * generator.normal(size=RATE_HZ))
+            write_wave(root / "music" / split / "tune" / f"m{index}.flac", voice(5, index, 1.0))
             decay = np.exp(-np.arange(2000) / 300) * generator.normal(size=2000)
-            _write(root / "rir" / split / "room" / f"r{index}.flac", decay / np.abs(decay).max() * 0.9)
+            write_wave(root / "rir" / split / "room" / f"r{index}.flac", decay / np.abs(decay).max() * 0.9)
     return root
 
 
-def _write(path: Path, wave: np.ndarray) -> None:
+def write_wave(path: Path, wave: np.ndarray, rate_hz: int = RATE_HZ, **options: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, wave, RATE_HZ)
+    soundfile.write(path, wave, rate_hz, **options)
+    return path

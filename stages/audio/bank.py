@@ -11,7 +11,7 @@ import numpy as np
 
 from stages.audio.decode import Waveform, read
 from stages.audio.manifest import Utterance
-from store import AudioError
+from store import AudioError, ManifestError
 
 _CACHE_BYTES = 256 << 20
 
@@ -35,16 +35,16 @@ class AudioBank:
         """Draw the id of one recording, not of `not_speaker` (an utterance without a speaker is its own speaker).
 
         Raises:
-            AudioError: nothing of that kind, or nobody but `not_speaker`.
+            ManifestError: nothing of that kind, or nobody but `not_speaker`.
         """
         ids = self._ids.get(kind, [])
         if not ids:
-            raise AudioError(f"asks for {kind}, but there is no {kind} recording to draw from")
+            raise ManifestError(f"a view asks for {kind}, but there is no {kind} recording to draw from")
         for _ in range(1000):
             chosen = ids[int(generator.integers(len(ids)))]
             if not_speaker is None or self._speaker(kind, chosen) != not_speaker:
                 return chosen
-        raise AudioError(f"asks for {kind}, but there is no speaker other than {not_speaker}")
+        raise ManifestError(f"a view asks for {kind}, but there is no speaker other than {not_speaker}")
 
     def stretch(self, kind: str, chosen: str, samples: int, generator: np.random.Generator) -> Waveform:
         """Return `samples` of a recording from a random point on, wrapping round where it is too short."""
@@ -55,18 +55,24 @@ class AudioBank:
         return np.resize(np.roll(waveform_T, -int(generator.integers(len(waveform_T)))), samples)
 
     def whole(self, kind: str, chosen: str) -> Waveform:
-        """Return a whole recording [T], decoded once and kept while there is room."""
+        """Return a whole recording [T], decoded once and kept while there is room.
+
+        Raises:
+            ManifestError: it was usable when it was prepared and is no longer (AudioError for babble).
+        """
         key = (kind, chosen)
         if key not in self._cache:
-            self._remember(key, self._decode(self._rows[kind][chosen]))
+            self._remember(key, self._decode(kind, self._rows[kind][chosen]))
         self._cache.move_to_end(key)
         return self._cache[key]
 
-    def _decode(self, row: Utterance) -> Waveform:
+    def _decode(self, kind: str, row: Utterance) -> Waveform:
         try:
             return read(Path(row.path), self._sample_rate_hz, row.start_s, row.duration_s)
         except AudioError as error:
-            raise AudioError(f"needs {row.path}, which {error}") from error
+            if kind == "babble":  # speech: it becomes a reject in its own right, and another voice will do
+                raise
+            raise ManifestError(f"{row.path} {error}, and a view needs it; prepare the {kind} again") from error
 
     def _remember(self, key: tuple[str, str], waveform_T: Waveform) -> None:
         self._cache[key] = waveform_T

@@ -9,6 +9,7 @@ Shapes: T samples of one crop.
 import hashlib
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +19,7 @@ from stages.audio.bank import AudioBank
 from stages.audio.decode import Waveform
 from stages.audio.manifest import Utterance
 from stages.audio.recipe import ADDITIVE, CropSettings, View
-from store import AudioError
+from store import AudioError, ManifestError
 
 BABBLE_VOICES = (3, 7)
 _TRIES = 20
@@ -61,7 +62,7 @@ def render(
     """Render one view of a clean crop: the room first, then what is added, each at its own SNR.
 
     Raises:
-        AudioError: the bank has nothing that the view asks for.
+        ManifestError: the bank has nothing (or nothing but silence) that the view asks for.
     """
     generator = np.random.default_rng(seed)
     speech_T, rir_id = waveform_T, None
@@ -108,7 +109,7 @@ def _draw_added(
         )
         if float(np.mean(added_T**2)) > 1e-10:
             return added_T, ids
-    raise AudioError(f"{_TRIES} draws of {kind} were all silent; look for silent files in the {kind} folder")
+    raise ManifestError(f"{_TRIES} draws of {kind} were all silent; look for silent files among the {kind}")
 
 
 def _stretch(kind: str, samples: int, bank: AudioBank, generator: np.random.Generator) -> tuple[Waveform, list[str]]:
@@ -118,8 +119,14 @@ def _stretch(kind: str, samples: int, bank: AudioBank, generator: np.random.Gene
 
 def _babble(samples: int, bank: AudioBank, generator: np.random.Generator, speaker: str) -> tuple[Waveform, list[str]]:
     count = int(generator.integers(BABBLE_VOICES[0], BABBLE_VOICES[1] + 1))
-    ids = [bank.draw("babble", generator, not_speaker=speaker) for _ in range(count)]
-    voices = [bank.stretch("babble", chosen, samples, generator) for chosen in ids]
-    levels = [float(np.sqrt(np.mean(voice**2))) for voice in voices]
-    mixed_T = np.sum([voice / max(level, 1e-5) for voice, level in zip(voices, levels, strict=True)], axis=0)
-    return mixed_T.astype(np.float32), ids
+    ids: list[str] = []
+    voices: list[Waveform] = []
+    for _ in range(_TRIES):
+        chosen = bank.draw("babble", generator, not_speaker=speaker)
+        with suppress(AudioError):
+            voices.append(bank.stretch("babble", chosen, samples, generator))
+            ids.append(chosen)
+        if len(voices) == count:
+            break
+    levelled = [voice_T / max(float(np.sqrt(np.mean(voice_T**2))), 1e-5) for voice_T in voices]
+    return np.sum(levelled, axis=0).astype(np.float32), ids

@@ -19,7 +19,7 @@ FAINT = "#d9dbdf"
 
 # Okabe and Ito's palette, told apart by colour-blind readers; its yellow is too faint for lines on a light card.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_RAW_COLOUR = "#5f6670"
+_RAW_COLOUR = "#6b737e"
 _MARKERS = ("s", "^", "D", "v", "P", "X")
 
 _STYLE: Any = {

@@ -11,7 +11,7 @@ from stages.reporting.figures import Looks
 from stages.reporting.load import System
 from stages.reporting.measure import Measurement
 from stages.reporting.summary import Summary
-from stages.reporting.tables import detail_table, eer_table, summary_table
+from stages.reporting.tables import eer_table, metric_tables, summary_table
 from stages.reporting.words import in_words
 
 
@@ -61,7 +61,7 @@ def render_page(findings: Findings, title: str, note: str) -> str:
         looks=list(findings.looks.values()),
         summary_rows=summary_table(findings.summaries, labels),
         eer_rows=eer_table(findings.measurements, findings.summaries, labels),
-        detail_rows=detail_table(findings.measurements, labels),
+        metric_tables=metric_tables(findings.measurements, labels),
         has_intervals=any(m.eer_ci95 for m in findings.measurements),
         plots=findings.plots,
         p_target=f"{findings.measurements[0].p_target:g}",
@@ -109,7 +109,7 @@ def _conventions(findings: Findings) -> list[tuple[str, str]]:
 def _intervals(findings: Findings) -> str:
     if not any(m.eer_ci95 for m in findings.measurements):
         return "None: speakers are unknown, fewer than two, or no replicates were asked for."
-    caution = " With so few speakers they are rough." if findings.speakers < 20 else ""
+    caution = " So few speakers make them too narrow rather than too wide." if findings.speakers < 30 else ""
     return (
         f"Central 95\u202f% of {findings.replicates} bootstrap replicates by speaker: speakers are drawn with "
         "replacement, a trial counts as often as its speakers were drawn. All systems and conditions share the draws, "
@@ -124,7 +124,7 @@ def _trials(findings: Findings) -> str:
         text = f"{trials:,} labelled trials per condition, {targets:,} of them targets."
     else:
         counts = [m.trials for m in findings.measurements]
-        text = f"{min(counts):,} to {max(counts):,} labelled trials per condition; see the table."
+        text = f"{min(counts):,} to {max(counts):,} labelled trials per condition; see metrics.csv."
     unlabelled = max(m.unlabelled for m in findings.measurements)
     text += f" Unlabelled trials, scored but in no metric: {unlabelled:,} per condition at most."
     return text + f" Left out because their utterances have no embedding: {findings.left_out:,}."

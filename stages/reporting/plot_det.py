@@ -10,7 +10,7 @@ from stages.reporting.figures import INK, Looks, figure, legend, to_svg
 from stages.reporting.load import System
 from stages.reporting.measure import Curve
 
-_TICKS = np.array([0.0001, 0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
+_TICKS = np.array([0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
 _HEIGHT_IN = 5.4
 
 
@@ -39,8 +39,8 @@ def _panel(axes: Axes, title: str, curves: Mapping[System, Curve], looks: Looks)
     for system, (false_alarm, miss) in curves.items():
         look = looks[system]
         axes.plot(ndtri(false_alarm), ndtri(miss), color=look.colour, linestyle=look.line, linewidth=1.7)
-        at = int(np.argmin(np.abs(false_alarm - miss)))
-        axes.plot(ndtri(false_alarm[at]), ndtri(miss[at]), look.marker, color=look.colour, markeredgecolor="white")
+        equal = np.interp(0, ndtri(miss) - ndtri(false_alarm), ndtri(false_alarm))
+        axes.plot(equal, equal, look.marker, color=look.colour, markeredgecolor="white")
     ticks = [tick for tick in _TICKS if low <= ndtri(tick) <= high]
     labels = [f"{100 * tick:g}\u202f%" for tick in ticks]
     axes.set_xticks(ndtri(ticks), labels)

@@ -14,9 +14,10 @@ from stages.reporting.measure import Interval, Measurement
 from stages.reporting.summary import Summary
 from stages.scoring.conditions import CLEAN, Condition
 
-_COLUMNS = 3
+_COLUMNS = 4
 _PANEL_HEIGHT_IN = 2.7
-_ROW_HEIGHT_IN = 0.2
+_BAND_HEIGHT_IN = 0.16
+_DOT_HEIGHT_IN = 0.07
 Band = tuple[str, dict[System, "Point"]]
 
 _PERCENT = FuncFormatter(lambda value, _: f"{value:g}\u202f%")
@@ -43,19 +44,19 @@ def eer_by_snr(measurements: Sequence[Measurement], looks: Looks) -> str | None:
     kinds = _kinds_by_snr(measurements)
     if not kinds:
         return None
-    cells = len(kinds) + 1  # the last cell holds the legend
-    rows = -(-cells // _COLUMNS)
-    with figure(_PANEL_HEIGHT_IN * rows) as drawn:
-        grid = drawn.subplots(rows, _COLUMNS, sharey=True, squeeze=False).ravel()
+    columns = len(kinds) if len(kinds) <= _COLUMNS else -(-len(kinds) // -(-len(kinds) // _COLUMNS))
+    rows = -(-len(kinds) // columns)
+    with figure(_PANEL_HEIGHT_IN * rows + 0.4) as drawn:
+        grid = drawn.subplots(rows, max(columns, 2), sharey=True, squeeze=False).ravel()
         for axes, kind in zip(grid, kinds, strict=False):
             _snr_panel(axes, kind, measurements, looks)
         for axes in grid[len(kinds) :]:
             axes.set_axis_off()
         top = max(100 * (m.eer_ci95[1] if m.eer_ci95 else m.eer) for m in measurements if m.condition.kind in kinds)
         grid[0].set_ylim(0, 1.05 * max(top, 1e-3))
-        for axes in grid[: len(kinds) : _COLUMNS]:
+        for axes in grid[: len(kinds) : max(columns, 2)]:
             axes.set_ylabel("EER")
-        legend(grid[len(kinds)], list(looks.values()), loc="center left", title="lower is better", alignment="left")
+        legend(drawn, list(looks.values()), loc="outside upper center", ncols=min(len(looks), 6))
         return to_svg(drawn)
 
 
@@ -63,9 +64,9 @@ def eer_by_condition(measurements: Sequence[Measurement], summaries: Sequence[Su
     """Draw a dot and an interval per system, in one band per condition; the mean of the noisy ones comes second."""
     bands = _bands(measurements, summaries)
     systems = list(looks)
-    with figure(0.9 + len(bands) * (0.18 + _ROW_HEIGHT_IN * min(len(systems), 4) * 0.8)) as drawn:
+    with figure(0.9 + len(bands) * (_BAND_HEIGHT_IN + _DOT_HEIGHT_IN * len(systems))) as drawn:
         axes = drawn.subplots()
-        offsets = _spread(len(systems), 0.62)
+        offsets = _spread(len(systems), 0.66)
         for row, (_, found) in enumerate(bands):
             if row % 2 == 0:
                 axes.axhspan(row - 0.5, row + 0.5, color=FAINT, alpha=0.35, linewidth=0)
@@ -97,7 +98,9 @@ def _snr_panel(axes: Axes, kind: str, measurements: Sequence[Measurement], looks
     step = median(np.diff(ticks))
     quiet_kind = "reverb" if kind.startswith("reverb") else CLEAN
     quiet = {m.system: m for m in measurements if m.condition.kind == quiet_kind and m.condition.snr_db is None}
-    for (system, look), offset in zip(looks.items(), _spread(len(looks), 0.36 * step), strict=True):
+    for (system, look), offset in zip(
+        looks.items(), _spread(len(looks), 0.05 * (ticks[-1] + 1.2 * step - ticks[0])), strict=True
+    ):
         points = [Point.of(_snr(m.condition) + offset, m.eer, m.eer_ci95) for m in of_kind if m.system == system]
         points.sort(key=lambda point: point.at)
         axes.plot(
@@ -111,7 +114,7 @@ def _snr_panel(axes: Axes, kind: str, measurements: Sequence[Measurement], looks
             _whisker(axes, point, look)
     labels = [f"{tick:g}" for tick in ticks]
     if quiet:
-        ticks, labels = [*ticks, ticks[-1] + 1.2 * step], [*labels, "none\nadded" if quiet_kind == "reverb" else CLEAN]
+        ticks, labels = [*ticks, ticks[-1] + 1.2 * step], [*labels, quiet_kind]
     axes.set_xticks(ticks, labels)
     axes.grid(False, axis="x")
     axes.set_title(kind.replace("+", " + "))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
@@ -125,12 +126,15 @@ def _scatter(axes: Axes, panel: Panel, chosen: Chosen) -> None:
     for speaker in np.unique(chosen.speaker_U):
         colour = _COLOURS[speaker % len(_COLOURS)]
         own = chosen.speaker_U == speaker
-        noisy_N2 = panel.noisy_UV2[own].reshape(-1, 2)
-        axes.plot(*noisy_N2.T, "x", color=colour, markersize=3, markeredgewidth=0.7, alpha=0.45, rasterized=True)
-        axes.plot(*panel.clean_U2[own].T, "o", color=colour, markersize=6, markeredgecolor="white", markeredgewidth=0.7)
+        clean_U2, noisy_UV2 = panel.clean_U2[own], panel.noisy_UV2[own]
+        rays_N22 = np.stack(np.broadcast_arrays(clean_U2[:, None], noisy_UV2), axis=2).reshape(-1, 2, 2)
+        axes.add_collection(LineCollection(list(rays_N22), colors=colour, linewidths=0.5, alpha=0.2))
+        axes.plot(*noisy_UV2.reshape(-1, 2).T, "x", color=colour, markersize=3, markeredgewidth=0.7, alpha=0.5)
+        axes.plot(*clean_U2.T, "o", color=colour, markersize=6, markeredgecolor="white", markeredgewidth=0.7)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xticks([])
     axes.set_yticks([])
+    axes.spines[:].set_visible(False)
 
 
 def _handles() -> Sequence[Line2D]:

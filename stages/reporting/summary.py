@@ -27,7 +27,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Change:
-    """Relative change of a mean EER against raw (-0.25: a quarter less), over the same draws of speakers."""
+    """Relative change of a mean EER (-0.25: a quarter less), over the same draws of speakers."""
 
     relative: float
     ci95: Interval | None
@@ -82,6 +82,17 @@ def summarise(measurements: Sequence[Measurement]) -> list[Summary]:
     return [_summary(system, means) for system in means]
 
 
+def change(mean: Mean | None, reference: Mean | None) -> Change | None:
+    """Return the relative change of a mean against another, paired draw by draw; None where either is missing or 0."""
+    if mean is None or reference is None or reference.eer == 0:
+        return None
+    relative = mean.eer / reference.eer - 1
+    if mean.replicate_R is None or reference.replicate_R is None:
+        return Change(relative, None)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Change(relative, percentile_interval(mean.replicate_R / reference.replicate_R - 1))
+
+
 def best_system(summaries: Sequence[Summary]) -> Summary:
     """Return the system of the lowest mean EER over noisy conditions, or over clean ones where no other were scored."""
     return min(summaries, key=lambda s: (s.noisy or s.clean or _NO_MEAN).eer)
@@ -100,7 +111,7 @@ def _summary(system: System, means: dict[System, tuple[Mean | None, ...]]) -> Su
     clean, noisy = means[system]
     raw = next((other for other in means if other.is_raw and other.comparable(system)), None)
     reference = means[raw] if raw and not system.is_raw else (None, None)
-    return Summary(system, clean, noisy, _change(clean, reference[0]), _change(noisy, reference[1]))
+    return Summary(system, clean, noisy, change(clean, reference[0]), change(noisy, reference[1]))
 
 
 def _mean(measurements: list[Measurement]) -> Mean | None:
@@ -110,14 +121,3 @@ def _mean(measurements: list[Measurement]) -> Mean | None:
     replicate_R = np.mean(replicates, axis=0) if len(replicates) == len(measurements) else None
     ci95 = None if replicate_R is None else percentile_interval(replicate_R)
     return Mean(float(np.mean([m.eer for m in measurements])), ci95, len(measurements), replicate_R)
-
-
-def _change(mean: Mean | None, raw: Mean | None) -> Change | None:
-    if mean is None or raw is None or raw.eer == 0:
-        return None
-    relative = mean.eer / raw.eer - 1
-    if mean.replicate_R is None or raw.replicate_R is None:
-        return Change(relative, None)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio_R = mean.replicate_R / raw.replicate_R - 1
-    return Change(relative, percentile_interval(ratio_R))

@@ -1,6 +1,6 @@
 """Tables of the page: what each cell shows, decided apart from how it is drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stages.reporting.load import System
@@ -29,6 +29,15 @@ class Row:
     key: str
     cells: list[Cell]
     kind: str = ""
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """One small table: a metric by condition and system."""
+
+    title: str
+    unit: str
+    rows: list[Row]
 
 
 def eer_table(measurements: Sequence[Measurement], summaries: Sequence[Summary], labels: Labels) -> list[Row]:
@@ -64,21 +73,43 @@ def summary_table(summaries: Sequence[Summary], labels: Labels) -> list[Row]:
     ]
 
 
-def detail_table(measurements: Sequence[Measurement], labels: Labels) -> list[Row]:
-    """Return minDCF, Cllr, min Cllr, identification accuracy and trial counts, by condition, then system."""
-    order = {system: index for index, system in enumerate(labels)}
-    rows: list[Row] = []
-    for m in sorted(measurements, key=lambda m: (m.condition.reading_order, order[m.system])):
-        accuracy = m.identification_accuracy
-        texts = [
-            labels[m.system],
-            *(f"{value:.3f}" for value in (m.min_dcf, m.cllr, m.min_cllr)),
-            _ABSENT if accuracy is None else f"{100 * accuracy:.1f}",
-            *(f"{count:,}" for count in (m.trials, m.targets)),
-        ]
-        is_first = not rows or rows[-1].key != m.condition.view
-        rows.append(Row(m.condition.label, m.condition.view, list(map(Cell, texts)), "first" if is_first else ""))
-    return rows
+def metric_tables(measurements: Sequence[Measurement], labels: Labels) -> list[MetricTable]:
+    """Return minDCF, min Cllr, Cllr and identification accuracy, each by condition and system."""
+    made = [
+        _metric_table("minDCF", "normalised; lower is better", measurements, labels, lambda m: m.min_dcf),
+        _metric_table("min Cllr", "bits, after the best monotone map", measurements, labels, lambda m: m.min_cllr),
+        _metric_table("Cllr", "bits, raw scores, not calibrated", measurements, labels, lambda m: m.cllr),
+        _metric_table(
+            "Identification",
+            "accuracy in %; higher is better",
+            measurements,
+            labels,
+            lambda m: None if m.identification_accuracy is None else 100 * m.identification_accuracy,
+            higher_is_better=True,
+        ),
+    ]
+    return [table for table in made if any(cell.text != _ABSENT for row in table.rows for cell in row.cells)]
+
+
+def _metric_table(
+    title: str,
+    unit: str,
+    measurements: Sequence[Measurement],
+    labels: Labels,
+    value: Callable[[Measurement], float | None],
+    *,
+    higher_is_better: bool = False,
+) -> MetricTable:
+    digits, best = (1, max) if higher_is_better else (3, min)
+    rows = []
+    for condition in sorted({m.condition for m in measurements}, key=lambda c: c.reading_order):
+        found = {m.system: value(m) for m in measurements if m.condition == condition}
+        values = [found.get(system) for system in labels]
+        texts = [_ABSENT if v is None else f"{v:.{digits}f}" for v in values]
+        winner = best((text for text in texts if text != _ABSENT), key=float, default=None)
+        cells = [Cell(text, is_best=len(labels) > 1 and text == winner) for text in texts]
+        rows.append(Row(condition.label, condition.view, cells))
+    return MetricTable(title, unit, rows)
 
 
 def _eer_cells(

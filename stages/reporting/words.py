@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from stages.reporting.load import System
 from stages.reporting.measure import Interval
-from stages.reporting.summary import Change, Mean, Summary, best_system
+from stages.reporting.summary import Change, Mean, Summary, best_system, change
 
 _SPACE = "\u202f"  # narrow and no-break, between number and unit
 _MINUS = "\u2212"
@@ -27,6 +27,11 @@ def signed_percent(fraction: float) -> str:
     rounded = round(100 * fraction)
     sign = "+" if rounded > 0 else _MINUS if rounded < 0 else "±"
     return f"{sign}{abs(rounded)}{_SPACE}%"
+
+
+def signed_range(interval: Interval) -> str:
+    """(-0.3, 0.1) -> "−30 to +10 %"."""
+    return f"{signed_percent(interval[0]).removesuffix(_SPACE + '%')} to {signed_percent(interval[1])}"
 
 
 def system_labels(systems: Sequence[System]) -> dict[System, str]:
@@ -56,8 +61,8 @@ def _lead(best: Summary, raw: Summary | None, summaries: Sequence[Summary], labe
     if best.noisy is None or raw.noisy is None:
         return [f"{name} is best.", *_clean_sentence(best, raw, labels)]
     return [
-        f"{name} is best in noise: its EER is {_value(best.noisy)} on the mean of {_conditions(best.noisy)}, "
-        f"{labels[raw.system]}'s {_value(raw.noisy)}{_by(best.noisy_change)}.",
+        f"{name} is best in noise: EER {_value(best.noisy)} on the mean of {_conditions(best.noisy)}, against "
+        f"{_value(raw.noisy)} for {labels[raw.system]}{_by(best.noisy_change)}.",
         *_overlap(best.noisy, raw.noisy, best.noisy_change),
         *_clean_sentence(best, raw, labels),
     ]
@@ -71,35 +76,26 @@ def _where(summary: Summary) -> str:
 
 
 def _value(mean: Mean) -> str:
-    return percent(mean.eer) + (f" (95{_SPACE}% interval {percent_range(mean.ci95)})" if mean.ci95 else "")
+    return percent(mean.eer) + (f" ({percent_range(mean.ci95)})" if mean.ci95 else "")
 
 
 def _conditions(mean: Mean) -> str:
     return f"{mean.conditions} noisy conditions" if mean.conditions > 1 else "one noisy condition"
 
 
-def _by(change: Change | None) -> str:
-    if change is None:
+def _by(relative_change: Change | None) -> str:
+    if relative_change is None:
         return ""
-    amount = f": {_less(change.relative)}"
-    return amount + (f" ({signed_range(change.ci95)})" if change.ci95 else "")
+    interval = f" ({signed_range(relative_change.ci95)})" if relative_change.ci95 else ""
+    return f", a change of {signed_percent(relative_change.relative)}{interval}"
 
 
-def signed_range(interval: Interval) -> str:
-    """(-0.3, 0.1) -> "−30 to +10 %"."""
-    return f"{signed_percent(interval[0]).removesuffix(_SPACE + '%')} to {signed_percent(interval[1])}"
-
-
-def _less(relative: float) -> str:
-    return f"{percent(abs(relative), 0)} {'less' if relative < 0 else 'more'}"
-
-
-def _overlap(best: Mean, raw: Mean, change: Change | None) -> list[str]:
-    if best.ci95 is None or raw.ci95 is None or change is None or change.ci95 is None:
+def _overlap(best: Mean, raw: Mean, gain: Change | None) -> list[str]:
+    if best.ci95 is None or raw.ci95 is None or gain is None or gain.ci95 is None:
         return []
     if not _overlapping(best.ci95, raw.ci95):
         return ["The two intervals do not overlap."]
-    if change.is_certain:
+    if gain.is_certain:
         return ["The two intervals overlap, but the change over the same resampled speakers excludes zero."]
     return ["The two intervals overlap and the change does not exclude zero: these trials show no gain."]
 
@@ -107,26 +103,23 @@ def _overlap(best: Mean, raw: Mean, change: Change | None) -> list[str]:
 def _clean_sentence(best: Summary, raw: Summary, labels: Labels) -> list[str]:
     if best.clean is None or raw.clean is None or best.clean_change is None:
         return []
-    change = best.clean_change
-    text = f"On clean speech it has {_value(best.clean)}, {labels[raw.system]} {_value(raw.clean)}{_by(change)}"
-    if change.ci95 is not None and not change.is_certain:
-        text += ", a change that these trials cannot tell from none"
+    text = (
+        f"On clean speech it has {_value(best.clean)}, {labels[raw.system]} {_value(raw.clean)}{_by(best.clean_change)}"
+    )
+    if best.clean_change.ci95 is not None and not best.clean_change.is_certain:
+        text += ": these trials cannot tell it from none"
     return [text + "."]
 
 
 def _rivals(best: Summary, summaries: Sequence[Summary], labels: Labels) -> list[str]:
-    if best.noisy is None or best.noisy.ci95 is None:
-        return []
-    close = [
-        labels[s.system]
-        for s in summaries
-        if s is not best and s.noisy and s.noisy.ci95 and _overlapping(s.noisy.ci95, best.noisy.ci95)
-        if not s.system.is_raw
-    ]
+    """Name the systems that come so close in noise that the trials do not settle the order."""
+    others = [s for s in summaries if s is not best and not s.system.is_raw]
+    found = [(s, change(s.noisy, best.noisy)) for s in others]
+    close = [labels[s.system] for s, gap in found if gap and gap.ci95 and not gap.is_certain]
     if not close:
         return []
     return [
-        f"The interval of {_listed(close)} overlaps with that of {labels[best.system]}: their order is not settled."
+        f"Over the same draws of speakers, {labels[best.system]} cannot be told apart in noise from {_listed(close)}."
     ]
 
 

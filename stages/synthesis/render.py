@@ -1,50 +1,61 @@
-"""One split of the corpus, from nothing to files. Meant for a process of its own: see `stages.synthesis.espeak`."""
+"""From a plan to files: the four folders of a corpus."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from stages.synthesis.espeak import spoken
 from stages.synthesis.music import MUSIC_STYLES, make_music
 from stages.synthesis.noises import NOISE_KINDS, make_noise
 from stages.synthesis.rooms import make_room
-from stages.synthesis.speech import utter
+from stages.synthesis.seeds import generator_for
+from stages.synthesis.speech import record, script
 from stages.synthesis.voices import Voice
-from stages.synthesis.waveforms import generator_for, write
+from stages.synthesis.waveforms import write
+
+Counts = Mapping[str, int]
 
 
-def render_speech(folder: Path, voices: Sequence[Voice], utterances: int, seed: int) -> None:
-    """Write `folder`/VOICE/VOICE-NN.flac.
+def render_speech(folder: Path, voices: Mapping[str, Sequence[Voice]], utterances: Counts, seed: int) -> None:
+    """Write `folder`/SPLIT/espeak/VOICE/VOICE-NN.flac.
 
     Raises:
-        AudioError: espeak-ng cannot be started, or does not have a voice.
+        AudioError: espeak-ng cannot be started, crashes, or does not have a voice.
     """
-    for voice in voices:
-        for number in range(utterances):
-            name = f"{voice.voice_id}-{number:02d}"
-            write(folder / voice.voice_id / f"{name}.flac", utter(voice, generator_for(seed, name)))
+    wanted = [
+        (folder / split / "espeak" / voice.voice_id / f"{voice.voice_id}-{number:02d}.flac", voice)
+        for split in voices
+        for voice in voices[split]
+        for number in range(utterances[split])
+    ]
+    lines = [script(voice, generator_for(seed, "script", path.stem)) for path, voice in wanted]
+    for (path, voice), spoken_T in zip(wanted, spoken(lines), strict=True):
+        write(path, record(spoken_T, voice, generator_for(seed, "record", path.stem)))
 
 
-def render_noises(folder: Path, split: str, count: int, duration_s: float, seed: int) -> None:
-    """Write `folder`/KIND/KIND-NN.flac, the kinds of the split in turn."""
-    for kind, name in _in_turn(NOISE_KINDS[split], count):
-        write(folder / kind / f"{name}.flac", make_noise(kind, duration_s, generator_for(seed, split, name)))
+def render_noises(folder: Path, counts: Counts, duration_s: float, seed: int) -> None:
+    """Write `folder`/SPLIT/KIND/KIND-NN.flac, the kinds of a split in turn."""
+    for split, kind, name in _in_turn(NOISE_KINDS, counts):
+        write(folder / split / kind / f"{name}.flac", make_noise(kind, duration_s, generator_for(seed, name)))
 
 
-def render_music(folder: Path, split: str, count: int, duration_s: float, seed: int) -> None:
-    """Write `folder`/STYLE/STYLE-NN.flac, the styles of the split in turn."""
-    for style, name in _in_turn(MUSIC_STYLES[split], count):
-        write(folder / style / f"{name}.flac", make_music(style, duration_s, generator_for(seed, split, name)))
+def render_music(folder: Path, counts: Counts, duration_s: float, seed: int) -> None:
+    """Write `folder`/SPLIT/STYLE/STYLE-NN.flac, the styles of a split in turn."""
+    for split, style, name in _in_turn(MUSIC_STYLES, counts):
+        write(folder / split / style / f"{name}.flac", make_music(style, duration_s, generator_for(seed, name)))
 
 
-def render_rooms(folder: Path, split: str, count: int, positions: int, seed: int) -> None:
-    """Write `folder`/ROOM/ROOM-NN.flac, one response for each position."""
-    for number in range(count):
-        room = f"{split}-room-{number:02d}"
-        for position, response_T in enumerate(make_room(positions, generator_for(seed, room))):
-            write(folder / room / f"{room}-{position:02d}.flac", response_T)
+def render_rooms(folder: Path, counts: Counts, positions: int, seed: int) -> None:
+    """Write `folder`/SPLIT/ROOM/ROOM-NN.flac, one response for each position."""
+    for split, count in counts.items():
+        for room in (f"{split}-room-{number:02d}" for number in range(count)):
+            for position, response_T in enumerate(make_room(positions, generator_for(seed, room))):
+                write(folder / split / room / f"{room}-{position:02d}.flac", response_T)
 
 
-def _in_turn(kinds: Sequence[str], count: int) -> Iterator[tuple[str, str]]:
-    """Yield `count` pairs of a kind and a name, the kinds in turn."""
-    for index in range(count):
-        round_number, position = divmod(index, len(kinds))
-        yield kinds[position], f"{kinds[position]}-{round_number:02d}"
+def _in_turn(kinds: Mapping[str, Sequence[str]], counts: Counts) -> Iterator[tuple[str, str, str]]:
+    """Yield split, kind and name, the kinds of each split in turn up to its count."""
+    for split, count in counts.items():
+        for index in range(count):
+            round_number, position = divmod(index, len(kinds[split]))
+            kind = kinds[split][position]
+            yield split, kind, f"{kind}-{round_number:02d}"

@@ -7,8 +7,11 @@ import math
 
 import numpy as np
 import pyroomacoustics
+from numpy.typing import NDArray
 
 from stages.synthesis.waveforms import HIGHEST_PEAK, SAMPLE_RATE_HZ, Samples
+
+Metres = NDArray[np.float64]
 
 _SMALLEST_M, _LARGEST_M = (3.0, 2.5, 2.3), (10.0, 8.0, 3.5)
 _RT60_S = (0.2, 0.9)
@@ -17,7 +20,7 @@ _HEIGHT_M = (1.0, 1.8)
 _LONGEST_S = 1.0
 _LEAD_S = 0.002
 
-# Images grow with the cube of the order; at 45 a room costs a tenth of a second.
+# Images grow with the cube of the order; at 45 a room costs half a second.
 _MAX_ORDER = 45
 _HIGHEST_ABSORPTION = 0.6
 
@@ -30,7 +33,7 @@ def make_room(positions: int, generator: np.random.Generator) -> list[Samples]:
     size_m = generator.uniform(_SMALLEST_M, _LARGEST_M)
     rt60_s = _feasible_rt60_s(size_m, generator.uniform(*_RT60_S))
     absorption, order = pyroomacoustics.inverse_sabine(rt60_s, size_m)
-    # More threads would sum the images in another order, and give other last bits on another machine.
+    # Each number of threads sums the images in its own order, and so gives other last bits.
     pyroomacoustics.constants.set("num_threads", 1)
     room = pyroomacoustics.ShoeBox(
         size_m,
@@ -46,7 +49,7 @@ def make_room(positions: int, generator: np.random.Generator) -> list[Samples]:
     return [_trimmed(room, number) for number in range(positions)]
 
 
-def _feasible_rt60_s(size_m: Samples, rt60_s: float) -> float:
+def _feasible_rt60_s(size_m: Metres, rt60_s: float) -> float:
     """Keep an RT60 between what plausible walls can absorb and what images up to the highest order can carry."""
     x, y, z = size_m
     sabine_s = 24 * math.log(10) / pyroomacoustics.constants.get("c") * size_m.prod() / (2 * (x * y + y * z + z * x))
@@ -55,7 +58,7 @@ def _feasible_rt60_s(size_m: Samples, rt60_s: float) -> float:
     return min(max(rt60_s, sabine_s / _HIGHEST_ABSORPTION), 2.5 * covered_s)
 
 
-def _place_m(size_m: Samples, generator: np.random.Generator) -> Samples:
+def _place_m(size_m: Metres, generator: np.random.Generator) -> Metres:
     place_m = generator.uniform(_FROM_WALL_M, size_m - _FROM_WALL_M)
     place_m[2] = generator.uniform(*_HEIGHT_M)
     return place_m

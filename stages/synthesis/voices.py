@@ -42,7 +42,7 @@ class Voice:
     """One synthetic speaker.
 
     Attributes:
-        accent, variant, pitch, pitch_range, rate_wpm: as `espeak.say` takes them.
+        accent, variant, pitch, pitch_range, rate_wpm: as `espeak.Line` takes them.
         formant_scale: factor on every formant, and with them on pitch and rate; above 1 is a shorter vocal tract.
     """
 
@@ -66,7 +66,7 @@ def plan_voices(counts: dict[str, int], seed: int) -> dict[str, list[Voice]]:
 
 
 def _deal(variants: Sequence[str], counts: dict[str, int], seed: int) -> dict[str, list[tuple[str, int]]]:
-    """Give each split variants of its own, repeated in turn up to its count; beside each, its how-manyeth use it is."""
+    """Give each split variants of its own, in turn up to its count; beside each, how often it came before."""
     deck = [str(variant) for variant in generator_for(seed, "variants").permutation(variants)]
     total = max(1, sum(counts.values()))
     dealt = {}

@@ -11,8 +11,8 @@ import soundfile as sf
 from stages import synthesise as module
 from stages.synthesis.music import MUSIC_STYLES
 from stages.synthesis.noises import NOISE_KINDS, make_noise
+from stages.synthesis.seeds import generator_for
 from stages.synthesis.voices import plan_voices
-from stages.synthesis.waveforms import generator_for
 from stages.synthesise import PerSplit, SynthesiseSettings, synthesise
 from store import AudioError, ConfigError
 
@@ -113,7 +113,8 @@ def test_splits_share_no_voice_noise_kind_style_or_room(corpus, kind):
     assert not dev & test
 
 
-def test_the_same_seed_gives_the_same_bytes(corpus, tmp_path):
+def test_the_same_seed_gives_the_same_bytes_even_into_an_empty_folder(corpus, tmp_path):
+    (tmp_path / "again").mkdir()
     synthesise(root=tmp_path / "again", settings=TINY, seed=3)
     assert _files(tmp_path / "again") == _files(corpus)
 
@@ -127,6 +128,12 @@ def test_a_second_call_does_nothing(corpus):
 def test_a_corpus_of_another_seed_is_named_and_left_alone(corpus):
     with pytest.raises(ConfigError, match=r"was made with seed 3, not 4; remove it or choose another folder"):
         synthesise(root=corpus, settings=TINY, seed=4)
+
+
+def test_a_corpus_of_other_settings_is_named_by_what_differs(corpus):
+    larger = TINY.model_copy(update={"rooms": PerSplit(train=2, dev=1, test=1)})
+    with pytest.raises(ConfigError, match=r"was made with settings\.rooms\.train 1, not 2; remove"):
+        synthesise(root=corpus, settings=larger, seed=3)
 
 
 def test_a_folder_that_is_no_synthetic_corpus_is_left_alone(tmp_path):

@@ -123,7 +123,7 @@ def write_store(
     utterances_per_shard: int = 40,
 ) -> Path:
     """Write a finished store of several shards."""
-    utterances, crops, n_views, dim = vectors_UCVD.shape
+    utterances, crops, _, dim = vectors_UCVD.shape
     declaration = Declaration(dim, "float32", views, crops, space, {"toy": 1})
     begin_store(store, declaration)
     starts = range(0, utterances, utterances_per_shard)

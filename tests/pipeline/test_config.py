@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.config import check_components, dump, load_config
+from pipeline.layout import project_file
+from store import ConfigError
+
+CONFIGS = sorted(project_file("configs").glob("*.yaml"))
+MINIMAL = {
+    "name": "toy",
+    "corpus": {"root": "audio"},
+    "extract": {"train": {"views": {"clean": {}, "noise": {"noise": [0, 15]}}}, "evaluation": {"views": {"clean": {}}}},
+    "train": {"wccn": {}, "gentle": {"method": "mse", "epochs": 2}},
+}
+
+
+def write(tmp_path: Path, **changes) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(yaml.safe_dump({**MINIMAL, **changes}))
+    return path
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_configuration_is_valid_and_survives_being_resolved(path, tmp_path):
+    config = load_config(path)
+    check_components(config)
+    (tmp_path / "config.yaml").write_text(dump(config))
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trian.wccn={}", r"unknown key 'trian'; did you mean 'train'\?"),
+        ("corpus.rooot=x", r"unknown key 'corpus.rooot'; did you mean 'root'\?"),
+        ("extract.train.crops.durationn_s=2", r"did you mean 'duration_s'\?"),
+        ("extract.train.views.noise.nois=3", r"unknown key 'extract.train.views.noise.nois'; did you mean 'noise'\?"),
+        ("train.gentle.epoch=3", r"train.gentle: unknown key 'epoch'; did you mean 'epochs'\?"),
+        ("train.gentle.method=msee", "no enhancer 'msee'; choose one of"),
+        ("backbone.name=resnet99", "no backbone 'resnet99'; choose one of ge2e"),
+        ("backbone.settings.width=3", "backbone.settings: unknown key 'width'; it takes no settings"),
+        ("seed=-1", r"seed: input should be greater than or equal to 0 \(given: -1\)"),
+        ("extract.train.views.noise.noise=loud", "extract.train.views.noise.noise"),
+        ("train.raw={}", "the name raw is that of the embeddings as they are"),
+        ("corpus.root=null", "give either corpus.root"),
+        ("seed", "--set 'seed' is not SECTION.KEY=VALUE"),
+        ("seed.x=1", "is a value, not a section"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(tmp_path, override, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        check_components(load_config(write(tmp_path, seed=1), [override]))
+    assert "\n" not in str(caught.value)
+
+
+def test_overrides_win_over_yaml_and_yaml_over_defaults(tmp_path):
+    config = load_config(write(tmp_path, seed=5), ["train.gentle.epochs=7", "extract.evaluation.crops.count=3"])
+    assert config.seed == 5
+    assert config.extract.shards == 8
+    assert config.enhancer("gentle")[1].epochs == 7
+    assert config.extract.evaluation.crops.count == 3
+
+
+def test_missing_and_broken_files_are_named(tmp_path):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1")
+    with pytest.raises(ConfigError, match=r"broken\.yaml is not readable YAML"):
+        load_config(broken)
+    with pytest.raises(ConfigError, match=r"does not exist; configs/demo\.yaml is an example"):
+        load_config(tmp_path / "nowhere.yaml")
+
+
+def test_relative_corpus_roots_are_made_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config(write(tmp_path)).corpus.root == tmp_path / "audio"
+
+
+def test_a_digest_changes_with_its_own_sections_alone(tmp_path):
+    path = write(tmp_path)
+    before, after = load_config(path), load_config(path, ["train.gentle.epochs=9"])
+    assert before.digest("train.gentle") != after.digest("train.gentle")
+    for section in ("seed", "train.wccn", "extract.train", "corpus"):
+        assert before.digest(section) == after.digest(section)

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from stages.scoring.bootstrap import eer_replicates, percentile_interval, speaker_draws
+from stages.scoring.metrics import eer
+
+
+def labelled_trials(speakers: int = 7, count: int = 300, decimals: int = 1):
+    draw = np.random.default_rng(0)
+    speakers_P2 = draw.integers(0, speakers, (count, 2))
+    speakers_P2[::3, 1] = speakers_P2[::3, 0]
+    is_target = speakers_P2[:, 0] == speakers_P2[:, 1]
+    score_P = np.round(draw.normal(size=count) + 1.3 * is_target, decimals)
+    return score_P[is_target], score_P[~is_target], speakers_P2[is_target, 0], speakers_P2[~is_target]
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 8])
+def test_a_replicate_is_the_eer_of_trials_repeated_as_often_as_their_speakers_were_drawn(decimals):
+    targets, nontargets, target_speaker, nontarget_speakers = labelled_trials(decimals=decimals)
+    draws = speaker_draws(7, 70, seed=1)
+    replicates = eer_replicates(targets, nontargets, target_speaker, nontarget_speakers, draws)
+    for replicate, drawn in zip(replicates, draws.T.astype(int), strict=True):
+        times = drawn[nontarget_speakers[:, 0]] * drawn[nontarget_speakers[:, 1]]
+        expected = eer(np.repeat(targets, drawn[target_speaker]), np.repeat(nontargets, times))
+        assert replicate == pytest.approx(expected, abs=1e-9)
+
+
+def test_drawing_every_speaker_once_gives_the_eer_itself():
+    trials = labelled_trials()
+    assert eer_replicates(*trials, np.ones((7, 1)))[0] == pytest.approx(eer(*trials[:2]), abs=1e-12)
+
+
+def test_draws_have_one_column_per_replicate_that_sums_to_the_speakers_and_follow_the_seed():
+    draws = speaker_draws(5, 11, seed=3)
+    assert draws.shape == (5, 11)
+    assert (draws.sum(axis=0) == 5).all()
+    assert (draws == speaker_draws(5, 11, seed=3)).all()
+    assert (draws != speaker_draws(5, 11, seed=4)).any()
+
+
+def test_the_order_of_trials_does_not_change_a_replicate():
+    targets, nontargets, target_speaker, nontarget_speakers = labelled_trials()
+    draws = speaker_draws(7, 5, seed=0)
+    first, second = np.random.default_rng(1).permutation(targets.size), slice(None, None, -1)
+    turned = targets[first], nontargets[second], target_speaker[first], nontarget_speakers[second]
+    expected = eer_replicates(targets, nontargets, target_speaker, nontarget_speakers, draws)
+    np.testing.assert_allclose(eer_replicates(*turned, draws), expected, atol=1e-12)
+
+
+def test_a_replicate_that_lost_a_class_is_not_a_number():
+    draws = np.array([[2.0, 1.0], [0.0, 1.0]])  # the first column drew one speaker twice: no impostor is left
+    replicates = eer_replicates([1.0, 2.0], [0.0], np.array([0, 1]), np.array([[0, 1]]), draws)
+    assert np.isnan(replicates[0])
+    assert replicates[1] == 0
+
+
+def test_the_interval_covers_the_middle_of_the_replicates_that_exist():
+    replicates = np.append(np.linspace(0, 1, 101), np.nan)
+    assert percentile_interval(replicates) == pytest.approx((0.025, 0.975))
+
+
+def test_there_is_no_interval_where_half_of_the_replicates_are_missing():
+    assert percentile_interval(np.array([0.1, np.nan])) is None
+    assert percentile_interval(np.array([])) is None

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from stages.scoring import identification
+from stages.scoring.identification import rank_speakers
+
+
+def units(angles_degrees: list[float]) -> np.ndarray:
+    radians = np.radians(angles_degrees)
+    return np.stack([np.cos(radians), np.sin(radians)], axis=1)
+
+
+def rank(angles, speakers, enrolled, tested):
+    vectors = units(angles)
+    ranks, count = rank_speakers(vectors, vectors, np.array(speakers), np.array(enrolled), np.array(tested))
+    return ranks.tolist(), count
+
+
+def test_the_rank_counts_the_speakers_that_are_closer():
+    # Speakers 0, 1, 2 are enrolled at 0, 40 and 90 degrees; tests of speaker 0 at 10, 30 and 80 degrees.
+    ranks, count = rank([0, 40, 90, 10, 30, 80], [0, 1, 2, 0, 0, 0], [0, 1, 2], [3, 4, 5])
+    assert (ranks, count) == ([1, 2, 3], 3)
+
+
+def test_an_enrolled_test_utterance_is_left_out_of_its_own_model():
+    # Utterance 0 lies far from its speaker's other utterance and next to speaker 1.
+    ranks, _ = rank([80, 0, 90], [0, 0, 1], [0, 1, 2], [0])
+    assert ranks == [2]
+
+
+def test_a_speaker_enrolled_by_the_test_utterance_alone_is_not_ranked():
+    assert rank([0, 90], [0, 1], [0, 1], [0, 1])[0] == [0, 0]
+
+
+def test_unknown_and_unenrolled_speakers_are_not_ranked():
+    ranks, count = rank([0, 90, 10, 20], [0, 1, -1, 7], [0, 1], [2, 3])
+    assert (ranks, count) == ([0, 0], 2)
+
+
+def test_utterances_of_unknown_speakers_are_no_model():
+    assert rank([0, 5, 90, 10], [0, -1, 1, 0], [0, 1, 2], [3]) == ([1], 2)
+
+
+def test_ties_count_against_the_true_speaker():
+    assert rank([0, 0, 0], [0, 1, 0], [0, 1], [2]) == ([2], 2)
+
+
+def test_nobody_enrolled_gives_no_ranks():
+    assert rank([0, 10], [-1, -1], [0], [1]) == ([0], 0)
+
+
+def test_blocks_do_not_change_the_ranks(monkeypatch):
+    draw = np.random.default_rng(0)
+    angles, speakers = draw.uniform(0, 360, 40).tolist(), draw.integers(0, 5, 40).tolist()
+    whole = rank(angles, speakers, range(20), range(10, 40))
+    monkeypatch.setattr(identification, "_BLOCK_T", 7)
+    assert rank(angles, speakers, range(20), range(10, 40)) == whole
+    assert max(whole[0]) == pytest.approx(5, abs=1)

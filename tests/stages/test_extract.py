@@ -1,0 +1,175 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages.audio.manifest import read_manifest, write_manifest
+from stages.audio.recipe import CropSettings, ExtractSettings, View
+from stages.backbones.base import Backbone
+from stages.backbones.ge2e import GE2E
+from stages.extract import Job, extract, plan_shards
+from stages.prepare import PrepareSettings, prepare
+from store import ConfigError, EmbeddingStore, ManifestError, read_rejects
+from tests.corpus import write_corpus
+from tests.store.test_store import assert_same_files
+
+VIEWS = {"clean": View(), "noise": View(noise=(0, 15)), "both": View(reverb=True, babble=10)}
+SETTINGS = ExtractSettings(views=VIEWS, crops=CropSettings(count=2, duration_s=0.4), batch=7)
+
+
+class Levels(Backbone):
+    """A backbone that is quick to compute and tells waveforms apart: the energy in eight stretches."""
+
+    name = "levels"
+    sample_rate_hz = 16_000
+    embedding_dim = 8
+
+    def identity(self):
+        return {"backbone": self.name}
+
+    def forward(self, waveform_BT):
+        return waveform_BT.square().unflatten(1, (8, -1)).mean(dim=-1).sqrt()
+
+
+@pytest.fixture(scope="module")
+def manifests(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("corpus")
+    corpus = write_corpus(folder / "audio", splits=("train",), speakers=4, takes=2)
+    found = {}
+    for kind in ("speech", "noise", "rir"):
+        found[kind] = folder / f"{kind}.parquet"
+        prepare(
+            source=corpus / kind / "train",
+            utterances=found[kind],
+            rejects=folder / f"{kind}.rejects.parquet",
+            settings=PrepareSettings(),
+            kind=kind,
+        )
+    return found
+
+
+def run(manifests: dict[str, Path], store: Path, **changes) -> str:
+    arguments = {
+        "utterances": manifests["speech"],
+        "store": store,
+        "backbone": Levels(),
+        "settings": SETTINGS,
+        "seed": 3,
+        "shards": 3,
+        "sources": {kind: manifests[kind] for kind in ("noise", "rir")},
+    }
+    return extract(**{**arguments, **changes})
+
+
+def by_key(store: EmbeddingStore) -> dict[tuple, np.ndarray]:
+    rows = store.rows(["utterance_id", "view", "crop"]).to_pylist()
+    return dict(zip([tuple(row.values()) for row in rows], store.vectors(), strict=True))
+
+
+def test_every_utterance_crop_and_view_has_a_row_in_order(manifests, tmp_path):
+    message = run(manifests, tmp_path)
+    store = EmbeddingStore(tmp_path)
+    assert message == f"{tmp_path}: 8 utterances stored, 0 rejected, 3 shards written"
+    assert (len(store), store.dim, store.space) == (8 * 2 * 3, 8, Levels().space)
+    rows = store.rows().to_pylist()
+    assert [(row["crop"], row["view"]) for row in rows[:6]] == [(c, v) for c in range(2) for v in VIEWS]
+    assert all((row["snr_db"] is None) == (row["view"] == "clean") for row in rows)
+    assert all(row["rir_id"] for row in rows if row["view"] == "both")
+    assert store.recipes == {"clean": {}, "noise": {"noise": [0, 15]}, "both": {"reverb": True, "babble": 10}}
+
+
+def test_the_same_vectors_come_from_any_shard_count_order_and_batch(manifests, tmp_path):
+    run(manifests, tmp_path / "a")
+    reversed_manifest = tmp_path / "reversed.parquet"
+    write_manifest(reversed_manifest, read_manifest(manifests["speech"])[::-1])
+    settings = SETTINGS.model_copy(update={"batch": 2})
+    run(manifests, tmp_path / "b", utterances=reversed_manifest, shards=1, settings=settings)
+    first, second = (by_key(EmbeddingStore(tmp_path / name)) for name in "ab")
+    assert first.keys() == second.keys()
+    for key, vector in first.items():
+        np.testing.assert_allclose(vector, second[key], atol=1e-6)
+
+
+def test_jobs_in_any_order_give_the_bytes_of_one_process(manifests, tmp_path):
+    run(manifests, tmp_path / "one")
+    for job in ("2/3", "0/3", "1/3"):
+        assert f"1 shards written by job {job}" in run(manifests, tmp_path / "many", job=Job.parse(job))
+    assert "0 shards written" in run(manifests, tmp_path / "many")
+    assert_same_files(tmp_path / "one", tmp_path / "many")
+
+
+def test_a_lost_shard_alone_is_made_again_with_the_same_bytes(manifests, tmp_path):
+    run(manifests, tmp_path / "whole")
+    run(manifests, tmp_path / "lost")
+    (tmp_path / "lost" / "shards" / "00001.h5").unlink()
+    kept = (tmp_path / "lost" / "shards" / "00000.h5").stat().st_mtime_ns
+    assert "1 shards written" in run(manifests, tmp_path / "lost")
+    assert (tmp_path / "lost" / "shards" / "00000.h5").stat().st_mtime_ns == kept
+    assert_same_files(tmp_path / "whole", tmp_path / "lost")
+    assert "nothing to do" in run(manifests, tmp_path / "lost")
+
+
+def test_another_seed_view_or_backbone_makes_every_shard_again(manifests, tmp_path):
+    run(manifests, tmp_path)
+    fingerprints = {EmbeddingStore(tmp_path).fingerprint}
+    louder = SETTINGS.model_copy(update={"views": {**VIEWS, "noise": View(noise=0)}})
+    for change in ({"seed": 4}, {"settings": louder}, {"backbone": GE2E()}):
+        assert "3 shards written" in run(manifests, tmp_path, **change)
+        fingerprints.add(EmbeddingStore(tmp_path).fingerprint)
+    assert len(fingerprints) == 4
+
+
+def test_a_recording_gone_bad_is_a_reject_and_the_rest_goes_on(manifests, tmp_path):
+    rows = read_manifest(manifests["speech"])
+    lost = replace(rows[2], path=str(tmp_path / "gone.flac"))
+    write_manifest(tmp_path / "speech.parquet", [lost if row is rows[2] else row for row in rows])
+    assert "7 utterances stored, 1 rejected" in run(manifests, tmp_path / "s", utterances=tmp_path / "speech.parquet")
+    (reject,) = read_rejects(tmp_path / "s" / "rejects.parquet")
+    assert reject.utterance_id == rows[2].utterance_id
+    assert reject.reason.endswith("gone.flac does not exist")
+
+
+def test_a_view_without_its_recordings_is_refused_before_any_work(manifests, tmp_path):
+    with pytest.raises(ConfigError, match="the views ask for rir; give the manifest with --rir"):
+        run(manifests, tmp_path / "s", sources={"noise": manifests["noise"]})
+    with pytest.raises(ManifestError, match="does not exist; make it with `reseed prepare`"):
+        run(manifests, tmp_path / "s", utterances=tmp_path / "nowhere.parquet")
+    assert not (tmp_path / "s").exists()
+
+
+def test_long_recordings_give_the_crops_that_short_ones_do(manifests, tmp_path, monkeypatch):
+    run(manifests, tmp_path / "whole")
+    monkeypatch.setattr("stages.extract._WHOLE_S", 0.0)
+    run(manifests, tmp_path / "parts")
+    assert_same_files(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_half_precision_halves_the_file_and_keeps_the_vectors(manifests, tmp_path):
+    run(manifests, tmp_path / "full")
+    run(manifests, tmp_path / "half", settings=SETTINGS.model_copy(update={"dtype": "float16"}))
+    full, half = EmbeddingStore(tmp_path / "full"), EmbeddingStore(tmp_path / "half")
+    assert half.vectors().dtype == np.float16
+    np.testing.assert_allclose(half.vectors(), full.vectors(), atol=1e-3)
+
+
+def test_ge2e_goes_through_the_whole_path(manifests, tmp_path):
+    settings = SETTINGS.model_copy(update={"crops": CropSettings(count=1, duration_s=1.6)})
+    run(manifests, tmp_path, backbone=GE2E(), settings=settings)
+    store = EmbeddingStore(tmp_path)
+    norms = np.linalg.norm(store.vectors(), axis=1)
+    np.testing.assert_allclose(norms, 1.0, atol=1e-5)
+    clean, noisy = (torch.from_numpy(np.array(side)) for side in store.pairs("clean", "noise"))
+    assert 0.3 < torch.cosine_similarity(clean, noisy).mean() < 0.999
+
+
+@pytest.mark.parametrize("text", ["4/4", "1", "a/b", "-1/2"])
+def test_a_job_of_no_known_form_is_refused(text):
+    with pytest.raises(ConfigError, match="is not INDEX/COUNT"):
+        Job.parse(text)
+
+
+def test_shards_share_the_utterances_evenly():
+    assert [piece.stop - piece.start for piece in plan_shards(10, 4)] == [2, 3, 2, 3]
+    assert [piece.stop - piece.start for piece in plan_shards(1, 3)] == [0, 0, 1]
