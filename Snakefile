@@ -14,7 +14,7 @@ TRAIN, EVALUATION = RUN.corpus.train, RUN.corpus.evaluation
 RECIPES = {TRAIN: "train", EVALUATION: "evaluation"}
 SYSTEMS = ["raw", *RUN.train]
 ROOT = layout.SYNTHETIC_ROOT if RUN.synthesise else RUN.corpus.root
-GPU = 0 if RUN.device == "cpu" else 1
+GPU = int(RUN.device.startswith("cuda"))
 
 
 def sources(split):
@@ -93,7 +93,7 @@ rule extract:
             "backbone", "seed", "extract.shards", "extract.jobs", f"extract.{RECIPES[wildcards.split]}"
         ),
         sources=lambda wildcards: " ".join(f"--{kind} {path}" for kind, path in sources(wildcards.split).items()),
-        store=layout.store(BACKBONE, "{split}"),
+        store=str(layout.store(BACKBONE, "{split}")),
         recipe=lambda wildcards: RECIPES[wildcards.split],
         jobs=RUN.extract.jobs,
     log:
@@ -136,7 +136,7 @@ rule train:
     params:
         settings=lambda wildcards: RUN.digest("seed", f"train.{wildcards.system}"),
         store=layout.store(BACKBONE, TRAIN),
-        model=layout.model("{system}"),
+        model=str(layout.model("{system}")),
     log:
         layout.log("train", "{system}"),
     benchmark:
@@ -157,8 +157,8 @@ rule enhance:
     params:
         settings=RUN.digest("seed"),
         store=layout.store(BACKBONE, EVALUATION),
-        model=layout.model("{system}"),
-        enhanced=layout.store(BACKBONE, EVALUATION, "{system}"),
+        model=str(layout.model("{system}")),
+        enhanced=str(layout.store(BACKBONE, EVALUATION, "{system}")),
     log:
         layout.log("enhance", "{system}"),
     benchmark:

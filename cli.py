@@ -228,9 +228,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.argument("snakemake", nargs=-1, type=click.UNPROCESSED),
         click.option("--dry-run", is_flag=True, help="Show what would be done."),
-        click.option(
-            "--profile", default="local", show_default=True, help="Profile: local, slurm or a path."
-        ),
+        click.option("--profile", default="local", show_default=True, help="Profile: local, slurm or a path."),
         click.option("--cores", type=click.IntRange(1), help="Local cores to use (default: all)."),
         click.option("--runs", type=_FILE, default=Path("runs"), show_default=True, help="Where runs are kept."),
         click.option(
@@ -279,11 +277,9 @@ def _run(
 
 
 def _device(setting: str) -> str:
-    if setting != "auto":
-        return setting
-    import torch
+    from pipeline.run import resolved_device
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return resolved_device(setting)
 
 
 if __name__ == "__main__":

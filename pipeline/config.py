@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
-from stages.report import ReportSettings
 
 from stages.audio.recipe import ExtractSettings
 from stages.prepare import PrepareSettings
+from stages.reporting.settings import ReportSettings
 from stages.score import ScoreSettings
 from stages.section import Section
 from stages.synthesise import SynthesiseSettings

@@ -35,6 +35,7 @@ def run(
         ReseedError: the run is locked by another process, or a step failed.
     """
     check_components(config)
+    config = config.model_copy(update={"device": resolved_device(config.device)})
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as lock:
         _write_if_changed(folder / layout.CONFIG, dump(config))
@@ -43,6 +44,15 @@ def run(
         status = subprocess.run(command, env=_environment(), pass_fds=[lock], check=False).returncode
     if status != 0:
         raise ReseedError(f"the run stopped; the failed step's message is above and in {folder / 'logs'}")
+
+
+def resolved_device(device: str) -> str:
+    """Return "cuda" or "cpu" for "auto", else the device as given."""
+    if device != "auto":
+        return device
+    import torch  # takes seconds to import; not every command needs it
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def available_cores() -> int:

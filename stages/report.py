@@ -7,38 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from stages.reporting.figures import Looks, system_looks
 from stages.reporting.load import ScoredSystem, identification_accuracies, load_systems
 from stages.reporting.measure import Measurement, det_curve, draw_speakers, measure
 from stages.reporting.page import Findings, Plot, render_page
+from stages.reporting.plot_conditions import eer_by_condition
 from stages.reporting.plot_det import det_panels
-from stages.reporting.plot_eer import eer_by_condition, eer_by_snr
+from stages.reporting.plot_snr import eer_by_snr
 from stages.reporting.projection import Panel, choose, draw_panels, project, turned_like
+from stages.reporting.settings import ReportSettings
 from stages.reporting.summary import Summary, best_enhanced, summarise
 from stages.reporting.words import system_labels
-from stages.section import Section
 from store import EmbeddingStore, ScoringError, StoreError
 from store.atomic import write_json, write_text
 
 _PLOTS = "plots"
-
-
-class ReportSettings(Section):
-    """What the report computes.
-
-    Attributes:
-        bootstrap_replicates: draws of speakers behind the 95 % intervals; 0: no intervals.
-        p_target: prior of a target trial in minDCF.
-        seed: of the draws.
-        projection_speakers: how many speakers the picture of the embedding space shows.
-    """
-
-    bootstrap_replicates: int = Field(default=200, ge=0)
-    p_target: float = Field(default=0.05, gt=0, lt=1)
-    seed: int = Field(default=0, ge=0)
-    projection_speakers: int = Field(default=8, ge=2)
 
 
 def report(

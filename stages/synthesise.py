@@ -1,8 +1,10 @@
 """`synthesise`: nothing but a seed -> a corpus folder of speech, noise, music and room responses, all made here."""
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from stages.synthesis.voices import Voice, plan_voices
 from store import ConfigError
 from store.atomic import write_json, write_text
 
-_RECORD = "synthesis.json"
+_README, _RECORD = "README.md", "synthesis.json"
+_CONTENTS = {_README, _RECORD, "speech", "noise", "music", "rir"}
+_HEADLINE = "Everything in this folder is synthetic: made by `reseed`"
 
 # Raise when the same settings and seed no longer give the same files.
 _RECIPE = 1
@@ -52,44 +56,52 @@ class SynthesiseSettings(Section):
 def synthesise(*, root: Path, settings: SynthesiseSettings, seed: int) -> None:
     """Write `root`/{speech,noise,music,rir}/{train,dev,test}/... as mono 16 kHz 16-bit FLAC, all of it or nothing.
 
-    The same settings and seed give the same bytes; where they are already at `root`, nothing is done. No voice, noise
-    kind, music style or room occurs in two splits.
+    The same settings and seed give the same bytes; where they are already at `root`, nothing is done, and a synthetic
+    corpus of other settings is replaced. No voice, noise kind, music style or room occurs in two splits.
 
     Raises:
-        ConfigError: `root` holds something else.
+        ConfigError: `root` holds anything but a synthetic corpus.
         AudioError: espeak-ng cannot be used.
     """
-    record = {"recipe": _RECIPE, "seed": seed, "settings": settings.model_dump()}
-    if _is_made(root, record):
+    recipe = {"recipe": _RECIPE, "seed": seed, "settings": settings.model_dump()}
+    if _recorded(root) == recipe:
         return
     voices = plan_voices(settings.voices.model_dump(), seed)
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}.tmp-", dir=root.parent) as temporary:
-        building = Path(temporary) / root.name
+    with _replacing(root) as building:
         _render(building, voices, settings, seed)
-        write_text(building / "README.md", _readme(voices, seed))
-        write_json(building / _RECORD, record | {"voices": _listed(voices)})
-        building.rename(root)
+        write_text(building / _README, _readme(voices, seed))
+        write_json(building / _RECORD, recipe | {"voices": _listed(voices)})
 
 
-def _is_made(root: Path, record: Mapping[str, Any]) -> bool:
-    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
-        return False
-    if not (root / _RECORD).is_file():
-        raise ConfigError(f"{root} exists and is no synthetic corpus (it has no {_RECORD}); choose another folder")
-    found = json.loads((root / _RECORD).read_text(encoding="utf-8"))
-    differing = "; ".join(_differences(found, record))
-    if differing:
-        raise ConfigError(f"{root} was made with {differing}; remove it or choose another folder")
-    return True
+def _recorded(root: Path) -> dict[str, Any] | None:
+    """Return the recipe of the corpus at `root`, None where it is to be made."""
+    found = {path.name for path in root.iterdir()} if root.is_dir() else {root.name} if root.exists() else set()
+    if not found:
+        return None
+    if _README not in found or not (root / _README).read_text(encoding="utf-8").startswith(_HEADLINE):
+        raise ConfigError(f"{root} exists and is no synthetic corpus; choose another folder")
+    if foreign := sorted(found - _CONTENTS):
+        raise ConfigError(
+            f"{root} is a synthetic corpus, but {foreign[0]} is no part of it; move {foreign[0]} elsewhere"
+        )
+    if _RECORD not in found:
+        return None
+    record = json.loads((root / _RECORD).read_text(encoding="utf-8"))
+    return {key: value for key, value in record.items() if key != "voices"}
 
 
-def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    for key, value in wanted.items():
-        if isinstance(value, Mapping):
-            yield from _differences(found.get(key, {}), value, f"{above}{key}.")
-        elif found.get(key) != value:
-            yield f"{above}{key} {found.get(key)}, not {value}"
+@contextmanager
+def _replacing(root: Path) -> Iterator[Path]:
+    """Yield a path that takes the place of the folder `root` on success, and is removed on failure."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{root.name}.tmp-"
+    for leftover in root.parent.glob(f"{prefix}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=root.parent) as temporary:
+        yield Path(temporary) / "new"
+        if root.exists():
+            root.rename(Path(temporary) / "old")
+        (Path(temporary) / "new").rename(root)
 
 
 def _render(root: Path, voices: Mapping[str, Sequence[Voice]], settings: SynthesiseSettings, seed: int) -> None:
@@ -108,7 +120,7 @@ def _listed(voices: Mapping[str, Sequence[Voice]]) -> dict[str, list[dict[str, A
 
 def _readme(voices: Mapping[str, Sequence[Voice]], seed: int) -> str:
     counts = ", ".join(f"{len(voices[split])} in {split}" for split in voices)
-    return f"""Everything in this folder is synthetic: made by `reseed` with seed {seed}; nobody was recorded.
+    return f"""{_HEADLINE} with seed {seed}; nobody was recorded.
 
 * `speech/SPLIT/espeak/VOICE/`: sentences from a small grammar, spoken by espeak-ng ({counts}). A voice is an accent,
   a variant, a pitch, a rate and a formant scale, listed in `synthesis.json`; the microphone, the level and the noise

@@ -94,8 +94,8 @@ def _conventions(findings: Findings) -> list[tuple[str, str]]:
         ),
         (
             "Cllr",
-            "Of raw cosine scores taken as natural-log likelihood ratios. They are not calibrated, so Cllr says little "
-            "by itself; min Cllr, after the best monotone map, is what calibration could reach.",
+            "Of the raw scores (cosines) taken as natural-log likelihood ratios. They are not calibrated, so Cllr says "
+            "little by itself; min Cllr, after the best monotone map, is what calibration could reach.",
         ),
         (
             "Identification",

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.special import ndtri
 
-from stages.reporting.figures import INK, Looks, figure, legend, to_svg
+from stages.reporting.figures import INK, Looks, dot, figure, legend, to_svg
 from stages.reporting.load import System
 from stages.reporting.measure import Curve
 
@@ -29,7 +29,7 @@ def det_panels(panels: Mapping[str, Mapping[System, Curve]], looks: Looks) -> st
             _panel(axes, title, curves, looks)
         for axes in grid[len(shown) :]:
             axes.set_axis_off()
-        legend(drawn, [looks[s] for s in looks], loc="outside upper center", ncols=min(len(looks), 6))
+        legend(drawn, looks)
         return to_svg(drawn)
 
 
@@ -39,8 +39,8 @@ def _panel(axes: Axes, title: str, curves: Mapping[System, Curve], looks: Looks)
     for system, (false_alarm, miss) in curves.items():
         look = looks[system]
         axes.plot(ndtri(false_alarm), ndtri(miss), color=look.colour, linestyle=look.line, linewidth=1.7)
-        equal = np.interp(0, ndtri(miss) - ndtri(false_alarm), ndtri(false_alarm))
-        axes.plot(equal, equal, look.marker, color=look.colour, markeredgecolor="white")
+        equal = float(np.interp(0, ndtri(miss) - ndtri(false_alarm), ndtri(false_alarm)))
+        dot(axes, equal, equal, look)
     ticks = [tick for tick in _TICKS if low <= ndtri(tick) <= high]
     labels = [f"{100 * tick:g}\u202f%" for tick in ticks]
     axes.set_xticks(ndtri(ticks), labels)

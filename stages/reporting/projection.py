@@ -23,6 +23,7 @@ from stages.scoring.curves import Floats
 from store import EmbeddingStore
 
 _UTTERANCES_EACH = 10
+_NOISY_VIEWS = 6
 _COLOURS = (*PALETTE, "#000000", "#a6761d", "#7570b3", "#666666")
 _HEIGHT_IN = 5.2
 
@@ -72,6 +73,7 @@ def project(source: EmbeddingStore, chosen: Chosen) -> Panel | None:
     conditions = [describe(view, source.recipes[view]) for view in source.views]
     clean = [index for index, condition in enumerate(conditions) if condition.is_clean][:1]
     noisy = [index for index, condition in enumerate(conditions) if not condition.is_clean]
+    noisy = noisy[:: -(-len(noisy) // _NOISY_VIEWS) or 1]
     if not clean or not noisy:
         return None
     units_UVD = _embeddings(source, chosen.rows_U)

@@ -78,15 +78,8 @@ def metric_tables(measurements: Sequence[Measurement], labels: Labels) -> list[M
     made = [
         _metric_table("minDCF", "normalised; lower is better", measurements, labels, lambda m: m.min_dcf),
         _metric_table("min Cllr", "bits, after the best monotone map", measurements, labels, lambda m: m.min_cllr),
-        _metric_table("Cllr", "bits, raw scores, not calibrated", measurements, labels, lambda m: m.cllr),
-        _metric_table(
-            "Identification",
-            "accuracy in %; higher is better",
-            measurements,
-            labels,
-            lambda m: None if m.identification_accuracy is None else 100 * m.identification_accuracy,
-            higher_is_better=True,
-        ),
+        _metric_table("Cllr", "bits, raw scores, not calibrated", measurements, labels, lambda m: m.cllr, best=None),
+        _metric_table("Identification", "accuracy in %; higher is better", measurements, labels, _accuracy, 1, max),
     ]
     return [table for table in made if any(cell.text != _ABSENT for row in table.rows for cell in row.cells)]
 
@@ -97,19 +90,23 @@ def _metric_table(
     measurements: Sequence[Measurement],
     labels: Labels,
     value: Callable[[Measurement], float | None],
-    *,
-    higher_is_better: bool = False,
+    digits: int = 3,
+    best: Callable[..., str | None] | None = min,
 ) -> MetricTable:
-    digits, best = (1, max) if higher_is_better else (3, min)
     rows = []
     for condition in sorted({m.condition for m in measurements}, key=lambda c: c.reading_order):
         found = {m.system: value(m) for m in measurements if m.condition == condition}
         values = [found.get(system) for system in labels]
         texts = [_ABSENT if v is None else f"{v:.{digits}f}" for v in values]
-        winner = best((text for text in texts if text != _ABSENT), key=float, default=None)
+        winner = best((text for text in texts if text != _ABSENT), key=float, default=None) if best else None
         cells = [Cell(text, is_best=len(labels) > 1 and text == winner) for text in texts]
         rows.append(Row(condition.label, condition.view, cells))
     return MetricTable(title, unit, rows)
+
+
+def _accuracy(measurement: Measurement) -> float | None:
+    accuracy = measurement.identification_accuracy
+    return None if accuracy is None else 100 * accuracy
 
 
 def _eer_cells(

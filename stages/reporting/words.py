@@ -25,7 +25,7 @@ def percent_range(interval: Interval, digits: int = 1) -> str:
 def signed_percent(fraction: float) -> str:
     """-0.123 -> "−12 %"."""
     rounded = round(100 * fraction)
-    sign = "+" if rounded > 0 else _MINUS if rounded < 0 else "±"
+    sign = "+" if rounded > 0 else _MINUS if rounded < 0 else ""
     return f"{sign}{abs(rounded)}{_SPACE}%"
 
 

@@ -39,8 +39,8 @@ class Condition:
         words = self.kind.replace("+", " + ")
         if self.snr_db is None:
             return words
-        low, high = self.snr_db
-        return f"{words} {low:.3g} dB" if low == high else f"{words} {low:.3g} to {high:.3g} dB"
+        low, high = (f"{snr_db:.3g}".replace("-", "\u2212") for snr_db in self.snr_db)
+        return f"{words} {low} dB" if low == high else f"{words} {low} to {high} dB"
 
     @property
     def reading_order(self) -> tuple[object, ...]:

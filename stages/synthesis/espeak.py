@@ -7,7 +7,8 @@ the whole list of lines, spoken in order by a fresh process; and where espeak-ng
 
 import ctypes
 import multiprocessing
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -59,19 +60,25 @@ class Line:
     seed: int
 
 
-def spoken(lines: Sequence[Line]) -> Iterator[NDArray[np.int16]]:
-    """Yield each line as samples [T] at 22 050 Hz, spoken in order by a fresh process.
+def spoken(lines: Sequence[Line]) -> Generator[NDArray[np.int16], None, None]:
+    """Yield each line as samples [T] at 22 050 Hz, spoken in order by a fresh process; closing ends that process.
 
     Raises:
         AudioError: espeak-ng cannot be started, crashes, or has no such voice.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_leave_interrupts_to_parent) as process:
         try:
             yield from process.map(_say, lines)
         except BrokenProcessPool as error:
             raise AudioError("espeak-ng crashed or was killed; run again, or reinstall espeakng-loader") from error
         finally:
             process.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts_to_parent() -> None:
+    # Interrupted halfway through a reply, this process would leave its parent waiting for the rest for ever.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _say(line: Line) -> NDArray[np.int16]:

@@ -1,6 +1,7 @@
 """From a plan to files: the four folders of a corpus."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from stages.synthesis.espeak import spoken
@@ -28,8 +29,9 @@ def render_speech(folder: Path, voices: Mapping[str, Sequence[Voice]], utterance
         for number in range(utterances[split])
     ]
     lines = [script(voice, generator_for(seed, "script", path.stem)) for path, voice in wanted]
-    for (path, voice), spoken_T in zip(wanted, spoken(lines), strict=True):
-        write(path, record(spoken_T, voice, generator_for(seed, "record", path.stem)))
+    with closing(spoken(lines)) as all_spoken:
+        for (path, voice), spoken_T in zip(wanted, all_spoken, strict=True):
+            write(path, record(spoken_T, voice, generator_for(seed, "record", path.stem)))
 
 
 def render_noises(folder: Path, counts: Counts, duration_s: float, seed: int) -> None:

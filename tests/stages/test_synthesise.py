@@ -1,6 +1,7 @@
 """The synthetic corpus: laid out like any corpus, all or nothing, and the same bytes each time."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -125,15 +126,32 @@ def test_a_second_call_does_nothing(corpus):
     assert {path: path.stat().st_mtime_ns for path in corpus.rglob("*")} == before
 
 
-def test_a_corpus_of_another_seed_is_named_and_left_alone(corpus):
-    with pytest.raises(ConfigError, match=r"was made with seed 3, not 4; remove it or choose another folder"):
-        synthesise(root=corpus, settings=TINY, seed=4)
+def test_a_corpus_whose_record_is_gone_is_made_again_as_snakemake_expects(corpus):
+    before = _files(corpus)
+    (corpus / "synthesis.json").unlink()
+    synthesise(root=corpus, settings=TINY, seed=3)
+    assert _files(corpus) == before
+    assert [path.name for path in corpus.parent.iterdir()] == ["corpus"]
 
 
-def test_a_corpus_of_other_settings_is_named_by_what_differs(corpus):
-    larger = TINY.model_copy(update={"rooms": PerSplit(train=2, dev=1, test=1)})
-    with pytest.raises(ConfigError, match=r"was made with settings\.rooms\.train 1, not 2; remove"):
-        synthesise(root=corpus, settings=larger, seed=3)
+def test_a_corpus_of_another_seed_is_replaced(tmp_path):
+    for seed in (4, 5):
+        synthesise(root=tmp_path / "corpus", settings=TINY, seed=seed)
+        assert f"seed {seed};" in (tmp_path / "corpus" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_corpus_with_a_file_of_ones_own_is_left_alone(tmp_path, corpus):
+    shutil.copytree(corpus, tmp_path / "corpus")
+    (tmp_path / "corpus" / "notes.txt").touch()
+    with pytest.raises(ConfigError, match=r"but notes.txt is no part of it; move notes.txt elsewhere"):
+        synthesise(root=tmp_path / "corpus", settings=TINY, seed=4)
+    assert (tmp_path / "corpus" / "notes.txt").exists()
+
+
+def test_what_a_killed_build_left_behind_is_removed(tmp_path, corpus):
+    shutil.copytree(corpus, tmp_path / ".corpus.tmp-killed" / "new")
+    synthesise(root=tmp_path / "corpus", settings=TINY, seed=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
 
 def test_a_folder_that_is_no_synthetic_corpus_is_left_alone(tmp_path):

@@ -53,7 +53,7 @@ def make_example(
     dim: int = 16,
     crops: int = 2,
     trials: int = 1500,
-    views: dict[str, dict[str, Any]] = VIEWS,
+    views: dict[str, Any] = VIEWS,
     systems: tuple[str, ...] = tuple(SYSTEMS),
     speakers_known: bool = True,
 ) -> Example:
@@ -85,7 +85,7 @@ def make_example(
     return example
 
 
-def simulate(names: list[str], views: dict[str, dict[str, Any]], *, dim: int, crops: int, system: str) -> np.ndarray:
+def simulate(names: list[str], views: dict[str, Any], *, dim: int, crops: int, system: str) -> np.ndarray:
     """Return vectors [U, C, V, D] of utterances by the speakers `names`."""
     noise_left, session = SYSTEMS[system]
     draw = np.random.default_rng(7)
@@ -118,7 +118,7 @@ def write_store(
     ids: list[str],
     names: list[str],
     vectors_UCVD: np.ndarray,
-    views: dict[str, dict[str, Any]],
+    views: dict[str, Any],
     space: str = "toy:1",
     utterances_per_shard: int = 40,
 ) -> Path:
@@ -166,8 +166,10 @@ def write_trials(path: Path, rows: list[tuple[str, str, bool | None, str | None]
     return path
 
 
-def _level(recipe: dict[str, Any]) -> float:
-    """How far a view moves a vector; 5 dB less SNR is a good half more."""
+def _level(recipe: Any) -> float:
+    """How far a view moves a vector; 5 dB less SNR is a good half more. A recipe from elsewhere moves it somewhat."""
+    if not isinstance(recipe, dict):
+        return 0.7
     level = 0.0
     for kind, snr_db in recipe.items():
         level += _LOUDNESS[kind] * (1.0 if kind == "reverb" else 10 ** ((8 - float(np.mean(snr_db))) / 26))

@@ -10,7 +10,7 @@ from stages.scoring.conditions import describe
         ({"noise": 5.0}, "noise", (5, 5), "noise 5 dB"),
         ({"noise": 0}, "noise", (0, 0), "noise 0 dB"),
         ({"music": [5, 15]}, "music", (5, 15), "music 5 to 15 dB"),
-        ({"babble": -2.5}, "babble", (-2.5, -2.5), "babble -2.5 dB"),
+        ({"babble": -2.5}, "babble", (-2.5, -2.5), "babble −2.5 dB"),
         ({"reverb": True}, "reverb", None, "reverb"),
         ({"babble": 10.0, "reverb": True}, "reverb+babble", (10, 10), "reverb + babble 10 dB"),
         ({"reverb": False, "noise": None}, "clean", None, "clean"),

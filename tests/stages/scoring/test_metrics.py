@@ -73,8 +73,8 @@ def test_cllr_of_scores_that_are_all_zero_is_one_bit():
 
 
 def test_a_tie_across_classes_is_one_threshold_and_not_two():
-    # Broken in favour of either class the tie would give 0 or 1/2; as one threshold its hull edge crosses at 1/3.
-    assert eer([1.0, 2.0], [0.0, 1.0]) == pytest.approx(1 / 3)
+    # Broken in favour of the target the tie would give 0; as one threshold its hull edge is (1/2, 0) to (0, 1/2).
+    assert eer([1.0, 2.0], [0.0, 1.0]) == pytest.approx(1 / 4)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -1,0 +1,53 @@
+"""EER by condition: a dot and an interval per system, in one band per condition."""
+
+from collections.abc import Sequence
+
+from stages.reporting.figures import FAINT, PERCENT, Looks, Point, dot, figure, legend, side_by_side, to_svg
+from stages.reporting.load import System
+from stages.reporting.measure import Measurement
+from stages.reporting.summary import Summary
+
+_BAND_HEIGHT_IN = 0.16
+_DOT_HEIGHT_IN = 0.07
+
+Band = tuple[str, dict[System, Point]]
+
+
+def plan_bands(measurements: Sequence[Measurement], summaries: Sequence[Summary]) -> list[Band]:
+    """Plan the bands from top to bottom: clean, the mean of the noisy conditions, then each of these."""
+    conditions = sorted({m.condition for m in measurements}, key=lambda condition: condition.reading_order)
+    bands = [
+        (condition.label, {m.system: Point.of(0, m.eer, m.eer_ci95) for m in measurements if m.condition == condition})
+        for condition in conditions
+    ]
+    means = {s.system: s.noisy for s in summaries if s.noisy and s.noisy.conditions > 1}
+    if means:
+        points = {system: Point.of(0, mean.eer, mean.ci95) for system, mean in means.items()}
+        label = f"mean of {max(mean.conditions for mean in means.values())} noisy"
+        bands.insert(sum(condition.is_clean for condition in conditions), (label, points))
+    return bands
+
+
+def eer_by_condition(measurements: Sequence[Measurement], summaries: Sequence[Summary], looks: Looks) -> str:
+    """Draw the bands, every second one shaded."""
+    bands = plan_bands(measurements, summaries)
+    with figure(0.9 + len(bands) * (_BAND_HEIGHT_IN + _DOT_HEIGHT_IN * len(looks))) as drawn:
+        axes = drawn.subplots()
+        for row, (_, points) in enumerate(bands):
+            if row % 2 == 0:
+                axes.axhspan(row - 0.5, row + 0.5, color=FAINT, alpha=0.35, linewidth=0)
+            for (system, look), offset in zip(looks.items(), side_by_side(len(looks), 0.66), strict=True):
+                if system in points:
+                    point = points[system]
+                    if point.interval:
+                        axes.hlines(row + offset, *point.interval, color=look.colour, linewidth=1.6, alpha=0.75)
+                    dot(axes, point.eer, row + offset, look)
+        axes.set_yticks(range(len(bands)), [label for label, _ in bands])
+        axes.set_ylim(len(bands) - 0.5, -0.5)
+        axes.grid(False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(PERCENT)
+        axes.set_xlabel("EER")
+        legend(drawn, looks)
+        return to_svg(drawn)

@@ -1,0 +1,106 @@
+"""EER against SNR: one panel per kind of noise, one curve per system. What a panel holds is planned, then drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from stages.reporting.figures import PERCENT, Look, Looks, Point, dot, figure, legend, side_by_side, to_svg
+from stages.reporting.load import System
+from stages.reporting.measure import Measurement
+from stages.scoring.conditions import CLEAN
+
+_MAX_COLUMNS = 4
+_PANEL_HEIGHT_IN = 2.7
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One kind of noise: points by SNR in dB, and the condition with nothing added at the right end.
+
+    Attributes:
+        ticks: the SNRs, ascending.
+        quiet_kind, quiet_at: that last condition, clean or the reverberation alone, and where it stands on the axis.
+        curves: points of each system, by SNR.
+        quiet: its point at the right end, where it was scored.
+    """
+
+    kind: str
+    ticks: list[float]
+    quiet_kind: str
+    quiet_at: float
+    curves: dict[System, list[Point]]
+    quiet: dict[System, Point]
+
+
+def plan_panels(measurements: Sequence[Measurement]) -> list[Panel]:
+    """Plan a panel for every kind with two or more fixed SNRs, in reading order."""
+    ordered = sorted(measurements, key=lambda m: m.condition.reading_order)
+    kinds = dict.fromkeys(m.condition.kind for m in ordered if m.condition.fixed_snr_db is not None)
+    panels = [_plan_panel(kind, measurements) for kind in kinds]
+    return [panel for panel in panels if len(panel.ticks) > 1]
+
+
+def eer_by_snr(measurements: Sequence[Measurement], looks: Looks) -> str | None:
+    """Draw EER against SNR; None where no kind of noise has two SNRs."""
+    panels = plan_panels(measurements)
+    if not panels:
+        return None
+    rows = -(-len(panels) // _MAX_COLUMNS)
+    columns = max(-(-len(panels) // rows), 2)
+    with figure(_PANEL_HEIGHT_IN * rows + 0.4) as drawn:
+        grid = drawn.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+        for axes, panel in zip(grid, panels, strict=False):
+            _draw_panel(axes, panel, looks)
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        for axes in grid[: len(panels) : columns]:
+            axes.set_ylabel("EER")
+        grid[0].set_ylim(bottom=0)
+        legend(drawn, looks)
+        return to_svg(drawn)
+
+
+def _plan_panel(kind: str, measurements: Sequence[Measurement]) -> Panel:
+    curves: dict[System, list[Point]] = {}
+    for m in measurements:
+        if m.condition.kind == kind and m.condition.fixed_snr_db is not None:
+            curves.setdefault(m.system, []).append(Point.of(m.condition.fixed_snr_db, m.eer, m.eer_ci95))
+    ticks = sorted({point.at for points in curves.values() for point in points})
+    quiet_at = ticks[-1] + 1.2 * (ticks[-1] - ticks[0]) / max(len(ticks) - 1, 1)
+    quiet_kind = "reverb" if kind.startswith("reverb") else CLEAN
+    quiet = {
+        m.system: Point.of(quiet_at, m.eer, m.eer_ci95)
+        for m in measurements
+        if m.condition.kind == quiet_kind and m.condition.snr_db is None
+    }
+    ordered = {system: sorted(points, key=lambda point: point.at) for system, points in curves.items()}
+    return Panel(kind, ticks, quiet_kind, quiet_at, ordered, quiet)
+
+
+def _draw_panel(axes: Axes, panel: Panel, looks: Looks) -> None:
+    offsets = side_by_side(len(looks), 0.05 * (panel.quiet_at - panel.ticks[0]))
+    for (system, look), offset in zip(looks.items(), offsets, strict=True):
+        if system in panel.curves:
+            _draw_curve(axes, panel.curves[system], panel.quiet.get(system), offset, look)
+    ends = [(panel.quiet_at, panel.quiet_kind)] if panel.quiet else []
+    names = [(tick, f"{tick:g}".replace("-", "\u2212")) for tick in panel.ticks]
+    axes.set_xticks(*zip(*names, *ends, strict=True))
+    axes.grid(False, axis="x")
+    axes.set_title(panel.kind.replace("+", " + "))
+    axes.set_xlabel("SNR in dB")
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.tick_params(labelleft=True)
+
+
+def _draw_curve(axes: Axes, points: list[Point], quiet: Point | None, offset: float, look: Look) -> None:
+    at, eers = [point.at + offset for point in points], [point.eer for point in points]
+    axes.plot(at, eers, color=look.colour, linestyle=look.line, linewidth=1.6)
+    if quiet is not None:
+        axes.plot([at[-1], quiet.at + offset], [eers[-1], quiet.eer], color=look.colour, linestyle=":", linewidth=1)
+    for point in [*points, *([quiet] if quiet else [])]:
+        if point.interval:
+            axes.vlines(point.at + offset, *point.interval, color=look.colour, linewidth=1.1, alpha=0.75)
+        dot(axes, point.at + offset, point.eer, look)

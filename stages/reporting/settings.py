@@ -1,0 +1,21 @@
+"""Settings of the report, apart from the code: the configuration tree needs them, and matplotlib takes seconds."""
+
+from pydantic import Field
+
+from stages.section import Section
+
+
+class ReportSettings(Section):
+    """What the report computes.
+
+    Attributes:
+        bootstrap_replicates: draws of speakers behind the 95 % intervals; 0: no intervals.
+        p_target: prior of a target trial in minDCF.
+        seed: of the draws.
+        projection_speakers: how many speakers the picture of the embedding space shows.
+    """
+
+    bootstrap_replicates: int = Field(default=200, ge=0)
+    p_target: float = Field(default=0.05, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    projection_speakers: int = Field(default=8, ge=2)

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from stages.reporting.load import System
+from stages.reporting.measure import Measurement
+from stages.reporting.summary import best_enhanced, best_system, summarise
+from stages.scoring.conditions import describe
+
+VIEWS = {"clean": {}, "noise_5db": {"noise": 5}, "music_5db": {"music": 5}}
+
+
+def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None):
+    replicates = None if replicates is None else np.array(replicates)
+    return Measurement(
+        system=System(name, backbone, "cosine"),
+        condition=describe(view, VIEWS[view] if recipe is None else recipe),
+        trials=10,
+        targets=5,
+        unlabelled=0,
+        eer=eer,
+        eer_ci95=None,
+        min_dcf=0.5,
+        p_target=0.05,
+        cllr=0.9,
+        min_cllr=0.5,
+        identification_accuracy=None,
+        replicate_R=replicates,
+    )
+
+
+def test_noisy_means_leave_out_clean_and_changes_are_relative_to_raw():
+    raw, seed = summarise(
+        [
+            measured("raw", "clean", 0.05),
+            measured("raw", "noise_5db", 0.2),
+            measured("raw", "music_5db", 0.1),
+            measured("seed", "clean", 0.06),
+            measured("seed", "noise_5db", 0.1),
+            measured("seed", "music_5db", 0.08),
+        ]
+    )
+    assert (raw.clean.eer, raw.noisy.eer) == pytest.approx((0.05, 0.15))
+    assert (seed.clean_change.relative, seed.noisy_change.relative) == pytest.approx((0.2, -0.4))
+    assert raw.noisy_change is None
+    assert seed.noisy_change.ci95 is None
+    assert not seed.noisy_change.is_certain
+
+
+def test_means_cover_only_the_conditions_that_all_systems_share():
+    raw, seed = summarise(
+        [measured("raw", "noise_5db", 0.2), measured("raw", "music_5db", 0.6), measured("seed", "noise_5db", 0.1)]
+    )
+    assert (raw.noisy.eer, raw.noisy.conditions, seed.noisy_change.relative) == pytest.approx((0.2, 1, -0.5))
+
+
+def test_the_change_is_paired_draw_by_draw():
+    # Either EER varies between draws by more than they differ, but in every draw the second is a tenth lower.
+    draws = np.linspace(0.1, 0.3, 50)
+    raw, seed = summarise([measured("raw", "noise_5db", 0.2, draws), measured("seed", "noise_5db", 0.18, 0.9 * draws)])
+    assert raw.noisy.ci95[0] < seed.noisy.ci95[1]
+    assert seed.noisy_change.ci95 == pytest.approx((-0.1, -0.1))
+    assert seed.noisy_change.is_certain
+
+
+def test_a_mean_has_an_interval_only_where_every_condition_has_replicates():
+    (raw,) = summarise([measured("raw", "noise_5db", 0.2, [0.1, 0.3]), measured("raw", "music_5db", 0.2)])
+    assert raw.noisy.ci95 is None
+
+
+def test_raw_of_another_backbone_is_no_reference():
+    _, seed = summarise([measured("raw", "clean", 0.1), measured("seed", "clean", 0.05, backbone="ecapa")])
+    assert seed.clean_change is None
+
+
+def test_a_raw_without_errors_gives_no_relative_change():
+    _, seed = summarise([measured("raw", "clean", 0.0), measured("seed", "clean", 0.05)])
+    assert seed.clean_change is None
+
+
+def test_the_best_system_is_the_one_of_the_lowest_noisy_mean():
+    summaries = summarise(
+        [
+            measured(name, view, eer)
+            for name, clean, noisy in [("raw", 0.01, 0.1), ("mse", 0.05, 0.08), ("seed", 0.02, 0.2)]
+            for view, eer in [("clean", clean), ("noise_5db", noisy)]
+        ]
+    )
+    assert best_system(summaries).system.name == "mse"
+    assert best_enhanced(summaries[::2]).system.name == "seed"
+    assert best_enhanced(summaries[:1]) is None
+
+
+def test_without_noise_the_best_system_is_the_best_on_clean_speech():
+    summaries = summarise([measured("raw", "clean", 0.1), measured("mse", "clean", 0.05)])
+    assert best_system(summaries).system.name == "mse"

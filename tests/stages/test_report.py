@@ -1,0 +1,272 @@
+import csv
+import json
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from stages.report import ReportSettings, report
+from stages.score import ScoreSettings, score
+from store import ScoringError, StoreError
+from tests.stages.scoring.example import make_example, write_trials
+
+FEW = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}, "reverb": {"reverb": True}}
+FAST = ReportSettings(bootstrap_replicates=40)
+
+
+def make_report(example, directory, settings=FAST, **changes):
+    inputs = {
+        "scores": example.scores,
+        "identification": example.identification,
+        "stores": example.stores,
+        "utterances": example.utterances,
+        "title": "A title",
+        "note": "A note",
+    }
+    report(report=directory, settings=settings, **{**inputs, **changes})
+    return directory
+
+
+def text_of(page):
+    return " ".join(re.sub(r"<[^>]*>", " ", page).replace("\u202f", " ").split())
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    return make_example(tmp_path_factory.mktemp("example"), views=FEW, systems=("raw", "wccn", "mse"))
+
+
+@pytest.fixture(scope="module")
+def made(example, tmp_path_factory):
+    return make_report(example, tmp_path_factory.mktemp("made") / "report")
+
+
+@pytest.fixture(scope="module")
+def rows(made):
+    return json.loads((made / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def page(made):
+    return (made / "index.html").read_text()
+
+
+def test_metrics_have_one_row_per_system_and_condition_with_the_agreed_keys(rows):
+    assert [(row["system"], row["condition"]) for row in rows[:4]] == [
+        ("raw", "clean"),
+        ("raw", "noise_5db"),
+        ("raw", "noise_0db"),
+        ("raw", "reverb"),
+    ]
+    assert len(rows) == 12
+    assert set(rows[0]) == {
+        "system",
+        "backbone",
+        "scoring",
+        "condition",
+        "trials",
+        "targets",
+        "unlabelled",
+        "eer",
+        "eer_ci95",
+        "min_dcf",
+        "p_target",
+        "cllr",
+        "min_cllr",
+        "identification_accuracy",
+    }
+
+
+def test_metrics_are_fractions_inside_their_intervals(rows):
+    for row in rows:
+        assert 0 <= row["eer"] < 0.5
+        low, high = row["eer_ci95"]
+        assert low <= row["eer"] <= high
+        assert 0 <= row["identification_accuracy"] <= 1
+        assert row["min_cllr"] <= row["cllr"]
+        assert (row["backbone"], row["p_target"], row["trials"]) == ("toy:1", 0.05, row["trials"])
+
+
+def test_noise_costs_and_enhancement_helps_as_the_example_was_built(rows):
+    eer = {(row["system"], row["condition"]): row["eer"] for row in rows}
+    assert eer["raw", "clean"] < eer["raw", "noise_5db"] < eer["raw", "noise_0db"]
+    assert eer["wccn", "noise_0db"] < eer["raw", "noise_0db"]
+
+
+def test_the_csv_holds_the_rows_of_the_json(made, rows):
+    with (made / "metrics.csv").open(newline="") as file:
+        flat = list(csv.DictReader(file))
+    assert [float(row["eer"]) for row in flat] == [row["eer"] for row in rows]
+    assert [float(row["eer_ci95_low"]) for row in flat] == [row["eer_ci95"][0] for row in rows]
+
+
+def test_the_summary_means_the_noisy_conditions_and_compares_with_raw(made, rows):
+    summary = {row["system"]: row for row in json.loads((made / "summary.json").read_text())}
+    noisy = {
+        name: np.mean([row["eer"] for row in rows if row["system"] == name and row["condition"] != "clean"])
+        for name in summary
+    }
+    assert summary["raw"]["noisy_eer"] == pytest.approx(noisy["raw"])
+    assert summary["raw"]["noisy_change"] is None
+    assert summary["wccn"]["noisy_change"] == pytest.approx(noisy["wccn"] / noisy["raw"] - 1)
+    assert summary["wccn"]["noisy_change_ci95"][0] <= summary["wccn"]["noisy_change"]
+    assert (summary["wccn"]["noisy_conditions"], summary["wccn"]["clean_conditions"]) == (3, 1)
+
+
+def test_the_page_says_which_system_is_best_and_by_how_much(page, made):
+    summary = {row["system"]: row for row in json.loads((made / "summary.json").read_text())}
+    assert "wccn is best in noise" in text_of(page)
+    assert f"{100 * summary['wccn']['noisy_eer']:.1f} %" in text_of(page)
+    assert "on the mean of 3 noisy conditions" in text_of(page)
+
+
+def test_the_page_marks_the_best_of_each_row(page, rows):
+    table = page[page.index('id="eer"') : page.index("</table>", page.index('id="eer"'))]
+    for view in FEW:
+        row = re.search(rf'<tr class="\w+" data-condition="{view}">.*?</tr>', table).group()
+        best = min(r["eer"] for r in rows if r["condition"] == view)
+        assert f"{100 * best:.2f}" in re.search(r'<td class="best"[^>]*>([\d.]+)', row).group(1)
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(page):
+    assert not re.search(r"""(src|href|url\()\s*=?\s*["']?(https?:|//|\./|plots/)""", page)
+    assert page.count("data:image/svg+xml;base64,") == 4
+    assert "<script" not in page
+
+
+def test_the_page_explains_its_conventions(page):
+    text = text_of(page)
+    for phrase in (
+        "P_target = 0.05",
+        "40 bootstrap replicates by speaker",
+        "convex hull",
+        "not calibrated",
+        "12 speakers",
+    ):
+        assert phrase in text
+
+
+def test_a_second_run_gives_the_same_bytes(example, made, tmp_path):
+    again = make_report(example, tmp_path / "again")
+    for name in ("metrics.json", "metrics.csv", "summary.json", "index.html", "plots/det.svg", "plots/projection.svg"):
+        assert (again / name).read_bytes() == (made / name).read_bytes()
+
+
+def test_plots_of_an_earlier_report_do_not_linger(example, tmp_path):
+    stale = tmp_path / "report" / "plots" / "old.svg"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("<svg/>")
+    make_report(example, tmp_path / "report")
+    assert not stale.exists()
+
+
+def test_title_note_and_ids_are_escaped(tmp_path):
+    views = {"clean": {}, '<b>$x$ -- "view': "foreign recipe & more"}
+    example = make_example(tmp_path, views=views, systems=("raw", "wccn"))
+    page = (make_report(example, tmp_path / "r", title="<i>T</i>", note="a & <b>") / "index.html").read_text()
+    assert "<i>" not in page
+    assert "<b>" not in page
+    assert "&lt;b&gt;$x$ -- &#34;view" in page
+
+
+@pytest.mark.parametrize("views", [{"clean": {}}, {"noise_5db": {"noise": 5.0}}], ids=["clean", "noisy"])
+def test_one_system_under_one_condition_is_enough(tmp_path, views, monkeypatch):
+    monkeypatch.setattr(
+        "tests.stages.scoring.example.ScoreSettings", lambda: ScoreSettings(enrolment_view=next(iter(views)))
+    )
+    example = make_example(tmp_path, views=views, systems=("raw",))
+    made = make_report(example, tmp_path / "report")
+    assert len(json.loads((made / "metrics.json").read_text())) == 1
+    assert "raw: EER" in text_of((made / "index.html").read_text())
+
+
+def test_without_speakers_there_are_no_intervals_and_no_picture_of_speakers(tmp_path):
+    example = make_example(tmp_path, views=FEW, systems=("raw", "wccn"), speakers_known=False)
+    made = make_report(example, tmp_path / "report")
+    rows = json.loads((made / "metrics.json").read_text())
+    assert {row["eer_ci95"] for row in rows} == {None}
+    assert {row["identification_accuracy"] for row in rows} == {None}
+    assert not (made / "plots" / "projection.svg").exists()
+    assert "speakers unknown" in (made / "index.html").read_text()
+
+
+def test_identification_stores_and_intervals_can_be_left_out(example, tmp_path):
+    settings = ReportSettings(bootstrap_replicates=0)
+    made = make_report(example, tmp_path / "report", settings, identification=[], stores=[], note="")
+    assert {row["identification_accuracy"] for row in json.loads((made / "metrics.json").read_text())} == {None}
+    assert 'class="note"' not in (made / "index.html").read_text()
+
+
+def test_enhancers_without_raw_are_compared_among_themselves(example, tmp_path):
+    chosen = {"scores": example.scores[1:], "identification": [], "stores": example.stores[1:]}
+    page = (make_report(example, tmp_path / "report", **chosen) / "index.html").read_text()
+    assert "There is no raw system to compare it with." in text_of(page)
+
+
+def test_unlabelled_trials_are_counted_and_in_no_metric(example, tmp_path):
+    trials = pq.read_table(example.trials).to_pylist()
+    rows = [
+        (*list(trial.values())[:2], trial["is_target"] if index % 3 else None, None)
+        for index, trial in enumerate(trials)
+    ]
+    scores, identification = tmp_path / "scores.parquet", tmp_path / "identification.parquet"
+    score(
+        store=example.stores[0],
+        trials=write_trials(tmp_path / "trials.parquet", rows),
+        utterances=example.utterances,
+        scores=scores,
+        identification=identification,
+        system="raw",
+        settings=ScoreSettings(),
+    )
+    chosen = {"scores": [scores], "identification": [identification], "stores": [example.stores[0]]}
+    made = make_report(example, tmp_path / "report", **chosen)
+    row = json.loads((made / "metrics.json").read_text())[0]
+    unlabelled = sum(row[2] is None for row in rows)
+    assert (row["unlabelled"], row["trials"]) == (unlabelled, len(rows) - unlabelled)
+    assert f"in no metric: {unlabelled}" in text_of((made / "index.html").read_text())
+
+
+def test_a_condition_of_one_class_is_an_error_that_names_system_and_condition(example, tmp_path):
+    table = pq.read_table(example.scores[0])
+    chosen = table.filter(pa.compute.fill_null(table["is_target"], False))
+    pq.write_table(chosen, tmp_path / "targets.parquet")
+    with pytest.raises(ScoringError, match="raw, condition clean: .* target and 0 non-target scores"):
+        make_report(example, tmp_path / "r", scores=[tmp_path / "targets.parquet"], identification=[], stores=[])
+
+
+def test_lists_of_different_length_are_an_error(example, tmp_path):
+    with pytest.raises(ScoringError, match="3 score files but 2 stores"):
+        make_report(example, tmp_path / "r", stores=example.stores[:2])
+
+
+def test_stores_in_another_order_than_the_scores_are_an_error(example, tmp_path):
+    with pytest.raises(StoreError, match=r"has fingerprint \w+, but .*raw.parquet was scored from"):
+        make_report(example, tmp_path / "r", stores=example.stores[::-1])
+
+
+def test_identification_in_another_order_than_the_scores_is_an_error(example, tmp_path):
+    with pytest.raises(ScoringError, match="identifies by mse, .*raw.parquet scores raw"):
+        make_report(example, tmp_path / "r", identification=example.identification[::-1])
+
+
+def test_one_system_twice_is_an_error(example, tmp_path):
+    twice = [example.scores[0]] * 2
+    with pytest.raises(ScoringError, match="both score"):
+        make_report(example, tmp_path / "r", scores=twice, identification=[], stores=[])
+
+
+def test_no_score_files_are_an_error(example, tmp_path):
+    with pytest.raises(ScoringError, match="no score files"):
+        make_report(example, tmp_path / "r", scores=[], identification=[], stores=[])
+
+
+def test_a_file_that_is_no_score_file_is_named(example, tmp_path):
+    (tmp_path / "x.parquet").write_text("x")
+    with pytest.raises(ScoringError, match=r"x.parquet is not a score file"):
+        make_report(example, tmp_path / "r", scores=[tmp_path / "x.parquet"], identification=[], stores=[])
+    pq.write_table(pq.read_table(example.scores[0]).replace_schema_metadata(None), tmp_path / "x.parquet")
+    with pytest.raises(ScoringError, match="does not say which store"):
+        make_report(example, tmp_path / "r", scores=[tmp_path / "x.parquet"], identification=[], stores=[])
