@@ -64,8 +64,9 @@ def synthesise(*, root: Path, settings: SynthesiseSettings, seed: int) -> None:
         AudioError: espeak-ng cannot be used.
     """
     recipe = {"recipe": _RECIPE, "seed": seed, "settings": settings.model_dump()}
-    if _recorded(root) == recipe:
+    if _is_made(root, recipe):
         return
+    _check_replaceable(root)
     voices = plan_voices(settings.voices.model_dump(), seed)
     with _replacing(root) as building:
         _render(building, voices, settings, seed)
@@ -73,21 +74,29 @@ def synthesise(*, root: Path, settings: SynthesiseSettings, seed: int) -> None:
         write_json(building / _RECORD, recipe | {"voices": _listed(voices)})
 
 
-def _recorded(root: Path) -> dict[str, Any] | None:
-    """Return the recipe of the corpus at `root`, None where it is to be made."""
-    found = {path.name for path in root.iterdir()} if root.is_dir() else {root.name} if root.exists() else set()
-    if not found:
-        return None
-    if _README not in found or not (root / _README).read_text(encoding="utf-8").startswith(_HEADLINE):
+def _is_made(root: Path, recipe: Mapping[str, Any]) -> bool:
+    try:
+        record = json.loads((root / _RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    return isinstance(record, dict) and record | recipe == record
+
+
+def _check_replaceable(root: Path) -> None:
+    """Let nothing be replaced that another call of `synthesise` could not make again."""
+    if not root.is_dir():
+        if root.exists():
+            raise ConfigError(f"{root} is a file; choose a folder")
+        return
+    names = {path.name for path in root.iterdir() if not path.name.startswith(".")}
+    if names and not _is_ours(root / _README):
         raise ConfigError(f"{root} exists and is no synthetic corpus; choose another folder")
-    if foreign := sorted(found - _CONTENTS):
-        raise ConfigError(
-            f"{root} is a synthetic corpus, but {foreign[0]} is no part of it; move {foreign[0]} elsewhere"
-        )
-    if _RECORD not in found:
-        return None
-    record = json.loads((root / _RECORD).read_text(encoding="utf-8"))
-    return {key: value for key, value in record.items() if key != "voices"}
+    if foreign := sorted(names - _CONTENTS):
+        raise ConfigError(f"{root} is to be made again, but {foreign[0]} is no part of it; move {foreign[0]} elsewhere")
+
+
+def _is_ours(readme: Path) -> bool:
+    return readme.is_file() and readme.read_text(encoding="utf-8", errors="replace").startswith(_HEADLINE)
 
 
 @contextmanager
@@ -122,9 +131,9 @@ def _readme(voices: Mapping[str, Sequence[Voice]], seed: int) -> str:
     counts = ", ".join(f"{len(voices[split])} in {split}" for split in voices)
     return f"""{_HEADLINE} with seed {seed}; nobody was recorded.
 
-* `speech/SPLIT/espeak/VOICE/`: sentences from a small grammar, spoken by espeak-ng ({counts}). A voice is an accent,
-  a variant, a pitch, a rate and a formant scale, listed in `synthesis.json`; the microphone, the level and the noise
-  floor change from one utterance to the next. No variant of espeak-ng speaks in two splits.
+* `speech/SPLIT/espeak/VOICE/`: sentences from a small grammar, spoken by espeak-ng; voices: {counts}.
+  A voice is an accent, a variant, a pitch, a rate and a formant scale, listed in `synthesis.json`; the microphone, the
+  level and the noise floor change from one utterance to the next. No variant of espeak-ng speaks in two splits.
 * `noise/SPLIT/KIND/`: generated noises. Each split has kinds of its own.
 * `music/SPLIT/STYLE/`: generated chord progressions. Each split has styles of its own.
 * `rir/SPLIT/ROOM/`: responses of simulated shoebox rooms (image sources, RT60 about 0.2 to 0.9 s), one for each

@@ -9,10 +9,10 @@ import ctypes
 import multiprocessing
 import signal
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +67,39 @@ def spoken(lines: Sequence[Line]) -> Generator[NDArray[np.int16], None, None]:
         AudioError: espeak-ng cannot be started, crashes, or has no such voice.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_leave_interrupts_to_parent) as process:
-        try:
-            yield from process.map(_say, lines)
-        except BrokenProcessPool as error:
-            raise AudioError("espeak-ng crashed or was killed; run again, or reinstall espeakng-loader") from error
-        finally:
-            process.shutdown(cancel_futures=True)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_speak, args=(lines, sender), daemon=True)
+    process.start()
+    # With one sender left, the speaker's, its death is the end of the pipe.
+    sender.close()
+    try:
+        for _ in lines:
+            yield _received(receiver)
+    finally:
+        process.kill()
+        process.join()
+        receiver.close()
 
 
-def _leave_interrupts_to_parent() -> None:
-    # Interrupted halfway through a reply, this process would leave its parent waiting for the rest for ever.
+def _received(receiver: Connection) -> NDArray[np.int16]:
+    try:
+        answer = receiver.recv()
+    except (EOFError, OSError) as error:
+        raise AudioError("espeak-ng crashed or was killed; run again, or reinstall espeakng-loader") from error
+    if isinstance(answer, AudioError):
+        raise answer
+    return answer
+
+
+def _speak(lines: Sequence[Line], sender: Connection) -> None:
+    # Interrupts are the parent's to handle: it ends this process, which need not print a traceback of its own.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(BrokenPipeError):
+        try:
+            for line in lines:
+                sender.send(_say(line))
+        except AudioError as error:
+            sender.send(error)
 
 
 def _say(line: Line) -> NDArray[np.int16]:

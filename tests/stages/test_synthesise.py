@@ -1,6 +1,7 @@
 """The synthetic corpus: laid out like any corpus, all or nothing, and the same bytes each time."""
 
 import hashlib
+import multiprocessing
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import soundfile as sf
 
 from stages import synthesise as module
+from stages.synthesis import espeak
 from stages.synthesis.music import MUSIC_STYLES
 from stages.synthesis.noises import NOISE_KINDS, make_noise
 from stages.synthesis.seeds import generator_for
@@ -126,18 +128,19 @@ def test_a_second_call_does_nothing(corpus):
     assert {path: path.stat().st_mtime_ns for path in corpus.rglob("*")} == before
 
 
-def test_a_corpus_whose_record_is_gone_is_made_again_as_snakemake_expects(corpus):
-    before = _files(corpus)
-    (corpus / "synthesis.json").unlink()
-    synthesise(root=corpus, settings=TINY, seed=3)
-    assert _files(corpus) == before
-    assert [path.name for path in corpus.parent.iterdir()] == ["corpus"]
+def test_a_corpus_without_its_record_and_the_rest_of_a_killed_build_make_way_for_a_new_one(tmp_path, corpus):
+    for name in ("corpus", ".corpus.tmp-killed"):
+        shutil.copytree(corpus, tmp_path / name)
+        (tmp_path / name / "synthesis.json").unlink()
+    synthesise(root=tmp_path / "corpus", settings=TINY, seed=3)
+    assert _files(tmp_path) == {f"corpus/{name}": digest for name, digest in _files(corpus).items()}
 
 
-def test_a_corpus_of_another_seed_is_replaced(tmp_path):
-    for seed in (4, 5):
-        synthesise(root=tmp_path / "corpus", settings=TINY, seed=seed)
-        assert f"seed {seed};" in (tmp_path / "corpus" / "README.md").read_text(encoding="utf-8")
+def test_a_corpus_of_another_seed_is_replaced(tmp_path, corpus):
+    shutil.copytree(corpus, tmp_path / "corpus")
+    synthesise(root=tmp_path / "corpus", settings=TINY, seed=4)
+    assert "seed 4;" in (tmp_path / "corpus" / "README.md").read_text(encoding="utf-8")
+    assert not _files(tmp_path / "corpus").items() & _files(corpus).items()
 
 
 def test_a_corpus_with_a_file_of_ones_own_is_left_alone(tmp_path, corpus):
@@ -146,12 +149,6 @@ def test_a_corpus_with_a_file_of_ones_own_is_left_alone(tmp_path, corpus):
     with pytest.raises(ConfigError, match=r"but notes.txt is no part of it; move notes.txt elsewhere"):
         synthesise(root=tmp_path / "corpus", settings=TINY, seed=4)
     assert (tmp_path / "corpus" / "notes.txt").exists()
-
-
-def test_what_a_killed_build_left_behind_is_removed(tmp_path, corpus):
-    shutil.copytree(corpus, tmp_path / ".corpus.tmp-killed" / "new")
-    synthesise(root=tmp_path / "corpus", settings=TINY, seed=3)
-    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
 
 def test_a_folder_that_is_no_synthetic_corpus_is_left_alone(tmp_path):
@@ -198,3 +195,11 @@ def test_each_kind_of_noise_has_the_level_of_noise(kind):
 def test_no_kind_is_listed_for_two_splits(kinds):
     listed = [kind for split in SPLITS for kind in kinds[split]]
     assert len(listed) == len(set(listed))
+
+
+def test_a_crash_of_espeak_is_an_audio_error_not_a_hang():
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    sender.close()
+    with pytest.raises(AudioError, match=r"espeak-ng crashed or was killed"):
+        espeak._received(receiver)
+    receiver.close()
