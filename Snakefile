@@ -29,8 +29,17 @@ wildcard_constraints:
     job=r"\d+",
 
 
+# Every artefact is asked for by name: Snakemake takes a run for finished when the last one is there, even if a step
+# that was to be repeated has failed or been killed and its old output is gone.
 rule all:
     input:
+        [layout.manifest(split, kind) for split in RECIPES for kind in ("speech", *sources(split))],
+        [layout.extracted(BACKBONE, split, str(job)) for split in RECIPES for job in range(RUN.extract.jobs)],
+        [layout.store(BACKBONE, split) / "store.json" for split in RECIPES],
+        layout.TRIALS,
+        [layout.model(system) / "model.json" for system in RUN.train],
+        [layout.store(BACKBONE, EVALUATION, system) / "store.json" for system in RUN.train],
+        [layout.scores(system) for system in SYSTEMS],
         layout.PAGE,
         layout.METRICS,
 
@@ -45,6 +54,8 @@ rule synthesise:
     benchmark:
         layout.benchmark("synthesise")
     threads: workflow.cores or 1
+    message:
+        "synthesise: voices, noises, music and rooms"
     shell:
         "reseed synthesise --config config.yaml --root {layout.SYNTHETIC_ROOT} >{log} 2>&1"
 
@@ -62,6 +73,8 @@ rule prepare:
         layout.log("prepare", "{split}", "{kind}"),
     benchmark:
         layout.benchmark("prepare", "{split}", "{kind}")
+    message:
+        "prepare: {wildcards.kind} of {wildcards.split}"
     shell:
         "reseed prepare --config config.yaml --source {params.source:q} --kind {wildcards.kind} --split {wildcards.split}"
         " --utterances {output.utterances} --rejects {output.rejects} >{log} 2>&1"
@@ -78,6 +91,8 @@ rule trials:
         layout.log("trials"),
     benchmark:
         layout.benchmark("trials")
+    message:
+        "trials: of {EVALUATION}"
     shell:
         "reseed trials --config config.yaml --utterances {input.utterances} --trials {output.trials} >{log} 2>&1"
 
@@ -103,6 +118,8 @@ rule extract:
     resources:
         gpu=GPU,
     retries: 1
+    message:
+        "extract: {wildcards.split}, job {wildcards.job} of {params.jobs}"
     shell:
         "reseed extract --config config.yaml --recipe {params.recipe} --utterances {input.utterances} {params.sources}"
         " --store {params.store} --job {wildcards.job}/{params.jobs} >{log} 2>&1"
@@ -123,6 +140,8 @@ rule seal:
         layout.log("seal", "{split}"),
     benchmark:
         layout.benchmark("seal", "{split}")
+    message:
+        "seal: the store of {wildcards.split}"
     shell:
         "reseed extract --config config.yaml --recipe {params.recipe} --utterances {input.utterances} {params.sources}"
         " --store {params.store} >{log} 2>&1"
@@ -143,6 +162,8 @@ rule train:
         layout.benchmark("train", "{system}")
     resources:
         gpu=GPU,
+    message:
+        "train: {wildcards.system}"
     shell:
         "reseed train --config config.yaml --system {wildcards.system} --store {params.store} --model {params.model}"
         " >{log} 2>&1"
@@ -165,6 +186,8 @@ rule enhance:
         layout.benchmark("enhance", "{system}")
     resources:
         gpu=GPU,
+    message:
+        "enhance: {wildcards.system}"
     shell:
         "reseed enhance --config config.yaml --store {params.store} --model {params.model}"
         " --enhanced {params.enhanced} >{log} 2>&1"
@@ -185,6 +208,8 @@ rule score:
         layout.log("score", "{system}"),
     benchmark:
         layout.benchmark("score", "{system}")
+    message:
+        "score: {wildcards.system}"
     shell:
         "reseed score --config config.yaml --system {wildcards.system} --store {params.store} --trials {input.trials}"
         " --utterances {input.utterances} --scores {output.scores} --identification {output.identification}"
@@ -209,6 +234,8 @@ rule report:
         layout.log("report"),
     benchmark:
         layout.benchmark("report")
+    message:
+        "report: {output.page}"
     shell:
         "reseed report --config config.yaml {params.scores} {params.identification} {params.stores}"
         " --utterances {input.utterances} --report {params.report} >{log} 2>&1"

@@ -90,9 +90,13 @@ class RunConfig(Section):
     report: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
-    def _has_one_corpus(self) -> typing.Self:
+    def _is_sound(self) -> typing.Self:
         if (self.corpus.root is None) == (self.synthesise is None):
             raise ValueError("give either corpus.root (a folder of recordings) or a synthesise section")
+        if self.corpus.train == self.corpus.evaluation:
+            raise ValueError(
+                f"corpus.train and corpus.evaluation are both {self.corpus.train!r}; score unseen speakers"
+            )
         if "raw" in self.train:
             raise ValueError("train.raw: the name raw is that of the embeddings as they are; choose another")
         return self

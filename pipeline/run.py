@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pipeline import layout
 from pipeline.config import RunConfig, check_components, dump
-from store import ReseedError
+from stages.audio.recipe import sources_needed
+from store import ConfigError, ReseedError
 from store.atomic import write_text
 
 
@@ -31,10 +32,11 @@ def run(
         extra: further arguments for Snakemake.
 
     Raises:
-        ConfigError: a section of an enhancer or backbone is wrong.
+        ConfigError: a section of an enhancer or backbone is wrong, or the corpus lacks a folder.
         ReseedError: the run is locked by another process, or a step failed.
     """
     check_components(config)
+    check_corpus(config)
     config = config.model_copy(update={"device": resolved_device(config.device)})
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as lock:
@@ -44,6 +46,23 @@ def run(
         status = subprocess.run(command, env=_environment(), pass_fds=[lock], check=False).returncode
     if status != 0:
         raise ReseedError(f"the run stopped; the failed step's message is above and in {folder / 'logs'}")
+
+
+def check_corpus(config: RunConfig) -> None:
+    """Check that the corpus has every folder that the run will read.
+
+    Raises:
+        ConfigError: names the folders that are missing and the splits that are there.
+    """
+    root = config.corpus.root
+    if root is None:
+        return
+    splits = {config.corpus.train: config.extract.train, config.corpus.evaluation: config.extract.evaluation}
+    wanted = [(kind, split) for split, recipe in splits.items() for kind in ("speech", *sources_needed(recipe.views))]
+    missing = [f"{kind}/{split}" for kind, split in wanted if not layout.recordings(root, split, kind).is_dir()]
+    if missing:
+        there = ", ".join(sorted(f"speech/{path.name}" for path in root.glob("speech/*"))) or "no speech folder"
+        raise ConfigError(f"the corpus {root} has no folder {', '.join(missing)}; it has {there}")
 
 
 def resolved_device(device: str) -> str:

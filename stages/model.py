@@ -25,6 +25,7 @@ from stages.section import Section
 from store import ConfigError, ModelError, atomic
 
 _WEIGHTS, _INFO, _HISTORY, _CARD = "model.safetensors", "model.json", "train.jsonl", "README.md"
+_FILES = {_WEIGHTS, _INFO, _HISTORY, _CARD}
 
 
 class ModelInfo(Section):
@@ -124,7 +125,10 @@ def check_replaceable(path: Path) -> None:
     Raises:
         ModelError: `path` is a file, or a directory that holds other things than a model.
     """
-    if not path.exists() or (path / _INFO).exists() or (path.is_dir() and not any(path.iterdir())):
+    if not path.exists() or (path / _INFO).exists():
+        return
+    # Without model.json it was one all the same: Snakemake removes a rule's declared output before it repeats it.
+    if path.is_dir() and {file.name for file in path.iterdir()} <= _FILES:
         return
     raise ModelError(f"{path} exists and is not a model, so it is not replaced; choose another path or remove it")
 

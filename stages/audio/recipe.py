@@ -55,7 +55,7 @@ class ExtractSettings(Section):
     views: dict[str, View]
     crops: CropSettings = CropSettings()
     dtype: str = Field(default="float32", pattern="^float(16|32)$")
-    batch: int = Field(default=128, ge=1)
+    batch: int = Field(default=64, ge=1)
 
 
 def sources_needed(views: dict[str, View]) -> list[str]:

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.signal import fftconvolve
+import torch
+from torchaudio.functional import fftconvolve
 
 from stages.audio.bank import AudioBank
 from stages.audio.decode import Waveform
@@ -95,8 +96,8 @@ def reverberate(waveform_T: Waveform, rir_T: Waveform) -> Waveform:
     """Convolve with a room response of unit energy; the direct path stays where it was, the length too."""
     rir_T = rir_T[int(np.argmax(np.abs(rir_T))) :]
     rir_T = rir_T / np.sqrt(np.sum(rir_T**2))
-    wet_T: Waveform = fftconvolve(waveform_T, rir_T)[: len(waveform_T)].astype(np.float32)
-    return wet_T
+    wet_T: Waveform = fftconvolve(torch.from_numpy(waveform_T), torch.from_numpy(rir_T)).numpy()
+    return wet_T[: len(waveform_T)]
 
 
 def _draw_added(

@@ -91,6 +91,12 @@ def test_failed_save_leaves_the_old_model(model, monkeypatch):
     assert [path.name for path in model.parent.iterdir()] == ["model"]
 
 
+def test_a_model_whose_json_was_removed_is_replaced(model):
+    (model / "model.json").unlink()
+    save_model(model, make_enhancer("wccn", WccnConfig(), 4), info("wccn", {}, dim=4), [])
+    assert load_model(model)[1].dim == 4
+
+
 def test_what_is_not_a_model_is_never_replaced(tmp_path):
     (tmp_path / "thesis.tex").write_text("ten years of work")
     with pytest.raises(ModelError, match="exists and is not a model"):

@@ -1,0 +1,185 @@
+"""Whole runs, by the command line, through real Snakemake, on a small corpus: finished, repeated, changed, killed."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from store import EmbeddingStore
+from tests.corpus import write_corpus
+from tests.store.test_store import assert_same_files
+
+ROOT = Path(__file__).resolve().parents[1]
+RESEED = [sys.executable, "-m", "cli"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+VIEWS = {"clean": {}, "noise": {"noise": [0, 15]}, "reverb_babble": {"reverb": True, "babble": 5}}
+STORES = ("stores/ge2e/train", "stores/ge2e/dev")
+
+
+def reseed(*arguments: object, ok: bool = True) -> str:
+    """Run a command; return what it printed on both streams."""
+    command = [*RESEED, *map(str, arguments)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+    output = done.stdout + done.stderr
+    assert (done.returncode == 0) is ok, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    write_corpus(folder / "audio", speakers=4, takes=4)
+    config = {
+        "name": "toy",
+        "corpus": {"root": str(folder / "audio")},
+        "extract": {
+            "shards": 4,
+            "train": {"crops": {"count": 2}, "views": VIEWS},
+            "evaluation": {"crops": {"count": 2, "placement": "even"}, "views": VIEWS},
+        },
+        "train": {"wccn": {}, "quick": {"method": "mse", "epochs": 1}},
+        "report": {"bootstrap_replicates": 20},
+    }
+    (folder / "toy.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(folder) -> Path:
+    """A finished run; the tests below look at it in the order in which they change it."""
+    reseed("run", folder / "toy.yaml", "--runs", folder / "runs")
+    return folder / "runs" / "toy"
+
+
+def test_a_run_ends_in_a_report_with_every_system_and_condition(finished):
+    rows = json.loads((finished / "report" / "metrics.json").read_text())
+    assert {(row["system"], row["condition"]) for row in rows} == {
+        (system, view) for system in ("raw", "wccn", "quick") for view in VIEWS
+    }
+    assert all(0 <= row["eer"] <= 1 and row["trials"] == 4 * 4 * 2 * 2 for row in rows)
+    assert "<html" in (finished / "report" / "index.html").read_text()
+
+
+def test_every_step_leaves_a_log_and_its_time_and_memory(finished):
+    for step in ("prepare.train.speech", "extract.dev.1", "seal.dev", "train.quick", "score.raw", "report"):
+        assert (finished / "logs" / f"{step}.log").exists()
+        assert (finished / "logs" / f"{step}.benchmark.tsv").read_text().startswith("s\t")
+
+
+def test_info_and_verify_read_the_stores_of_the_run(finished):
+    described = json.loads(reseed("info", finished / STORES[0], "--json"))
+    assert described["fingerprint"] == EmbeddingStore(finished / STORES[0]).fingerprint
+    assert "clean, noise, reverb_babble" in reseed("info", finished / STORES[0])
+    assert "96 vectors in 4 shards, all as sealed" in reseed("verify", finished / STORES[1])
+
+
+def test_running_again_does_nothing(folder, finished):
+    before = times(finished)
+    assert "Nothing to be done" in reseed("run", folder / "toy.yaml", "--runs", folder / "runs")
+    assert times(finished) == before
+
+
+def test_changing_a_training_setting_trains_again_and_extracts_nothing(folder, finished):
+    before = times(finished)
+    reseed("run", folder / "toy.yaml", "--runs", folder / "runs", "--set", "train.quick.epochs=2")
+    changed = {name for name, time_ns in times(finished).items() if before.get(name) != time_ns}
+    assert {"models/quick/model.json", "scores/quick.parquet", "report/metrics.json"} <= changed
+    kept = ("corpus/", "stores/ge2e/", "models/wccn/", "stores/ge2e+wccn/", "scores/raw", "scores/wccn")
+    assert [name for name in changed if name.startswith(kept)] == []
+
+
+def test_training_enhancing_scoring_and_reporting_open_no_audio(folder, finished, tmp_path):
+    """The recordings are gone, and the only decoder of the project would raise: the cache alone is enough."""
+    run = tmp_path / "toy"
+    shutil.copytree(finished, run)
+    (folder / "audio").rename(folder / "audio.away")
+    script = textwrap.dedent(
+        """
+        import sys, soundfile
+        def refuse(*arguments, **keywords): raise AssertionError(f"audio was opened: {arguments}")
+        soundfile.SoundFile.__init__ = soundfile.read = soundfile.info = refuse
+        def hook(event, arguments):
+            if event == "open" and str(arguments[0]).endswith((".flac", ".wav")): refuse(arguments)
+        sys.addaudithook(hook)
+        from cli import main
+        main(sys.argv[1:])
+        """
+    )
+    steps = [
+        "train --system quick --store stores/ge2e/train --model models/new",
+        "enhance --store stores/ge2e/dev --model models/new --enhanced stores/new",
+        "score --system quick --store stores/new --trials corpus/trials.parquet --scores scores/new.parquet"
+        " --utterances corpus/dev/speech/utterances.parquet --identification scores/new.identification.parquet",
+        "report --scores scores/new.parquet --identification scores/new.identification.parquet --store stores/new"
+        " --utterances corpus/dev/speech/utterances.parquet --report new",
+    ]
+    try:
+        for step in steps:
+            command = [sys.executable, "-c", script, *step.split(), "--config", "config.yaml"]
+            subprocess.run(command, env=ENVIRONMENT, cwd=run, check=True, timeout=120, capture_output=True)
+    finally:
+        (folder / "audio.away").rename(folder / "audio")
+    assert (run / "new" / "metrics.json").exists()
+
+
+def test_a_run_killed_again_and_again_during_extraction_ends_with_the_same_bytes(folder, finished):
+    runs = folder / "killed"
+    command = [
+        *RESEED,
+        "run",
+        str(folder / "toy.yaml"),
+        "--runs",
+        str(runs),
+        *(f"{store}/store.json" for store in STORES),
+    ]
+    generator = random.Random(0)
+    for shards_before_kill in (1, 3):
+        process = subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.DEVNULL)
+        while (
+            process.poll() is None and len(list(runs.glob("toy/stores/ge2e/*/shards/*.parquet"))) < shards_before_kill
+        ):
+            time.sleep(0.01)
+        time.sleep(generator.random() / 2)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, env=ENVIRONMENT, check=True, timeout=300, capture_output=True)
+    assert_same_files(runs / "toy" / STORES[0], finished / STORES[0])
+
+
+def test_a_failed_step_shows_its_one_line_and_where_the_logs_are(folder):
+    listed = ("--set", f"trials.list={folder / 'nowhere.txt'}")
+    output = reseed("run", folder / "toy.yaml", "--runs", folder / "failed", *listed, "corpus/trials.parquet", ok=False)
+    assert f"reseed: the trial list {folder / 'nowhere.txt'} does not exist" in output
+    assert "reseed: the run stopped; the failed step's message is above and in" in output
+
+
+def test_a_corpus_that_lacks_a_folder_is_refused_before_any_step(folder):
+    output = reseed("run", folder / "toy.yaml", "--runs", folder / "r", "--set", "corpus.evaluation=test", ok=False)
+    assert output == (
+        f"reseed: the corpus {folder / 'audio'} has no folder speech/test, noise/test, rir/test; "
+        "it has speech/dev, speech/train\n"
+    )
+
+
+def test_a_run_in_use_is_not_started_twice(folder, finished):
+    import fcntl
+
+    with (finished / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        output = reseed("run", folder / "toy.yaml", "--runs", folder / "runs", ok=False)
+    assert "is in use by another `reseed run`" in output
+
+
+def times(run: Path) -> dict[str, int]:
+    """When each artefact was last written; Snakemake's own records and the lock aside."""
+    files = [path for path in run.rglob("*") if path.is_file() and ".snakemake" not in path.parts]
+    return {str(path.relative_to(run)): path.stat().st_mtime_ns for path in files if path.name != ".lock"}
