@@ -75,7 +75,13 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
 @main.command()
 @_config_options
 @_path_option("source", "Folder of audio, .csv or .jsonl list, or Kaldi directory.")
-@click.option("--kind", type=click.Choice(["speech", "noise", "music", "rir"]), default="speech", show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(["speech", "noise", "music", "rir"]),
+    default="speech",
+    show_default=True,
+    help="What the recordings are.",
+)
 @click.option("--split", help="Split to record, or to keep of a list that names splits.")
 @_path_option("utterances", "Manifest to write (.parquet).")
 @_path_option("rejects", "Rejects to write (.parquet), with the reason for each.")
@@ -100,7 +106,13 @@ def trials(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 
 @main.command()
 @_config_options
-@click.option("--recipe", type=click.Choice(["train", "evaluation"]), default="train", show_default=True)
+@click.option(
+    "--recipe",
+    type=click.Choice(["train", "evaluation"]),
+    default="train",
+    show_default=True,
+    help="Which section under extract.",
+)
 @_path_option("utterances", "Manifest of the speech.")
 @_path_option("noise", "Manifest of the noises.", required=False)
 @_path_option("music", "Manifest of the music.", required=False)

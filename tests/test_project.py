@@ -1,0 +1,90 @@
+"""The project as a product: commands, README, packaging, the lock file."""
+
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_is_in_the_readme_and_has_help(name):
+    assert f"`reseed {name}`" in README
+    shown = CliRunner().invoke(main, [name, "--help"])
+    assert shown.exit_code == 0
+    for option in main.commands[name].params:
+        if option.param_type_name == "option":
+            assert getattr(option, "help", None), f"{name}: {option.opts} has no help"
+
+
+def test_every_command_of_the_readme_exists():
+    assert set(re.findall(r"reseed ([a-z]+)[` ]", README)) - {"run", "runs"} <= set(main.commands)
+
+
+def test_every_file_the_readme_points_to_exists():
+    for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_usage_errors_exit_with_2_and_failures_with_1_and_one_line(tmp_path):
+    runner = CliRunner()
+    assert runner.invoke(main, ["extract"]).exit_code == 2
+    assert runner.invoke(main, ["nonsense"]).exit_code == 2
+    failed = runner.invoke(main, ["info", str(tmp_path)])
+    assert failed.exit_code == 1
+    assert failed.output == f"reseed: {tmp_path} is not a finished store: it has no store.json; run `reseed extract`\n"
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    failed = CliRunner().invoke(main, ["--debug", "info", str(tmp_path)])
+    assert type(failed.exception).__name__ == "StoreError"
+
+
+def test_the_lock_pins_by_hash_and_names_no_host():
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+    assert "--index-url" not in lock
+    assert lock.count("--hash=sha256:") > 500
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The wheel, unpacked as an installer would."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def test_the_wheel_holds_the_packages_and_data_and_no_tests(installed):
+    top = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"}
+    assert top == {"cli.py", "pipeline", "stages", "store"}
+    assert (installed / "pipeline" / "data" / "Snakefile").exists()
+    assert (installed / "stages" / "reporting" / "page.html.j2").exists()
+
+
+def test_the_installed_command_finds_its_snakefile_and_configurations(installed, tmp_path):
+    script = "from pipeline.layout import project_file as f; print(f('Snakefile'), f('configs') / 'demo.yaml')"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for path in done.stdout.split():
+        assert Path(path).is_relative_to(installed)
+        assert Path(path).is_file()
