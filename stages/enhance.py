@@ -55,12 +55,14 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
     if enhanced.resolve() == store.resolve():
         raise StoreError(f"{enhanced} is the store to be enhanced; write the enhanced store elsewhere")
     declaration = declare(source, model, info, seed)
-    begin_store(enhanced, declaration)
     missing = _unsealed(source, enhanced, declaration)
+    if missing:
+        begin_store(enhanced)
     print(f"enhance {store} by {info.enhancer}: {len(missing)} of {len(source.shards)} shards to do", file=sys.stderr)
     for shard in track(missing, "enhance", console=Console(stderr=True), disable=not sys.stderr.isatty()):
         vectors_MD = enhance_vectors(network, source.shard_vectors(shard), shard_generator(seed, shard), device)
-        write_shard(enhanced, shard, vectors_MD, source.shard_rows(shard), declaration)
+        rows = source.shard_rows(shard)
+        write_shard(enhanced, shard, vectors_MD, rows, declaration, source=source.shards[shard].vectors_sha256)
     rejects = read_rejects(source.path / REJECTS_NAME)
     finalise(enhanced, declaration, len(source.shards), source.header.expected, rejects)
 
@@ -124,5 +126,8 @@ def enhance_vectors(
 
 
 def _unsealed(source: EmbeddingStore, enhanced: Path, declaration: Declaration) -> list[int]:
-    indices = [shard.index for shard in source.shards]
-    return [index for index in indices if read_seal(enhanced, index, declaration.fingerprint) is None]
+    return [
+        shard.index
+        for shard in source.shards
+        if read_seal(enhanced, shard.index, declaration.fingerprint, shard.vectors_sha256) is None
+    ]

@@ -27,10 +27,11 @@ from store import (
     Reject,
     begin_store,
     finalise,
+    is_finalised,
     read_seal,
     write_shard,
 )
-from store.format import CATALOGUE_SCHEMA, HEADER_NAME
+from store.format import CATALOGUE_SCHEMA
 
 _WHOLE_S = 60.0
 _RENDERING = {"version": 1, "resampler": "torchaudio sinc_interp_hann"}
@@ -85,20 +86,17 @@ def extract(
         ManifestError: a manifest cannot be read.
     """
     extraction = _Extraction.of(utterances, sources or {}, backbone, settings, seed, device)
-    begin_store(store, extraction.declaration)
-    todo = [
-        index
-        for index in range(shards)
-        if (job is None or index % job.count == job.index)
-        and read_seal(store, index, extraction.declaration.fingerprint) is None
-    ]
     plan = plan_shards(len(extraction.rows), shards)
+    mine = range(shards) if job is None else range(job.index, shards, job.count)
+    todo = [index for index in mine if not extraction.is_sealed(store, index, plan[index])]
+    if todo:
+        begin_store(store)
     for done, index in enumerate(todo, start=1):
         extraction.write(store, index, plan[index])
         print(f"{store}: shard {index} written ({done} of {len(todo)})", file=sys.stderr, flush=True)
     if job is not None:
         return f"{store}: {len(todo)} shards written by job {job.index}/{job.count}"
-    if not todo and (store / HEADER_NAME).exists():
+    if not todo and is_finalised(store, extraction.declaration, shards):
         return f"{store}: nothing to do, all {shards} shards are sealed"
     header = finalise(store, extraction.declaration, shards, len(extraction.rows))
     return f"{store}: {header.stored} utterances stored, {header.rejected} rejected, {len(todo)} shards written"
@@ -140,6 +138,11 @@ class _Extraction:
         bank = AudioBank({**listed, "babble": rows}, backbone.sample_rate_hz)
         return cls(rows, bank, backbone.frozen(device), settings, seed, device, declaration)
 
+    def is_sealed(self, store: Path, index: int, stretch: slice) -> bool:
+        """Say whether shard `index` is there already, made by this recipe from this stretch of the manifest."""
+        source = manifest_digest(self.rows[stretch])
+        return read_seal(store, index, self.declaration.fingerprint, source) is not None
+
     def write(self, store: Path, index: int, stretch: slice) -> None:
         """Render, embed and seal one shard."""
         rejects: list[Reject] = []
@@ -149,7 +152,15 @@ class _Extraction:
             for batch in _batched(self._rendered(self.rows[stretch], catalogue, rejects), self.settings.batch)
         ]
         stacked = np.concatenate(vectors) if vectors else np.empty((0, self.backbone.embedding_dim), np.float32)
-        write_shard(store, index, stacked, pa.Table.from_pylist(catalogue, CATALOGUE_SCHEMA), self.declaration, rejects)
+        write_shard(
+            store,
+            index,
+            stacked,
+            pa.Table.from_pylist(catalogue, CATALOGUE_SCHEMA),
+            self.declaration,
+            rejects,
+            source=manifest_digest(self.rows[stretch]),
+        )
 
     def _rendered(
         self, rows: Sequence[Utterance], catalogue: list[dict[str, object]], rejects: list[Reject]

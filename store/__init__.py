@@ -11,7 +11,7 @@ from store.errors import (
 )
 from store.format import Declaration, Header, Reject, Shard
 from store.reader import EmbeddingStore
-from store.writer import begin_store, finalise, read_rejects, read_seal, write_rejects, write_shard
+from store.writer import begin_store, finalise, is_finalised, read_rejects, read_seal, write_rejects, write_shard
 
 __all__ = [
     "AudioError",
@@ -28,6 +28,7 @@ __all__ = [
     "StoreError",
     "begin_store",
     "finalise",
+    "is_finalised",
     "read_rejects",
     "read_seal",
     "write_rejects",

@@ -30,16 +30,15 @@ from store.format import (
     Reject,
     Shard,
     catalogue_path,
+    read_header,
     vectors_path,
 )
 
 
-def begin_store(store: Path, declaration: Declaration) -> None:
-    """Make room for writing: a finished store of another fingerprint stops being a store."""
+def begin_store(store: Path) -> None:
+    """Make ready for writing shards: what is there stops being a store until it is finalised again."""
     (store / "shards").mkdir(parents=True, exist_ok=True)
-    header = store / HEADER_NAME
-    if header.exists() and _declared_fingerprint(header) != declaration.fingerprint:
-        header.unlink(missing_ok=True)
+    (store / HEADER_NAME).unlink(missing_ok=True)
 
 
 def write_shard(
@@ -49,6 +48,7 @@ def write_shard(
     catalogue: pa.Table,
     declaration: Declaration,
     rejects: list[Reject] | None = None,
+    source: str = "",
 ) -> None:
     """Write shard `index` of `store`.
 
@@ -56,6 +56,7 @@ def write_shard(
         vectors: [rows, D], row order utterance, crop, view.
         catalogue: one row per vector, in the same order; columns as in CATALOGUE_SCHEMA, further ones are kept.
         rejects: utterances of this shard that have no vectors.
+        source: digest of what this very shard is made from, so that a shard cut otherwise is not taken for it.
 
     Raises:
         StoreError: shapes that do not fit, a required column missing, or vectors that are not finite.
@@ -69,6 +70,7 @@ def write_shard(
         _write_vectors(temporary, np.ascontiguousarray(vectors, dtype=declaration.dtype))
     seal = {
         "fingerprint": declaration.fingerprint,
+        "source": source,
         "vectors_sha256": atomic.sha256_file(data_path),
         "vectors_bytes": data_path.stat().st_size,
         "utterances": _utterances(vectors.shape[0], declaration),
@@ -79,15 +81,25 @@ def write_shard(
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
-def read_seal(store: Path, index: int, fingerprint: str) -> dict[str, Any] | None:
-    """Return the seal of shard `index`, or None where it is missing, damaged or of another fingerprint."""
+def read_seal(store: Path, index: int, fingerprint: str, source: str | None = None) -> dict[str, Any] | None:
+    """Return the seal of shard `index`; None where it is missing or cut, or of another fingerprint or source."""
     try:
         metadata = pq.read_schema(catalogue_path(store, index)).metadata or {}
         seal: dict[str, Any] = json.loads(metadata[SEAL_KEY])
         whole = vectors_path(store, index).stat().st_size == seal["vectors_bytes"]
     except (OSError, KeyError, ValueError, pa.ArrowException):
         return None
-    return seal if whole and seal["fingerprint"] == fingerprint else None
+    ours = seal["fingerprint"] == fingerprint and source in (None, seal["source"])
+    return seal if whole and ours else None
+
+
+def is_finalised(store: Path, declaration: Declaration, n_shards: int) -> bool:
+    """Say whether `store` is a finished store of this declaration and so many shards."""
+    try:
+        header = read_header(store)
+    except StoreError:
+        return False
+    return header.fingerprint == declaration.fingerprint and len(header.shards) == n_shards
 
 
 def finalise(
@@ -131,14 +143,6 @@ def write_rejects(path: Path, rejects: list[Reject]) -> None:
 def read_rejects(path: Path) -> list[Reject]:
     """Read rejects.parquet."""
     return [Reject(**row) for row in pq.read_table(path).to_pylist()]
-
-
-def _declared_fingerprint(header: Path) -> str | None:
-    try:
-        fingerprint: str = json.loads(header.read_text(encoding="utf-8"))["fingerprint"]
-        return fingerprint
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def _check(index: int, vectors: NDArray[np.floating[Any]], catalogue: pa.Table, declaration: Declaration) -> None:

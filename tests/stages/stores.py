@@ -42,7 +42,7 @@ def write_store(
     """Write a finished store of `utterances` over `shards` of equal size."""
     recipes = {view: {"kind": view} for view in views}
     declaration = Declaration(dim, dtype, recipes, crops, space, {"seed": seed, "utterances": utterances})
-    begin_store(path, declaration)
+    begin_store(path)
     vectors_UCVD = clustered_vectors(utterances * crops, len(views), dim, seed).reshape(utterances, crops, -1, dim)
     for index, members in enumerate(np.array_split(np.arange(utterances), shards)):
         catalogue = _catalogue(members, views, crops)

@@ -88,12 +88,12 @@ def test_interrupted_enhance_resumes_to_the_same_bytes(store, model, tmp_path, m
     written = []
     write_shard = verb.write_shard
 
-    def dying_write_shard(enhanced, index, *rest):
+    def dying_write_shard(enhanced, index, *rest, **named):
         if index == 1 and not written[1:]:
             written.append("died")
             raise KeyboardInterrupt
         written.append(index)
-        write_shard(enhanced, index, *rest)
+        write_shard(enhanced, index, *rest, **named)
 
     enhance(store=store.path, model=model, enhanced=tmp_path / "whole", seed=0)
     monkeypatch.setattr(verb, "write_shard", dying_write_shard)

@@ -111,6 +111,16 @@ def test_a_lost_shard_alone_is_made_again_with_the_same_bytes(manifests, tmp_pat
     assert "nothing to do" in run(manifests, tmp_path / "lost")
 
 
+@pytest.mark.parametrize("shards", [2, 5])
+def test_another_number_of_shards_never_reuses_one_cut_otherwise(manifests, tmp_path, shards):
+    run(manifests, tmp_path / "a")
+    before = by_key(EmbeddingStore(tmp_path / "a"))
+    run(manifests, tmp_path / "a", shards=shards)
+    run(manifests, tmp_path / "fresh", shards=shards)
+    assert_same_files(tmp_path / "a", tmp_path / "fresh")
+    assert by_key(EmbeddingStore(tmp_path / "a")).keys() == before.keys()
+
+
 def test_another_seed_view_or_backbone_makes_every_shard_again(manifests, tmp_path):
     run(manifests, tmp_path)
     fingerprints = {EmbeddingStore(tmp_path).fingerprint}

@@ -36,7 +36,7 @@ def catalogue_of(utterances: list[str]) -> pa.Table:
 
 def write(path: Path, shards=(("u0", "u1"), ("u2",)), **changes) -> Declaration:
     declaration = declare(**changes)
-    begin_store(path, declaration)
+    begin_store(path)
     for index, utterances in enumerate(shards):
         write_shard(path, index, vectors_of(list(utterances)), catalogue_of(list(utterances)), declaration)
     finalise(path, declaration, len(shards), sum(len(u) for u in shards))
@@ -135,7 +135,7 @@ def test_missing_cut_and_flipped_files_are_named(tmp_path, name):
 
 def test_finalise_names_missing_shards_and_wrong_counts(tmp_path):
     declaration = declare()
-    begin_store(tmp_path, declaration)
+    begin_store(tmp_path)
     write_shard(tmp_path, 0, vectors_of(["u0"]), catalogue_of(["u0"]), declaration)
     with pytest.raises(StoreError, match=r"shards \[1\] of 2 are missing"):
         finalise(tmp_path, declaration, 2, 2)
@@ -146,7 +146,7 @@ def test_finalise_names_missing_shards_and_wrong_counts(tmp_path):
 def test_a_shard_of_another_recipe_is_not_sealed_in(tmp_path):
     write(tmp_path)
     other = declare(inputs={"seed": 2})
-    begin_store(tmp_path, other)
+    begin_store(tmp_path)
     assert not (tmp_path / "store.json").exists(), "a store about to be overwritten must stop being a store"
     with pytest.raises(StoreError, match=r"shards \[0, 1\] of 2 are missing or of another recipe"):
         finalise(tmp_path, other, 2, 3)
@@ -167,7 +167,7 @@ def test_vectors_that_do_not_fit_are_refused(tmp_path, vectors, utterances, mess
 
 def test_rejects_are_counted_and_listed(tmp_path):
     declaration, reject = declare(), Reject("u1", "extract", "x.wav is silent")
-    begin_store(tmp_path, declaration)
+    begin_store(tmp_path)
     write_shard(tmp_path, 0, vectors_of(["u0"]), catalogue_of(["u0"]), declaration, [reject])
     header = finalise(tmp_path, declaration, 1, 2)
     assert (header.stored, header.rejected) == (1, 1)

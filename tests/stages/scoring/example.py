@@ -125,7 +125,7 @@ def write_store(
     """Write a finished store of several shards."""
     utterances, crops, _, dim = vectors_UCVD.shape
     declaration = Declaration(dim, "float32", views, crops, space, {"toy": 1})
-    begin_store(store, declaration)
+    begin_store(store)
     starts = range(0, utterances, utterances_per_shard)
     for shard, start in enumerate(starts):
         rows = range(start, min(start + utterances_per_shard, utterances))
