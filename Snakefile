@@ -4,9 +4,10 @@
 configuration runs the rules again whose `params` digest it, and what follows from them.
 """
 
+import shlex
+
 from pipeline import layout
 from pipeline.config import load_config
-from stages.audio.recipe import sources_needed
 
 RUN = load_config(layout.CONFIG)
 BACKBONE = RUN.backbone.name
@@ -18,13 +19,13 @@ GPU = int(RUN.device.startswith("cuda"))
 
 
 def sources(split):
-    """The manifests that the views of a split draw from, as options of `reseed extract`."""
-    views = getattr(RUN.extract, RECIPES[split]).views
-    return {kind: layout.manifest(split, kind) for kind in sources_needed(views)}
+    """The manifests that extraction of a split reads, by the name of the option of `reseed extract` that takes each."""
+    return {source: layout.manifest(*place) for source, place in RUN.recordings(split).items()}
 
 
 wildcard_constraints:
-    split="|".join(RECIPES),
+    kind="speech|noise|music|rir",
+    split="[^/]+",
     system="[^/.]+",
     job=r"\d+",
 
@@ -33,7 +34,7 @@ wildcard_constraints:
 # that was to be repeated has failed or been killed and its old output is gone.
 rule all:
     input:
-        [layout.manifest(split, kind) for split in RECIPES for kind in ("speech", *sources(split))],
+        [list(sources(split).values()) for split in RECIPES],
         [layout.extracted(BACKBONE, split, str(job)) for split in RECIPES for job in range(RUN.extract.jobs)],
         [layout.store(BACKBONE, split) / "store.json" for split in RECIPES],
         layout.TRIALS,
@@ -76,8 +77,8 @@ rule prepare:
     message:
         "prepare: {wildcards.kind} of {wildcards.split}"
     shell:
-        "reseed prepare --config config.yaml --source {params.source:q} --kind {wildcards.kind} --split {wildcards.split}"
-        " --utterances {output.utterances} --rejects {output.rejects} >{log} 2>&1"
+        "reseed prepare --config config.yaml --source {params.source:q} --kind {wildcards.kind} --split {wildcards.split:q}"
+        " --utterances {output.utterances:q} --rejects {output.rejects:q} >{log} 2>&1"
 
 
 rule trials:
@@ -94,12 +95,11 @@ rule trials:
     message:
         "trials: of {EVALUATION}"
     shell:
-        "reseed trials --config config.yaml --utterances {input.utterances} --trials {output.trials} >{log} 2>&1"
+        "reseed trials --config config.yaml --utterances {input.utterances:q} --trials {output.trials} >{log} 2>&1"
 
 
 rule extract:
     input:
-        utterances=layout.manifest("{split}", "speech"),
         sources=lambda wildcards: list(sources(wildcards.split).values()),
     output:
         marker=touch(layout.extracted(BACKBONE, "{split}", "{job}")),
@@ -107,7 +107,9 @@ rule extract:
         settings=lambda wildcards: RUN.digest(
             "backbone", "seed", "extract.shards", "extract.jobs", f"extract.{RECIPES[wildcards.split]}"
         ),
-        sources=lambda wildcards: " ".join(f"--{kind} {path}" for kind, path in sources(wildcards.split).items()),
+        sources=lambda wildcards: shlex.join(
+            f"--{source}={path}" for source, path in sources(wildcards.split).items()
+        ),
         store=str(layout.store(BACKBONE, "{split}")),
         recipe=lambda wildcards: RECIPES[wildcards.split],
         jobs=RUN.extract.jobs,
@@ -121,13 +123,12 @@ rule extract:
     message:
         "extract: {wildcards.split}, job {wildcards.job} of {params.jobs}"
     shell:
-        "reseed extract --config config.yaml --recipe {params.recipe} --utterances {input.utterances} {params.sources}"
-        " --store {params.store} --job {wildcards.job}/{params.jobs} >{log} 2>&1"
+        "reseed extract --config config.yaml --recipe {params.recipe} {params.sources}"
+        " --store {params.store:q} --job {wildcards.job}/{params.jobs} >{log} 2>&1"
 
 
 rule seal:
     input:
-        utterances=layout.manifest("{split}", "speech"),
         sources=lambda wildcards: list(sources(wildcards.split).values()),
         jobs=[layout.extracted(BACKBONE, "{split}", str(job)) for job in range(RUN.extract.jobs)],
     output:
@@ -143,8 +144,8 @@ rule seal:
     message:
         "seal: the store of {wildcards.split}"
     shell:
-        "reseed extract --config config.yaml --recipe {params.recipe} --utterances {input.utterances} {params.sources}"
-        " --store {params.store} >{log} 2>&1"
+        "reseed extract --config config.yaml --recipe {params.recipe} {params.sources}"
+        " --store {params.store:q} >{log} 2>&1"
 
 
 rule train:
@@ -165,7 +166,7 @@ rule train:
     message:
         "train: {wildcards.system}"
     shell:
-        "reseed train --config config.yaml --system {wildcards.system} --store {params.store} --model {params.model}"
+        "reseed train --config config.yaml --system {wildcards.system} --store {params.store:q} --model {params.model}"
         " >{log} 2>&1"
 
 
@@ -189,7 +190,7 @@ rule enhance:
     message:
         "enhance: {wildcards.system}"
     shell:
-        "reseed enhance --config config.yaml --store {params.store} --model {params.model}"
+        "reseed enhance --config config.yaml --store {params.store:q} --model {params.model}"
         " --enhanced {params.enhanced} >{log} 2>&1"
 
 
@@ -211,8 +212,8 @@ rule score:
     message:
         "score: {wildcards.system}"
     shell:
-        "reseed score --config config.yaml --system {wildcards.system} --store {params.store} --trials {input.trials}"
-        " --utterances {input.utterances} --scores {output.scores} --identification {output.identification}"
+        "reseed score --config config.yaml --system {wildcards.system} --store {params.store:q} --trials {input.trials}"
+        " --utterances {input.utterances:q} --scores {output.scores} --identification {output.identification}"
         " >{log} 2>&1"
 
 
@@ -226,9 +227,9 @@ rule report:
         metrics=layout.METRICS,
     params:
         settings=RUN.digest("report", "name", "title", "note"),
-        scores=" ".join(f"--scores {layout.scores(system)}" for system in SYSTEMS),
-        identification=" ".join(f"--identification {layout.identification(system)}" for system in SYSTEMS),
-        stores=" ".join(f"--store {layout.store(BACKBONE, EVALUATION, system)}" for system in SYSTEMS),
+        scores=shlex.join(f"--scores={layout.scores(system)}" for system in SYSTEMS),
+        identification=shlex.join(f"--identification={layout.identification(system)}" for system in SYSTEMS),
+        stores=shlex.join(f"--store={layout.store(BACKBONE, EVALUATION, system)}" for system in SYSTEMS),
         report=layout.REPORT,
     log:
         layout.log("report"),
@@ -238,4 +239,4 @@ rule report:
         "report: {output.page}"
     shell:
         "reseed report --config config.yaml {params.scores} {params.identification} {params.stores}"
-        " --utterances {input.utterances} --report {params.report} >{log} 2>&1"
+        " --utterances {input.utterances:q} --report {params.report} >{log} 2>&1"

@@ -104,42 +104,90 @@ def trials(config: Path, overrides: Sequence[str], **paths: Path) -> None:
     click.echo(make_trials(settings=run.trials, seed=run.seed, **paths))
 
 
+def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        _path_option("store", "The store; finished shards of the same recipe are kept."),
+        _path_option("babble", "Manifest of the speech that babbles (default: that of --utterances).", required=False),
+        _path_option("rir", "Manifest of the room responses.", required=False),
+        _path_option("music", "Manifest of the music.", required=False),
+        _path_option("noise", "Manifest of the noises.", required=False),
+        _path_option("utterances", "Manifest of the speech."),
+        click.option(
+            "--recipe",
+            type=click.Choice(["train", "evaluation"]),
+            default="train",
+            show_default=True,
+            help="Which section under extract.",
+        ),
+        _config_options,
+    ):
+        command = option(command)
+    return command
+
+
+def _extraction(config: Path, overrides: Sequence[str], recipe: str, **sources: Path | None) -> dict[str, Any]:
+    from stages.backbones import backbone_class
+
+    run = _load(config, overrides)
+    return {
+        "backbone": backbone_class(run.backbone.name)(run.backbone_settings()),
+        "settings": getattr(run.extract, recipe),
+        "seed": run.seed,
+        "sources": {kind: path for kind, path in sources.items() if path is not None},
+        "device": _device(run.device),
+    }
+
+
 @main.command()
-@_config_options
-@click.option(
-    "--recipe",
-    type=click.Choice(["train", "evaluation"]),
-    default="train",
-    show_default=True,
-    help="Which section under extract.",
-)
-@_path_option("utterances", "Manifest of the speech.")
-@_path_option("noise", "Manifest of the noises.", required=False)
-@_path_option("music", "Manifest of the music.", required=False)
-@_path_option("rir", "Manifest of the room responses.", required=False)
-@_path_option("store", "Store to write; finished shards of the same recipe are kept.")
+@_extraction_options
 @click.option("--job", metavar="INDEX/COUNT", help="Write only this job's shards, e.g. 0/4; without: all, then seal.")
 def extract(
-    config: Path, overrides: Sequence[str], recipe: str, utterances: Path, store: Path, job: str | None, **sources: Path
+    config: Path, overrides: Sequence[str], utterances: Path, store: Path, job: str | None, **rest: Any
 ) -> None:
     """Run the frozen backbone over the corpus once and store clean and noisy embeddings."""
-    from stages.backbones import backbone_class
     from stages.extract import Job
     from stages.extract import extract as stage
 
-    run = _load(config, overrides)
-    message = stage(
-        utterances=utterances,
-        store=store,
-        backbone=backbone_class(run.backbone.name)(run.backbone_settings()),
-        settings=getattr(run.extract, recipe),
-        seed=run.seed,
-        shards=run.extract.shards,
-        sources={kind: path for kind, path in sources.items() if path is not None},
-        job=None if job is None else Job.parse(job),
-        device=_device(run.device),
-    )
-    click.echo(message)
+    chosen = None if job is None else Job.parse(job)
+    shards = _load(config, overrides).extract.shards
+    parts = _extraction(config, overrides, **rest)
+    click.echo(stage(utterances=utterances, store=store, shards=shards, job=chosen, **parts))
+
+
+@main.command()
+@_extraction_options
+@click.option("--shards", type=click.IntRange(1), default=1, show_default=True, help="How many new shards.")
+@click.option("--retry", is_flag=True, help="Extract the rejects of the store once more, instead of what is new.")
+def append(
+    config: Path, overrides: Sequence[str], utterances: Path, store: Path, shards: int, retry: bool, **rest: Any
+) -> None:
+    """Extract what a finished store lacks into new shards of it."""
+    from stages.append import append as stage
+
+    parts = _extraction(config, overrides, **rest)
+    click.echo(stage(utterances=utterances, store=store, shards=shards, retry=retry, **parts))
+
+
+@main.command()
+@click.argument("store", type=_FILE)
+@click.option("--utterance", "utterances", multiple=True, help="Utterance to remove; repeat for more.")
+@click.option("--speaker", "speakers", multiple=True, help="Speaker to remove; repeat for more.")
+def drop(store: Path, utterances: Sequence[str], speakers: Sequence[str]) -> None:
+    """Remove utterances or speakers from a store: their vectors and every mention of them."""
+    from store import drop as remove
+
+    header = remove(store, utterances=utterances, speakers=speakers)
+    click.echo(f"{store}: {header.stored} utterances left")
+
+
+@main.command()
+@click.argument("store", type=_FILE)
+@click.option("--rows", type=click.IntRange(1), default=100_000, show_default=True, help="Rows per shard, at most.")
+def compact(store: Path, rows: int) -> None:
+    """Join small shards of a store; no vector changes."""
+    from store import compact as join
+
+    click.echo(f"{store}: {len(join(store, rows_per_shard=rows).shards)} shards")
 
 
 @main.command()
@@ -220,20 +268,20 @@ def report(
 def info(store: Path, as_json: bool) -> None:
     """Say what a store holds and what it was made from."""
     from store import EmbeddingStore
+    from store.header import header_json
 
     header = EmbeddingStore(store).header
-    click.echo(json.dumps(header.to_json(), indent=1) if as_json else header.summary())
+    click.echo(json.dumps(header_json(header), indent=1) if as_json else header.summary())
 
 
 @main.command()
 @click.argument("store", type=_FILE)
-def verify(store: Path) -> None:
-    """Hash every file of a store again and compare with store.json."""
-    from store import EmbeddingStore
+@click.option("--utterances", type=_FILE, help="Manifest that the store should cover.")
+def verify(store: Path, utterances: Path | None) -> None:
+    """Check every file of a store: digests, row counts, finite values, and coverage of a manifest."""
+    from stages.verify import verify as stage
 
-    opened = EmbeddingStore(store)
-    opened.verify()
-    click.echo(f"{store}: {len(opened)} vectors in {len(opened.shards)} shards, all as sealed")
+    click.echo(stage(store=store, utterances=utterances))
 
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:

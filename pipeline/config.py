@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from stages.audio.recipe import ExtractSettings
+from stages.audio.recipe import ExtractSettings, sources_needed
 from stages.prepare import PrepareSettings
 from stages.reporting.settings import ReportSettings
 from stages.score import ScoreSettings
@@ -32,12 +32,15 @@ class CorpusSettings(Section):
         root: a folder with speech/SPLIT and, as the views ask, noise/SPLIT, music/SPLIT, rir/SPLIT.
         train: the split whose embeddings enhancers are trained on.
         evaluation: the split whose trials are scored.
+        evaluation_babble: the split whose speakers babble in evaluation views; default: the evaluation split itself,
+            whose babble may then hold the voice of an enrolled speaker.
         prepare: how recordings are accepted.
     """
 
     root: Path | None = None
     train: str = "train"
     evaluation: str = "dev"
+    evaluation_babble: str | None = None
     prepare: PrepareSettings = PrepareSettings()
 
 
@@ -114,6 +117,15 @@ class RunConfig(Section):
         settings = dict(self.train[system])
         method = settings.pop("method", system)
         return method, validated(enhancer_class(method).Config, settings, where=f"train.{system}")
+
+    def recordings(self, split: str) -> dict[str, tuple[str, str]]:
+        """Return what extraction of a split reads: source -> (split, kind of recordings)."""
+        recipe = self.extract.train if split == self.corpus.train else self.extract.evaluation
+        found = {source: (split, source) for source in sources_needed(recipe.views)}
+        if "babble" in found:
+            babble = self.corpus.evaluation_babble if split == self.corpus.evaluation else None
+            found["babble"] = (babble or split, "speech")
+        return {"utterances": (split, "speech"), **found}
 
     def digest(self, *sections: str) -> str:
         """Return the SHA-256 of some sections ("seed", "extract.train"): what a rule's `params` compare."""

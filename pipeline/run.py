@@ -10,7 +10,6 @@ from pathlib import Path
 
 from pipeline import layout
 from pipeline.config import RunConfig, check_components, dump
-from stages.audio.recipe import sources_needed
 from store import ConfigError, ReseedError
 from store.atomic import write_text
 
@@ -57,9 +56,9 @@ def check_corpus(config: RunConfig) -> None:
     root = config.corpus.root
     if root is None:
         return
-    splits = {config.corpus.train: config.extract.train, config.corpus.evaluation: config.extract.evaluation}
-    wanted = [(kind, split) for split, recipe in splits.items() for kind in ("speech", *sources_needed(recipe.views))]
-    missing = [f"{kind}/{split}" for kind, split in wanted if not layout.recordings(root, split, kind).is_dir()]
+    wanted = [*config.recordings(config.corpus.train).values(), *config.recordings(config.corpus.evaluation).values()]
+    folders = {f"{kind}/{split}": layout.recordings(root, split, kind) for split, kind in wanted}
+    missing = [name for name, folder in folders.items() if not folder.is_dir()]
     if missing:
         there = ", ".join(sorted(f"speech/{path.name}" for path in root.glob("speech/*"))) or "no speech folder"
         raise ConfigError(f"the corpus {root} has no folder {', '.join(missing)}; it has {there}")

@@ -20,10 +20,10 @@ from store import (
     ModelError,
     StoreError,
     atomic,
-    begin_store,
     finalise,
     read_rejects,
     read_seal,
+    shard_name,
     write_shard,
 )
 from store.format import REJECTS_NAME
@@ -55,16 +55,18 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
     if enhanced.resolve() == store.resolve():
         raise StoreError(f"{enhanced} is the store to be enhanced; write the enhanced store elsewhere")
     declaration = declare(source, model, info, seed)
-    missing = _unsealed(source, enhanced, declaration)
-    if missing:
-        begin_store(enhanced)
+    names = [shard_name(shard.index, declaration.fingerprint, shard.digest) for shard in source.shards]
+    missing = [
+        position for position, name in enumerate(names) if read_seal(enhanced, name, declaration.vectors) is None
+    ]
     print(f"enhance {store} by {info.enhancer}: {len(missing)} of {len(source.shards)} shards to do", file=sys.stderr)
-    for shard in track(missing, "enhance", console=Console(stderr=True), disable=not sys.stderr.isatty()):
-        vectors_MD = enhance_vectors(network, source.shard_vectors(shard), shard_generator(seed, shard), device)
-        rows = source.shard_rows(shard)
-        write_shard(enhanced, shard, vectors_MD, rows, declaration, source=source.shards[shard].vectors_sha256)
-    rejects = read_rejects(source.path / REJECTS_NAME)
-    finalise(enhanced, declaration, len(source.shards), source.header.expected, rejects)
+    for position in track(missing, "enhance", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+        shard, rows = source.shards[position], source.shard_rows(position)
+        vectors_MD = enhance_vectors(
+            network, source.shard_vectors(position), shard_generator(seed, shard.index), device
+        )
+        write_shard(enhanced, shard.index, vectors_MD, rows, declaration, source=shard.digest)
+    finalise(enhanced, declaration, names, source.header.expected, read_rejects(source.path / REJECTS_NAME))
 
 
 def check_fits(source: EmbeddingStore, model: Path, info: ModelInfo) -> None:
@@ -90,6 +92,7 @@ def declare(source: EmbeddingStore, model: Path, info: ModelInfo, seed: int) -> 
     return Declaration(
         dim=source.dim,
         dtype=source.header.declaration.dtype,
+        vectors=source.header.declaration.vectors,
         views=source.recipes,
         crops=source.crops,
         space=f"{source.space}+{info.enhancer}:{info.weights_sha256[:8]}",
@@ -123,11 +126,3 @@ def enhance_vectors(
         embedding_BD = torch.from_numpy(np.array(vectors_MD[rows], np.float32)).to(device)
         enhanced_MD[rows] = network.enhance(embedding_BD, generator).cpu().numpy()
     return enhanced_MD
-
-
-def _unsealed(source: EmbeddingStore, enhanced: Path, declaration: Declaration) -> list[int]:
-    return [
-        shard.index
-        for shard in source.shards
-        if read_seal(enhanced, shard.index, declaration.fingerprint, shard.vectors_sha256) is None
-    ]

@@ -87,14 +87,14 @@ def generate_trials(rows: Iterable[Utterance], settings: TrialSettings, seed: in
     enrolment, test = _sides(rows, generator)
     if len(enrolment) < 2:
         raise ManifestError("trials need two or more speakers with two or more utterances; give a trial list instead")
-    group = {speaker: index for index, names in enumerate(settings.confusable_speakers) for speaker in names}
+    group = {speaker: names[0] for names in settings.confusable_speakers for speaker in names}
     targets, nontargets = [], []
     for enrolled, enrolment_ids in enrolment.items():
         for tested, test_ids in test.items():
             pairs = [(a, b) for a in enrolment_ids for b in test_ids]
             if enrolled == tested:
                 targets += pairs
-            elif not _confusable(enrolled, tested, group):
+            elif group.get(enrolled, enrolled) != group.get(tested, tested):
                 nontargets += pairs
     chosen = [(*pair, True, None) for pair in _thinned(targets, settings.max_targets, generator)]
     return chosen + [(*pair, False, None) for pair in _thinned(nontargets, settings.max_nontargets, generator)]
@@ -114,12 +114,6 @@ def _sides(
             enrolment[speaker] = sorted(shuffled[: len(ids) // 2])
         test[speaker] = sorted(shuffled[len(ids) // 2 :])
     return enrolment, test
-
-
-def _confusable(first: str, second: str, group: Mapping[str, int]) -> bool:
-    """Compare by full speaker id ("source/0001") and by its last part, since lists name speakers either way."""
-    groups = [{group.get(name), group.get(name.rsplit("/", 1)[-1])} - {None} for name in (first, second)]
-    return bool(groups[0] & groups[1])
 
 
 def _thinned(pairs: list[tuple[str, str]], most: int, generator: np.random.Generator) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """What is remembered: format 1 of the embedding store, its writer and its reader. Never imports torch."""
 
+from store.edit import append_shards, compact, drop, grown
 from store.errors import (
     AudioError,
     ConfigError,
@@ -9,9 +10,10 @@ from store.errors import (
     ScoringError,
     StoreError,
 )
-from store.format import Declaration, Header, Reject, Shard
+from store.format import Declaration, Header, Reject, Shard, shard_name
 from store.reader import EmbeddingStore
-from store.writer import begin_store, finalise, is_finalised, read_rejects, read_seal, write_rejects, write_shard
+from store.verify import problems
+from store.writer import finalise, is_finalised, read_rejects, read_seal, write_rejects, write_shard
 
 __all__ = [
     "AudioError",
@@ -26,11 +28,16 @@ __all__ = [
     "ScoringError",
     "Shard",
     "StoreError",
-    "begin_store",
+    "append_shards",
+    "compact",
+    "drop",
     "finalise",
+    "grown",
     "is_finalised",
+    "problems",
     "read_rejects",
     "read_seal",
+    "shard_name",
     "write_rejects",
     "write_shard",
 ]

@@ -1,27 +1,28 @@
-"""Store format 1: names, schemas and the header `store.json`. Nothing here touches vectors.
+"""Store format 1: what a store declares, what a shard is, how both are named; docs/store-format.md says it all.
 
-STORE/store.json            written last, atomically; a directory without it is not a store
-STORE/shards/00000.h5       /embedding [rows, D]: one dense contiguous dataset
-STORE/shards/00000.parquet  one row per vector, in the same order; its schema metadata seals the shard
-STORE/rejects.parquet       utterance_id, stage, reason
+STORE/store.json                     written last, atomically; a directory without it is not a store
+STORE/shards/00000-1a2b3c4d.h5       /embedding [rows, D]: one dense contiguous data set
+STORE/shards/00000-1a2b3c4d.parquet  one row per vector, in the same order; its schema metadata seals the shard
+STORE/rejects.parquet                utterance_id, stage, reason
 """
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from store.atomic import digest
 from store.errors import StoreError
 
 FORMAT_NAME = "reseed-store"
 FORMAT_VERSION = 1
 HEADER_NAME = "store.json"
 REJECTS_NAME = "rejects.parquet"
-DATASET = "embedding"
+EMBEDDING = "embedding"
 SEAL_KEY = b"reseed"
 DTYPES = ("float32", "float16")
+LAYOUTS = ("hdf5", "parquet")
 
 REQUIRED_COLUMNS = ("utterance_id", "view", "crop")
 CATALOGUE_SCHEMA = pa.schema(
@@ -57,23 +58,6 @@ class Reject:
 
 
 @dataclass(frozen=True)
-class Shard:
-    """One sealed shard: its two files with their bytes and SHA-256, and what it holds."""
-
-    index: int
-    rows: int
-    utterances: int
-    vectors_bytes: int
-    vectors_sha256: str
-    catalogue_bytes: int
-    catalogue_sha256: str
-
-    @property
-    def name(self) -> str:
-        return shard_name(self.index)
-
-
-@dataclass(frozen=True)
 class Declaration:
     """What a store is made of and from, declared before the first vector is computed.
 
@@ -86,6 +70,7 @@ class Declaration:
             spaces are never mixed.
         inputs: declared inputs (weights, front end, recipe, seed, manifest digests); the fingerprint digests them.
         lineage: what the store was derived from: {"role", "path", "digest"} per parent.
+        vectors: where vectors lie: "hdf5" (a file of their own) or "parquet" (a column of the catalogue).
     """
 
     dim: int
@@ -95,22 +80,60 @@ class Declaration:
     space: str
     inputs: dict[str, Any]
     lineage: list[dict[str, str]] = field(default_factory=list)
+    vectors: str = "hdf5"
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise StoreError(f"dtype {self.dtype!r} cannot be stored; choose one of {', '.join(DTYPES)}")
+        if self.vectors not in LAYOUTS:
+            raise StoreError(f"vectors cannot be stored as {self.vectors!r}; choose one of {', '.join(LAYOUTS)}")
         if self.dim < 1 or self.crops < 1 or not self.views:
             raise StoreError(f"a store needs dim, crops >= 1 and a view; got {self.dim}, {self.crops}, {self.views}")
 
     @property
+    def view_names(self) -> list[str]:
+        """View names, in row order."""
+        return list(self.views)
+
+    @property
+    def rows_per_utterance(self) -> int:
+        return self.crops * len(self.views)
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over everything declared, lineage paths excepted: it survives moving the corpus."""
-        from store.atomic import digest
-
         declared = asdict(self)
         declared["lineage"] = [{"role": parent["role"], "digest": parent["digest"]} for parent in self.lineage]
         declared["views"] = list(self.views.items())
         return digest({"format": FORMAT_VERSION, **declared})
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a store as store.json knows it; `name` is relative to the store."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One sealed shard: the files it lies in and what they hold."""
+
+    name: str
+    rows: int
+    utterances: int
+    files: tuple[StoredFile, ...]
+
+    @property
+    def index(self) -> int:
+        return int(self.name.partition("-")[0])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the digests of its files: what a shard derived from this one names as its source."""
+        return digest([file.sha256 for file in self.files])
 
 
 @dataclass(frozen=True)
@@ -123,11 +146,12 @@ class Header:
     stored: int
     rejected: int
     shards: list[Shard]
+    rejects: StoredFile
 
     def summary(self) -> str:
         """Return the header in words, for a terminal."""
         declared = self.declaration
-        rows, size = sum(shard.rows for shard in self.shards), sum(shard.vectors_bytes for shard in self.shards)
+        rows, size = sum(shard.rows for shard in self.shards), sum(f.bytes for s in self.shards for f in s.files)
         lines = {
             "vectors": f"{rows} x {declared.dim} {declared.dtype} in {len(self.shards)} shards, {size / 1e6:.1f} MB",
             "utterances": f"{self.stored} stored, {self.rejected} rejected, {self.expected} expected",
@@ -136,70 +160,19 @@ class Header:
             "space": declared.space,
             "fingerprint": self.fingerprint,
             **{f"from {parent['role']}": f"{parent['path']} ({parent['digest'][:8]})" for parent in declared.lineage},
+            **{f"edit {number}": edit["what"] for number, edit in enumerate(declared.inputs.get("edits", []), 1)},
         }
         return "\n".join(f"{name:16} {value}" for name, value in lines.items())
 
-    def to_json(self) -> dict[str, Any]:
-        declared = asdict(self.declaration)
-        declared["views"] = [{"name": name, "recipe": recipe} for name, recipe in self.declaration.views.items()]
-        return {
-            "format": FORMAT_NAME,
-            "version": FORMAT_VERSION,
-            "fingerprint": self.fingerprint,
-            "utterances": {"expected": self.expected, "stored": self.stored, "rejected": self.rejected},
-            "shards": [asdict(shard) for shard in self.shards],
-            **declared,
-        }
 
+def shard_name(index: int, fingerprint: str, source: str) -> str:
+    """Return the stem of a shard's files, e.g. "00007-1a2b3c4d".
 
-def read_header(store: Path) -> Header:
-    """Parse STORE/store.json.
-
-    Raises:
-        StoreError: no store there, not JSON, another format or version, or a key missing.
+    The second part digests what the shard is made by and from. Shards of an older state of the store therefore never
+    stand in the way of new ones, and stay readable until store.json is replaced.
     """
-    path = store / HEADER_NAME
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise StoreError(f"{store} is not a finished store: it has no {HEADER_NAME}; run `reseed extract`") from None
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path} cannot be read ({error}); extract the store again") from error
-    if not isinstance(raw, dict) or raw.get("format") != FORMAT_NAME:
-        raise StoreError(f"{path} is not a reseed store header")
-    if raw.get("version") != FORMAT_VERSION:
-        raise StoreError(f"{path} has format version {raw.get('version')!r}; this reseed reads {FORMAT_VERSION}")
-    try:
-        return _parse_header(raw)
-    except (KeyError, TypeError) as error:
-        raise StoreError(f"{path} is incomplete or damaged ({error!r}); extract the store again") from error
+    return f"{index:05d}-{digest([fingerprint, source])[:8]}"
 
 
-def _parse_header(raw: dict[str, Any]) -> Header:
-    declaration = Declaration(
-        dim=raw["dim"],
-        dtype=raw["dtype"],
-        views={view["name"]: view["recipe"] for view in raw["views"]},
-        crops=raw["crops"],
-        space=raw["space"],
-        inputs=raw["inputs"],
-        lineage=raw["lineage"],
-    )
-    if declaration.fingerprint != raw["fingerprint"]:
-        raise StoreError("the fingerprint in store.json does not match what it declares; the file was altered")
-    counts = raw["utterances"]
-    shards = [Shard(**shard) for shard in raw["shards"]]
-    return Header(declaration, raw["fingerprint"], counts["expected"], counts["stored"], counts["rejected"], shards)
-
-
-def shard_name(index: int) -> str:
-    """Return the stem of shard `index`'s files, e.g. "00007"."""
-    return f"{index:05d}"
-
-
-def vectors_path(store: Path, index: int) -> Path:
-    return store / "shards" / f"{shard_name(index)}.h5"
-
-
-def catalogue_path(store: Path, index: int) -> Path:
-    return store / "shards" / f"{shard_name(index)}.parquet"
+def shard_path(store: Path, name: str, suffix: str) -> Path:
+    return store / "shards" / f"{name}.{suffix}"

@@ -1,26 +1,26 @@
 """Write shards atomically and seal them into a store.
 
-A shard is two files. The vectors are renamed into place first and the catalogue last, so that a catalogue
-without its vectors cannot exist; the catalogue's schema metadata carries the digest of the vectors, the store's
-fingerprint and the shard's rejects. A writer that dies leaves the old shard, no shard, or the new one.
+Vectors are renamed into place first and the catalogue last, so that a catalogue without its vectors cannot exist. The
+catalogue's schema metadata carries the seal: the store's fingerprint, the digest of the vectors, the shard's rejects.
+A writer that dies leaves the old state or the new one, never a mixture: store.json alone says what the store is.
 """
 
+import errno
+import fcntl
 import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from store import atomic
 from store.errors import StoreError
 from store.format import (
     CATALOGUE_SCHEMA,
-    DATASET,
-    HEADER_NAME,
     REJECTS_NAME,
     REJECTS_SCHEMA,
     REQUIRED_COLUMNS,
@@ -29,115 +29,140 @@ from store.format import (
     Header,
     Reject,
     Shard,
-    catalogue_path,
-    read_header,
-    vectors_path,
+    StoredFile,
+    shard_name,
+    shard_path,
 )
+from store.header import read_header, write_header
+from store.layouts import Vectors, catalogue_file, file_suffixes, vectors_file, write_catalogue, write_hdf5
 
 
-def begin_store(store: Path) -> None:
-    """Make ready for writing shards: what is there stops being a store until it is finalised again."""
-    (store / "shards").mkdir(parents=True, exist_ok=True)
-    (store / HEADER_NAME).unlink(missing_ok=True)
+@dataclass(frozen=True)
+class Seal:
+    """What a sealed shard says of itself."""
+
+    fingerprint: str
+    rows: int
+    utterances: int
+    vectors_bytes: int
+    vectors_sha256: str
+    rejects: list[dict[str, str]] = field(default_factory=list)
 
 
 def write_shard(
     store: Path,
     index: int,
-    vectors: NDArray[np.floating[Any]],
+    vectors: Vectors,
     catalogue: pa.Table,
     declaration: Declaration,
     rejects: list[Reject] | None = None,
     source: str = "",
-) -> None:
-    """Write shard `index` of `store`.
+) -> str:
+    """Write and seal one shard; returns its name. The store stays what it was until it is finalised.
 
     Args:
+        index: place of the shard in the store.
         vectors: [rows, D], row order utterance, crop, view.
         catalogue: one row per vector, in the same order; columns as in CATALOGUE_SCHEMA, further ones are kept.
         rejects: utterances of this shard that have no vectors.
         source: digest of what this very shard is made from, so that a shard cut otherwise is not taken for it.
 
     Raises:
-        StoreError: shapes that do not fit, a required column missing, or vectors that are not finite.
+        StoreError: shapes that do not fit, a required column missing, vectors that are not finite, another writer
+            on the same shard, or a disk that is full or read-only.
     """
     _check(index, vectors, catalogue, declaration)
-    data_path, table_path = vectors_path(store, index), catalogue_path(store, index)
-    for path in (data_path, table_path):
-        atomic.remove_temporaries(path.parent, path.name)
-    table_path.unlink(missing_ok=True)  # from here on the old shard is gone: its vectors are about to be replaced
-    with atomic.atomic_path(data_path) as temporary:
-        _write_vectors(temporary, np.ascontiguousarray(vectors, dtype=declaration.dtype))
-    seal = {
-        "fingerprint": declaration.fingerprint,
-        "source": source,
-        "vectors_sha256": atomic.sha256_file(data_path),
-        "vectors_bytes": data_path.stat().st_size,
-        "utterances": _utterances(vectors.shape[0], declaration),
-        "rejects": [vars(reject) for reject in rejects or []],
-    }
-    table = _ordered(catalogue).replace_schema_metadata({SEAL_KEY: json.dumps(seal, sort_keys=True).encode()})
-    with atomic.atomic_path(table_path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    name = shard_name(index, declaration.fingerprint, source)
+    dense = np.ascontiguousarray(vectors, dtype=declaration.dtype)
+    with _says_where(store), _only_writer(store, name):
+        for suffix in file_suffixes(declaration.vectors):
+            atomic.remove_temporaries(store / "shards", f"{name}.{suffix}")
+        seal = {"fingerprint": declaration.fingerprint, "rows": len(dense), "vectors_bytes": 0, "vectors_sha256": ""}
+        if declaration.vectors == "hdf5":
+            path = vectors_file(store, name, "hdf5")
+            with atomic.atomic_path(path) as temporary:
+                write_hdf5(temporary, dense)
+                seal["vectors_sha256"], seal["vectors_bytes"] = atomic.sha256_file(temporary), temporary.stat().st_size
+        seal["utterances"] = len(dense) // declaration.rows_per_utterance
+        seal["rejects"] = [vars(reject) for reject in rejects or []]
+        table = _ordered(catalogue).replace_schema_metadata({SEAL_KEY: json.dumps(seal, sort_keys=True).encode()})
+        with atomic.atomic_path(catalogue_file(store, name)) as temporary:
+            write_catalogue(temporary, table, dense if declaration.vectors == "parquet" else None)
+    return name
 
 
-def read_seal(store: Path, index: int, fingerprint: str, source: str | None = None) -> dict[str, Any] | None:
-    """Return the seal of shard `index`; None where it is missing or cut, or of another fingerprint or source."""
+def read_seal(store: Path, name: str, layout: str = "hdf5") -> Seal | None:
+    """Return the seal of a shard, or None where a file of it is missing or cut."""
     try:
-        metadata = pq.read_schema(catalogue_path(store, index)).metadata or {}
-        seal: dict[str, Any] = json.loads(metadata[SEAL_KEY])
-        whole = vectors_path(store, index).stat().st_size == seal["vectors_bytes"]
-    except (OSError, KeyError, ValueError, pa.ArrowException):
+        seal = Seal(**json.loads(pq.read_schema(catalogue_file(store, name)).metadata[SEAL_KEY]))
+        whole = layout != "hdf5" or vectors_file(store, name, layout).stat().st_size == seal.vectors_bytes
+    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
         return None
-    ours = seal["fingerprint"] == fingerprint and source in (None, seal["source"])
-    return seal if whole and ours else None
+    return seal if whole else None
 
 
-def is_finalised(store: Path, declaration: Declaration, n_shards: int) -> bool:
-    """Say whether `store` is a finished store of this declaration and so many shards."""
+def is_finalised(store: Path, declaration: Declaration, names: Sequence[str]) -> bool:
+    """Say whether `store` is a finished store of this declaration and these shards."""
     try:
         header = read_header(store)
     except StoreError:
         return False
-    return header.fingerprint == declaration.fingerprint and len(header.shards) == n_shards
+    return header.fingerprint == declaration.fingerprint and [shard.name for shard in header.shards] == list(names)
 
 
 def finalise(
-    store: Path, declaration: Declaration, n_shards: int, expected: int, rejects: list[Reject] | None = None
+    store: Path, declaration: Declaration, names: Sequence[str], expected: int, rejects: list[Reject] | None = None
 ) -> Header:
-    """Write rejects.parquet and store.json over `n_shards` sealed shards.
+    """Make `store` the store of the shards `names`: write rejects.parquet and store.json, drop all other shards.
 
     Args:
+        names: as returned by `write_shard`, in the order of the rows.
         expected: utterances the store was asked for; stored + rejected must equal it.
-        rejects: utterances rejected before extraction, to be listed beside the shards' own.
+        rejects: all rejected utterances; default: those that the shards' seals list.
 
     Raises:
-        StoreError: a shard is missing or of another fingerprint, or the counts do not add up.
+        StoreError: a shard is missing or cut, the counts do not add up, or the disk is full or read-only.
     """
-    seals = [read_seal(store, index, declaration.fingerprint) for index in range(n_shards)]
-    missing = [index for index, seal in enumerate(seals) if seal is None]
+    seals = {name: read_seal(store, name, declaration.vectors) for name in names}
+    missing = [name for name, seal in seals.items() if seal is None]
     if missing:
-        raise StoreError(f"{store}: shards {missing[:10]} of {n_shards} are missing or of another recipe; extract them")
-    shards = [_shard(store, index, seal) for index, seal in enumerate(seals) if seal is not None]
-    everything = list(rejects or [])
-    everything += [Reject(**reject) for seal in seals if seal is not None for reject in seal["rejects"]]
-    stored = sum(shard.utterances for shard in shards)
-    if stored + len(everything) != expected:
         raise StoreError(
-            f"{store}: {stored} stored + {len(everything)} rejected utterances are not the {expected} asked for"
+            f"{store}: {len(missing)} of {len(names)} shards are missing, first {missing[0]}; extract them"
         )
-    atomic.remove_temporaries(store / "shards")
-    _remove_strays(store, n_shards)
-    write_rejects(store / REJECTS_NAME, everything)
-    header = Header(declaration, declaration.fingerprint, expected, stored, len(everything), shards)
-    atomic.write_json(store / HEADER_NAME, header.to_json())
+    found = {name: seal for name, seal in seals.items() if seal is not None}
+    everything = sealed_rejects(found.values()) if rejects is None else rejects
+    stored = sum(seal.utterances for seal in found.values())
+    if stored + len(everything) != expected:
+        counts = f"{stored} stored + {len(everything)} rejected"
+        raise StoreError(f"{store}: {counts} utterances are not the {expected} asked for; extract the store again")
+    with _says_where(store):
+        shards = [_shard(store, name, seal, declaration.vectors) for name, seal in found.items()]
+        write_rejects(store / REJECTS_NAME, everything)
+        listed = _stored_file(store, REJECTS_NAME)
+        header = Header(declaration, declaration.fingerprint, expected, stored, len(everything), shards, listed)
+        write_header(store, header)
+        remove_strays(store, header)
     return header
+
+
+def sealed_rejects(seals: Iterable[Seal]) -> list[Reject]:
+    """Return the rejects that some shards list."""
+    return [Reject(**reject) for seal in seals for reject in seal.rejects]
+
+
+def remove_strays(store: Path, header: Header) -> None:
+    """Remove what store.json does not list: shards of older states, and what killed writers left behind."""
+    kept = {store / file.name for shard in header.shards for file in shard.files}
+    for path in (store / "shards").iterdir():
+        if path not in kept:
+            path.unlink()
 
 
 def write_rejects(path: Path, rejects: list[Reject]) -> None:
     """Write rejects.parquet (utterance_id, stage, reason), atomically."""
     with atomic.atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist([vars(reject) for reject in rejects], REJECTS_SCHEMA), temporary)
+        table = pa.Table.from_pylist([vars(reject) for reject in rejects], REJECTS_SCHEMA)
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
 def read_rejects(path: Path) -> list[Reject]:
@@ -145,7 +170,31 @@ def read_rejects(path: Path) -> list[Reject]:
     return [Reject(**row) for row in pq.read_table(path).to_pylist()]
 
 
-def _check(index: int, vectors: NDArray[np.floating[Any]], catalogue: pa.Table, declaration: Declaration) -> None:
+@contextmanager
+def _says_where(store: Path) -> Iterator[None]:
+    """Turn what the operating system says of a disk into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno == errno.ENOSPC or "No space left" in str(error) or "errno = 28" in str(error)
+        if full:
+            raise StoreError(f"{store}: no space left on the disk; make room and run again, nothing is lost") from error
+        raise StoreError(f"{store} cannot be written ({error.strerror or error}); give a directory that can") from error
+
+
+@contextmanager
+def _only_writer(store: Path, name: str) -> Iterator[None]:
+    path = shard_path(store, f".{name}", "lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreError(f"{store}: shard {name} is being written by another process; wait for it") from None
+        yield
+
+
+def _check(index: int, vectors: Vectors, catalogue: pa.Table, declaration: Declaration) -> None:
     where = f"shard {index}"
     if vectors.ndim != 2 or vectors.shape[1] != declaration.dim:
         raise StoreError(f"{where}: vectors have shape {vectors.shape}, the store holds [rows, {declaration.dim}]")
@@ -154,20 +203,15 @@ def _check(index: int, vectors: NDArray[np.floating[Any]], catalogue: pa.Table, 
     missing = [name for name in REQUIRED_COLUMNS if name not in catalogue.column_names]
     if missing:
         raise StoreError(f"{where}: the catalogue lacks {', '.join(missing)}")
-    per_utterance = declaration.crops * len(declaration.views)
-    if vectors.shape[0] % per_utterance:
-        raise StoreError(f"{where}: {vectors.shape[0]} rows are no multiple of crops x views = {per_utterance}")
-    bad = ~np.isfinite(vectors).all(axis=1)
+    if vectors.shape[0] % declaration.rows_per_utterance:
+        multiple = declaration.rows_per_utterance
+        raise StoreError(f"{where}: {vectors.shape[0]} rows are no multiple of crops x views = {multiple}")
+    with np.errstate(over="ignore"):
+        bad = ~np.isfinite(vectors.astype(declaration.dtype, copy=False)).all(axis=1)
     if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        raise StoreError(
-            f"{where}: {bad.sum()} vectors are not finite, first utterance {catalogue['utterance_id'][row]}"
-        )
-
-
-def _write_vectors(path: Path, vectors: NDArray[np.floating[Any]]) -> None:
-    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
-        file.create_dataset(DATASET, data=vectors, track_times=False)
+        first = catalogue["utterance_id"][int(np.flatnonzero(bad)[0])]
+        kind = f" as {declaration.dtype}" if np.isfinite(vectors).all() else ""
+        raise StoreError(f"{where}: {bad.sum()} vectors are not finite{kind}, first utterance {first}")
 
 
 def _ordered(catalogue: pa.Table) -> pa.Table:
@@ -177,25 +221,15 @@ def _ordered(catalogue: pa.Table) -> pa.Table:
     return catalogue.select(known + extra).cast(pa.schema(fields)).combine_chunks()
 
 
-def _utterances(rows: int, declaration: Declaration) -> int:
-    return rows // (declaration.crops * len(declaration.views))
+def _shard(store: Path, name: str, seal: Seal, layout: str) -> Shard:
+    files = []
+    for suffix in file_suffixes(layout):
+        path = shard_path(store, name, suffix)
+        known = seal.vectors_sha256 if suffix == "h5" else None
+        files.append(_stored_file(store, f"shards/{path.name}", known))
+    return Shard(name, seal.rows, seal.utterances, tuple(files))
 
 
-def _shard(store: Path, index: int, seal: dict[str, Any]) -> Shard:
-    table_path = catalogue_path(store, index)
-    return Shard(
-        index=index,
-        rows=pq.read_metadata(table_path).num_rows,
-        utterances=seal["utterances"],
-        vectors_bytes=seal["vectors_bytes"],
-        vectors_sha256=seal["vectors_sha256"],
-        catalogue_bytes=table_path.stat().st_size,
-        catalogue_sha256=atomic.sha256_file(table_path),
-    )
-
-
-def _remove_strays(store: Path, n_shards: int) -> None:
-    kept = {path(store, index) for index in range(n_shards) for path in (vectors_path, catalogue_path)}
-    for path in (store / "shards").iterdir():
-        if path not in kept:
-            path.unlink()
+def _stored_file(store: Path, name: str, sha256: str | None = None) -> StoredFile:
+    path = store / name
+    return StoredFile(name, path.stat().st_size, sha256 or atomic.sha256_file(path))

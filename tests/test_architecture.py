@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__", "section", "model", "score_files"}
+NOUNS = {"__init__", "section", "model", "score_files", "extraction"}
+VERBS = {path.stem for path in (ROOT / "stages").glob("*.py")} - NOUNS
 
 
 def modules(folder: str) -> list[Path]:

@@ -16,7 +16,7 @@ import yaml
 
 from store import EmbeddingStore
 from tests.corpus import write_corpus
-from tests.store.test_store import assert_same_files
+from tests.store.stores import assert_same_files
 
 ROOT = Path(__file__).resolve().parents[1]
 RESEED = [sys.executable, "-m", "cli"]

@@ -49,16 +49,18 @@ class ExtractSettings(Section):
         views: view name -> its recipe; their order is the row order. `clean` is what the others are paired with.
         crops: how the utterance is cut.
         dtype: how vectors are stored.
+        vectors: where they lie: a dense HDF5 data set that can be memory-mapped, or a column of the Parquet catalogue.
         batch: waveforms per pass of the backbone.
     """
 
     views: dict[str, View]
     crops: CropSettings = CropSettings()
     dtype: str = Field(default="float32", pattern="^float(16|32)$")
+    vectors: str = Field(default="hdf5", pattern="^(hdf5|parquet)$")
     batch: int = Field(default=64, ge=1)
 
 
 def sources_needed(views: dict[str, View]) -> list[str]:
-    """Return which folders of recordings the views draw from: of "noise", "music" and "rir"."""
-    wanted = [kind for kind in ("noise", "music") if any(getattr(view, kind) for view in views.values())]
+    """Return what the views draw from: of "noise", "music", "babble" and "rir"."""
+    wanted = [kind for kind in ADDITIVE if any(getattr(view, kind) for view in views.values())]
     return wanted + (["rir"] if any(view.reverb for view in views.values()) else [])

@@ -24,6 +24,19 @@ from store import AudioError, ManifestError
 
 BABBLE_VOICES = (3, 7)
 _TRIES = 20
+_SILENT_POWER = 1e-7  # -70 dBFS: the dither at the ends of a clip is no noise to be raised to an SNR
+_ONSET = 0.3  # the direct sound begins where a response first reaches this share of its peak,
+_LEAD_SAMPLES = 32  # and its band-limited rise a little earlier
+
+# What, beside the recipe and the seed, decides a rendering; part of a store's fingerprint. Raise the version when the
+# code here changes what is heard.
+RENDERING = {
+    "version": 1,
+    "resampler": "torchaudio sinc_interp_hann",
+    "babble_voices": list(BABBLE_VOICES),
+    "silent_power": _SILENT_POWER,
+    "rir_onset": [_ONSET, _LEAD_SAMPLES],
+}
 
 
 @dataclass(frozen=True)
@@ -93,22 +106,27 @@ def combined_snr_db(snrs_db: Sequence[float]) -> float | None:
 
 
 def reverberate(waveform_T: Waveform, rir_T: Waveform) -> Waveform:
-    """Convolve with a room response of unit energy; the direct path stays where it was, the length too."""
-    rir_T = rir_T[int(np.argmax(np.abs(rir_T))) :]
+    """Convolve with a room response of unit energy; the direct sound stays where it was, the length too.
+
+    A reflection may be the largest sample of a measured response, so the direct sound is where it first rises.
+    """
+    onset = int(np.argmax(np.abs(rir_T) >= _ONSET * np.abs(rir_T).max()))
+    lead = min(onset, _LEAD_SAMPLES)
+    rir_T = rir_T[onset - lead :]
     rir_T = rir_T / np.sqrt(np.sum(rir_T**2))
     wet_T: Waveform = fftconvolve(torch.from_numpy(waveform_T), torch.from_numpy(rir_T)).numpy()
-    return wet_T[: len(waveform_T)]
+    return wet_T[lead : lead + len(waveform_T)]
 
 
 def _draw_added(
     kind: str, samples: int, bank: AudioBank, generator: np.random.Generator, speaker: str
 ) -> tuple[Waveform, list[str]]:
-    """Draw what is added; stretches of digital silence are drawn again, since no gain brings them to an SNR."""
+    """Draw what is added; stretches that are all but silent are drawn again."""
     for _ in range(_TRIES):
         added_T, ids = (
             _babble(samples, bank, generator, speaker) if kind == "babble" else _stretch(kind, samples, bank, generator)
         )
-        if float(np.mean(added_T**2)) > 1e-10:
+        if float(np.mean(added_T**2)) > _SILENT_POWER:
             return added_T, ids
     raise ManifestError(f"{_TRIES} draws of {kind} were all silent; look for silent files among the {kind}")
 

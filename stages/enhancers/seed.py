@@ -31,7 +31,7 @@ class SeedConfig(TrainingSettings):
     )
     sampling_timestep: int = Field(default=50, ge=0, lt=TIMESTEPS, description="where one-step sampling enters")
     noise_draws: int = Field(
-        default=1, ge=0, description="noise draws averaged per embedding; 0: no noise, hence deterministic"
+        default=0, ge=0, description="noise draws averaged per embedding; 0: no noise, hence deterministic"
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from store import Declaration, EmbeddingStore, Reject, begin_store, finalise, write_shard
+from store import Declaration, EmbeddingStore, Reject, finalise, write_shard
 
 SPEAKERS = 6
 
@@ -42,12 +42,13 @@ def write_store(
     """Write a finished store of `utterances` over `shards` of equal size."""
     recipes = {view: {"kind": view} for view in views}
     declaration = Declaration(dim, dtype, recipes, crops, space, {"seed": seed, "utterances": utterances})
-    begin_store(path)
+    written = []
     vectors_UCVD = clustered_vectors(utterances * crops, len(views), dim, seed).reshape(utterances, crops, -1, dim)
     for index, members in enumerate(np.array_split(np.arange(utterances), shards)):
         catalogue = _catalogue(members, views, crops)
-        write_shard(path, index, vectors_UCVD[members].reshape(-1, dim), catalogue, declaration)
-    finalise(path, declaration, shards, utterances + len(rejects), list(rejects))
+        vectors = vectors_UCVD[members].reshape(-1, dim)
+        written.append(write_shard(path, index, vectors, catalogue, declaration))
+    finalise(path, declaration, written, utterances + len(rejects), list(rejects))
     return EmbeddingStore(path)
 
 

@@ -45,7 +45,7 @@ def test_generation_depends_on_the_seed_and_not_on_the_order():
 
 
 def test_confusable_speakers_are_never_impostors_of_each_other():
-    settings = TrialSettings(confusable_speakers=(("a", "b"),))
+    settings = TrialSettings(confusable_speakers=(("toy/a", "toy/b"),))
     pairs = {frozenset((t[0].split("/")[1], t[1].split("/")[1])) for t in generate_trials(ROWS, settings, 0)}
     assert frozenset("ab") not in pairs
     assert frozenset("ac") in pairs

@@ -86,11 +86,14 @@ def test_a_view_without_its_source_and_silent_noise_are_named(tmp_path):
 def test_reverberation_keeps_length_and_the_place_of_the_direct_path():
     impulse = np.zeros(100, np.float32)
     impulse[10] = 1.0
-    rir = np.array([0, 0, 0.1, 1.0, 0.5, 0.25], np.float32)
+    direct = np.array([0.05, 0.4, 0.9, 0.4, 0.05])  # band-limited: it rises before its peak
+    rir = np.concatenate([np.zeros(100), direct, np.zeros(5), [1.0, 0.5], np.zeros(30)]).astype(np.float32)
     wet = reverberate(impulse, rir)
     assert wet.shape == impulse.shape
-    assert np.argmax(np.abs(wet)) == 10
-    assert np.sum(wet**2) == pytest.approx(1.0, rel=1e-5)
+    assert np.argmax(np.abs(wet)) == 19, (
+        "the reflection, louder than the direct sound, comes nine samples later"
+    )
+    assert np.sum(wet**2) == pytest.approx(1.0, rel=1e-4), "nothing of the direct sound is lost"
 
 
 def test_hand_worked_figures():
@@ -112,5 +115,5 @@ def test_even_crops_are_spread_and_random_ones_stay_inside():
 
 def test_views_say_what_they_need_and_are_written_short():
     views = {"a": View(reverb=True), "b": View(noise=(0, 15)), "c": View(babble=5)}
-    assert sources_needed(views) == ["noise", "rir"]
+    assert sources_needed(views) == ["noise", "babble", "rir"]
     assert [view.recipe() for view in views.values()] == [{"reverb": True}, {"noise": [0, 15]}, {"babble": 5}]

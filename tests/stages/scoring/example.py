@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.score import ScoreSettings, score
-from store import Declaration, begin_store, finalise, write_shard
+from store import Declaration, finalise, write_shard
 
 VIEWS: dict[str, dict[str, Any]] = {
     "clean": {},
@@ -125,8 +125,8 @@ def write_store(
     """Write a finished store of several shards."""
     utterances, crops, _, dim = vectors_UCVD.shape
     declaration = Declaration(dim, "float32", views, crops, space, {"toy": 1})
-    begin_store(store)
     starts = range(0, utterances, utterances_per_shard)
+    written = []
     for shard, start in enumerate(starts):
         rows = range(start, min(start + utterances_per_shard, utterances))
         catalogue = pa.Table.from_pylist(
@@ -137,8 +137,9 @@ def write_store(
                 for view in views
             ]
         )
-        write_shard(store, shard, vectors_UCVD[rows.start : rows.stop].reshape(-1, dim), catalogue, declaration)
-    finalise(store, declaration, len(starts), utterances)
+        vectors = vectors_UCVD[rows.start : rows.stop].reshape(-1, dim)
+        written.append(write_shard(store, shard, vectors, catalogue, declaration))
+    finalise(store, declaration, written, utterances)
     return store
 
 

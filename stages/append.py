@@ -1,0 +1,81 @@
+"""`append`: utterances that a finished store lacks, or its rejects once more, into new shards of that store."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stages.audio.manifest import manifest_digest
+from stages.audio.recipe import ExtractSettings
+from stages.backbones import Backbone
+from stages.extraction import Extraction, plan_shards
+from store import Declaration, EmbeddingStore, StoreError, append_shards, grown, read_rejects
+from store.format import REJECTS_NAME
+
+
+def append(
+    *,
+    utterances: Path,
+    store: Path,
+    backbone: Backbone,
+    settings: ExtractSettings,
+    seed: int,
+    shards: int = 1,
+    sources: dict[str, Path] | None = None,
+    retry: bool = False,
+    device: str = "cpu",
+) -> str:
+    """Extract what a store lacks into new shards; no shard that it has is touched. An interrupted one is resumed.
+
+    Args:
+        utterances: manifest; of its rows those that the store neither holds nor rejected are extracted.
+        sources: as the store was made with; where its views hold babble, the babble manifest too (the old utterances).
+        shards: how many new shards.
+        retry: extract the store's rejects instead, as far as the manifest lists them.
+
+    Returns:
+        One sentence on what was done.
+
+    Raises:
+        StoreError: no store, or one that another recipe has made; names what differs.
+        ConfigError, ManifestError: as `extract`.
+    """
+    old = EmbeddingStore(store)
+    extraction = Extraction.of(utterances, sources or {}, backbone, settings, seed, device)
+    _check_same_recipe(store, old.header.declaration, extraction.declaration)
+    rejects = {reject.utterance_id: reject for reject in read_rejects(store / REJECTS_NAME)}
+    stored = set(old.utterance_ids())
+    chosen = [
+        row
+        for row in extraction.rows
+        if (row.utterance_id in rejects if retry else row.utterance_id not in stored | rejects.keys())
+    ]
+    if not chosen:
+        return f"{store}: nothing to {'retry' if retry else 'append'}"
+    declaration = grown(old.header.declaration, "retry" if retry else "append", manifest_digest(chosen))
+    growth = replace(extraction, rows=chosen, declaration=declaration)
+    first = max((shard.index for shard in old.shards), default=-1) + 1
+    plan = plan_shards(len(chosen), min(shards, len(chosen)))
+    names = [growth.name(first + place, stretch) for place, stretch in enumerate(plan)]
+    for place in growth.missing(store, names):
+        growth.write(store, first + place, plan[place])
+    left = [reject for name, reject in rejects.items() if not retry or name not in {row.utterance_id for row in chosen}]
+    expected = old.header.expected + (0 if retry else len(chosen))
+    header = append_shards(store, names, declaration, expected, left)
+    return f"{store}: {header.stored - old.header.stored} utterances added, {header.rejected} rejected in all"
+
+
+def _check_same_recipe(store: Path, old: Declaration, new: Declaration) -> None:
+    ours, theirs = _recipe(old), _recipe(new)
+    differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    if differing:
+        shown = "; ".join(f"{key}: {ours.get(key)} in the store, {theirs.get(key)} now" for key in differing)
+        raise StoreError(f"{store} was made by another recipe, so nothing can be appended ({shown})")
+
+
+def _recipe(declaration: Declaration) -> dict[str, Any]:
+    """Return all that decides a vector, given its utterance, flat and without the utterances themselves."""
+    inputs = {key: value for key, value in declaration.inputs.items() if key not in ("edits", "manifests")}
+    manifests = {f"{key} manifest": value for key, value in declaration.inputs["manifests"].items()}
+    manifests.pop("utterances manifest")
+    fixed = ("dim", "dtype", "views", "crops", "space", "vectors")
+    return {**{key: getattr(declaration, key) for key in fixed}, **inputs, **manifests}

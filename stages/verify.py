@@ -1,0 +1,26 @@
+"""`verify`: check every file of a store against what was written, and its coverage of a manifest."""
+
+from pathlib import Path
+
+from stages.audio.manifest import read_manifest
+from store import EmbeddingStore, StoreError, problems
+
+
+def verify(*, store: Path, utterances: Path | None = None) -> str:
+    """Check a store.
+
+    Args:
+        utterances: manifest whose every row should be stored or rejected.
+
+    Returns:
+        One sentence where all is well.
+
+    Raises:
+        StoreError: lists every problem, one a line, each with its file.
+    """
+    opened = EmbeddingStore(store)
+    ids = None if utterances is None else [row.utterance_id for row in read_manifest(utterances)]
+    found = list(problems(opened, ids))
+    if found:
+        raise StoreError("\n".join([f"{store}: {len(found)} problems", *found]))
+    return f"{store}: {len(opened)} vectors in {len(opened.shards)} shards, all as sealed"

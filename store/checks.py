@@ -1,0 +1,71 @@
+"""What is checked when stores are opened, joined and read; every failure is one StoreError that names the file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from store import atomic
+from store.errors import StoreError
+from store.format import Header, StoredFile
+
+
+def check_digest(store: Path, file: StoredFile) -> None:
+    """Hash a file of a store.
+
+    Raises:
+        StoreError: it is missing, of another size, or altered; names it.
+    """
+    check_size(store, file)
+    if atomic.sha256_file(store / file.name) != file.sha256:
+        raise StoreError(f"{store / file.name} is damaged: its SHA-256 is not that of store.json; restore it")
+
+
+def check_size(store: Path, file: StoredFile) -> None:
+    """Compare the size of a file of a store with store.json.
+
+    Raises:
+        StoreError: it is missing or of another size; names it.
+    """
+    path = store / file.name
+    try:
+        found = path.stat().st_size
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing; extract the store again") from None
+    if found != file.bytes:
+        raise StoreError(f"{path} has {found} bytes, store.json says {file.bytes}; extract the store again")
+
+
+def check_coverage(store: Path, header: Header) -> None:
+    """Check that every utterance that the store stands for is stored or rejected.
+
+    Raises:
+        StoreError: the counts do not add up.
+    """
+    stored = sum(shard.utterances for shard in header.shards)
+    if (stored, stored + header.rejected) != (header.stored, header.expected):
+        counts = f"{stored} utterances stored and {header.rejected} rejected of {header.expected} expected"
+        raise StoreError(f"{store}: {counts}; extract the store again")
+
+
+def check_alike(first: Header, other: Header, first_path: Path, other_path: Path) -> None:
+    """Check that two stores can be read as one.
+
+    Raises:
+        StoreError: they differ in space, dimension, dtype, views or crops; names both.
+    """
+    for name in ("space", "dim", "dtype", "crops", "view_names", "views"):
+        ours, theirs = (getattr(header.declaration, name) for header in (first, other))
+        if ours != theirs:
+            raise StoreError(f"{first_path} and {other_path} cannot be read as one: {name} {ours} and {theirs}")
+
+
+def joined_header(headers: Sequence[Header]) -> Header:
+    """Return the header of several stores read as one."""
+    return Header(
+        declaration=headers[0].declaration,
+        fingerprint=atomic.digest([header.fingerprint for header in headers]),
+        expected=sum(header.expected for header in headers),
+        stored=sum(header.stored for header in headers),
+        rejected=sum(header.rejected for header in headers),
+        shards=[shard for header in headers for shard in header.shards],
+        rejects=headers[0].rejects,
+    )

@@ -1,0 +1,125 @@
+"""Change a finished store: append, drop, compact. New shards are written beside the old; store.json is replaced last.
+
+A reader sees the old state or the new one. Files of the old state are removed once the new one stands, so that what
+was dropped is really gone.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from store.atomic import digest
+from store.errors import StoreError
+from store.format import REJECTS_NAME, Declaration, Header, Reject
+from store.layouts import Vectors
+from store.reader import EmbeddingStore
+from store.writer import finalise, read_rejects, read_seal, sealed_rejects, write_shard
+
+Flags = NDArray[np.bool_]
+
+
+def append_shards(
+    store: Path, names: Sequence[str], declaration: Declaration, expected: int, rejects: Sequence[Reject] = ()
+) -> Header:
+    """Add shards that were written by `write_shard` to a finished store; no shard of it is touched.
+
+    Args:
+        names: the new shards, written under `declaration`, e.g. that of `grown`.
+        expected: utterances that the store now stands for, old and new.
+        rejects: the rejects of the store that stay rejected; those of the new shards are added.
+    """
+    kept = [shard.name for shard in EmbeddingStore(store).shards]
+    seals = [seal for name in names if (seal := read_seal(store, name, declaration.vectors)) is not None]
+    return finalise(store, declaration, [*kept, *names], expected, [*rejects, *sealed_rejects(seals)])
+
+
+def drop(store: Path, *, utterances: Collection[str] = (), speakers: Collection[str] = ()) -> Header:
+    """Remove every vector of some utterances or speakers; only shards that hold any are written anew.
+
+    Raises:
+        StoreError: an utterance or speaker that the store does not have; nothing is changed.
+    """
+    source = EmbeddingStore(store)
+    rejects = read_rejects(store / REJECTS_NAME)
+    unknown = {*utterances, *speakers} - _present(source, rejects)
+    if unknown:
+        raise StoreError(f"{store} has no utterance or speaker {min(unknown)!r}; nothing was dropped")
+    kept_rejects = [reject for reject in rejects if reject.utterance_id not in set(utterances)]
+    declaration = grown(source.header.declaration, "drop", digest([sorted(utterances), sorted(speakers)]))
+    names, left = [], 0
+    for position, shard in enumerate(source.shards):
+        table = source.shard_rows(position)
+        gone = _isin(table, "utterance_id", utterances) | _isin(table, "speaker_id", speakers)
+        if gone.any():
+            vectors, table = source.shard_vectors(position)[~gone], table.filter(pa.array(~gone))
+            names += _rewritten(store, shard.index, vectors, table, declaration, shard.digest)
+        else:
+            names.append(shard.name)
+        left += int((~gone).sum()) // declaration.rows_per_utterance
+    return finalise(store, declaration, names, left + len(kept_rejects), kept_rejects)
+
+
+def compact(store: Path, *, rows_per_shard: int) -> Header:
+    """Join neighbouring shards until each holds about `rows_per_shard` rows; vectors and order stay what they are."""
+    source = EmbeddingStore(store)
+    declaration = source.header.declaration
+    names = []
+    for group in _groups([shard.rows for shard in source.shards], rows_per_shard):
+        shards = [source.shards[position] for position in group]
+        if len(group) == 1:
+            names.append(shards[0].name)
+            continue
+        vectors = np.concatenate([source.shard_vectors(position) for position in group])
+        table = pa.concat_tables([source.shard_rows(position) for position in group], promote_options="default")
+        names += _rewritten(store, shards[0].index, vectors, table, declaration, digest([s.digest for s in shards]))
+    rejects = read_rejects(store / REJECTS_NAME)
+    return finalise(store, declaration, names, source.header.expected, rejects)
+
+
+def grown(declaration: Declaration, what: str, source: str) -> Declaration:
+    """Declare a store that was edited: the edits are among its inputs, so that its fingerprint tells."""
+    edits = [*declaration.inputs.get("edits", []), {"what": what, "digest": source}]
+    return replace(declaration, inputs={**declaration.inputs, "edits": edits})
+
+
+def _rewritten(
+    store: Path, index: int, vectors: Vectors, table: pa.Table, declaration: Declaration, source: str
+) -> list[str]:
+    """Write a shard, or nothing where no row is left; returns the names written."""
+    return [write_shard(store, index, vectors, table, declaration, source=source)] if len(vectors) else []
+
+
+def _present(source: EmbeddingStore, rejects: Sequence[Reject]) -> set[str]:
+    """Return the ids of all utterances and speakers of a store."""
+    present = {*source.utterance_ids(), *(reject.utterance_id for reject in rejects)}
+    for position in range(len(source.shards)):
+        rows = source.shard_rows(position)
+        if "speaker_id" in rows.column_names:
+            present.update(rows["speaker_id"].drop_null().unique().to_pylist())
+    return present
+
+
+def _isin(table: pa.Table, column: str, wanted: Collection[str]) -> Flags:
+    if not wanted or column not in table.column_names:
+        return np.zeros(table.num_rows, bool)
+    mask = pc.is_in(table[column], pa.array(sorted(wanted), pa.string()))
+    flags: Flags = mask.combine_chunks().to_numpy(zero_copy_only=False)
+    return flags
+
+
+def _groups(rows: Sequence[int], most: int) -> list[list[int]]:
+    """Cut shard positions into runs of neighbours that hold at most `most` rows together, one at least."""
+    groups: list[list[int]] = []
+    filled = most + 1
+    for position, count in enumerate(rows):
+        if filled + count > most:
+            groups.append([])
+            filled = 0
+        groups[-1].append(position)
+        filled += count
+    return groups

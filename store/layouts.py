@@ -1,0 +1,97 @@
+"""Where the vectors of a shard lie: the only code that knows HDF5 from Parquet.
+
+hdf5     NAME.h5 holds /embedding [rows, D], contiguous; NAME.parquet holds the catalogue
+parquet  NAME.parquet holds both, the vectors as a non-null FixedSizeList<float>[D] column
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from store.errors import StoreError
+from store.format import EMBEDDING, shard_path
+
+Vectors = NDArray[np.floating[Any]]
+
+_ROW_GROUP = 16_384
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a file a dense array lies: enough to map it without opening HDF5 again."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    offset: int | None
+
+
+def file_suffixes(layout: str) -> tuple[str, ...]:
+    """Return the suffixes of a shard's files; the sealing catalogue comes last."""
+    return ("h5", "parquet") if layout == "hdf5" else ("parquet",)
+
+
+def write_hdf5(path: Path, vectors: Vectors) -> None:
+    """Write one contiguous data set that HDF5 1.8 can read; the same vectors give the same bytes."""
+    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
+        file.create_dataset(EMBEDDING, data=vectors, track_times=False)
+
+
+def locate_hdf5(path: Path) -> Place:
+    """Return where the data set lies in the file.
+
+    Raises:
+        StoreError: not HDF5, or without that data set.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            dataset = file[EMBEDDING]
+            return Place(dataset.shape, dataset.dtype, dataset.id.get_offset())
+    except (OSError, KeyError, RuntimeError, AttributeError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
+
+
+def map_hdf5(path: Path, place: Place) -> Vectors:
+    """Return the data set as a read-only memory map [rows, D]."""
+    if place.offset is None:  # HDF5 gives an empty data set no place
+        return np.empty(place.shape, place.dtype)
+    return np.memmap(path, dtype=place.dtype, mode="r", offset=place.offset, shape=place.shape)
+
+
+def write_catalogue(path: Path, table: pa.Table, vectors: Vectors | None) -> None:
+    """Write the catalogue, and with `vectors` a column of them beside it."""
+    if vectors is None:
+        pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+        return
+    values = pa.array(vectors.ravel(), type=pa.from_numpy_dtype(vectors.dtype))
+    item = pa.field("element", values.type, nullable=False)
+    column = pa.FixedSizeListArray.from_arrays(values, type=pa.list_(item, vectors.shape[1]))
+    field = pa.field(EMBEDDING, column.type, nullable=False)
+    table = table.append_column(field, column)
+    scalars = [name for name in table.column_names if name != EMBEDDING]
+    pq.write_table(
+        table, path, compression="zstd", use_dictionary=scalars, write_page_checksum=True, row_group_size=_ROW_GROUP
+    )
+
+
+def read_parquet_vectors(path: Path, dim: int) -> Vectors:
+    """Return the vector column as an array [rows, D]: a copy, since Parquet pages are encoded."""
+    try:
+        column = pq.read_table(path, columns=[EMBEDDING])[EMBEDDING].combine_chunks()
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
+    vectors: Vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
+    return vectors
+
+
+def vectors_file(store: Path, name: str, layout: str) -> Path:
+    return shard_path(store, name, file_suffixes(layout)[0])
+
+
+def catalogue_file(store: Path, name: str) -> Path:
+    return shard_path(store, name, "parquet")

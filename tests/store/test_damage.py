@@ -1,0 +1,143 @@
+"""Flip bits, cut files, swap shards, kill writers: nothing damaged is ever taken for whole."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from store import EmbeddingStore, StoreError, problems
+from tests.store.stores import assert_same_files, write
+
+ROOT = Path(__file__).resolve().parents[2]
+MANY = [(f"u{2 * i}", f"u{2 * i + 1}") for i in range(40)]
+
+
+def flip(path: Path, generator: random.Random) -> None:
+    data = bytearray(path.read_bytes())
+    data[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+    path.write_bytes(data)
+
+
+def read_all(path: Path) -> np.ndarray:
+    """Read vectors and catalogue with checks on."""
+    store = EmbeddingStore(path, check=True)
+    store.rows()
+    return store.vectors()
+
+
+@pytest.mark.parametrize("layout", ["hdf5", "parquet"])
+def test_every_flipped_bit_is_named_by_verify_and_never_read_with_checks_on(tmp_path, layout):
+    write(tmp_path / "whole", vectors=layout)
+    whole = EmbeddingStore(tmp_path / "whole").vectors().copy()
+    generator = random.Random(layout)
+    for trial in range(100):
+        shutil.copytree(tmp_path / "whole", tmp_path / "hit")
+        victims = sorted(path for path in (tmp_path / "hit").rglob("*") if path.is_file())
+        victim = victims[trial % len(victims)]
+        flip(victim, generator)
+        with pytest.raises(StoreError, match=victim.name):
+            EmbeddingStore(tmp_path / "hit").verify()
+        if victim.name == "rejects.parquet":
+            np.testing.assert_array_equal(read_all(tmp_path / "hit"), whole)
+        else:
+            with pytest.raises(StoreError, match=victim.name):
+                read_all(tmp_path / "hit")
+        shutil.rmtree(tmp_path / "hit")
+
+
+@pytest.mark.parametrize("suffix", ["h5", "parquet"])
+def test_missing_and_cut_files_are_named_at_opening(tmp_path, suffix):
+    write(tmp_path)
+    path = sorted(tmp_path.glob(f"shards/*.{suffix}"))[1]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(StoreError, match=rf"{path.name} has \d+ bytes, store.json says"):
+        EmbeddingStore(tmp_path)
+    path.unlink()
+    with pytest.raises(StoreError, match=f"{path.name} is missing"):
+        EmbeddingStore(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["h5", "parquet"])
+def test_swapped_shards_are_found(tmp_path, suffix):
+    write(tmp_path, shards=[("u0", "u1"), ("u2", "u3")])
+    first, second = sorted(tmp_path.glob(f"shards/*.{suffix}"))
+    first.rename(tmp_path / "aside")
+    second.rename(first)
+    (tmp_path / "aside").rename(second)
+    with pytest.raises(StoreError, match=first.name):
+        EmbeddingStore(tmp_path).verify()
+    with pytest.raises(StoreError, match=first.name):
+        read_all(tmp_path)
+
+
+def test_an_altered_header_is_refused(tmp_path):
+    write(tmp_path)
+    text = (tmp_path / "store.json").read_text()
+    (tmp_path / "store.json").write_text(text.replace("toy:1", "toy:2"))
+    with pytest.raises(StoreError, match=r"store\.json was altered: its digest does not match"):
+        EmbeddingStore(tmp_path)
+
+
+def test_verify_tells_every_problem_and_what_the_manifest_lacks(tmp_path):
+    write(tmp_path)
+    generator = random.Random(1)
+    for path in tmp_path.glob("shards/*.h5"):
+        flip(path, generator)
+    found = list(problems(EmbeddingStore(tmp_path), ["u0", "u1", "u2", "u7", "u8"]))
+    assert sum("is damaged" in problem for problem in found) == 2
+    assert "2 utterances of the manifest are neither stored nor rejected, first u7" in found[-1]
+
+
+def test_the_digest_of_the_header_can_be_checked_by_hand(tmp_path):
+    """As docs/store-format.md says it, without this package's code."""
+    import hashlib
+
+    write(tmp_path)
+    text = (tmp_path / "store.json").read_text()
+    digest = json.loads(text)["digest"]
+    assert hashlib.sha256(text.replace(digest, "0" * 64).encode()).hexdigest() == digest
+
+
+def test_writers_killed_at_random_moments_and_resumed_end_with_the_bytes_of_one_left_alone(tmp_path):
+    """Kill real writers; whatever a reader sees in between is a whole store or none."""
+    script = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from tests.store.test_damage import MANY
+        from tests.store.stores import write
+        print("ready", flush=True)
+        while True:
+            write(Path(sys.argv[1]), shards=MANY)
+        """
+    )
+    write(tmp_path / "alone", shards=MANY)
+    generator = random.Random(0)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for trial in range(8):
+        victim = tmp_path / f"victim{trial}"
+        command = [sys.executable, "-c", script, str(victim)]
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "ready\n"
+        try:
+            process.wait(timeout=generator.uniform(0.0, 0.6))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        if (victim / "store.json").exists():
+            EmbeddingStore(victim).verify()
+        else:
+            with pytest.raises(StoreError, match="not a finished store"):
+                EmbeddingStore(victim)
+        write(victim, shards=MANY)
+        assert_same_files(victim, tmp_path / "alone")

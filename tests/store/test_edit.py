@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from store import (
+    EmbeddingStore,
+    Reject,
+    StoreError,
+    append_shards,
+    compact,
+    drop,
+    finalise,
+    grown,
+    read_rejects,
+    write_shard,
+)
+from tests.store.stores import catalogue_of, declare, vectors_of, write, write_shards
+
+SHARDS = [("u0", "u1"), ("u2", "u3"), ("u4",)]
+
+
+def by_id(store: EmbeddingStore) -> dict[str, bytes]:
+    return {
+        name: b"".join(store.get(name, view=view).tobytes() for view in store.views) for name in store.utterance_ids()
+    }
+
+
+def files(path) -> dict[str, int]:
+    return {file.name: file.stat().st_mtime_ns for file in (path / "shards").iterdir()}
+
+
+def test_append_adds_shards_and_touches_no_old_one(tmp_path):
+    declaration = write(tmp_path, SHARDS)
+    before, old_files = by_id(EmbeddingStore(tmp_path)), files(tmp_path)
+    new = grown(declaration, "append", "digest of the new manifest")
+    names = write_shards(tmp_path, [("u5", "u6")], new, first=3)
+    append_shards(tmp_path, names, new, expected=7)
+    store = EmbeddingStore(tmp_path)
+    store.verify()
+    assert store.utterance_ids() == [f"u{n}" for n in range(7)]
+    assert before.items() <= by_id(store).items()
+    assert old_files.items() <= files(tmp_path).items()
+    assert store.fingerprint not in (declaration.fingerprint, "")
+    assert "append" in store.header.summary()
+
+
+def test_a_reader_opened_before_an_append_keeps_its_state(tmp_path):
+    declaration = write(tmp_path, SHARDS)
+    reader = EmbeddingStore(tmp_path)
+    before = reader.vectors().copy()
+    new = grown(declaration, "append", "x")
+    append_shards(tmp_path, write_shards(tmp_path, [("u5",)], new, first=3), new, expected=6)
+    np.testing.assert_array_equal(reader.vectors(), before)
+    assert len(EmbeddingStore(tmp_path)) == len(reader) + 6
+
+
+@pytest.mark.parametrize("vectors", ["hdf5", "parquet"])
+def test_dropping_a_speaker_removes_every_byte_of_it(tmp_path, vectors):
+    write(tmp_path, SHARDS, vectors=vectors)
+    before = by_id(EmbeddingStore(tmp_path))
+    gone = EmbeddingStore(tmp_path).get("u2", view="clean").tobytes()
+    untouched = {name: time for name, time in files(tmp_path).items() if name.startswith(("00000", "00002"))}
+    header = drop(tmp_path, speakers=["s1"])
+    store = EmbeddingStore(tmp_path)
+    store.verify()
+    assert by_id(store) == {name: before[name] for name in ("u0", "u1", "u4")}
+    assert (header.stored, header.expected) == (3, 3)
+    assert not any(gone in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert not any(b"u2" in file.read_bytes() for file in tmp_path.rglob("*.parquet"))
+    assert untouched.items() <= files(tmp_path).items()
+
+
+def test_dropping_part_of_a_shard_keeps_the_rest_and_changes_the_fingerprint(tmp_path):
+    declaration = write(tmp_path, SHARDS)
+    before = by_id(EmbeddingStore(tmp_path))
+    drop(tmp_path, utterances=["u1", "u4"])
+    store = EmbeddingStore(tmp_path)
+    assert by_id(store) == {name: before[name] for name in ("u0", "u2", "u3")}
+    assert store.fingerprint != declaration.fingerprint
+
+
+def test_dropping_what_is_not_there_changes_nothing(tmp_path):
+    write(tmp_path, SHARDS)
+    before = files(tmp_path)
+    with pytest.raises(StoreError, match="has no utterance or speaker 'u9'; nothing was dropped"):
+        drop(tmp_path, utterances=["u0", "u9"])
+    assert files(tmp_path) == before
+
+
+def test_a_rejected_utterance_can_be_dropped_and_others_stay_rejected(tmp_path):
+    declaration = declare()
+    rejects = [Reject("bad", "extract", "is silent"), Reject("worse", "extract", "is empty")]
+    name = write_shard(tmp_path, 0, vectors_of(["u0", "u1"]), catalogue_of(["u0", "u1"]), declaration, rejects)
+    finalise(tmp_path, declaration, [name], 4)
+    header = drop(tmp_path, utterances=["bad", "u0"])
+    assert (header.stored, header.rejected, header.expected) == (1, 1, 2)
+    assert [reject.utterance_id for reject in read_rejects(tmp_path / "rejects.parquet")] == ["worse"]
+    assert not any(b"bad" in file.read_bytes() for file in tmp_path.rglob("*.parquet"))
+
+
+def test_compacting_joins_neighbours_and_changes_no_vector(tmp_path):
+    declaration = write(tmp_path, [(f"u{n}",) for n in range(7)])
+    before = EmbeddingStore(tmp_path)
+    vectors, ids = before.vectors().copy(), before.utterance_ids()
+    header = compact(tmp_path, rows_per_shard=18)
+    store = EmbeddingStore(tmp_path)
+    store.verify()
+    assert [shard.utterances for shard in header.shards] == [3, 3, 1]
+    np.testing.assert_array_equal(store.vectors(), vectors)
+    assert store.utterance_ids() == ids
+    assert store.fingerprint == declaration.fingerprint, "the same vectors, declared alike"
+    assert compact(tmp_path, rows_per_shard=18).shards == header.shards
