@@ -229,7 +229,7 @@ def score(config: Path, overrides: Sequence[str], system: str, **paths: Path) ->
     """Score every trial in every condition."""
     from stages.score import score as stage
 
-    stage(system=system, settings=_load(config, overrides).score, **paths)
+    click.echo(stage(system=system, settings=_load(config, overrides).score, **paths))
 
 
 @main.command()
@@ -251,7 +251,7 @@ def report(
     from stages.report import report as stage
 
     run = _load(config, overrides)
-    stage(
+    message = stage(
         scores=list(scores),
         identification=list(identification),
         stores=list(store),
@@ -260,6 +260,7 @@ def report(
         settings=run.report,
         **paths,
     )
+    click.echo(message)
 
 
 @main.command()
@@ -282,6 +283,33 @@ def verify(store: Path, utterances: Path | None) -> None:
     from stages.verify import verify as stage
 
     click.echo(stage(store=store, utterances=utterances))
+
+
+@main.command(name="export")
+@click.argument("store", type=_FILE)
+@_path_option("output", "File (parquet) or directory (kaldi, npy, webdataset) to write.")
+@click.option("--format", "format", default="parquet", show_default=True, help="kaldi, npy, parquet or webdataset.")
+@click.option("--view", help="Only this view.")
+def export_(**options: Any) -> None:
+    """Write a store in a format that other programs read."""
+    from stages.export import export as stage
+
+    click.echo(stage(**options))
+
+
+@main.command(name="import")
+@click.argument("source", type=_FILE)
+@_path_option("store", "Store to write.")
+@click.option("--format", "format", default="parquet", show_default=True, help="kaldi, npy, parquet or webdataset.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. space=arcface:r100 or id=image_id."
+)
+def import_(source: Path, store: Path, format: str, settings: Sequence[str]) -> None:
+    """Make a store of embeddings that were exported, or computed elsewhere: faces, emotions, text."""
+    from pipeline.config import section
+    from stages.import_store import ImportSettings, import_store
+
+    click.echo(import_store(source=source, store=store, format=format, settings=section(ImportSettings, settings)))
 
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -166,6 +166,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     )
 
 
+def section(model: type[Model], overrides: Sequence[str]) -> Model:
+    """Return a section of which nothing is given but overrides such as "space=arcface:r100"."""
+    raw: dict[str, Any] = {}
+    for override in overrides:
+        _apply(raw, override)
+    return validated(model, raw, where="--set")
+
+
 def check_components(config: RunConfig) -> None:
     """Validate the sections that belong to the chosen backbone and enhancers, before any work is done."""
     config.backbone_settings()

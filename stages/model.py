@@ -7,10 +7,6 @@ MODEL/README.md           the model card
 """
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,7 +69,7 @@ def save_model(path: Path, enhancer: Enhancer, info: ModelInfo, history: list[di
     """
     check_replaceable(path)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in enhancer.state_dict().items()}
-    with _atomic_directory(path) as directory:
+    with atomic.atomic_directory(path) as directory:
         with atomic.atomic_path(directory / _WEIGHTS) as temporary:
             save_file(state, temporary)
         info = info.model_copy(update={"weights_sha256": atomic.sha256_file(directory / _WEIGHTS)})
@@ -229,23 +225,3 @@ def _one_line(error: Exception) -> str:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
     return " ".join(str(error).split())
-
-
-@contextmanager
-def _atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary directory beside `path`; on success it takes the place of `path`, on failure it is removed."""
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}.tmp-*"):
-        shutil.rmtree(leftover)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    replaced = path.with_name(f".{path.name}.tmp-{os.getpid()}-old")
-    temporary.mkdir()
-    try:
-        yield temporary
-        if path.exists():  # a directory cannot be renamed over one that is not empty
-            path.rename(replaced)
-        temporary.rename(path)
-        shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,27 +1,30 @@
-"""`reseed report`: scores of several systems -> metrics.json, metrics.csv, summary.json and one HTML page."""
+"""`report`: scores of several systems -> metrics.json, metrics.csv, summary.json and one HTML page."""
 
 import csv
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.reporting.figures import Looks, system_looks
-from stages.reporting.load import ScoredSystem, identification_accuracies, load_systems
+from stages.reporting.load import Identified, ScoredSystem, load_identification, load_systems
 from stages.reporting.measure import Measurement, det_curve, draw_speakers, measure
 from stages.reporting.page import Findings, Plot, render_page
-from stages.reporting.plot_conditions import eer_by_condition
+from stages.reporting.plot_conditions import eer_by_condition, plan_bands
 from stages.reporting.plot_det import det_panels
-from stages.reporting.plot_snr import eer_by_snr
+from stages.reporting.plot_snr import eer_by_snr, plan_panels
 from stages.reporting.projection import Panel, choose, draw_panels, project, turned_like
 from stages.reporting.settings import ReportSettings
-from stages.reporting.summary import Summary, best_enhanced, summarise
-from stages.reporting.words import system_labels
+from stages.reporting.setup import contradiction
+from stages.reporting.summary import Summary, best_enhanced, best_system, summarise
+from stages.reporting.theme import THEMES, Theme
+from stages.reporting.words import counted, listed, system_labels
 from store import EmbeddingStore, ScoringError, StoreError
 from store.atomic import write_json, write_text
 
 _PLOTS = "plots"
+_PAGE = "index.html"
 
 
 def report(
@@ -34,8 +37,8 @@ def report(
     title: str,
     note: str,
     settings: ReportSettings,
-) -> None:
-    """Write the report.
+) -> str:
+    """Write the report and return one sentence on it.
 
     Args:
         scores: scores.parquet of each system, in the order in which systems are shown.
@@ -53,20 +56,24 @@ def report(
     _check_lengths(scores, identification, stores)
     systems, speakers = load_systems(scores)
     draws_SR = draw_speakers(len(speakers), settings.bootstrap_replicates, settings.seed)
-    accuracies = _accuracies(systems, dict(zip(scores, identification, strict=False)))
+    identified = _identified(systems, dict(zip(scores, identification, strict=False)))
     measurements = [
         measurement
         for scored in systems
-        for measurement in measure(scored, accuracies.get(scored.path, {}), draws_SR, settings.p_target)
+        for measurement in measure(scored, identified.get(scored.path, {}), draws_SR, settings.p_target)
     ]
+    warning = contradiction(measurements)
+    if warning:
+        print(f"report: {warning}", file=sys.stderr)
     summaries = summarise(measurements)
     looks = system_looks(system_labels([scored.system for scored in systems]))
     plots = _plots(systems, measurements, summaries, looks)
     plots += _projection(systems, dict(zip(scores, stores, strict=False)), utterances, summaries, looks, settings)
-    left_out = max(scored.left_out for scored in systems)
-    findings = Findings(measurements, summaries, looks, plots, len(speakers), settings.bootstrap_replicates, left_out)
+    findings = Findings(systems, measurements, summaries, looks, plots, len(speakers), settings.bootstrap_replicates)
     _write(report, findings, render_page(findings, title, note))
-    print(f"report: {len(systems)} systems, {len(measurements)} measurements in {report}/index.html", file=sys.stderr)
+    conditions = {measurement.condition for measurement in measurements}
+    done = f"{counted(len(systems), 'system')} in {counted(len(conditions), 'condition')}"
+    return f"{report}: {done}, see {report / _PAGE}"
 
 
 def _check_lengths(scores: list[Path], identification: list[Path], stores: list[Path]) -> None:
@@ -75,10 +82,10 @@ def _check_lengths(scores: list[Path], identification: list[Path], stores: list[
             raise ScoringError(f"{len(scores)} score files but {len(given)} {name}; give one for each, in one order")
 
 
-def _accuracies(
+def _identified(
     systems: Sequence[ScoredSystem], identification: dict[Path, Path]
-) -> dict[Path, dict[tuple[str, str], float]]:
-    found = {path: identification_accuracies(ranks) for path, ranks in identification.items()}
+) -> dict[Path, dict[tuple[str, str], Identified]]:
+    found = {path: load_identification(ranks) for path, ranks in identification.items()}
     for scored in systems:
         named = {name for name, _ in found.get(scored.path, {})}
         if named and scored.system.name not in named:
@@ -92,27 +99,42 @@ def _accuracies(
 def _plots(
     systems: Sequence[ScoredSystem], measurements: Sequence[Measurement], summaries: Sequence[Summary], looks: Looks
 ) -> list[Plot]:
-    whiskers = "Bars: 95\u202f% intervals by speaker. " if any(m.eer_ci95 for m in measurements) else ""
+    has_intervals = any(m.eer_ci95 for m in measurements)
+    best = best_system(summaries).system
+    shaded = [system for system in looks if system.is_raw or system == best]
+    band = f"Shaded: 95\u202f% intervals by speaker of {listed([looks[s].label for s in shaded])}. "
+    panels, bands = plan_panels(measurements), plan_bands(measurements, summaries)
     curves = {
         title: {s.system: curve for s in systems if (curve := det_curve(s, clean=clean)) is not None}
         for title, clean in (("clean", True), ("all noisy conditions pooled", False))
     }
     drawn = [
-        Plot(
+        _plot(
             "eer_by_snr",
             "EER against SNR",
-            f"{whiskers}The dotted end of a line is the condition with nothing added.",
-            eer_by_snr(measurements, looks) or "",
+            f"{band if has_intervals else ''}The dotted end of a line is the condition with nothing added.",
+            lambda theme: eer_by_snr(panels, shaded, looks, theme),
         ),
-        Plot("eer_by_condition", "EER by condition", whiskers, eer_by_condition(measurements, summaries, looks)),
-        Plot(
+        _plot(
+            "eer_by_condition",
+            "EER by condition",
+            "Bars: 95\u202f% intervals by speaker." if has_intervals else "",
+            lambda theme: eer_by_condition(bands, looks, theme),
+        ),
+        _plot(
             "det",
             "Detection error trade-off",
-            "Normal-deviate axes; closer to the lower left is better. Markers: equal error rate.",
-            det_panels(curves, looks) or "",
+            "Normal-deviate axes; closer to the lower left is better. Markers: equal error rate, on the convex hull. "
+            "The pooled panel has one threshold for all conditions, so its EER is not the mean of the table.",
+            lambda theme: det_panels(curves, looks, theme),
         ),
     ]
-    return [plot for plot in drawn if plot.svg]
+    return [plot for plot in drawn if plot]
+
+
+def _plot(name: str, title: str, caption: str, draw: Callable[[Theme], str | None]) -> Plot | None:
+    svgs = {theme.name: svg for theme in THEMES if (svg := draw(theme)) is not None}
+    return Plot(name, title, caption, svgs) if svgs else None
 
 
 def _projection(
@@ -138,19 +160,24 @@ def _projection(
                 panels[looks[scored.system].label] = turned_like(panel, model)
     if chosen is None or not panels:
         return []
-    caption = (
-        "An illustration: two of many dimensions, each panel on the main axes of its own clean vectors. A colour is a "
-        "speaker; the rays from a dot are what noise does to that utterance."
+    speakers = chosen
+    plot = _plot(
+        "projection",
+        "A few speakers in the embedding space",
+        "An illustration: two of many dimensions. A colour is a speaker, not a system; the rays from a dot are what "
+        "noise does to that utterance. Panels have separate axes and scales, each those of its own clean "
+        "vectors: distances compare within a panel, not between panels.",
+        lambda theme: draw_panels(panels, speakers, theme),
     )
-    return [Plot("projection", "A few speakers in the embedding space", caption, draw_panels(panels, chosen))]
+    return [plot] if plot else []
 
 
 def _open(path: Path, scored: ScoredSystem) -> EmbeddingStore:
     source = EmbeddingStore(path)
-    if source.fingerprint != scored.fingerprint:
+    if source.fingerprint != scored.origin.fingerprint:
         raise StoreError(
             f"{path} has fingerprint {source.fingerprint[:12]}, but {scored.path} was scored from "
-            f"{scored.fingerprint[:12]}; score the store again, or give the stores in the order of the scores"
+            f"{scored.origin.fingerprint[:12]}; score the store again, or give the stores in the order of the scores"
         )
     return source
 
@@ -160,13 +187,13 @@ def _write(report: Path, findings: Findings, page: str) -> None:
     write_json(report / "metrics.json", rows)
     write_text(report / "metrics.csv", _as_csv(rows))
     write_json(report / "summary.json", [summary.row() for summary in findings.summaries])
-    names = {f"{plot.name}.svg" for plot in findings.plots}
+    svgs = {f"{plot.name}.{theme}.svg": svg for plot in findings.plots for theme, svg in plot.svgs.items()}
     for stale in (report / _PLOTS).glob("*.svg"):
-        if stale.name not in names:
+        if stale.name not in svgs:
             stale.unlink()
-    for plot in findings.plots:
-        write_text(report / _PLOTS / f"{plot.name}.svg", plot.svg)
-    write_text(report / "index.html", page)
+    for name, svg in svgs.items():
+        write_text(report / _PLOTS / name, svg)
+    write_text(report / _PAGE, page)
 
 
 def _as_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -1,15 +1,13 @@
-"""`reseed score`: score verification trials, and identify speakers, from the vectors of one store.
+"""`score`: trials and the vectors of one store -> scores.parquet and identification.parquet.
 
 Every view of the store is a test condition; enrolment comes from one view. No audio is opened and no model is loaded.
 
 Shapes: U stored utterances, D embedding dimension, P trials, T test utterances.
 """
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages.score_files import IDENTIFICATION_SCHEMA, SCORES_SCHEMA, read_speakers, read_trials, scores_schema
+from stages.score_files import (
+    IDENTIFICATION_SCHEMA,
+    RAW,
+    SCORES_SCHEMA,
+    Origin,
+    read_speakers,
+    read_trials,
+    scores_schema,
+)
 from stages.scoring.cosine import cosine_scores, utterance_embeddings
 from stages.scoring.identification import rank_speakers
 from stages.section import Section
@@ -80,8 +86,8 @@ def score(
     identification: Path,
     system: str,
     settings: ScoreSettings,
-) -> None:
-    """Write scores.parquet and identification.parquet.
+) -> str:
+    """Write scores.parquet and identification.parquet, and return one sentence on them.
 
     Args:
         store: directory of the store to score; every view of it is a condition.
@@ -103,7 +109,7 @@ def score(
     ranked: list[pa.Table] = []
     with (
         atomic_path(scores) as temporary,
-        pq.ParquetWriter(temporary, scores_schema(_describe(source, listed)), compression="zstd") as writer,
+        pq.ParquetWriter(temporary, scores_schema(_origin(source, listed, settings)), compression="zstd") as writer,
     ):
         for view, enrolment_UD, test_UD in _embeddings(source, settings.enrolment_view):
             chosen = listed.on(view)
@@ -114,22 +120,16 @@ def score(
             ranked.append(_rank_table(system, view, catalogue, tested[rank_T > 0], rank_T[rank_T > 0], speakers))
     with atomic_path(identification) as temporary:
         pq.write_table(pa.concat_tables(ranked), temporary, compression="zstd")
-    tail = f"; {listed.left_out} left out, their utterances are not in the store" if listed.left_out else ""
-    print(f"score {system}: {len(listed.pairs_P2)} trials on {len(source.views)} conditions{tail}", file=sys.stderr)
+    tail = f", {listed.left_out} left out (their utterances are not in the store)" if listed.left_out else ""
+    return f"{system}: {len(listed.pairs_P2)} trials scored in {len(source.views)} conditions{tail}"
 
 
 def read_catalogue(source: EmbeddingStore, utterances: Path) -> Catalogue:
     """List the utterances of a store with their speakers, as the manifest names them."""
-    rows_each = source.crops * len(source.views)
-    shards = [source.shard_rows(shard.index, ["utterance_id"])["utterance_id"] for shard in source.shards]
-    ids_U = pa.chunked_array([], pa.string())
-    if shards:
-        chunks = [chunk for ids in shards for chunk in ids.take(pa.array(range(0, len(ids), rows_each))).chunks]
-        ids_U = pa.chunked_array(chunks, pa.string())
+    ids_U = pa.array(source.utterance_ids(), pa.string())
     manifest = read_speakers(utterances)
-    row_U = pc.index_in(ids_U, value_set=manifest["utterance_id"])
-    speakers_U = manifest["speaker_id"].take(row_U)
-    return Catalogue(*(column.combine_chunks().dictionary_encode() for column in (ids_U, speakers_U)))
+    speakers_U = manifest["speaker_id"].take(pc.index_in(ids_U, value_set=manifest["utterance_id"]))
+    return Catalogue(ids_U.dictionary_encode(), speakers_U.combine_chunks().dictionary_encode())
 
 
 def resolve_trials(path: Path, source: EmbeddingStore, catalogue: Catalogue, settings: ScoreSettings) -> Trials:
@@ -190,14 +190,26 @@ def _view_embeddings(source: EmbeddingStore, view: str) -> NDArray[np.float64]:
         raise ScoringError(f"{source.path}, view {view}: {error}") from error
 
 
-def _describe(source: EmbeddingStore, trials: Trials) -> dict[str, Any]:
-    return {
-        "backbone": source.space.split("+")[0],
-        "space": source.space,
-        "fingerprint": source.fingerprint,
-        "conditions": source.recipes,
-        "left_out": trials.left_out,
-    }
+def _origin(source: EmbeddingStore, trials: Trials, settings: ScoreSettings) -> Origin:
+    inputs = source.header.declaration.inputs
+    return Origin(
+        space=source.space,
+        fingerprint=source.fingerprint,
+        conditions=source.recipes,
+        enrolment_view=settings.enrolment_view,
+        crops=source.crops,
+        crop_s=_crop_s(source),
+        method=inputs.get("enhancer", RAW),
+        config=inputs.get("config", {}),
+        left_out=trials.left_out,
+    )
+
+
+def _crop_s(source: EmbeddingStore) -> float | None:
+    """Return the length of the crops in seconds, as the catalogue of the first shard has it."""
+    catalogue = source.shard_rows(0) if source.shards else pa.table({})
+    lengths_s = pc.unique(catalogue["duration_s"]).to_pylist() if "duration_s" in catalogue.column_names else []
+    return lengths_s[0] if len(lengths_s) == 1 else None
 
 
 def _score_table(

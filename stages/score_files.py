@@ -2,11 +2,12 @@
 
 scores.parquet          system, scoring, condition, enrolment_id, test_id, is_target (null: unlabelled),
                         enrolment_speaker_id, test_speaker_id (null: unknown), score
-                        metadata `reseed`: {"backbone", "space", "fingerprint", "conditions": {view: recipe}, ...}
+                        metadata `reseed`: an `Origin` as JSON
 identification.parquet  system, condition, test_id, speaker_id, rank (1 = right), speakers (how many were enrolled)
 """
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from store import ManifestError, ReseedError, ScoringError
 
 METADATA_KEY = b"reseed"
+RAW = "raw"  # the system that nothing has enhanced
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 SCORES_SCHEMA = pa.schema(
@@ -47,23 +49,49 @@ _TRIALS = pa.schema(
 _SPEAKERS = pa.schema({"utterance_id": pa.string(), "speaker_id": pa.string()})
 
 
-def scores_schema(described: dict[str, Any]) -> pa.Schema:
+@dataclass(frozen=True)
+class Origin:
+    """What scores were computed from, and how.
+
+    Attributes:
+        space: the embedding space of the store, e.g. "ge2e:1a2b3c4d+seed:5e6f7a8b".
+        fingerprint: that of the store.
+        conditions: view -> its recipe.
+        enrolment_view: the view that enrolment embeddings come from.
+        crops, crop_s: crops averaged per utterance, and their length in seconds where it is known and one.
+        method: the enhancer that made the embeddings, the last one of several; "raw" where none did.
+        config: that enhancer's settings.
+        left_out: trials not scored, since the store lacks their utterances.
+    """
+
+    space: str
+    fingerprint: str
+    conditions: dict[str, Any]
+    enrolment_view: str
+    crops: int
+    crop_s: float | None
+    method: str
+    config: dict[str, Any]
+    left_out: int
+
+
+def scores_schema(origin: Origin) -> pa.Schema:
     """Return SCORES_SCHEMA with what the scores come from as its metadata."""
-    return SCORES_SCHEMA.with_metadata({METADATA_KEY: json.dumps(described).encode()})
+    return SCORES_SCHEMA.with_metadata({METADATA_KEY: json.dumps(asdict(origin)).encode()})
 
 
-def read_scores(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+def read_scores(path: Path) -> tuple[pa.Table, Origin]:
     """Return scores.parquet and what its metadata says it comes from.
 
     Raises:
-        ScoringError: missing, not Parquet, or not written by `reseed score`.
+        ScoringError: missing, not Parquet, or not written by this `reseed score`.
     """
     table = _read(path, SCORES_SCHEMA, ScoringError, "a score file", "score")
     metadata = (pq.read_schema(path).metadata or {}).get(METADATA_KEY)
-    if metadata is None:
-        raise ScoringError(f"{path} does not say which store it was scored from; write it with `reseed score`")
-    described: dict[str, Any] = json.loads(metadata)
-    return table, described
+    try:
+        return table, Origin(**json.loads(metadata or b"{}"))
+    except (TypeError, ValueError):
+        raise ScoringError(f"{path} does not say what it was scored from; write it with `reseed score`") from None
 
 
 def read_identification(path: Path) -> pa.Table:

@@ -1,10 +1,7 @@
 """`synthesise`: nothing but a seed -> a corpus folder of speech, noise, music and room responses, all made here."""
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ from pydantic import Field
 from stages.section import Section
 from stages.synthesis.voices import Voice, plan_voices
 from store import ConfigError
-from store.atomic import write_json, write_text
+from store.atomic import atomic_directory, write_json, write_text
 
 _README, _RECORD = "README.md", "synthesis.json"
 _CONTENTS = {_README, _RECORD, "speech", "noise", "music", "rir"}
@@ -68,7 +65,7 @@ def synthesise(*, root: Path, settings: SynthesiseSettings, seed: int) -> None:
         return
     _check_replaceable(root)
     voices = plan_voices(settings.voices.model_dump(), seed)
-    with _replacing(root) as building:
+    with atomic_directory(root) as building:
         _render(building, voices, settings, seed)
         write_text(building / _README, _readme(voices, seed))
         write_json(building / _RECORD, recipe | {"voices": _listed(voices)})
@@ -97,20 +94,6 @@ def _check_replaceable(root: Path) -> None:
 
 def _is_ours(readme: Path) -> bool:
     return readme.is_file() and readme.read_text(encoding="utf-8", errors="replace").startswith(_HEADLINE)
-
-
-@contextmanager
-def _replacing(root: Path) -> Iterator[Path]:
-    """Yield a path that takes the place of the folder `root` on success, and is removed on failure."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{root.name}.tmp-"
-    for leftover in root.parent.glob(f"{prefix}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=root.parent) as temporary:
-        yield Path(temporary) / "new"
-        if root.exists():
-            root.rename(Path(temporary) / "old")
-        (Path(temporary) / "new").rename(root)
 
 
 def _render(root: Path, voices: Mapping[str, Sequence[Voice]], settings: SynthesiseSettings, seed: int) -> None:

@@ -1,7 +1,4 @@
-"""`reseed train`: fit an enhancer on the cached vectors of one store. No audio is opened.
-
-Shapes: B batch, D embedding dimension, M rows (N x V), N utterances x crops, V views.
-"""
+"""`reseed train`: fit an enhancer on the cached vectors of one store. No audio is opened."""
 
 import math
 import sys
@@ -10,14 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
-from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from stages.enhancers import Pairs, TrainedEnhancer, TrainingSettings, make_enhancer
+from stages.cache import PairReader, open_pairs
+from stages.enhancers import TrainedEnhancer, TrainingSettings, make_enhancer
 from stages.model import ModelInfo, check_replaceable, save_model, torch_device
 from stages.section import Section
 from store import EmbeddingStore, ModelError, StoreError
@@ -28,12 +24,21 @@ Row = dict[str, float]
 _LOG_LINES = 10
 
 
-def train(*, store: Path, model: Path, enhancer: str, settings: Section, seed: int, device: str = "cpu") -> None:
+def train(
+    *,
+    store: Path,
+    model: Path,
+    enhancer: str,
+    settings: Section,
+    seed: int,
+    device: str = "cpu",
+    resident_limit_bytes: int | None = None,
+) -> None:
     """Train an enhancer on a store and write the model directory.
 
     Every vector is paired with the clean view of its own crop, the clean one with itself, as SEED does. The whole
-    cache lies on the device, so that an epoch is one permutation of row numbers. On the CPU the same store,
-    settings, seed and number of threads give the same weights.
+    cache lies on the device where it fits, else it is streamed from disk in another order. On the CPU the same store,
+    settings, seed, number of threads and side of the limit give the same weights.
 
     Args:
         store: directory of the store to train on; needs the view "clean" and another one.
@@ -42,6 +47,8 @@ def train(*, store: Path, model: Path, enhancer: str, settings: Section, seed: i
         settings: that enhancer's `Config`.
         seed: seeds the initial weights and everything random in training.
         device: torch device, e.g. "cpu" or "cuda".
+        resident_limit_bytes: a cache larger than this, as float32, is streamed; None for half of the device's free
+            memory.
 
     Raises:
         ConfigError: no such enhancer or device, or settings of another enhancer.
@@ -52,12 +59,17 @@ def train(*, store: Path, model: Path, enhancer: str, settings: Section, seed: i
     check_trainable(source)
     check_replaceable(model)
     network = make_enhancer(enhancer, settings, source.dim, seed).to(torch_device(device))
-    vectors_NVD = load_vectors(source).to(device)
-    _log(f"train {enhancer} on {store}: {_coverage(source)}, {len(source)} pairs")
-    network.fit(vectors_NVD, source.views)
-    history: list[Row] = []
-    if isinstance(network, TrainedEnhancer):
-        history = optimise(network, vectors_NVD, source.views.index(CLEAN_VIEW), seed)
+    pairs = open_pairs(
+        source,
+        batch=settings.batch if isinstance(settings, TrainingSettings) else 1,  # a closed form reads no batches
+        seed=seed,
+        device=device,
+        clean_view=CLEAN_VIEW,
+        resident_limit_bytes=resident_limit_bytes,
+    )
+    _log(f"train {enhancer} on {store}, {pairs.kind}: {_coverage(source)}, {pairs.pairs_per_epoch} pairs")
+    network.fit(pairs.blocks(), source.views)
+    history = optimise(network, pairs, seed) if isinstance(network, TrainedEnhancer) else []
     save_model(model, network, _describe(source, enhancer, settings, seed), history)
 
 
@@ -76,28 +88,12 @@ def check_trainable(source: EmbeddingStore) -> None:
         raise StoreError(f"{source.path}: {_coverage(source)}, training needs 2 or more; see its rejects.parquet")
 
 
-def load_vectors(source: EmbeddingStore) -> Tensor:
-    """Return all vectors of a store, float32 [N, V, D] on the CPU.
-
-    Raises:
-        StoreError: a vector is not finite; names the first such utterance.
-    """
-    n_crops = len(source) // len(source.views)
-    vectors_NVD = torch.empty(n_crops, len(source.views), source.dim)
-    filled = 0
-    for shard, block_NVD in zip(source.shards, source.blocks(), strict=True):
-        target = vectors_NVD[filled : filled + len(block_NVD)].numpy()
-        np.copyto(target, block_NVD)
-        _check_finite(source, shard.index, target)
-        filled += len(block_NVD)
-    return vectors_NVD
-
-
-def optimise(network: TrainedEnhancer, vectors_NVD: Tensor, clean_view: int, seed: int) -> list[Row]:
+def optimise(network: TrainedEnhancer, pairs: PairReader, seed: int) -> list[Row]:
     """Minimise the enhancer's loss over all pairs, in place, by AdamW.
 
     Args:
-        clean_view: index of the clean view among V.
+        pairs: on the device of the network.
+        seed: seeds everything random in the loss.
 
     Returns:
         One row per epoch: epoch, step, loss (mean over its pairs), pairs_per_s, lr.
@@ -106,17 +102,16 @@ def optimise(network: TrainedEnhancer, vectors_NVD: Tensor, clean_view: int, see
         ModelError: the loss of an epoch is not finite.
     """
     settings = network.config
-    n_pairs = vectors_NVD.shape[:2].numel()
-    steps_per_epoch = math.ceil(n_pairs / settings.batch)
-    generator = torch.Generator(device=vectors_NVD.device).manual_seed(seed)
+    steps_per_epoch = pairs.batches_per_epoch
+    generator = torch.Generator(pairs.device).manual_seed(seed)
     optimiser = torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True)
     scheduler = LambdaLR(optimiser, _lr_factor(settings, settings.epochs * steps_per_epoch))
     history: list[Row] = []
     with _progress(settings.epochs) as report:
         for epoch in range(1, settings.epochs + 1):
             lr, started = float(scheduler.get_last_lr()[0]), time.perf_counter()
-            loss = _run_epoch(network, vectors_NVD, clean_view, optimiser, scheduler, generator)
-            pairs_per_s = round(n_pairs / (time.perf_counter() - started))
+            loss = _run_epoch(network, pairs, epoch, optimiser, scheduler, generator)
+            pairs_per_s = round(pairs.pairs_per_epoch / (time.perf_counter() - started))
             if not math.isfinite(loss):
                 raise ModelError(f"training diverged in epoch {epoch} (loss {loss}); lower lr, which is {settings.lr}")
             step = epoch * steps_per_epoch
@@ -125,48 +120,29 @@ def optimise(network: TrainedEnhancer, vectors_NVD: Tensor, clean_view: int, see
     return history
 
 
-def pairs_at(vectors_NVD: Tensor, clean_view: int, index_B: Tensor) -> Pairs:
-    """Return rows `index_B` of the cache, taken as [M, D], each beside the clean view of its crop."""
-    rows_MD = vectors_NVD.flatten(0, 1)
-    first_view_B = index_B - index_B % vectors_NVD.shape[1]
-    return Pairs(clean_BD=rows_MD[first_view_B + clean_view], noisy_BD=rows_MD[index_B])
-
-
 def _run_epoch(
     network: TrainedEnhancer,
-    vectors_NVD: Tensor,
-    clean_view: int,
+    pairs: PairReader,
+    epoch: int,
     optimiser: torch.optim.Optimizer,
     scheduler: LRScheduler,
     generator: torch.Generator,
 ) -> float:
-    n_pairs = vectors_NVD.shape[:2].numel()
-    order_M = torch.randperm(n_pairs, generator=generator, device=vectors_NVD.device)
-    total = torch.zeros((), device=vectors_NVD.device)  # read once per epoch: each read stalls a GPU
-    for index_B in order_M.split(network.config.batch):
-        loss = network.loss(pairs_at(vectors_NVD, clean_view, index_B), generator)
+    total = torch.zeros((), device=pairs.device)  # read once per epoch: each read stalls a GPU
+    for batch in pairs.batches(epoch):
+        loss = network.loss(batch, generator)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         scheduler.step()
-        total += loss.detach() * len(index_B)
-    return total.item() / n_pairs
+        total += loss.detach() * len(batch.noisy_BD)
+    return total.item() / pairs.pairs_per_epoch
 
 
 def _lr_factor(settings: TrainingSettings, steps: int) -> Callable[[int], float]:
     if settings.schedule == "constant":
         return lambda step: 1.0
     return lambda step: 0.5 + 0.5 * math.cos(math.pi * step / steps)
-
-
-def _check_finite(source: EmbeddingStore, shard_index: int, block_NVD: np.ndarray) -> None:
-    bad_M = ~np.isfinite(block_NVD).all(axis=-1).ravel()
-    if bad_M.any():
-        row = source.shard_rows(shard_index, ["utterance_id", "view"]).slice(int(bad_M.argmax()), 1).to_pylist()[0]
-        raise StoreError(
-            f"{source.path}, shard {shard_index}: {bad_M.sum()} vectors are not finite, first utterance "
-            f"{row['utterance_id']!r}, view {row['view']!r}; run `reseed verify`, then extract the shard again"
-        )
 
 
 def _describe(source: EmbeddingStore, enhancer: str, settings: Section, seed: int) -> ModelInfo:

@@ -57,10 +57,19 @@ def locate_hdf5(path: Path) -> Place:
 
 
 def map_hdf5(path: Path, place: Place) -> Vectors:
-    """Return the data set as a read-only memory map [rows, D]."""
+    """Return the data set as a read-only memory map [rows, D].
+
+    Raises:
+        StoreError: the file is no longer what it was when it was located.
+    """
     if place.offset is None:  # HDF5 gives an empty data set no place
         return np.empty(place.shape, place.dtype)
-    return np.memmap(path, dtype=place.dtype, mode="r", offset=place.offset, shape=place.shape)
+    try:
+        return np.memmap(path, dtype=place.dtype, mode="r", offset=place.offset, shape=place.shape)
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{path} has been cut or removed since it was opened ({error}); open the store again"
+        ) from error
 
 
 def write_catalogue(path: Path, table: pa.Table, vectors: Vectors | None) -> None:

@@ -153,7 +153,7 @@ def sealed_rejects(seals: Iterable[Seal]) -> list[Reject]:
 def remove_strays(store: Path, header: Header) -> None:
     """Remove what store.json does not list: shards of older states, and what killed writers left behind."""
     kept = {store / file.name for shard in header.shards for file in shard.files}
-    for path in (store / "shards").iterdir():
+    for path in (store / "shards").glob("*"):
         if path not in kept:
             path.unlink()
 

@@ -1,6 +1,6 @@
 """What every enhancer is: a map from an embedding to a better one, made purely from cached vectors.
 
-Shapes: B batch, D embedding dimension, N utterances x crops, V views.
+Shapes: B batch, D embedding dimension, N crops of a block, V views.
 
     Enhancer             statistics in closed form (`fit`), then a map (`enhance`)
     └── TrainedEnhancer  adds a `loss`, minimised by AdamW over (noisy, clean) pairs
@@ -8,6 +8,7 @@ Shapes: B batch, D embedding dimension, N utterances x crops, V views.
 A new enhancer is one file with its Config and class, and one line in the table of `stages.enhancers`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -54,11 +55,12 @@ class Enhancer(nn.Module):
         self.config = config
         self.dim = dim
 
-    def fit(self, vectors_NVD: Tensor, view_names: list[str]) -> None:
+    def fit(self, blocks: Iterable[Tensor], view_names: list[str]) -> None:
         """Set statistics that have a closed form from the whole cache; most enhancers have none.
 
         Args:
-            vectors_NVD: float32, all cached vectors, the views in the order of `view_names`.
+            blocks: the cached vectors, float32 [N, V, D] in each, the views in the order of `view_names`; they can be
+                iterated once, and need not fit in memory together.
 
         Raises:
             StoreError: vectors from which the statistics cannot be computed.

@@ -6,8 +6,10 @@
 Within-class covariance normalisation (Hatch, Kajarekar, Stolcke: Interspeech 2006) with the crop as the class, so
 that what is suppressed is what noise does to an utterance rather than what sessions do to a speaker.
 
-Shapes: B batch, D embedding dimension, M rows of a chunk, N utterances x crops, V views.
+Shapes: B batch, D embedding dimension, M rows of a chunk, N crops of a block, V views.
 """
+
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -42,19 +44,25 @@ class ViewWccn(Enhancer):
         self.register_buffer("mean_D", torch.zeros(dim))
         self.register_buffer("whitening_DD", torch.eye(dim))
 
-    def fit(self, vectors_NVD: Tensor, view_names: list[str]) -> None:
-        """Set the mean over all vectors and the whitening matrix.
+    def fit(self, blocks: Iterable[Tensor], view_names: list[str]) -> None:
+        """Set the mean over all vectors and the whitening matrix, in one pass over the blocks [N, V, D].
 
         Raises:
             StoreError: the views of every crop hold the same vectors, so that W is zero.
         """
-        covariance_DD = view_covariance(vectors_NVD)
+        n_crops, mean_D = 0, torch.zeros_like(self.mean_D, dtype=torch.float64)
+        covariance_DD = torch.zeros_like(self.whitening_DD, dtype=torch.float64)
+        for block_NVD in blocks:
+            n_crops += len(block_NVD)
+            share = len(block_NVD) / n_crops
+            mean_D += share * (block_NVD.mean(dim=(0, 1)) - mean_D)
+            covariance_DD += share * (view_covariance(block_NVD) - covariance_DD)
         if not covariance_DD.trace() > 0:
             raise StoreError(
                 f"the views {', '.join(view_names)} hold identical vectors: there is no noise to learn from; "
                 "check the views' recipes and extract again"
             )
-        self.mean_D.copy_(vectors_NVD.mean(dim=(0, 1)))
+        self.mean_D.copy_(mean_D)
         self.whitening_DD.copy_(inverse_square_root(covariance_DD, self.config.shrinkage))
 
     def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""The look that all figures share: colours, markers, fonts, and deterministic SVG."""
+"""The look that all figures share: markers, lines, fonts, and deterministic SVG."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,19 +14,13 @@ from matplotlib.ticker import FuncFormatter
 
 from stages.reporting.load import System
 from stages.reporting.measure import Interval
+from stages.reporting.theme import LIGHT, Theme
 
 WIDTH_IN = 11.2
-INK = "#2b2f36"
-FAINT = "#d9dbdf"
-
-# Okabe and Ito's palette, told apart by colour-blind readers; its yellow is too faint for lines on a light card.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_RAW_COLOUR = "#6b737e"
-_MARKERS = ("s", "^", "D", "v", "p", "<")
-_LINES = ("-", "-.", ":")
-
 PERCENT = FuncFormatter(lambda value, _: f"{value:g}\u202f%")
 
+_MARKERS = ("s", "^", "D", "v", "p", "<")
+_LINES = ("-", "-.", ":")
 _STYLE: Any = {
     "text.parse_math": False,  # ids may hold a dollar sign
     "svg.hashsalt": "reseed",
@@ -37,41 +30,38 @@ _STYLE: Any = {
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#9aa0a8",
-    "axes.titlecolor": INK,
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "axes.grid": True,
-    "grid.color": FAINT,
     "grid.linewidth": 0.7,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "text.color": INK,
     "legend.frameon": False,
     "legend.fontsize": 9,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
 }
+_INKED = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
 
 
 @dataclass(frozen=True)
 class Look:
-    """How one system is drawn in every figure."""
+    """How one system is drawn in every figure; `hue` counts the systems' colours of a theme, 0 being raw's."""
 
     label: str
-    colour: str
+    hue: int
     marker: str
     line: Any
 
-    def handle(self) -> Line2D:
+    def colour(self, theme: Theme) -> str:
+        """Return its colour."""
+        return theme.systems[self.hue]
+
+    def handle(self, theme: Theme, label: str | None = None) -> Line2D:
         """Return its entry in a legend."""
-        return Line2D(
-            [], [], color=self.colour, marker=self.marker, linestyle=self.line, label=self.label, markersize=6
-        )
+        look: Any = {"color": self.colour(theme), "marker": self.marker, "linestyle": self.line, "markersize": 6}
+        return Line2D([], [], label=label or self.label, **look)
 
 
 @dataclass(frozen=True)
@@ -99,20 +89,21 @@ def system_looks(labels: Mapping[System, str]) -> dict[System, Look]:
     looks: dict[System, Look] = {}
     used = 0
     for system, label in labels.items():
-        if system.is_raw and _RAW_COLOUR not in {look.colour for look in looks.values()}:
-            looks[system] = Look(label, _RAW_COLOUR, "o", "--")
+        if system.is_raw and 0 not in {look.hue for look in looks.values()}:
+            looks[system] = Look(label, 0, "o", "--")
             continue
-        cycle, place = divmod(used, len(PALETTE))
+        cycle, place = divmod(used, len(LIGHT.systems) - 1)
         marker = _MARKERS[(place + cycle) % len(_MARKERS)]
-        looks[system] = Look(label, PALETTE[place], marker, _LINES[cycle % len(_LINES)])
+        looks[system] = Look(label, 1 + place, marker, _LINES[cycle % len(_LINES)])
         used += 1
     return looks
 
 
 @contextmanager
-def figure(height_in: float, **options: Any) -> Iterator[Figure]:
+def figure(theme: Theme, height_in: float, **options: Any) -> Iterator[Figure]:
     """Yield a figure of the page's width in the common style; no global state of matplotlib is touched for good."""
-    with mpl.rc_context(_STYLE):
+    colours: Any = {**dict.fromkeys(_INKED, theme.ink), "axes.edgecolor": theme.rule, "grid.color": theme.faint}
+    with mpl.rc_context({**_STYLE, **colours}):
         yield Figure(figsize=(WIDTH_IN, height_in), layout="constrained", **options)
 
 
@@ -123,17 +114,13 @@ def to_svg(drawn: Figure) -> str:
     return buffer.getvalue()
 
 
-def legend(drawn: Figure, looks: Looks) -> None:
+def legend(drawn: Figure, looks: Looks, theme: Theme) -> None:
     """Draw the legend of the systems above the panels."""
-    handles = [look.handle() for look in looks.values()]
+    handles = [look.handle(theme) for look in looks.values()]
     drawn.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 6))
 
 
-def dot(axes: Axes, at: float, value: float, look: Look) -> None:
-    """Draw a system's marker; its white edge keeps neighbours apart."""
-    axes.plot(at, value, look.marker, color=look.colour, markersize=5.5, markeredgecolor="white", markeredgewidth=0.5)
-
-
-def side_by_side(count: int, width: float) -> list[float]:
-    """Return places of `count` systems around 0, over `width`, so that their intervals do not hide each other."""
-    return [float(place) for place in np.linspace(-width / 2, width / 2, count)] if count > 1 else [0.0]
+def dot(axes: Axes, at: float, value: float, look: Look, theme: Theme) -> None:
+    """Draw a system's marker; an edge in the card's colour keeps neighbours apart."""
+    edge: Any = {"markeredgecolor": theme.card, "markeredgewidth": 0.5}
+    axes.plot(at, value, look.marker, color=look.colour(theme), markersize=5.5, **edge)

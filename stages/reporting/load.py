@@ -6,28 +6,42 @@ Shapes: P trials, T target and N non-target trials.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stages.score_files import read_identification, read_scores
+from stages.score_files import RAW, Origin, read_identification, read_scores
 from stages.scoring.conditions import Condition, describe
 from stages.scoring.curves import Floats
 from store import ScoringError
 
-RAW = "raw"
+Speakers = NDArray[np.intp]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class System:
-    """What is compared: a named system on a backbone, under a way of scoring."""
+    """What is compared: a named system, the embedding space it lives in, and a way of scoring.
+
+    Attributes:
+        space: the backbone and what came after it, "ge2e:1a2b3c4d+seed:5e6f7a8b".
+    """
 
     name: str
-    backbone: str
+    space: str
     scoring: str
+
+    @property
+    def backbone_space(self) -> str:
+        """The backbone with the digest of its weights, "ge2e:1a2b3c4d"."""
+        return self.space.partition("+")[0]
+
+    @property
+    def backbone(self) -> str:
+        """The backbone's plain name, "ge2e"."""
+        return self.backbone_space.partition(":")[0]
 
     @property
     def is_raw(self) -> bool:
@@ -35,22 +49,44 @@ class System:
 
     def comparable(self, other: "System") -> bool:
         """Whether both differ in nothing but the enhancement."""
-        return (self.backbone, self.scoring) == (other.backbone, other.scoring)
+        return (self.backbone_space, self.scoring) == (other.backbone_space, other.scoring)
 
 
 @dataclass(frozen=True)
 class TrialScores:
-    """The trials of one system under one condition; speakers are numbers into the sorted list, -1 where unknown."""
+    """The trials of one system under one condition, by label.
+
+    Speakers are numbers into the sorted list, enrolment first, -1 where unknown.
+    """
 
     target_T: Floats
     nontarget_N: Floats
-    target_speaker_T: NDArray[np.intp]
-    nontarget_speakers_N2: NDArray[np.intp]
+    target_speakers_T2: Speakers
+    nontarget_speakers_N2: Speakers
     unlabelled: int
 
     @property
     def speakers_known(self) -> bool:
-        return bool((self.target_speaker_T >= 0).all() and (self.nontarget_speakers_N2 >= 0).all())
+        return bool((self.target_speakers_T2 >= 0).all() and (self.nontarget_speakers_N2 >= 0).all())
+
+    @property
+    def contradicted_T(self) -> Mask:
+        """Which targets [T] are of two speakers, as the manifest has it."""
+        enrolled_T, tested_T = self.target_speakers_T2[:, 0], self.target_speakers_T2[:, 1]
+        mask_T: Mask = (enrolled_T >= 0) & (tested_T >= 0) & (enrolled_T != tested_T)
+        return mask_T
+
+    @property
+    def contradicted_N(self) -> Mask:
+        """Which non-targets [N] are of one speaker, as the manifest has it."""
+        enrolled_N, tested_N = self.nontarget_speakers_N2[:, 0], self.nontarget_speakers_N2[:, 1]
+        mask_N: Mask = (enrolled_N >= 0) & (enrolled_N == tested_N)
+        return mask_N
+
+    @property
+    def contradictory(self) -> int:
+        """How many labels the manifest contradicts."""
+        return int(self.contradicted_T.sum() + self.contradicted_N.sum())
 
 
 @dataclass(frozen=True)
@@ -59,9 +95,16 @@ class ScoredSystem:
 
     system: System
     path: Path
-    fingerprint: str
-    left_out: int
+    origin: Origin
     trials: dict[Condition, TrialScores]
+
+
+@dataclass(frozen=True)
+class Identified:
+    """The share of test utterances whose own speaker ranks first, and among how many speakers."""
+
+    accuracy: float
+    speakers: int
 
 
 def load_systems(paths: Sequence[Path]) -> tuple[list[ScoredSystem], list[str]]:
@@ -74,21 +117,24 @@ def load_systems(paths: Sequence[Path]) -> tuple[list[ScoredSystem], list[str]]:
         raise ScoringError("no score files to report on; run `reseed score` first")
     read = [(path, *read_scores(path)) for path in paths]
     speakers = sorted(set[str]().union(*(_labelled_speakers(table) for _, table, _ in read)))
-    systems = [scored for path, table, described in read for scored in _split(path, table, described, speakers)]
-    seen: dict[System, Path] = {}
+    systems = [scored for path, table, origin in read for scored in _split(path, table, origin, speakers)]
+    seen: dict[tuple[str, ...], Path] = {}
     for scored in systems:
-        if scored.system in seen:
-            raise ScoringError(f"{scored.path} and {seen[scored.system]} both score {scored.system}; give it once")
-        seen[scored.system] = scored.path
+        system = scored.system
+        key = (system.name, system.backbone_space, system.scoring)
+        if key in seen:
+            raise ScoringError(f"{scored.path} and {seen[key]} both score {' · '.join(key)}; give it once")
+        seen[key] = scored.path
     return systems, speakers
 
 
-def identification_accuracies(path: Path) -> dict[tuple[str, str], float]:
-    """Return the share of test utterances whose own speaker ranks first, by (system, condition)."""
+def load_identification(path: Path) -> dict[tuple[str, str], Identified]:
+    """Return how well speakers are identified, by (system, condition)."""
     table = read_identification(path)
     right = pc.equal(table["rank"], 1).cast(pa.float64())
-    means = table.append_column("right", right).group_by(["system", "condition"]).aggregate([("right", "mean")])
-    return {(row["system"], row["condition"]): row["right_mean"] for row in means.to_pylist()}
+    groups = table.append_column("right", right).group_by(["system", "condition"])
+    rows = groups.aggregate([("right", "mean"), ("speakers", "max")]).to_pylist()
+    return {(row["system"], row["condition"]): Identified(row["right_mean"], row["speakers_max"]) for row in rows}
 
 
 def _labelled_speakers(table: pa.Table) -> set[str]:
@@ -97,7 +143,7 @@ def _labelled_speakers(table: pa.Table) -> set[str]:
     return set[str]().union(*names) - {None}
 
 
-def _split(path: Path, table: pa.Table, described: dict[str, Any], speakers: list[str]) -> Iterator[ScoredSystem]:
+def _split(path: Path, table: pa.Table, origin: Origin, speakers: list[str]) -> Iterator[ScoredSystem]:
     if not table.num_rows:
         raise ScoringError(f"{path} holds no scores; run `reseed score` on a list that has trials")
     columns = _Columns(table, speakers)
@@ -105,17 +151,17 @@ def _split(path: Path, table: pa.Table, described: dict[str, Any], speakers: lis
     for name, in_system in _rows_by_value(table["system"]).items():
         for scoring, in_scoring in _rows_by_value(table["scoring"]).items():
             trials = {
-                describe(view, described["conditions"].get(view)): columns.select(in_system & in_scoring & in_view)
+                describe(view, origin.conditions.get(view)): columns.select(in_system & in_scoring & in_view)
                 for view, in_view in views.items()
                 if (in_system & in_scoring & in_view).any()
             }
             if trials:
-                system = System(name, described["backbone"], scoring)
+                system = System(name, origin.space, scoring)
                 ordered = dict(sorted(trials.items(), key=lambda item: item[0].reading_order))
-                yield ScoredSystem(system, path, described["fingerprint"], described["left_out"], ordered)
+                yield ScoredSystem(system, path, origin, ordered)
 
 
-def _rows_by_value(column: pa.ChunkedArray) -> dict[str, NDArray[np.bool_]]:
+def _rows_by_value(column: pa.ChunkedArray) -> dict[str, Mask]:
     """Return each value of a column, in order of appearance, with a mask [P] of the rows that hold it."""
     encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
     code_P = encoded.indices.to_numpy(zero_copy_only=False)
@@ -133,12 +179,12 @@ class _Columns:
         found = [pc.fill_null(pc.index_in(side, value_set=known, skip_nulls=True), -1).to_numpy() for side in sides]
         self.speakers_P2 = np.stack(found, axis=1).astype(np.intp)
 
-    def select(self, rows_P: NDArray[np.bool_]) -> TrialScores:
+    def select(self, rows_P: Mask) -> TrialScores:
         target, nontarget = np.flatnonzero(rows_P & (self.label_P == 1)), np.flatnonzero(rows_P & (self.label_P == 0))
         return TrialScores(
             self.score_P[target],
             self.score_P[nontarget],
-            self.speakers_P2[target, 0],
+            self.speakers_P2[target],
             self.speakers_P2[nontarget],
             int((rows_P & (self.label_P == -1)).sum()),
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.reporting.load import ScoredSystem, System, TrialScores
+from stages.reporting.load import Identified, ScoredSystem, System, TrialScores
 from stages.scoring.bootstrap import eer_replicates, percentile_interval, speaker_draws
 from stages.scoring.conditions import Condition
 from stages.scoring.curves import Floats, det_points, error_rates, grouped
@@ -17,15 +17,26 @@ from stages.scoring.metrics import cllr, eer, min_cllr, min_dcf
 from store import ScoringError
 
 Interval = tuple[float, float]
-Curve = tuple[Floats, Floats]
+
+
+@dataclass(frozen=True)
+class DetCurve:
+    """A DET curve [K], thinned for plotting, and the EER of the same trials; fractions."""
+
+    false_alarm_K: Floats
+    miss_K: Floats
+    eer: float
 
 
 @dataclass(frozen=True)
 class Measurement:
     """All metrics of one system under one condition; error rates are fractions.
 
-    `replicate_R` holds the bootstrapped EERs, comparable one by one between measurements; None where speakers are
-    unknown.
+    Attributes:
+        unlabelled: trials scored but in no metric.
+        contradictory: trials whose label the manifest contradicts; they are in every metric, by their label, but in
+            no replicate, since it is open whom they depend on.
+        replicate_R: the bootstrapped EERs, comparable one by one between measurements; None where speakers are unknown.
     """
 
     system: System
@@ -33,13 +44,14 @@ class Measurement:
     trials: int
     targets: int
     unlabelled: int
+    contradictory: int
     eer: float
     eer_ci95: Interval | None
     min_dcf: float
     p_target: float
     cllr: float
     min_cllr: float
-    identification_accuracy: float | None
+    identified: Identified | None
     replicate_R: Floats | None
 
     def row(self) -> dict[str, Any]:
@@ -47,28 +59,31 @@ class Measurement:
         return {
             "system": self.system.name,
             "backbone": self.system.backbone,
+            "space": self.system.space,
             "scoring": self.system.scoring,
             "condition": self.condition.view,
             "trials": self.trials,
             "targets": self.targets,
             "unlabelled": self.unlabelled,
+            "contradictory": self.contradictory,
             "eer": self.eer,
             "eer_ci95": list(self.eer_ci95) if self.eer_ci95 else None,
             "min_dcf": self.min_dcf,
             "p_target": self.p_target,
             "cllr": self.cllr,
             "min_cllr": self.min_cllr,
-            "identification_accuracy": self.identification_accuracy,
+            "identification_accuracy": self.identified.accuracy if self.identified else None,
+            "identification_speakers": self.identified.speakers if self.identified else None,
         }
 
 
 def measure(
-    scored: ScoredSystem, accuracies: Mapping[tuple[str, str], float], draws_SR: Floats | None, p_target: float
+    scored: ScoredSystem, identified: Mapping[tuple[str, str], Identified], draws_SR: Floats | None, p_target: float
 ) -> Iterator[Measurement]:
     """Yield every metric of one system, condition by condition.
 
     Args:
-        accuracies: identification accuracy by (system, condition), where known.
+        identified: identification by (system, condition), where known.
         draws_SR: bootstrap draws over all speakers, the same for every system; None: no intervals.
 
     Raises:
@@ -87,13 +102,14 @@ def measure(
             trials=trials.target_T.size + trials.nontarget_N.size,
             targets=trials.target_T.size,
             unlabelled=trials.unlabelled,
+            contradictory=trials.contradictory,
             eer=point,
             eer_ci95=None if replicate_R is None else percentile_interval(replicate_R),
             min_dcf=min_dcf(*scores, p_target=p_target),
             p_target=p_target,
             cllr=cllr(*scores),
             min_cllr=min_cllr(*scores),
-            identification_accuracy=accuracies.get((scored.system.name, condition.view)),
+            identified=identified.get((scored.system.name, condition.view)),
             replicate_R=replicate_R,
         )
 
@@ -103,19 +119,26 @@ def draw_speakers(speakers: int, replicates: int, seed: int) -> Floats | None:
     return speaker_draws(speakers, replicates, seed) if speakers > 1 and replicates else None
 
 
-def det_curve(scored: ScoredSystem, *, clean: bool) -> Curve | None:
+def det_curve(scored: ScoredSystem, *, clean: bool) -> DetCurve | None:
     """Return the DET curve of a system on its clean, or on all its other conditions, trials pooled."""
     pooled = [trials for condition, trials in scored.trials.items() if condition.is_clean == clean]
     if not pooled:
         return None
     target_T = np.concatenate([trials.target_T for trials in pooled])
     nontarget_N = np.concatenate([trials.nontarget_N for trials in pooled])
-    return det_points(error_rates(grouped(target_T, nontarget_N)))
+    return DetCurve(*det_points(error_rates(grouped(target_T, nontarget_N))), eer(target_T, nontarget_N))
 
 
 def _replicates(trials: TrialScores, draws_SR: Floats | None) -> Floats | None:
     if draws_SR is None or not trials.speakers_known:
         return None
+    kept_T, kept_N = ~trials.contradicted_T, ~trials.contradicted_N
+    if not kept_T.any() or not kept_N.any():
+        return None
     return eer_replicates(
-        trials.target_T, trials.nontarget_N, trials.target_speaker_T, trials.nontarget_speakers_N2, draws_SR
+        trials.target_T[kept_T],
+        trials.nontarget_N[kept_N],
+        trials.target_speakers_T2[kept_T, 0],
+        trials.nontarget_speakers_N2[kept_N],
+        draws_SR,
     )

@@ -1,46 +1,47 @@
 """The page: one self-contained HTML file, every figure a data URI, every text escaped."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stages.reporting.figures import Looks
-from stages.reporting.load import System
+from stages.reporting.load import ScoredSystem, System
 from stages.reporting.measure import Measurement
+from stages.reporting.setup import contradiction, set_up
 from stages.reporting.summary import Summary
-from stages.reporting.tables import eer_table, metric_tables, summary_table
-from stages.reporting.words import in_words
+from stages.reporting.tables import eer_table, identified_among, metric_tables, summary_table
+from stages.reporting.theme import THEMES
+from stages.reporting.words import counted, in_words
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure of the page; `name` is also its file name under plots/."""
+    """One figure of the page: its SVG by theme. `name` is also its file name under plots/."""
 
     name: str
     title: str
     caption: str
-    svg: str
+    svgs: Mapping[str, str]
 
-    @property
-    def source(self) -> str:
-        """The figure as a data URI: an image cannot clash with the page's ids and styles, nor load anything."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
+    def source(self, theme: str) -> str:
+        """Return the figure as a data URI: an image cannot clash with the page's ids and styles, nor load anything."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svgs[theme].encode()).decode()
 
 
 @dataclass(frozen=True)
 class Findings:
     """All that the page shows, computed."""
 
+    systems: Sequence[ScoredSystem]
     measurements: Sequence[Measurement]
     summaries: Sequence[Summary]
     looks: Looks
     plots: Sequence[Plot]
     speakers: int
     replicates: int
-    left_out: int
 
 
 def render_page(findings: Findings, title: str, note: str) -> str:
@@ -52,20 +53,25 @@ def render_page(findings: Findings, title: str, note: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    measurements, summaries = findings.measurements, findings.summaries
     labels = {system: look.label for system, look in findings.looks.items()}
     return environment.get_template("page.html.j2").render(
         title=title,
-        note=note,
+        notes=[text for text in (note, contradiction(measurements)) if text],
         subtitle=_subtitle(findings, list(labels)),
-        findings=in_words(findings.summaries, labels),
+        findings=in_words(summaries, labels),
         looks=list(findings.looks.values()),
-        summary_rows=summary_table(findings.summaries, labels),
-        eer_rows=eer_table(findings.measurements, findings.summaries, labels),
-        metric_tables=metric_tables(findings.measurements, labels),
-        has_intervals=any(m.eer_ci95 for m in findings.measurements),
+        themes=THEMES,
+        summary_rows=summary_table(summaries, labels),
+        eer_rows=eer_table(measurements, summaries, labels),
+        metric_tables=metric_tables(measurements, labels),
+        has_intervals=any(m.eer_ci95 for m in measurements),
         plots=findings.plots,
-        p_target=f"{findings.measurements[0].p_target:g}",
-        conventions=_conventions(findings),
+        p_target=f"{measurements[0].p_target:g}",
+        footer={
+            "Set-up": set_up(findings.systems, measurements, labels),
+            "How these numbers are made": _made(findings),
+        },
     )
 
 
@@ -74,16 +80,16 @@ def _subtitle(findings: Findings, systems: Sequence[System]) -> str:
     backbones = ", ".join(sorted({system.backbone for system in systems}))
     scorings = ", ".join(sorted({system.scoring for system in systems}))
     counts = [
-        _count(len(systems), "system"),
-        _count(len(conditions), "condition"),
-        _count(findings.speakers, "speaker") if findings.speakers else "speakers unknown",
+        counted(len(systems), "system"),
+        counted(len(conditions), "condition"),
+        counted(findings.speakers, "speaker") if findings.speakers else "speakers unknown",
     ]
     return f"{', '.join(counts)} · backbone {backbones} · {scorings} scoring"
 
 
-def _conventions(findings: Findings) -> list[tuple[str, str]]:
+def _made(findings: Findings) -> list[tuple[str, str]]:
     p_target = findings.measurements[0].p_target
-    return [
+    entries = [
         ("EER", "Equal error rate on the convex hull of the ROC, interpolated (convention “rocch”)."),
         ("Intervals", _intervals(findings)),
         ("Noisy mean", "Plain mean of the EERs of all conditions but the clean ones that every system was scored on."),
@@ -97,13 +103,15 @@ def _conventions(findings: Findings) -> list[tuple[str, str]]:
             "Of the raw scores (cosines) taken as natural-log likelihood ratios. They are not calibrated, so Cllr says "
             "little by itself; min Cllr, after the best monotone map, is what calibration could reach.",
         ),
-        (
-            "Identification",
-            "Closed set: each test utterance against the mean enrolment embedding of every speaker; an utterance that "
-            "is itself enrolled is left out of its own speaker's mean.",
-        ),
-        ("Trials", _trials(findings)),
     ]
+    among = identified_among(findings.measurements)
+    if among:
+        text = (
+            f"Closed set of {among} speakers: each test utterance against the mean enrolment embedding of every "
+            "speaker; an utterance that is itself enrolled is left out of its own speaker's mean."
+        )
+        entries.append(("Identification", text))
+    return entries
 
 
 def _intervals(findings: Findings) -> str:
@@ -113,22 +121,7 @@ def _intervals(findings: Findings) -> str:
     return (
         f"Central 95\u202f% of {findings.replicates} bootstrap replicates by speaker: speakers are drawn with "
         "replacement, a trial counts as often as its speakers were drawn. All systems and conditions share the draws, "
-        f"so changes against raw are paired. {findings.speakers} speakers.{caution}"
+        "so changes against raw are paired. They cover the choice of speakers alone: behind every number stand one "
+        "seed of training and one draw of the noises, and the best system is picked on these very trials. "
+        f"{findings.speakers} speakers.{caution}"
     )
-
-
-def _trials(findings: Findings) -> str:
-    per_condition = {(m.trials, m.targets) for m in findings.measurements}
-    if len(per_condition) == 1:
-        trials, targets = next(iter(per_condition))
-        text = f"{trials:,} labelled trials per condition, {targets:,} of them targets."
-    else:
-        counts = [m.trials for m in findings.measurements]
-        text = f"{min(counts):,} to {max(counts):,} labelled trials per condition; see metrics.csv."
-    unlabelled = max(m.unlabelled for m in findings.measurements)
-    text += f" Unlabelled trials, scored but in no metric: {unlabelled:,} per condition at most."
-    return text + f" Left out because their utterances have no embedding: {findings.left_out:,}."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

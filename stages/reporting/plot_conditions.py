@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
-from stages.reporting.figures import FAINT, PERCENT, Looks, Point, dot, figure, legend, side_by_side, to_svg
+import numpy as np
+
+from stages.reporting.figures import PERCENT, Looks, Point, dot, figure, legend, to_svg
 from stages.reporting.load import System
 from stages.reporting.measure import Measurement
 from stages.reporting.summary import Summary
+from stages.reporting.theme import Theme
 
 _BAND_HEIGHT_IN = 0.16
 _DOT_HEIGHT_IN = 0.07
@@ -28,26 +31,31 @@ def plan_bands(measurements: Sequence[Measurement], summaries: Sequence[Summary]
     return bands
 
 
-def eer_by_condition(measurements: Sequence[Measurement], summaries: Sequence[Summary], looks: Looks) -> str:
-    """Draw the bands, every second one shaded."""
-    bands = plan_bands(measurements, summaries)
-    with figure(0.9 + len(bands) * (_BAND_HEIGHT_IN + _DOT_HEIGHT_IN * len(looks))) as drawn:
+def eer_by_condition(bands: Sequence[Band], looks: Looks, theme: Theme) -> str:
+    """Draw the bands, every second one shaded; the axis stands above them and again below."""
+    with figure(theme, 1.1 + len(bands) * (_BAND_HEIGHT_IN + _DOT_HEIGHT_IN * len(looks))) as drawn:
         axes = drawn.subplots()
         for row, (_, points) in enumerate(bands):
             if row % 2 == 0:
-                axes.axhspan(row - 0.5, row + 0.5, color=FAINT, alpha=0.35, linewidth=0)
-            for (system, look), offset in zip(looks.items(), side_by_side(len(looks), 0.66), strict=True):
+                axes.axhspan(row - 0.5, row + 0.5, color=theme.faint, alpha=0.35, linewidth=0)
+            for (system, look), offset in zip(looks.items(), _side_by_side(len(looks)), strict=True):
                 if system in points:
                     point = points[system]
                     if point.interval:
-                        axes.hlines(row + offset, *point.interval, color=look.colour, linewidth=1.6, alpha=0.75)
-                    dot(axes, point.eer, row + offset, look)
+                        axes.hlines(row + offset, *point.interval, color=look.colour(theme), linewidth=1.6, alpha=0.75)
+                    dot(axes, point.eer, row + offset, look, theme)
         axes.set_yticks(range(len(bands)), [label for label, _ in bands])
         axes.set_ylim(len(bands) - 0.5, -0.5)
         axes.grid(False, axis="y")
         axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="x", top=True, labeltop=True)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_formatter(PERCENT)
         axes.set_xlabel("EER")
-        legend(drawn, looks)
+        legend(drawn, looks, theme)
         return to_svg(drawn)
+
+
+def _side_by_side(count: int) -> list[float]:
+    """Return places of `count` systems around the middle of a band, so that their intervals do not hide each other."""
+    return [float(place) for place in np.linspace(-0.33, 0.33, count)] if count > 1 else [0.0]

@@ -1,46 +1,53 @@
 """DET curves on normal-deviate axes: Gaussian scores are straight lines there (Martin et al., Eurospeech 1997)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from scipy.special import ndtri
 
-from stages.reporting.figures import INK, Looks, dot, figure, legend, to_svg
+from stages.reporting.figures import Looks, dot, figure, to_svg
 from stages.reporting.load import System
-from stages.reporting.measure import Curve
+from stages.reporting.measure import DetCurve
+from stages.reporting.theme import Theme
+from stages.reporting.words import percent
 
-_TICKS = np.array([0.0001, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
+_TICKS = np.array([0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
+_LOWEST = 1e-4  # an EER of 0 has no place on these axes
 _HEIGHT_IN = 5.4
 
 
-def det_panels(panels: Mapping[str, Mapping[System, Curve]], looks: Looks) -> str | None:
-    """Draw one panel per title, one curve per system; None where there is nothing to draw.
-
-    Args:
-        panels: title -> system -> (false alarm, miss) as fractions.
-    """
+def det_panels(panels: Mapping[str, Mapping[System, DetCurve]], looks: Looks, theme: Theme) -> str | None:
+    """Draw one panel per title, one curve per system and a marker at its EER; None where there is nothing to draw."""
     shown = {title: curves for title, curves in panels.items() if curves}
     if not shown:
         return None
-    with figure(_HEIGHT_IN) as drawn:
+    with figure(theme, _HEIGHT_IN) as drawn:
         grid = drawn.subplots(1, 2, squeeze=False)[0]
         for axes, (title, curves) in zip(grid, shown.items(), strict=False):
-            _panel(axes, title, curves, looks)
+            _panel(axes, title, curves, looks, theme)
         for axes in grid[len(shown) :]:
             axes.set_axis_off()
-        legend(drawn, looks)
         return to_svg(drawn)
 
 
-def _panel(axes: Axes, title: str, curves: Mapping[System, Curve], looks: Looks) -> None:
-    low, high = _limits(curves)
-    axes.plot([low, high], [low, high], color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
-    for system, (false_alarm, miss) in curves.items():
-        look = looks[system]
-        axes.plot(ndtri(false_alarm), ndtri(miss), color=look.colour, linestyle=look.line, linewidth=1.7)
-        equal = float(np.interp(0, ndtri(miss) - ndtri(false_alarm), ndtri(false_alarm)))
-        dot(axes, equal, equal, look)
+def marker_place(curve: DetCurve) -> float:
+    """Return where the marker of a curve stands on both axes: at the EER itself, which lies on the ROC's convex hull.
+
+    The thinned curve crosses the diagonal near it, not there.
+    """
+    return float(ndtri(max(curve.eer, _LOWEST)))
+
+
+def _panel(axes: Axes, title: str, curves: Mapping[System, DetCurve], looks: Looks, theme: Theme) -> None:
+    low, high = _limits([curve.eer for curve in curves.values()])
+    axes.plot([low, high], [low, high], color=theme.ink, linewidth=0.8, linestyle=":", alpha=0.7)
+    for system, curve in curves.items():
+        look, places = looks[system], (ndtri(curve.false_alarm_K), ndtri(curve.miss_K))
+        axes.plot(*places, color=look.colour(theme), linestyle=look.line, linewidth=1.7)
+    for system, curve in curves.items():
+        dot(axes, marker_place(curve), marker_place(curve), looks[system], theme)
     ticks = [tick for tick in _TICKS if low <= ndtri(tick) <= high]
     labels = [f"{100 * tick:g}\u202f%" for tick in ticks]
     axes.set_xticks(ndtri(ticks), labels)
@@ -51,10 +58,16 @@ def _panel(axes: Axes, title: str, curves: Mapping[System, Curve], looks: Looks)
     axes.set_title(title)
     axes.set_xlabel("false alarms")
     axes.set_ylabel("misses")
+    handles = [
+        looks[system].handle(theme, f"{looks[system].label}  {percent(curve.eer, 2)}")
+        for system, curve in curves.items()
+    ]
+    place: Any = {"loc": "upper right", "alignment": "left", "borderaxespad": 0, "frameon": True, "framealpha": 1}
+    box = axes.legend(handles=handles, title="EER", **place)
+    box.get_frame().set(facecolor=theme.card, linewidth=0)
 
 
-def _limits(curves: Mapping[System, Curve]) -> tuple[float, float]:
+def _limits(eers: list[float]) -> tuple[float, float]:
     """Show from a tenth of the best EER, where curves still rest on many trials, to well above the worst."""
-    eers = [float(np.max([fa, miss], axis=0).min()) for fa, miss in curves.values()]
-    low = min(max(min(eers) / 10, 1e-4), 0.02)
+    low = min(max(min(eers) / 10, _LOWEST), 0.02)
     return float(ndtri(low)), float(ndtri(min(0.85, max(0.4, 2.2 * max(eers)))))

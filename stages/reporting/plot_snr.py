@@ -1,18 +1,19 @@
 """EER against SNR: one panel per kind of noise, one curve per system. What a panel holds is planned, then drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from stages.reporting.figures import PERCENT, Look, Looks, Point, dot, figure, legend, side_by_side, to_svg
+from stages.reporting.figures import PERCENT, Look, Looks, Point, dot, figure, legend, to_svg
 from stages.reporting.load import System
 from stages.reporting.measure import Measurement
+from stages.reporting.theme import Theme
 from stages.scoring.conditions import CLEAN
 
-_MAX_COLUMNS = 4
-_PANEL_HEIGHT_IN = 2.7
+_MAX_COLUMNS = 3  # more would make panels too narrow to tell five systems apart
+_PANEL_HEIGHT_IN = 4.2
 
 
 @dataclass(frozen=True)
@@ -42,23 +43,26 @@ def plan_panels(measurements: Sequence[Measurement]) -> list[Panel]:
     return [panel for panel in panels if len(panel.ticks) > 1]
 
 
-def eer_by_snr(measurements: Sequence[Measurement], looks: Looks) -> str | None:
-    """Draw EER against SNR; None where no kind of noise has two SNRs."""
-    panels = plan_panels(measurements)
+def eer_by_snr(panels: Sequence[Panel], shaded: Collection[System], looks: Looks, theme: Theme) -> str | None:
+    """Draw EER against SNR; None where there is no panel.
+
+    Args:
+        shaded: systems whose intervals are drawn: those of all would hide the lines.
+    """
     if not panels:
         return None
     rows = -(-len(panels) // _MAX_COLUMNS)
     columns = max(-(-len(panels) // rows), 2)
-    with figure(_PANEL_HEIGHT_IN * rows + 0.4) as drawn:
+    with figure(theme, _PANEL_HEIGHT_IN * rows + 0.4) as drawn:
         grid = drawn.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axes, panel in zip(grid, panels, strict=False):
-            _draw_panel(axes, panel, looks)
+            _draw_panel(axes, panel, shaded, looks, theme)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
         for axes in grid[: len(panels) : columns]:
             axes.set_ylabel("EER")
         grid[0].set_ylim(bottom=0)
-        legend(drawn, looks)
+        legend(drawn, looks, theme)
         return to_svg(drawn)
 
 
@@ -79,11 +83,13 @@ def _plan_panel(kind: str, measurements: Sequence[Measurement]) -> Panel:
     return Panel(kind, ticks, quiet_kind, quiet_at, ordered, quiet)
 
 
-def _draw_panel(axes: Axes, panel: Panel, looks: Looks) -> None:
-    offsets = side_by_side(len(looks), 0.05 * (panel.quiet_at - panel.ticks[0]))
-    for (system, look), offset in zip(looks.items(), offsets, strict=True):
+def _draw_panel(axes: Axes, panel: Panel, shaded: Collection[System], looks: Looks, theme: Theme) -> None:
+    for system, look in looks.items():
+        if system in panel.curves and system in shaded:
+            _shade(axes, panel.curves[system], panel.quiet.get(system), look, theme)
+    for system, look in looks.items():
         if system in panel.curves:
-            _draw_curve(axes, panel.curves[system], panel.quiet.get(system), offset, look)
+            _draw_curve(axes, panel.curves[system], panel.quiet.get(system), look, theme)
     ends = [(panel.quiet_at, panel.quiet_kind)] if panel.quiet else []
     names = [(tick, f"{tick:g}".replace("-", "\u2212")) for tick in panel.ticks]
     axes.set_xticks(*zip(*names, *ends, strict=True))
@@ -91,16 +97,23 @@ def _draw_panel(axes: Axes, panel: Panel, looks: Looks) -> None:
     axes.set_title(panel.kind.replace("+", " + "))
     axes.set_xlabel("SNR in dB")
     axes.yaxis.set_major_formatter(PERCENT)
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
     axes.tick_params(labelleft=True)
 
 
-def _draw_curve(axes: Axes, points: list[Point], quiet: Point | None, offset: float, look: Look) -> None:
-    at, eers = [point.at + offset for point in points], [point.eer for point in points]
-    axes.plot(at, eers, color=look.colour, linestyle=look.line, linewidth=1.6)
+def _shade(axes: Axes, points: list[Point], quiet: Point | None, look: Look, theme: Theme) -> None:
+    known = [(point.at, *point.interval) for point in points if point.interval]
+    if known:
+        at, low, high = zip(*known, strict=True)
+        axes.fill_between(at, low, high, color=look.colour(theme), alpha=0.15, linewidth=0)
+    if quiet and quiet.interval:
+        axes.vlines(quiet.at, *quiet.interval, color=look.colour(theme), linewidth=6, alpha=0.15)
+
+
+def _draw_curve(axes: Axes, points: list[Point], quiet: Point | None, look: Look, theme: Theme) -> None:
+    at, eers = [point.at for point in points], [point.eer for point in points]
+    axes.plot(at, eers, color=look.colour(theme), linestyle=look.line, linewidth=1.6)
     if quiet is not None:
-        axes.plot([at[-1], quiet.at + offset], [eers[-1], quiet.eer], color=look.colour, linestyle=":", linewidth=1)
+        axes.plot([at[-1], quiet.at], [eers[-1], quiet.eer], color=look.colour(theme), linestyle=":", linewidth=1)
     for point in [*points, *([quiet] if quiet else [])]:
-        if point.interval:
-            axes.vlines(point.at + offset, *point.interval, color=look.colour, linewidth=1.1, alpha=0.75)
-        dot(axes, point.at + offset, point.eer, look)
+        dot(axes, point.at, point.eer, look, theme)

@@ -1,6 +1,6 @@
 """A picture of the embedding space: a few speakers, clean and noisy, in two dimensions, before and after enhancement.
 
-Shapes: U chosen utterances, V views, C crops, D embedding dimension, N points.
+Shapes: U chosen utterances, R rows of one, V views, C crops, D embedding dimension, N points.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from stages.reporting.figures import INK, PALETTE, figure, to_svg
+from stages.reporting.figures import figure, to_svg
+from stages.reporting.theme import Theme
 from stages.score_files import read_speakers
 from stages.scoring.conditions import describe
 from stages.scoring.cosine import utterance_embeddings
@@ -24,7 +26,6 @@ from store import EmbeddingStore
 
 _UTTERANCES_EACH = 10
 _NOISY_VIEWS = 6
-_COLOURS = (*PALETTE, "#000000", "#a6761d", "#7570b3", "#666666")
 _HEIGHT_IN = 5.2
 
 
@@ -47,11 +48,9 @@ class Panel:
 
 def choose(source: EmbeddingStore, utterances: Path, speakers: int) -> Chosen | None:
     """Choose the `speakers` with the most utterances; None where fewer than two are known."""
-    stride = source.crops * len(source.views)
-    ids = source.rows(["utterance_id"])["utterance_id"].to_pylist()[::stride]
     manifest = read_speakers(utterances)
-    found = pc.index_in(ids, value_set=manifest["utterance_id"]) if ids else []
-    names = manifest["speaker_id"].take(found).to_pylist() if ids else []
+    ids_U = pa.array(source.utterance_ids(), pa.string())
+    names = manifest["speaker_id"].take(pc.index_in(ids_U, value_set=manifest["utterance_id"])).to_pylist()
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         if name is not None:
@@ -93,54 +92,47 @@ def turned_like(panel: Panel, model: Panel) -> Panel:
     return Panel(panel.clean_U2 @ turn_22, panel.noisy_UV2 @ turn_22, panel.explained)
 
 
-def draw_panels(panels: Mapping[str, Panel], chosen: Chosen) -> str:
+def draw_panels(panels: Mapping[str, Panel], chosen: Chosen, theme: Theme) -> str:
     """Draw one panel per title: a colour per speaker, dots for clean utterances, crosses for their noisy views."""
-    with figure(_HEIGHT_IN) as drawn:
+    with figure(theme, _HEIGHT_IN) as drawn:
         grid = drawn.subplots(1, 2, squeeze=False)[0]
         for axes, (title, panel) in zip(grid, panels.items(), strict=False):
-            _scatter(axes, panel, chosen)
+            _scatter(axes, panel, chosen, theme)
             axes.set_title(title)
-            axes.set_xlabel(f"two main axes of the clean vectors, {100 * panel.explained:.0f}\u202f% of their variance")
+            axes.set_xlabel(f"two main axes of the clean vectors: {100 * panel.explained:.0f}\u202f% of their variance")
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
-        drawn.legend(handles=_handles(), loc="outside upper center", ncols=2)
+        drawn.legend(handles=_handles(theme), loc="outside upper center", ncols=2)
         return to_svg(drawn)
 
 
 def _embeddings(source: EmbeddingStore, rows_U: NDArray[np.int64]) -> Floats:
-    """Return unit vectors of the chosen utterances in every view, [U, V, D], reading only their shards."""
-    parts, start = [], 0
-    for shard, block in zip(source.shards, source.blocks(), strict=True):
-        rows = rows_U[(rows_U >= start) & (rows_U < start + shard.utterances)] - start
-        vectors_UCVD: NDArray[np.floating[Any]] = block.reshape(-1, source.crops, *block.shape[1:])[rows]
-        parts.append(_unit_views(vectors_UCVD))
-        start += shard.utterances
-    return np.concatenate(parts)
+    """Return unit vectors of the chosen utterances in every view, [U, V, D]."""
+    crops, views = source.crops, len(source.views)
+    rows_UR = rows_U[:, None] * (crops * views) + np.arange(crops * views)
+    vectors_NCD = source.take(rows_UR.ravel()).reshape(-1, crops, views, source.dim).swapaxes(1, 2)
+    units_ND = utterance_embeddings(vectors_NCD.reshape(-1, crops, source.dim))
+    return units_ND.reshape(-1, views, source.dim)
 
 
-def _unit_views(vectors_UCVD: NDArray[np.floating[Any]]) -> Floats:
-    utterances, crops, views, dim = vectors_UCVD.shape
-    vectors_NCD = vectors_UCVD.swapaxes(1, 2).reshape(-1, crops, dim)
-    return utterance_embeddings(vectors_NCD).reshape(utterances, views, dim)
-
-
-def _scatter(axes: Axes, panel: Panel, chosen: Chosen) -> None:
+def _scatter(axes: Axes, panel: Panel, chosen: Chosen, theme: Theme) -> None:
     for speaker in np.unique(chosen.speaker_U):
-        colour = _COLOURS[speaker % len(_COLOURS)]
+        colour = theme.speakers[speaker % len(theme.speakers)]
         own = chosen.speaker_U == speaker
         clean_U2, noisy_UV2 = panel.clean_U2[own], panel.noisy_UV2[own]
         rays_N22 = np.stack(np.broadcast_arrays(clean_U2[:, None], noisy_UV2), axis=2).reshape(-1, 2, 2)
         axes.add_collection(LineCollection(list(rays_N22), colors=colour, linewidths=0.5, alpha=0.2))
         axes.plot(*noisy_UV2.reshape(-1, 2).T, "x", color=colour, markersize=3, markeredgewidth=0.7, alpha=0.5)
-        axes.plot(*clean_U2.T, "o", color=colour, markersize=6, markeredgecolor="white", markeredgewidth=0.7)
+        axes.plot(*clean_U2.T, "o", color=colour, markersize=6, markeredgecolor=theme.card, markeredgewidth=0.7)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
 
 
-def _handles() -> Sequence[Line2D]:
+def _handles(theme: Theme) -> Sequence[Line2D]:
+    ink: Any = {"color": theme.ink, "linestyle": ""}
     return [
-        Line2D([], [], color=INK, marker="o", linestyle="", label="clean utterance"),
-        Line2D([], [], color=INK, marker="x", linestyle="", markersize=4, label="the same utterance in a noisy view"),
+        Line2D([], [], marker="o", label="clean utterance", **ink),
+        Line2D([], [], marker="x", markersize=4, label="the same utterance in a noisy view", **ink),
     ]

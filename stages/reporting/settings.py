@@ -15,7 +15,7 @@ class ReportSettings(Section):
         projection_speakers: how many speakers the picture of the embedding space shows.
     """
 
-    bootstrap_replicates: int = Field(default=200, ge=0)
+    bootstrap_replicates: int = Field(default=1000, ge=0)
     p_target: float = Field(default=0.05, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     projection_speakers: int = Field(default=8, ge=2)

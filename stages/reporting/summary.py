@@ -49,8 +49,13 @@ class Summary:
 
     def row(self) -> dict[str, Any]:
         """Return the row of summary.json."""
-        row: dict[str, Any] = vars(self.system).copy()
-        row["system"] = row.pop("name")
+        system = self.system
+        row: dict[str, Any] = {
+            "system": system.name,
+            "backbone": system.backbone,
+            "space": system.space,
+            "scoring": system.scoring,
+        }
         for name, mean, change in (
             ("clean", self.clean, self.clean_change),
             ("noisy", self.noisy, self.noisy_change),

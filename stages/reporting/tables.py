@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from stages.reporting.load import System
 from stages.reporting.measure import Interval, Measurement
 from stages.reporting.summary import Change, Mean, Summary
-from stages.reporting.words import Labels, percent, percent_range, signed_percent, signed_range
+from stages.reporting.words import Labels, bare_range, percent, signed_percent, signed_range
 
 _ABSENT = "–"
 
@@ -75,13 +75,20 @@ def summary_table(summaries: Sequence[Summary], labels: Labels) -> list[Row]:
 
 def metric_tables(measurements: Sequence[Measurement], labels: Labels) -> list[MetricTable]:
     """Return minDCF, min Cllr, Cllr and identification accuracy, each by condition and system."""
+    among = f"accuracy in % among {identified_among(measurements)} speakers; higher is better"
     made = [
         _metric_table("minDCF", "normalised; lower is better", measurements, labels, lambda m: m.min_dcf),
         _metric_table("min Cllr", "bits, after the best monotone map", measurements, labels, lambda m: m.min_cllr),
         _metric_table("Cllr", "bits, raw scores, not calibrated", measurements, labels, lambda m: m.cllr, best=None),
-        _metric_table("Identification", "accuracy in %; higher is better", measurements, labels, _accuracy, 1, max),
+        _metric_table("Identification", among, measurements, labels, _accuracy, 1, max),
     ]
     return [table for table in made if any(cell.text != _ABSENT for row in table.rows for cell in row.cells)]
+
+
+def identified_among(measurements: Sequence[Measurement]) -> str:
+    """Return how many speakers there are to identify, "60" or "58 to 60"; empty where nobody is identified."""
+    counts = sorted({m.identified.speakers for m in measurements if m.identified})
+    return " to ".join(str(count) for count in dict.fromkeys([*counts[:1], *counts[-1:]]))
 
 
 def _metric_table(
@@ -91,29 +98,37 @@ def _metric_table(
     labels: Labels,
     value: Callable[[Measurement], float | None],
     digits: int = 3,
-    best: Callable[..., str | None] | None = min,
+    best: Callable[..., str] | None = min,
 ) -> MetricTable:
     rows = []
     for condition in sorted({m.condition for m in measurements}, key=lambda c: c.reading_order):
         found = {m.system: value(m) for m in measurements if m.condition == condition}
         values = [found.get(system) for system in labels]
-        texts = [_ABSENT if v is None else f"{v:.{digits}f}" for v in values]
-        winner = best((text for text in texts if text != _ABSENT), key=float, default=None) if best else None
-        cells = [Cell(text, is_best=len(labels) > 1 and text == winner) for text in texts]
+        texts = [None if v is None else f"{v:.{digits}f}" for v in values]
+        leader = _leader(texts, best) if best else None
+        cells = [Cell(_ABSENT) if text is None else Cell(text, is_best=text == leader) for text in texts]
         rows.append(Row(condition.label, condition.view, cells))
     return MetricTable(title, unit, rows)
 
 
 def _accuracy(measurement: Measurement) -> float | None:
-    accuracy = measurement.identification_accuracy
-    return None if accuracy is None else 100 * accuracy
+    return 100 * measurement.identified.accuracy if measurement.identified else None
+
+
+def _leader(texts: Sequence[str | None], best: Callable[..., str]) -> str | None:
+    """Return the best number of a row; None where it is alone, or shared with another one as rounded."""
+    numbers = [text for text in texts if text is not None]
+    if len(numbers) < 2:
+        return None
+    leader = best(numbers, key=float)
+    return leader if numbers.count(leader) == 1 else None
 
 
 def _eer_cells(
     values: Sequence[tuple[float, Interval | None] | None], systems: Sequence[System], labels: Labels
 ) -> list[Cell]:
     shown = [None if value is None else f"{100 * value[0]:.2f}" for value in values]
-    lowest = min((text for text in shown if text is not None), key=float)
+    leader = _leader(shown, min)
     return [
         Cell(_ABSENT)
         if value is None or text is None
@@ -121,8 +136,8 @@ def _eer_cells(
             text,
             _short(value[1]),
             f"{labels[system]}: EER {percent(value[0], 2)}"
-            + (f", 95\u202f% interval {percent_range(value[1], 2)}" if value[1] else ""),
-            len(systems) > 1 and text == lowest,
+            + (f", 95\u202f% interval {bare_range(value[1], 2)}\u202f%" if value[1] else ""),
+            text == leader,
         )
         for value, text, system in zip(values, shown, systems, strict=True)
     ]

@@ -1,6 +1,6 @@
 """Numbers as a reader wants them, and the summary in words; every sentence follows from the numbers alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from stages.reporting.load import System
 from stages.reporting.measure import Interval
@@ -17,30 +17,44 @@ def percent(fraction: float, digits: int = 1) -> str:
     return f"{100 * fraction:.{digits}f}{_SPACE}%"
 
 
-def percent_range(interval: Interval, digits: int = 1) -> str:
-    """(0.1, 0.2) -> "10.0 to 20.0 %"."""
-    return f"{100 * interval[0]:.{digits}f} to {percent(interval[1], digits)}"
+def bare_range(interval: Interval, digits: int = 1) -> str:
+    """(0.1, 0.2) -> "10.0 to 20.0": for brackets behind a number that has the unit."""
+    return f"{100 * interval[0]:.{digits}f} to {100 * interval[1]:.{digits}f}"
 
 
 def signed_percent(fraction: float) -> str:
     """-0.123 -> "−12 %"."""
-    rounded = round(100 * fraction)
-    sign = "+" if rounded > 0 else _MINUS if rounded < 0 else ""
-    return f"{sign}{abs(rounded)}{_SPACE}%"
+    return f"{_signed(fraction)}{_SPACE}%"
 
 
 def signed_range(interval: Interval) -> str:
-    """(-0.3, 0.1) -> "−30 to +10 %"."""
-    return f"{signed_percent(interval[0]).removesuffix(_SPACE + '%')} to {signed_percent(interval[1])}"
+    """(-0.3, 0.1) -> "−30 to +10"."""
+    return f"{_signed(interval[0])} to {_signed(interval[1])}"
 
 
 def system_labels(systems: Sequence[System]) -> dict[System, str]:
     """Name systems as briefly as tells them apart: the name, with backbone or scoring only where these differ."""
-    backbones, scorings = {s.backbone for s in systems}, {s.scoring for s in systems}
-    return {
-        s: " · ".join([s.name, *[s.backbone] * (len(backbones) > 1), *[s.scoring] * (len(scorings) > 1)])
-        for s in systems
-    }
+    names, spaces = {s.backbone for s in systems}, {s.backbone_space for s in systems}
+    scorings = {s.scoring for s in systems}
+
+    def parts(system: System) -> Iterator[str]:
+        yield system.name
+        if len(spaces) > 1:
+            yield system.backbone if len(names) == len(spaces) else system.backbone_space
+        if len(scorings) > 1:
+            yield system.scoring
+
+    return {system: " · ".join(parts(system)) for system in systems}
+
+
+def listed(names: Sequence[str]) -> str:
+    """["a", "b", "c"] -> "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def counted(number: int, noun: str) -> str:
+    """(1, "system") -> "1 system", (2000, "trial") -> "2,000 trials"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def in_words(summaries: Sequence[Summary], labels: Labels) -> list[str]:
@@ -63,7 +77,6 @@ def _lead(best: Summary, raw: Summary | None, summaries: Sequence[Summary], labe
     return [
         f"{name} is best in noise: EER {_value(best.noisy)} on the mean of {_conditions(best.noisy)}, against "
         f"{_value(raw.noisy)} for {labels[raw.system]}{_by(best.noisy_change)}.",
-        *_overlap(best.noisy, raw.noisy, best.noisy_change),
         *_clean_sentence(best, raw, labels),
     ]
 
@@ -76,7 +89,7 @@ def _where(summary: Summary) -> str:
 
 
 def _value(mean: Mean) -> str:
-    return percent(mean.eer) + (f" ({percent_range(mean.ci95)})" if mean.ci95 else "")
+    return percent(mean.eer) + (f" ({bare_range(mean.ci95)})" if mean.ci95 else "")
 
 
 def _conditions(mean: Mean) -> str:
@@ -86,29 +99,18 @@ def _conditions(mean: Mean) -> str:
 def _by(relative_change: Change | None) -> str:
     if relative_change is None:
         return ""
-    interval = f" ({signed_range(relative_change.ci95)})" if relative_change.ci95 else ""
-    return f", a change of {signed_percent(relative_change.relative)}{interval}"
-
-
-def _overlap(best: Mean, raw: Mean, gain: Change | None) -> list[str]:
-    if best.ci95 is None or raw.ci95 is None or gain is None or gain.ci95 is None:
-        return []
-    if not _overlapping(best.ci95, raw.ci95):
-        return ["The two intervals do not overlap."]
-    if gain.is_certain:
-        return ["The two intervals overlap, but the change over the same resampled speakers excludes zero."]
-    return ["The two intervals overlap and the change does not exclude zero: these trials show no gain."]
+    text = f", a change of {signed_percent(relative_change.relative)}"
+    if relative_change.ci95 is None:
+        return text
+    text += f" ({signed_range(relative_change.ci95)})"
+    return text if relative_change.is_certain else text + ", which these trials cannot tell from none"
 
 
 def _clean_sentence(best: Summary, raw: Summary, labels: Labels) -> list[str]:
-    if best.clean is None or raw.clean is None or best.clean_change is None:
+    if best.clean is None or raw.clean is None:
         return []
-    text = (
-        f"On clean speech it has {_value(best.clean)}, {labels[raw.system]} {_value(raw.clean)}{_by(best.clean_change)}"
-    )
-    if best.clean_change.ci95 is not None and not best.clean_change.is_certain:
-        text += ": these trials cannot tell it from none"
-    return [text + "."]
+    means = f"{_value(best.clean)}, {labels[raw.system]} {_value(raw.clean)}"
+    return [f"On clean speech it has {means}{_by(best.clean_change)}."]
 
 
 def _rivals(best: Summary, summaries: Sequence[Summary], labels: Labels) -> list[str]:
@@ -119,23 +121,22 @@ def _rivals(best: Summary, summaries: Sequence[Summary], labels: Labels) -> list
     if not close:
         return []
     return [
-        f"Over the same draws of speakers, {labels[best.system]} cannot be told apart in noise from {_listed(close)}."
+        f"Over the same draws of speakers, {labels[best.system]} cannot be told apart in noise from {listed(close)}."
     ]
 
 
 def _harmed(summaries: Sequence[Summary], labels: Labels) -> list[str]:
     """Name what enhancement costs: systems that are certainly worse than raw on clean speech."""
     worse = [
-        f"{labels[s.system]} ({signed_percent(s.clean_change.relative)})"
+        f"{labels[s.system]} by {percent(cost.relative, 0)} ({bare_range(cost.ci95, 0)})"
         for s in summaries
-        if s.clean_change and s.clean_change.relative > 0 and s.clean_change.is_certain
+        if (cost := s.clean_change) and cost.ci95 and cost.ci95[0] > 0
     ]
-    return [f"Worse than raw on clean speech: {_listed(worse)}."] if worse else []
+    return [f"Worse than raw on clean speech: {listed(worse)}."] if worse else []
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _overlapping(first: Interval, second: Interval) -> bool:
-    return first[0] <= second[1] and second[0] <= first[1]
+def _signed(fraction: float) -> str:
+    """The percentage, rounded, without its unit."""
+    rounded = round(100 * fraction)
+    sign = "+" if rounded > 0 else _MINUS if rounded < 0 else ""
+    return f"{sign}{abs(rounded)}"

@@ -73,7 +73,10 @@ def _range(value: object) -> tuple[float, float]:
 
 
 def _combined(ranges: list[tuple[float, float]]) -> tuple[float, float]:
-    """Several independent noises add up in power: the SNR against their sum."""
+    """Several independent noises add up in power: the SNR against their sum.
+
+    The formula, like the kinds above, is that of stages.audio, which renders the views and must not be imported here.
+    """
     if len(ranges) == 1:
         return ranges[0]
     low, high = (-10 * math.log10(sum(10 ** (-snr_db / 10) for snr_db in side)) for side in zip(*ranges, strict=True))

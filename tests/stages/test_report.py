@@ -1,4 +1,5 @@
 import csv
+import html
 import json
 import re
 
@@ -16,7 +17,7 @@ FEW = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}, "r
 FAST = ReportSettings(bootstrap_replicates=40)
 
 
-def make_report(example, directory, settings=FAST, **changes):
+def make_report(example, directory, settings=FAST, say=False, **changes):
     inputs = {
         "scores": example.scores,
         "identification": example.identification,
@@ -25,12 +26,12 @@ def make_report(example, directory, settings=FAST, **changes):
         "title": "A title",
         "note": "A note",
     }
-    report(report=directory, settings=settings, **{**inputs, **changes})
-    return directory
+    said = report(report=directory, settings=settings, **{**inputs, **changes})
+    return said if say else directory
 
 
 def text_of(page):
-    return " ".join(re.sub(r"<[^>]*>", " ", page).replace("\u202f", " ").split())
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).replace("\u202f", " ").split())
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +65,13 @@ def test_metrics_have_one_row_per_system_and_condition_with_the_agreed_keys(rows
     assert set(rows[0]) == {
         "system",
         "backbone",
+        "space",
         "scoring",
         "condition",
         "trials",
         "targets",
         "unlabelled",
+        "contradictory",
         "eer",
         "eer_ci95",
         "min_dcf",
@@ -76,17 +79,28 @@ def test_metrics_have_one_row_per_system_and_condition_with_the_agreed_keys(rows
         "cllr",
         "min_cllr",
         "identification_accuracy",
+        "identification_speakers",
     }
 
 
-def test_metrics_are_fractions_inside_their_intervals(rows):
+def test_metrics_name_the_backbone_plainly_and_the_space_in_full(rows):
+    assert {(row["system"], row["backbone"], row["space"]) for row in rows} == {
+        ("raw", "toy", "toy:1"),
+        ("wccn", "toy", "toy:1+wccn:2"),
+        ("mse", "toy", "toy:1+mse:2"),
+    }
+
+
+def test_metrics_are_fractions_inside_their_intervals(rows, example):
+    trials = pq.read_table(example.trials)["is_target"].to_pylist()
     for row in rows:
         assert 0 <= row["eer"] < 0.5
         low, high = row["eer_ci95"]
         assert low <= row["eer"] <= high
         assert 0 <= row["identification_accuracy"] <= 1
         assert row["min_cllr"] <= row["cllr"]
-        assert (row["backbone"], row["p_target"], row["trials"]) == ("toy:1", 0.05, row["trials"])
+        assert (row["trials"], row["targets"], row["p_target"]) == (len(trials), sum(trials), 0.05)
+        assert (row["unlabelled"], row["contradictory"], row["identification_speakers"]) == (0, 0, 12)
 
 
 def test_noise_costs_and_enhancement_helps_as_the_example_was_built(rows):
@@ -132,7 +146,7 @@ def test_the_page_marks_the_best_of_each_row(page, rows):
 
 def test_the_page_is_one_file_that_asks_for_nothing(page):
     assert not re.search(r"""(src|href|url\()\s*=?\s*["']?(https?:|//|\./|plots/)""", page)
-    assert page.count("data:image/svg+xml;base64,") == 4
+    assert page.count("data:image/svg+xml;base64,") == 2 * 4
     assert "<script" not in page
 
 
@@ -144,13 +158,34 @@ def test_the_page_explains_its_conventions(page):
         "convex hull",
         "not calibrated",
         "12 speakers",
+        "one seed of training and one draw of the noises",
+        "Closed set of 12 speakers",
+        "one threshold for all conditions",
     ):
         assert phrase in text
 
 
+def test_the_page_says_what_was_compared(page):
+    text = text_of(page)
+    for phrase in (
+        "The backbone's embeddings as they are. Space: toy:1.",
+        "View-WCCN: whitening by the covariance that the views of one crop span; in closed form. Settings: epochs 3. "
+        "Space: toy:1+wccn:2.",
+        "One utterance per trial, always from view “clean”",
+        "Mean of 2 crops of 1.6 s per utterance",
+        "across gender and age",
+        "66 of 66 possible pairs of speakers occur",
+    ):
+        assert phrase in text
+    for phrase in ("Unlabelled", "Left out", "Babble", "contradicts"):
+        assert phrase not in text
+
+
 def test_a_second_run_gives_the_same_bytes(example, made, tmp_path):
     again = make_report(example, tmp_path / "again")
-    for name in ("metrics.json", "metrics.csv", "summary.json", "index.html", "plots/det.svg", "plots/projection.svg"):
+    names = sorted(str(path.relative_to(made)) for path in made.rglob("*.*"))
+    assert len(names) == 4 + 2 * 4
+    for name in names:
         assert (again / name).read_bytes() == (made / name).read_bytes()
 
 
@@ -188,7 +223,7 @@ def test_without_speakers_there_are_no_intervals_and_no_picture_of_speakers(tmp_
     rows = json.loads((made / "metrics.json").read_text())
     assert {row["eer_ci95"] for row in rows} == {None}
     assert {row["identification_accuracy"] for row in rows} == {None}
-    assert not (made / "plots" / "projection.svg").exists()
+    assert not list((made / "plots").glob("projection*"))
     assert "speakers unknown" in (made / "index.html").read_text()
 
 
@@ -268,5 +303,46 @@ def test_a_file_that_is_no_score_file_is_named(example, tmp_path):
     with pytest.raises(ScoringError, match=r"x.parquet is not a score file"):
         make_report(example, tmp_path / "r", scores=[tmp_path / "x.parquet"], identification=[], stores=[])
     pq.write_table(pq.read_table(example.scores[0]).replace_schema_metadata(None), tmp_path / "x.parquet")
-    with pytest.raises(ScoringError, match="does not say which store"):
+    with pytest.raises(ScoringError, match="does not say what it was scored from"):
         make_report(example, tmp_path / "r", scores=[tmp_path / "x.parquet"], identification=[], stores=[])
+    pq.write_table(pq.read_table(example.scores[0]).replace_schema_metadata({"reseed": "{}"}), tmp_path / "x.parquet")
+    with pytest.raises(ScoringError, match="does not say what it was scored from"):
+        make_report(example, tmp_path / "r", scores=[tmp_path / "x.parquet"], identification=[], stores=[])
+
+
+def test_one_sentence_is_returned_and_nothing_is_printed(example, tmp_path, capsys):
+    chosen = {"scores": example.scores[:1], "identification": [], "stores": []}
+    said = make_report(example, tmp_path / "r", **chosen, say=True)
+    assert said == f"{tmp_path}/r: 1 system in 4 conditions, see {tmp_path}/r/index.html"
+    assert capsys.readouterr() == ("", "")
+
+
+def with_labels_turned(path, source, places):
+    """Copy a score file, the labels of some trials turned in every condition."""
+    table = pq.read_table(source)
+    trials = table.num_rows // len(FEW)
+    labels = [label != (row % trials in places) for row, label in enumerate(table["is_target"].to_pylist())]
+    place = table.schema.get_field_index("is_target")
+    pq.write_table(table.set_column(place, "is_target", pa.array(labels)), path)
+    return path
+
+
+def test_labels_that_the_manifest_contradicts_are_counted_and_said(example, tmp_path, capsys):
+    scores = with_labels_turned(tmp_path / "x.parquet", example.scores[0], {0, 1, 1484})
+    made = make_report(example, tmp_path / "r", scores=[scores], identification=[], stores=[])
+    assert {row["contradictory"] for row in json.loads((made / "metrics.json").read_text())} == {3}
+    sentence = "The manifest contradicts the label of 3 of 1,485 trials"
+    assert sentence in text_of((made / "index.html").read_text())
+    assert sentence in capsys.readouterr().err
+
+
+def test_contradicted_trials_do_not_move_the_intervals_except_by_their_absence(example, tmp_path):
+    turned = with_labels_turned(tmp_path / "turned.parquet", example.scores[0], {0, 1484})
+    table = pq.read_table(example.scores[0])
+    kept = [row % 1485 not in (0, 1484) for row in range(table.num_rows)]
+    pq.write_table(table.filter(pa.array(kept)), tmp_path / "without.parquet")
+    intervals = []
+    for scores in (turned, tmp_path / "without.parquet"):
+        made = make_report(example, tmp_path / "r", scores=[scores], identification=[], stores=[])
+        intervals.append([row["eer_ci95"] for row in json.loads((made / "metrics.json").read_text())])
+    assert intervals[0] == intervals[1]

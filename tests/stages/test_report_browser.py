@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from stages.report import ReportSettings, report
+from stages.reporting.theme import THEMES
 from tests.stages.scoring.example import make_example
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -76,11 +77,23 @@ def test_every_figure_is_drawn(seen):
     assert min(widths) > 0
 
 
-def test_the_page_fits_a_width_of_1280_pixels(seen):
-    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 1280
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_never_scrolls_sideways_from_screen_to_phone(seen, width):
+    seen.page.set_viewport_size({"width": width, "height": 800})
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_the_page_follows_the_theme_that_the_reader_prefers(seen):
     background = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(map(int, background.removeprefix("rgb(").removesuffix(")").split(",")))
     assert (brightness > 384) == (seen.scheme == "light")
+
+
+def test_figures_and_their_keys_follow_the_theme_too(seen):
+    shown = seen.page.locator("figure img").evaluate_all(
+        "images => images.map(image => image.currentSrc === image.getAttribute('src'))"
+    )
+    assert set(shown) == {seen.scheme == "light"}
+    theme = next(theme for theme in THEMES if theme.name == seen.scheme)
+    key = seen.page.locator("#eer .key").nth(1).evaluate("key => getComputedStyle(key).backgroundColor")
+    assert key == f"rgb{tuple(bytes.fromhex(theme.systems[1].removeprefix('#')))}"

@@ -1,11 +1,19 @@
-import json
-
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from stages.score import ScoreSettings, score
-from store import EmbeddingStore, ManifestError, ScoringError, StoreError
+from stages.score_files import Origin, read_scores
+from store import (
+    Declaration,
+    EmbeddingStore,
+    ManifestError,
+    ScoringError,
+    StoreError,
+    finalise,
+    write_shard,
+)
 from tests.stages.scoring.example import write_manifest, write_store, write_trials
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}}
@@ -24,11 +32,13 @@ def vectors():
 def scoring(tmp_path, vectors):
     """Score the example, with anything changed, and return both tables."""
     write_manifest(tmp_path / "utterances.parquet", IDS, NAMES)
-    write_store(tmp_path / "store", IDS, NAMES, vectors, VIEWS, space="ge2e:1a2b+wccn:3c4d", utterances_per_shard=2)
+    inputs = {"enhancer": "wccn", "config": {"shrinkage": 0.5}}
+    space = "ge2e:1a2b+wccn:3c4d"
+    write_store(tmp_path / "store", IDS, NAMES, vectors, VIEWS, space, inputs, utterances_per_shard=2)
 
     def run(trials=TRIALS, **settings):
         files = {name: tmp_path / f"{name}.parquet" for name in ("scores", "identification")}
-        score(
+        run.said = score(
             store=tmp_path / "store",
             trials=write_trials(tmp_path / "trials.parquet", trials),
             utterances=tmp_path / "utterances.parquet",
@@ -39,6 +49,14 @@ def scoring(tmp_path, vectors):
         return pq.read_table(files["scores"]), pq.read_table(files["identification"])
 
     return run
+
+
+def write_store_of_the_least(path):
+    """A store with no more columns than a store must have."""
+    declaration = Declaration(4, "float32", VIEWS, 1, "ge2e:1a2b", {})
+    rows = [{"utterance_id": name, "view": view, "crop": 0} for name in IDS for view in VIEWS]
+    written = write_shard(path, 0, np.ones((len(rows), 4)), pa.Table.from_pylist(rows), declaration)
+    finalise(path, declaration, [written], len(IDS))
 
 
 def cosine(vectors, enrolment, test, view):
@@ -77,15 +95,33 @@ def test_unlabelled_trials_are_scored_and_stay_unlabelled(scoring):
     assert [row["is_target"] for row in rows[:3]] == [True, False, None]
 
 
-def test_metadata_names_backbone_space_fingerprint_and_recipes(scoring, tmp_path):
-    described = json.loads(scoring()[0].schema.metadata[b"reseed"])
-    assert described == {
-        "backbone": "ge2e:1a2b",
-        "space": "ge2e:1a2b+wccn:3c4d",
-        "fingerprint": EmbeddingStore(tmp_path / "store").fingerprint,
-        "conditions": VIEWS,
-        "left_out": 0,
-    }
+def test_metadata_say_what_was_scored_and_how(scoring, tmp_path):
+    scoring(enrolment_view="noise_5db")
+    origin = read_scores(tmp_path / "scores.parquet")[1]
+    assert origin == Origin(
+        space="ge2e:1a2b+wccn:3c4d",
+        fingerprint=EmbeddingStore(tmp_path / "store").fingerprint,
+        conditions=VIEWS,
+        enrolment_view="noise_5db",
+        crops=2,
+        crop_s=1.6,
+        method="wccn",
+        config={"shrinkage": 0.5},
+        left_out=0,
+    )
+
+
+def test_a_store_that_nothing_enhanced_is_raw_and_crops_of_unknown_length_stay_unknown(scoring, tmp_path):
+    write_store_of_the_least(tmp_path / "store")
+    scoring()
+    origin = read_scores(tmp_path / "scores.parquet")[1]
+    assert (origin.method, origin.config, origin.crop_s) == ("raw", {}, None)
+
+
+def test_one_sentence_is_returned_and_nothing_is_printed(scoring, capsys):
+    scoring()
+    assert scoring.said == "wccn: 3 trials scored in 3 conditions"
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_trial_bound_to_a_condition_is_scored_there_alone(scoring):
@@ -132,11 +168,11 @@ def test_trials_on_utterances_not_stored_are_an_error_that_names_three_and_count
     assert not (tmp_path / "scores.parquet").exists()
 
 
-def test_trials_on_utterances_not_stored_can_be_left_out_and_are_counted(scoring, capsys):
+def test_trials_on_utterances_not_stored_can_be_left_out_and_are_counted(scoring, tmp_path):
     scores, _ = scoring([*TRIALS, ("x1", "a1", False, None)], allow_missing=True)
     assert scores.num_rows == 9
-    assert json.loads(scores.schema.metadata[b"reseed"])["left_out"] == 1
-    assert "1 left out" in capsys.readouterr().err
+    assert read_scores(tmp_path / "scores.parquet")[1].left_out == 1
+    assert scoring.said.endswith(", 1 left out (their utterances are not in the store)")
 
 
 def test_a_list_without_a_single_stored_trial_is_an_error(scoring):

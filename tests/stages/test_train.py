@@ -6,12 +6,13 @@ from subprocess import run
 import pytest
 import torch
 
+from stages.cache.resident import ResidentPairs, load_vectors, pairs_at
 from stages.enhancers import ENHANCERS
 from stages.enhancers.regression import MseConfig
 from stages.enhancers.seed import SeedConfig
 from stages.enhancers.wccn import WccnConfig
 from stages.model import load_model
-from stages.train import load_vectors, optimise, pairs_at, train
+from stages.train import optimise, train
 from store import ConfigError, ModelError, Reject, StoreError
 from tests.stages.stores import overwrite_vector, write_store
 
@@ -93,7 +94,7 @@ def test_every_row_is_paired_with_the_clean_view_of_its_own_crop():
 def test_clean_view_is_found_by_name_wherever_it_stands(tmp_path, monkeypatch):
     write_store(tmp_path / "store", views=("noise", "reverb", "clean"))
     targets = []
-    monkeypatch.setattr("stages.train.optimise", lambda network, vectors, clean_view, seed: targets.append(clean_view))
+    monkeypatch.setattr("stages.train.optimise", lambda network, pairs, seed: targets.append(pairs.clean_view))
     monkeypatch.setattr("stages.train.save_model", lambda *_: None)
     train(store=tmp_path / "store", model=tmp_path / "model", enhancer="mse", settings=MseConfig(), seed=0)
     assert targets == [2]
@@ -141,7 +142,7 @@ def test_settings_of_another_enhancer_are_refused(tmp_path):
 
 def test_directory_that_is_no_model_is_refused_before_training(tmp_path, monkeypatch):
     write_store(tmp_path / "store")
-    monkeypatch.setattr("stages.train.load_vectors", lambda *_: pytest.fail("too late"))
+    monkeypatch.setattr("stages.train.open_pairs", lambda *_, **__: pytest.fail("too late"))
     with pytest.raises(ModelError, match="exists and is not a model"):
         trained_state(tmp_path, "store", "mse", MseConfig())
 
@@ -149,7 +150,7 @@ def test_directory_that_is_no_model_is_refused_before_training(tmp_path, monkeyp
 def test_diverging_training_names_the_epoch_and_the_rate():
     network = ENHANCERS["mse"](MseConfig(epochs=3, lr=7.0), 4)
     with pytest.raises(ModelError, match=r"diverged in epoch 1 \(loss nan\); lower lr, which is 7\.0"):
-        optimise(network, torch.full((2, 2, 4), math.inf), clean_view=0, seed=0)
+        optimise(network, ResidentPairs(torch.full((2, 2, 4), math.inf), clean_view=0, batch=4, seed=0), seed=0)
 
 
 def test_progress_is_a_few_lines_where_stderr_is_no_terminal(tmp_path, capsys):

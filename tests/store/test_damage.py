@@ -66,6 +66,19 @@ def test_missing_and_cut_files_are_named_at_opening(tmp_path, suffix):
         EmbeddingStore(tmp_path)
 
 
+def test_a_shard_cut_or_removed_under_an_open_store_is_one_clear_error(tmp_path):
+    write(tmp_path)
+    store = EmbeddingStore(tmp_path)
+    store.vectors()
+    path = next(tmp_path.glob("shards/*.h5"))
+    os.truncate(path, 100)
+    with pytest.raises(StoreError, match=f"{path.name} has been cut or removed since it was opened"):
+        store.vectors()
+    path.unlink()
+    with pytest.raises(StoreError, match=f"{path.name} has been cut or removed since it was opened"):
+        store.vectors()
+
+
 @pytest.mark.parametrize("suffix", ["h5", "parquet"])
 def test_swapped_shards_are_found(tmp_path, suffix):
     write(tmp_path, shards=[("u0", "u1"), ("u2", "u3")])

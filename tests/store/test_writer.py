@@ -26,6 +26,12 @@ def test_finalise_names_missing_shards_and_wrong_counts(tmp_path):
         finalise(tmp_path, declaration, [name], 2)
 
 
+def test_a_store_of_rejects_alone_is_a_store(tmp_path):
+    reject = Reject("u0", "extract", "is silent")
+    assert finalise(tmp_path, declare(), [], 1, [reject]).rejected == 1
+    assert len(EmbeddingStore(tmp_path)) == 0
+
+
 def test_the_old_store_stays_readable_until_the_new_one_is_finalised(tmp_path):
     write(tmp_path)
     old = EmbeddingStore(tmp_path).vectors().copy()

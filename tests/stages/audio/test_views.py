@@ -90,9 +90,7 @@ def test_reverberation_keeps_length_and_the_place_of_the_direct_path():
     rir = np.concatenate([np.zeros(100), direct, np.zeros(5), [1.0, 0.5], np.zeros(30)]).astype(np.float32)
     wet = reverberate(impulse, rir)
     assert wet.shape == impulse.shape
-    assert np.argmax(np.abs(wet)) == 19, (
-        "the reflection, louder than the direct sound, comes nine samples later"
-    )
+    assert np.argmax(np.abs(wet)) == 19, "the reflection, louder than the direct sound, comes nine samples later"
     assert np.sum(wet**2) == pytest.approx(1.0, rel=1e-4), "nothing of the direct sound is lost"
 
 

@@ -16,7 +16,7 @@ def vectors(dim: int = 6) -> torch.Tensor:
 
 def fitted(vectors_NVD: torch.Tensor, **settings: float):
     enhancer = make_enhancer("wccn", WccnConfig.model_validate(settings), vectors_NVD.shape[-1])
-    enhancer.fit(vectors_NVD, VIEWS)
+    enhancer.fit([vectors_NVD], VIEWS)
     return enhancer
 
 

@@ -3,14 +3,17 @@ import xml.etree.ElementTree as ElementTree
 import matplotlib as mpl
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from stages.reporting.figures import system_looks
 from stages.reporting.load import System
+from stages.reporting.measure import DetCurve
 from stages.reporting.plot_conditions import plan_bands
-from stages.reporting.plot_det import det_panels
-from stages.reporting.plot_snr import plan_panels
+from stages.reporting.plot_det import det_panels, marker_place
+from stages.reporting.plot_snr import eer_by_snr, plan_panels
 from stages.reporting.projection import Panel, turned_like
 from stages.reporting.summary import summarise
+from stages.reporting.theme import THEMES
 from tests.stages.reporting.test_summary import measured
 
 SYSTEMS = [System(name, "ge2e", "cosine") for name in ("raw", *"abcdefghi")]
@@ -18,7 +21,15 @@ LOOKS = system_looks({system: system.name for system in SYSTEMS})
 
 
 def test_every_system_looks_different():
-    assert len({(look.colour, look.marker) for look in LOOKS.values()}) == len(SYSTEMS)
+    assert len({(look.hue, look.marker) for look in LOOKS.values()}) == len(SYSTEMS)
+    for theme in THEMES:
+        assert len({(look.colour(theme), look.marker) for look in LOOKS.values()}) == len(SYSTEMS)
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_a_speaker_never_has_the_colour_of_a_system(theme):
+    assert set(theme.speakers).isdisjoint(theme.systems)
+    assert len(set(theme.speakers)) == len(theme.speakers)
 
 
 def test_a_system_looks_the_same_whatever_comes_after_it():
@@ -26,17 +37,26 @@ def test_a_system_looks_the_same_whatever_comes_after_it():
     assert [fewer[system] for system in fewer] == [LOOKS[system] for system in fewer]
 
 
-@pytest.mark.parametrize("rate", [1e-5, 0.01, 0.3, 0.6])
-def test_det_curves_draw_at_any_error_rate_and_leave_matplotlib_as_it_was(rate):
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+@pytest.mark.parametrize("rate", [0.0, 1e-5, 0.01, 0.3, 0.6])
+def test_det_curves_draw_at_any_error_rate_in_any_theme_and_leave_matplotlib_as_it_was(rate, theme):
     before = dict(mpl.rcParams)
-    curve = np.array([1 - 1e-5, rate, 1e-5]), np.array([1e-5, rate, 1 - 1e-5])
-    svg = det_panels({"clean": {SYSTEMS[0]: curve}, "noisy": {}}, LOOKS)
+    at = max(rate, 1e-5)
+    curve = DetCurve(np.array([1 - 1e-5, at, 1e-5]), np.array([1e-5, at, 1 - 1e-5]), rate)
+    svg = det_panels({"clean": {SYSTEMS[0]: curve}, "noisy": {}}, LOOKS, theme)
     assert ElementTree.fromstring(svg).tag.endswith("svg")
+    assert theme.ink in svg
     assert dict(mpl.rcParams) == before
 
 
+def test_the_marker_of_a_det_curve_stands_at_the_eer_and_not_where_the_thinned_curve_crosses():
+    curve = DetCurve(np.array([0.9, 0.3, 0.01]), np.array([0.01, 0.25, 0.9]), eer=0.2)
+    assert ndtr(marker_place(curve)) == pytest.approx(0.2)
+
+
 def test_nothing_to_draw_is_no_figure():
-    assert det_panels({"clean": {}, "noisy": {}}, LOOKS) is None
+    assert det_panels({"clean": {}, "noisy": {}}, LOOKS, THEMES[0]) is None
+    assert eer_by_snr([], [], LOOKS, THEMES[0]) is None
 
 
 def test_a_kind_of_noise_gets_a_panel_where_it_has_two_snrs_and_ends_at_what_it_is_added_to():

@@ -17,13 +17,14 @@ def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None):
         trials=10,
         targets=5,
         unlabelled=0,
+        contradictory=0,
         eer=eer,
         eer_ci95=None,
         min_dcf=0.5,
         p_target=0.05,
         cllr=0.9,
         min_cllr=0.5,
-        identification_accuracy=None,
+        identified=None,
         replicate_R=replicates,
     )
 

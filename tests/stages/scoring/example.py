@@ -72,7 +72,15 @@ def make_example(
         systems, example.stores, example.scores, example.identification, strict=True
     ):
         vectors_UCVD = simulate(names, views, dim=dim, crops=crops, system=system)
-        write_store(store, ids, names, vectors_UCVD, views, space=f"toy:1{'' if system == 'raw' else '+' + system}")
+        write_store(
+            store,
+            ids,
+            names,
+            vectors_UCVD,
+            views,
+            space="toy:1" if system == "raw" else f"toy:1+{system}:2",
+            inputs={"toy": 1} if system == "raw" else {"enhancer": system, "config": {"epochs": 3}},
+        )
         score(
             store=store,
             trials=example.trials,
@@ -120,18 +128,19 @@ def write_store(
     vectors_UCVD: np.ndarray,
     views: dict[str, Any],
     space: str = "toy:1",
+    inputs: dict[str, Any] | None = None,
     utterances_per_shard: int = 40,
 ) -> Path:
     """Write a finished store of several shards."""
     utterances, crops, _, dim = vectors_UCVD.shape
-    declaration = Declaration(dim, "float32", views, crops, space, {"toy": 1})
+    declaration = Declaration(dim, "float32", views, crops, space, inputs or {"toy": 1})
     starts = range(0, utterances, utterances_per_shard)
     written = []
     for shard, start in enumerate(starts):
         rows = range(start, min(start + utterances_per_shard, utterances))
         catalogue = pa.Table.from_pylist(
             [
-                {"utterance_id": ids[row], "speaker_id": names[row], "view": view, "crop": crop}
+                {"utterance_id": ids[row], "speaker_id": names[row], "view": view, "crop": crop, "duration_s": 1.6}
                 for row in rows
                 for crop in range(crops)
                 for view in views

@@ -49,10 +49,27 @@ def test_nobody_enrolled_gives_no_ranks():
     assert rank([0, 10], [-1, -1], [0], [1]) == ([0], 0)
 
 
-def test_blocks_do_not_change_the_ranks(monkeypatch):
+def ranks_one_by_one(angles, speakers, enrolled, tested):
+    """The definition, spelt out: the true speaker's place among the models, own utterance left out."""
+    vectors = units(angles)
+    ranks = []
+    for test in tested:
+        score = {}
+        for speaker in {speakers[row] for row in enrolled}:
+            own = [vectors[row] for row in enrolled if speakers[row] == speaker and row != test]
+            if own:
+                model = np.mean(own, axis=0)
+                score[speaker] = vectors[test] @ model / np.linalg.norm(model)
+        true = score.get(speakers[test])
+        ranks.append(0 if true is None else sum(other >= true for other in score.values()))
+    return ranks
+
+
+@pytest.mark.parametrize("block", [1024, 7])
+def test_ranks_are_those_counted_one_by_one_in_blocks_of_any_size(monkeypatch, block):
     draw = np.random.default_rng(0)
     angles, speakers = draw.uniform(0, 360, 40).tolist(), draw.integers(0, 5, 40).tolist()
-    whole = rank(angles, speakers, range(20), range(10, 40))
-    monkeypatch.setattr(identification, "_BLOCK_T", 7)
-    assert rank(angles, speakers, range(20), range(10, 40)) == whole
-    assert max(whole[0]) == pytest.approx(5, abs=1)
+    monkeypatch.setattr(identification, "_BLOCK_T", block)
+    ranks, count = rank(angles, speakers, range(20), range(10, 40))
+    assert ranks == ranks_one_by_one(angles, speakers, range(20), range(10, 40))
+    assert (count, set(ranks)) == (5, {1, 2, 3, 4, 5})

@@ -1,0 +1,70 @@
+"""A store as blocks of whole crops: cut by a pure plan, read one at a time, checked as they are read.
+
+Shapes: D embedding dimension, M rows (N x V), N crops of a block, V views.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from store import EmbeddingStore, StoreError
+
+
+class Block(NamedTuple):
+    """`crops` consecutive crops of one shard, from crop `first` on; blocks sort in the order of the store."""
+
+    shard: int
+    first: int
+    crops: int
+
+
+def crops_in(store: EmbeddingStore) -> int:
+    """Return N, the utterances x crops of a store."""
+    return len(store) // len(store.views)
+
+
+def crop_bytes(store: EmbeddingStore) -> int:
+    """Return the bytes of one crop in all its views, as float32."""
+    return len(store.views) * store.dim * torch.float32.itemsize
+
+
+def cut(store: EmbeddingStore, limit_bytes: int) -> list[Block]:
+    """Cut a store into blocks, in its own order: whole shards, and parts of those larger than `limit_bytes`.
+
+    Args:
+        limit_bytes: of a block, counted as float32; a block has at least one crop.
+    """
+    limit = max(1, limit_bytes // crop_bytes(store))
+    sizes = [shard.rows // len(store.views) for shard in store.shards]
+    return [
+        Block(position, first, min(limit, size - first))
+        for position, size in enumerate(sizes)
+        for first in range(0, size, limit)
+    ]
+
+
+def read_block(store: EmbeddingStore, block: Block, target_NVD: Tensor) -> Tensor:
+    """Copy the vectors of a block to `target_NVD`, float32 on any device, and return it.
+
+    Raises:
+        StoreError: the shard cannot be read, or holds vectors that are not finite; names the first such utterance.
+    """
+    n_views = len(store.views)
+    rows = slice(block.first * n_views, (block.first + block.crops) * n_views)
+    host_NVD = target_NVD if target_NVD.device.type == "cpu" else torch.empty(target_NVD.shape)
+    vectors_MD = host_NVD.view(-1, store.dim).numpy()
+    np.copyto(vectors_MD, store.shard_vectors(block.shard)[rows])
+    if not np.isfinite(vectors_MD).all():
+        raise StoreError(_complaint(store, block.shard))
+    return target_NVD if target_NVD is host_NVD else target_NVD.copy_(host_NVD)
+
+
+def _complaint(store: EmbeddingStore, shard: int) -> str:
+    bad_M = ~np.isfinite(store.shard_vectors(shard)).all(axis=-1)
+    row = store.shard_rows(shard, ["utterance_id", "view"]).slice(int(bad_M.argmax()), 1).to_pylist()[0]
+    return (
+        f"{store.path}, shard {shard}: {bad_M.sum()} vectors are not finite, first utterance "
+        f"{row['utterance_id']!r}, view {row['view']!r}; run `reseed verify`, then extract the shard again"
+    )

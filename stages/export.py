@@ -1,0 +1,86 @@
+"""`reseed export`: a store's vectors and catalogue in a format that other programs read.
+
+Shapes: D embedding dimension, N rows of a batch.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.progress import track
+
+from stages.interop import Batch, Facts, format_called
+from stages.interop.columns import conform
+from stages.interop.exchange import BATCH_ROWS, View
+from store import ConfigError, EmbeddingStore, StoreError
+
+
+def export(*, store: Path, output: Path, format: str, view: str | None = None) -> str:
+    """Write a store, or one of its views, for other programs; `output` is whole or absent. Rejects are not exported.
+
+    Each shard is hashed before it is read: a damaged vector does not leave.
+
+    Args:
+        output: a file (parquet) or a directory (kaldi, npy, webdataset); an older export of that format is replaced,
+            anything else is not.
+        format: a name in `stages.interop.FORMATS`.
+
+    Returns:
+        One sentence on what was written.
+
+    Raises:
+        ConfigError: no such format or view.
+        StoreError: the store is damaged or empty, something else is at `output`, or the disk is full or read-only.
+    """
+    opened = EmbeddingStore(store, check=True)
+    if view is not None and view not in opened.views:
+        raise ConfigError(f"{store}: no view {view!r}; there are {', '.join(opened.views)}")
+    if output.resolve().is_relative_to(store.resolve()):
+        raise ConfigError(f"{output} lies in the store {store} itself; write the export elsewhere")
+    if len(opened) == 0:
+        raise StoreError(f"{store} holds no vectors; there is nothing to export")
+    facts = _facts(opened, format, view)
+    try:
+        format_called(format).write(output, facts, _batches(opened, facts.rows, view))
+    except OSError as error:
+        fault = error.strerror or error
+        raise StoreError(f"{output} cannot be written ({fault}); make room there or write it elsewhere") from error
+    views = ", ".join(shown.name for shown in facts.views)
+    return f"{output}: {facts.rows} x {facts.dim} vectors of {store}, views {views}, written as {format}"
+
+
+def _facts(store: EmbeddingStore, kind: str, view: str | None) -> Facts:
+    declared = store.header.declaration
+    views = [View(name=name, recipe=recipe) for name, recipe in store.recipes.items() if view in (None, name)]
+    return Facts(
+        kind=kind,
+        rows=len(store) * len(views) // len(store.views),
+        dim=store.dim,
+        dtype=declared.dtype,
+        views=views,
+        crops=store.crops,
+        space=store.space,
+        fingerprint=store.fingerprint,
+        inputs=declared.inputs,
+        lineage=[{"role": parent["role"], "digest": parent["digest"]} for parent in declared.lineage],
+    )
+
+
+def _batches(store: EmbeddingStore, expected: int, view: str | None) -> Iterator[Batch]:
+    """Yield the rows of one view, or all, shard by shard; raises StoreError unless there are as many as expected."""
+    positions = range(len(store.shards))
+    # A column that is null throughout one shard has another type there.
+    schema = pa.unify_schemas([store.shard_rows(at).schema for at in positions], promote_options="permissive")
+    exported = 0
+    for at in track(positions, "export", console=Console(stderr=True), disable=not sys.stderr.isatty()):
+        shard = Batch(conform(store.shard_rows(at), schema), store.shard_vectors(at))
+        chosen = np.arange(len(shard)) if view is None else np.flatnonzero(pc.equal(shard.rows["view"], view))
+        for start in range(0, len(chosen), BATCH_ROWS):
+            yield shard.take(chosen[start : start + BATCH_ROWS])
+        exported += len(chosen)
+    if exported != expected:
+        raise StoreError(f"{store.path}: {exported} rows instead of {expected}; extract the store again")

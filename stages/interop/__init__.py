@@ -1,0 +1,28 @@
+"""Formats in which embeddings leave and enter, by name.
+
+To add one: a file with `write` and a reader (see `stages.interop.exchange`), and one line here.
+"""
+
+from stages.interop import kaldi, npy, parquet, webdataset
+from stages.interop.exchange import Batch, Facts, Format, Reader
+from store import ConfigError
+
+FORMATS: dict[str, Format] = {
+    "kaldi": Format(kaldi.write, kaldi.KaldiReader),
+    "npy": Format(npy.write, npy.NpyReader),
+    "parquet": Format(parquet.write, parquet.ParquetReader),
+    "webdataset": Format(webdataset.write, webdataset.WebDatasetReader),
+}
+
+__all__ = ["FORMATS", "Batch", "Facts", "Format", "Reader", "format_called"]
+
+
+def format_called(name: str) -> Format:
+    """Return the format called `name`.
+
+    Raises:
+        ConfigError: no such format; lists the choices.
+    """
+    if name not in FORMATS:
+        raise ConfigError(f"there is no format {name!r}; choose one of {', '.join(FORMATS)}")
+    return FORMATS[name]

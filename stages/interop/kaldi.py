@@ -1,0 +1,171 @@
+"""Kaldi: embeddings.ark with its index embeddings.scp, and utt2spk.
+
+A key is `UTTERANCE-cropN-VIEW`, since Kaldi knows nothing but keys; it is escaped as `stages.interop.keys` says, and so
+are the speakers. Other columns of the catalogue are not carried. Without reseed's export.json beside it a key is an
+utterance id as it stands. An archive may hold pickles and an index commands: neither is ever executed.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from itertools import chain, groupby, islice
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import kaldiio
+import numpy as np
+import pyarrow as pa
+from kaldiio.matio import read_ascii_mat, read_matrix_or_vector, read_token
+from numpy.typing import NDArray
+
+from stages.interop.exchange import BATCH_ROWS, Batch, Dimension, Facts, numbered_lines
+from stages.interop.keys import escape, key_of, parse_key, unescape
+from stages.interop.output import FACTS_NAME, export_directory, read_facts
+from store import StoreError, atomic
+
+_ARK, _SCP, _UTT2SPK = "embeddings.ark", "embeddings.scp", "utt2spk"
+_ALLOWED = "/.:,+=@"
+_FAULTS = (OSError, ValueError, RuntimeError, AssertionError, struct.error)
+
+
+def write(output: Path, facts: Facts, batches: Iterator[Batch]) -> None:
+    """Write OUTPUT/embeddings.ark (float32), .scp with the archive's full path, utt2spk and export.json."""
+    archive = output.resolve() / _ARK
+    with (
+        export_directory(output, facts) as directory,
+        atomic.atomic_path(directory / _ARK) as ark_path,
+        atomic.atomic_path(directory / _SCP) as scp_path,
+        atomic.atomic_path(directory / _UTT2SPK) as utt2spk_path,
+        ark_path.open("wb") as ark,
+        scp_path.open("w", encoding="utf-8") as scp,
+        utt2spk_path.open("w", encoding="utf-8") as utt2spk,
+    ):
+        for batch in batches:
+            _write_speakers(batch, _write_batch(batch, ark, scp, archive), utt2spk)
+
+
+class KaldiReader:
+    """An archive, an index into archives, or a directory that reseed exported; with utt2spk where it lies beside.
+
+    An index names its archives as Kaldi does, from the working directory; one that is not there is looked for beside
+    the index. utt2spk is held in memory. A key has one vector, so `embedding` chooses nothing.
+    """
+
+    def __init__(self, source: Path, embedding: str = "") -> None:
+        self._path = source / _ARK if source.is_dir() else source
+        self._is_index = self._path.suffix == ".scp"
+        if not self._path.is_file():
+            raise StoreError(f"{self._path} is not there; give an .ark or .scp file, or a directory with {_ARK}")
+        speakers = self._path.with_name(_UTT2SPK)
+        self._speakers = _read_speakers(speakers)
+        self.facts = read_facts(self._path.parent)
+        self.files = [self._path, *([speakers] if self._speakers else [])]
+        self.files += [self._path.with_name(FACTS_NAME)] if self.facts else []
+        if self._is_index:
+            self.files += dict.fromkeys(archive for _, archive, _ in self._entries())
+
+    def rows(self) -> Iterator[pa.Table]:
+        """Yield ids, crops, views and speakers; of an index without opening its archives."""
+        keys = (key for key, _, _ in self._entries()) if self._is_index else (key for key, _ in self._vectors())
+        for first in keys:
+            yield self._table([first, *islice(keys, BATCH_ROWS - 1)])
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield rows with their vectors, in the order of the index or of the archive."""
+        dimension = Dimension(self._path)
+        vectors = self._indexed_vectors() if self._is_index else self._vectors()
+        for first in vectors:
+            keys, arrays = zip(*chain([first], islice(vectors, BATCH_ROWS - 1)), strict=True)
+            stacked = np.stack([dimension.vector(array, key) for key, array in zip(keys, arrays, strict=True)])
+            yield Batch(self._table(keys), stacked)
+
+    def _table(self, keys: Iterable[str]) -> pa.Table:
+        speakers = [self._speakers.get(key) for key in keys]
+        if self.facts is None:
+            return pa.table({"utterance_id": list(keys), "speaker_id": pa.array(speakers, pa.string())})
+        try:
+            ids, crops, views = zip(*map(parse_key, keys), strict=True)
+            labels = [None if speaker is None else unescape(speaker) for speaker in speakers]
+        except ValueError as error:
+            raise StoreError(f"{self._path}: {error}; remove {FACTS_NAME} to take keys as they stand") from None
+        return pa.table(
+            {"utterance_id": ids, "speaker_id": pa.array(labels, pa.string()), "view": views, "crop": crops}
+        )
+
+    def _vectors(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        with self._path.open("rb") as ark:
+            while (key := _read_key(ark, self._path)) is not None:
+                yield key, _read_array(ark, self._path, key)
+
+    def _indexed_vectors(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        for archive, entries in groupby(self._entries(), key=lambda entry: entry[1]):
+            with archive.open("rb") as ark:
+                for key, _, offset in entries:
+                    ark.seek(offset)
+                    yield key, _read_array(ark, archive, key)
+
+    def _entries(self) -> Iterator[tuple[str, Path, int]]:
+        """Yield key, archive and byte offset of each line of the index."""
+        for number, line in numbered_lines(self._path):
+            key, place = _parted(line)
+            where = f"{self._path} line {number}"
+            if not place or place.startswith("|") or place.endswith(("|", "]")):
+                raise StoreError(f"{where} is not KEY ARCHIVE:OFFSET; commands and ranges are not taken")
+            name, _, offset = place.rpartition(":")
+            named, at = (Path(name), int(offset)) if name and offset.isdecimal() else (Path(place), 0)
+            archive = next((path for path in (named, self._path.with_name(named.name)) if path.is_file()), None)
+            if archive is None:
+                raise StoreError(f"{where}: the archive {named} is not there, nor beside the index; restore it")
+            yield key, archive, at
+
+
+def _write_batch(batch: Batch, ark: BinaryIO, scp: TextIO, archive: Path) -> list[str]:
+    """Append the vectors to the archive and their places to its index; return their keys."""
+    names = zip(*(batch.rows[name].to_pylist() for name in ("utterance_id", "crop", "view")), strict=True)
+    keys = [key_of(utterance_id, crop, view, _ALLOWED) for utterance_id, crop, view in names]
+    for key, vector in zip(keys, batch.vectors.astype(np.float32), strict=True):
+        offset = ark.tell() + len(f"{key} ")
+        kaldiio.save_ark(ark, {key: vector})
+        scp.write(f"{key} {archive}:{offset}\n")
+    return keys
+
+
+def _write_speakers(batch: Batch, keys: list[str], utt2spk: TextIO) -> None:
+    if "speaker_id" in batch.rows.column_names:
+        speakers = zip(keys, batch.rows["speaker_id"].to_pylist(), strict=True)
+        utt2spk.writelines(f"{key} {escape(speaker, _ALLOWED)}\n" for key, speaker in speakers if speaker is not None)
+
+
+def _read_speakers(path: Path) -> dict[str, str]:
+    return dict(_parted(line) for _, line in numbered_lines(path)) if path.is_file() else {}
+
+
+def _parted(line: str) -> tuple[str, str]:
+    key, _, rest = line.rstrip("\r\n").replace("\t", " ").partition(" ")
+    return key, rest.strip(" ")
+
+
+def _read_key(ark: BinaryIO, path: Path) -> str | None:
+    start = ark.tell()
+    try:
+        key: str | None = read_token(ark)
+        if key is None or key.strip("\n").isprintable():
+            return key
+    except UnicodeDecodeError:
+        pass
+    raise StoreError(f"{path} is no Kaldi archive, or is damaged at byte {start}: no key stands there")
+
+
+def _read_array(ark: BinaryIO, path: Path, key: str) -> NDArray[Any]:
+    # kaldiio's own loaders would execute a pickle; these two read numbers alone.
+    start = ark.tell()
+    try:
+        is_binary = ark.read(2) == b"\0B"
+        ark.seek(start)
+        array, size = (read_matrix_or_vector if is_binary else read_ascii_mat)(ark, return_size=True)
+    except _FAULTS as error:
+        fault = str(error) or "cut short"
+    else:
+        if not is_binary or ark.tell() >= start + size:
+            return array
+        fault = "cut short"
+    raise StoreError(f"{path} cannot be read at {key[:80]!r} ({fault}); give an archive of vectors")

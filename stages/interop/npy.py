@@ -1,0 +1,103 @@
+"""NumPy: vectors.npy, one array [rows, D], and rows.jsonl, one JSON object for each of its rows.
+
+Shapes: D embedding dimension.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stages.interop.exchange import BATCH_ROWS, Batch, Facts, numbered_lines
+from stages.interop.json_rows import parse_row, to_json, to_table
+from stages.interop.output import FACTS_NAME, export_directory, read_facts
+from store import StoreError, atomic
+
+_VECTORS, _ROWS = "vectors.npy", "rows.jsonl"
+
+
+def write(output: Path, facts: Facts, batches: Iterator[Batch]) -> None:
+    """Write OUTPUT/vectors.npy in the store's own dtype, OUTPUT/rows.jsonl and OUTPUT/export.json."""
+    with (
+        export_directory(output, facts) as directory,
+        atomic.atomic_path(directory / _VECTORS) as vectors_path,
+        atomic.atomic_path(directory / _ROWS) as rows_path,
+        vectors_path.open("wb") as vectors_file,
+        rows_path.open("w", encoding="utf-8", newline="\n") as rows_file,
+    ):
+        _write_header(vectors_file, facts)
+        for batch in batches:
+            # Plain writes, not a memory map: on a full disk a map kills the process instead of raising.
+            vectors_file.write(np.ascontiguousarray(batch.vectors, facts.dtype).data)
+            rows_file.writelines(f"{line}\n" for line in to_json(batch.rows))
+
+
+class NpyReader:
+    """A directory with vectors.npy and rows.jsonl, or any NAME.npy with NAME.jsonl or rows.jsonl beside it.
+
+    A row has one vector, so `embedding` chooses nothing.
+
+    Raises:
+        StoreError: a file missing, or no array [rows, D] of numbers.
+    """
+
+    def __init__(self, source: Path, embedding: str = "") -> None:
+        self._vectors_path = source / _VECTORS if source.is_dir() else source
+        self._rows_path = self._vectors_path.with_suffix(".jsonl")
+        if not self._rows_path.is_file():
+            self._rows_path = self._vectors_path.with_name(_ROWS)
+        directory = self._vectors_path.parent
+        self.facts = read_facts(directory)
+        self._vectors = _opened(self._vectors_path)
+        self.files = [self._vectors_path, self._rows_path]
+        self.files += [directory / FACTS_NAME] if self.facts else []
+
+    def rows(self) -> Iterator[pa.Table]:
+        """Yield the rows of the JSON lines; raises StoreError unless there is one for each vector."""
+        read = 0
+        for table in self._tables():
+            read += table.num_rows
+            yield table
+        if read != len(self._vectors):
+            raise StoreError(
+                f"{self._rows_path} has {read} rows, {self._vectors_path} {len(self._vectors)} vectors; "
+                "write one JSON object for each vector"
+            )
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield rows with their vectors."""
+        start = 0
+        for table in self._tables():
+            yield Batch(table, np.array(self._vectors[start : start + table.num_rows]))
+            start += table.num_rows
+
+    def _tables(self) -> Iterator[pa.Table]:
+        if not self._rows_path.is_file():
+            raise StoreError(f"{self._rows_path} is missing: one JSON object with an id for each vector")
+        rows = (
+            parse_row(line, f"{self._rows_path} line {number}")
+            for number, line in numbered_lines(self._rows_path)
+            if line.strip()
+        )
+        for first in rows:
+            yield to_table([first, *islice(rows, BATCH_ROWS - 1)], self._rows_path)
+
+
+def _write_header(file: BinaryIO, facts: Facts) -> None:
+    descr = np.lib.format.dtype_to_descr(np.dtype(facts.dtype))
+    shape = (facts.rows, facts.dim)
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
+
+
+def _opened(path: Path) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); give an .npy file of numbers") from None
+    if array.ndim != 2 or array.dtype.kind not in "fiu":
+        raise StoreError(f"{path} holds {array.dtype} {list(array.shape)}, not numbers [rows, dimensions]")
+    return array

@@ -1,0 +1,114 @@
+"""What was compared, in words: systems, enrolment, trials, and what to keep in mind about them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from stages.reporting.load import ScoredSystem
+from stages.reporting.measure import Measurement
+from stages.reporting.words import Labels, listed
+from stages.score_files import RAW
+
+METHODS = {
+    RAW: "The backbone's embeddings as they are.",
+    "wccn": "View-WCCN: whitening by the covariance that the views of one crop span; in closed form.",
+    "seed": "SEED (arXiv 2505.16798): one step of a diffusion model from the noisy to the clean embedding.",
+    "mse": "A residual MLP from the noisy to the clean embedding, trained on their squared distance.",
+    "vmf_pl": "The same MLP trained on the logarithm of that distance, the vMF profile likelihood (arXiv 2610.06691).",
+}
+
+Entry = tuple[str, str]
+
+
+def set_up(systems: Sequence[ScoredSystem], measurements: Sequence[Measurement], labels: Labels) -> list[Entry]:
+    """Return (term, text) for each thing a reader must know to judge the numbers."""
+    entries = [
+        *((labels[scored.system], _system(scored)) for scored in systems),
+        ("Enrolment", _by_system({labels[s.system]: _enrolment(s) for s in systems})),
+        ("Embedding", _by_system({labels[s.system]: _crops(s) for s in systems})),
+        ("Trials", _trials(systems, measurements)),
+        ("Non-targets", _impostors(systems[0])),
+    ]
+    if any("babble" in m.condition.kind.split("+") for m in measurements):
+        entries.append(("Babble", _BABBLE))
+    return entries
+
+
+def contradiction(measurements: Sequence[Measurement]) -> str | None:
+    """Return the warning that labels and manifest disagree, where they do."""
+    worst = max(measurements, key=lambda m: m.contradictory)
+    if not worst.contradictory:
+        return None
+    return (
+        f"The manifest contradicts the label of {worst.contradictory:,} of {worst.trials:,} trials: targets of two "
+        "speakers, or non-targets of one. They count by their label, but not in the intervals."
+    )
+
+
+_BABBLE = (
+    "Mixed from the voices of other speakers than the one tested. Where these are drawn from the scored speakers, the "
+    "babble of a non-target trial may hold the voice of the enrolled speaker."
+)
+
+
+def _system(scored: ScoredSystem) -> str:
+    origin = scored.origin
+    settings = ", ".join(f"{name} {value}" for name, value in sorted(origin.config.items()))
+    return (
+        METHODS.get(origin.method, f"Enhancer {origin.method}.")
+        + (f" Settings: {settings}." if settings else "")
+        + f" Space: {origin.space}."
+    )
+
+
+def _enrolment(scored: ScoredSystem) -> str:
+    return (
+        f"One utterance per trial, always from view “{scored.origin.enrolment_view}”; the test utterance is from the "
+        "view of the condition. An enhancer is applied to both."
+    )
+
+
+def _crops(scored: ScoredSystem) -> str:
+    count, length_s = scored.origin.crops, scored.origin.crop_s
+    each = f" of {length_s:g} s" if length_s is not None else ""
+    if count == 1:
+        return f"One crop{each} per utterance, scaled to unit length."
+    return f"Mean of {count} crops{each} per utterance, each scaled to unit length first."
+
+
+def _trials(systems: Sequence[ScoredSystem], measurements: Sequence[Measurement]) -> str:
+    per_condition = {(m.trials, m.targets) for m in measurements}
+    if len(per_condition) == 1:
+        trials, targets = next(iter(per_condition))
+        text = f"{trials:,} labelled trials per condition, {targets:,} of them targets."
+    else:
+        counts = [m.trials for m in measurements]
+        text = f"{min(counts):,} to {max(counts):,} labelled trials per condition; see metrics.csv."
+    unlabelled = max(m.unlabelled for m in measurements)
+    left_out = max(scored.origin.left_out for scored in systems)
+    if unlabelled:
+        text += f" Unlabelled trials, scored but in no metric: {unlabelled:,} per condition at most."
+    if left_out:
+        text += f" Left out because their utterances have no embedding: {left_out:,}."
+    return text
+
+
+def _impostors(scored: ScoredSystem) -> str:
+    text = "Speakers are paired across gender and age unless the trial list keeps these apart; that is easier"
+    text += " than within one gender."
+    pairs_N2 = np.sort(np.concatenate([trials.nontarget_speakers_N2 for trials in scored.trials.values()]), axis=1)
+    known = np.unique(pairs_N2[pairs_N2[:, 0] >= 0], axis=0)
+    speakers = np.unique(known).size
+    if not speakers:
+        return text
+    return f"{text} {len(known):,} of {speakers * (speakers - 1) // 2:,} possible pairs of speakers occur."
+
+
+def _by_system(texts: Mapping[str, str]) -> str:
+    """Join what is said of each system; what holds for all is said once."""
+    groups: dict[str, list[str]] = {}
+    for label, text in texts.items():
+        groups.setdefault(text, []).append(label)
+    if len(groups) == 1:
+        return next(iter(groups))
+    return " ".join(f"{listed(named)}: {text}" for text, named in groups.items())
