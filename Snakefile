@@ -5,11 +5,13 @@ configuration runs the rules again whose `params` digest it, and what follows fr
 """
 
 import shlex
+from pathlib import Path
 
 from pipeline import layout
 from pipeline.config import load_config
+from stages.audio.sources import listing_digest
 
-RUN = load_config(layout.CONFIG)
+RUN = load_config(Path(config.get("settings", layout.CONFIG)))
 BACKBONE = RUN.backbone.name
 TRAIN, EVALUATION = RUN.corpus.train, RUN.corpus.evaluation
 RECIPES = {TRAIN: "train", EVALUATION: "evaluation"}
@@ -21,6 +23,11 @@ GPU = int(RUN.device.startswith("cuda"))
 def sources(split):
     """The manifests that extraction of a split reads, by the name of the option of `reseed extract` that takes each."""
     return {source: layout.manifest(*place) for source, place in RUN.recordings(split).items()}
+
+
+def listing(split, kind):
+    """A digest of which files a corpus folder holds: files that are added, removed or changed are prepared anew."""
+    return "" if RUN.synthesise else listing_digest(layout.recordings(ROOT, split, kind))
 
 
 wildcard_constraints:
@@ -70,6 +77,7 @@ rule prepare:
     params:
         settings=RUN.digest("corpus"),
         source=lambda wildcards: layout.recordings(ROOT, wildcards.split, wildcards.kind),
+        listing=lambda wildcards: listing(wildcards.split, wildcards.kind),
     log:
         layout.log("prepare", "{split}", "{kind}"),
     benchmark:
@@ -84,6 +92,7 @@ rule prepare:
 rule trials:
     input:
         utterances=layout.manifest(EVALUATION, "speech"),
+        list=RUN.trials.list or [],
     output:
         trials=layout.TRIALS,
     params:

@@ -32,6 +32,14 @@ class Group(click.Group):
                 raise
             click.echo(f"reseed: {error.filename or 'system'}: {error.strerror}", err=True)
             context.exit(1)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except Exception as error:
+            if context.params.get(_DEBUG):
+                raise
+            told = " ".join(str(error).split())
+            click.echo(f"reseed: unexpected {type(error).__name__}: {told}; `reseed --debug` shows where", err=True)
+            context.exit(1)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -173,8 +181,11 @@ def append(
 @click.option("--utterance", "utterances", multiple=True, help="Utterance to remove; repeat for more.")
 @click.option("--speaker", "speakers", multiple=True, help="Speaker to remove; repeat for more.")
 def drop(store: Path, utterances: Sequence[str], speakers: Sequence[str]) -> None:
-    """Remove utterances or speakers from a store: their vectors and every mention of them."""
+    """Remove the vectors and catalogue rows of utterances or speakers from a store."""
     from store import drop as remove
+
+    if not utterances and not speakers:
+        raise click.UsageError("Say what to drop: --utterance ID or --speaker ID.")
 
     header = remove(store, utterances=utterances, speakers=speakers)
     click.echo(f"{store}: {header.stored} utterances left")
@@ -327,7 +338,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@main.command()
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("config", type=_FILE)
 @_run_options
 def run(config: Path, **options: Any) -> None:
@@ -335,7 +346,7 @@ def run(config: Path, **options: Any) -> None:
     _run(config, **options)
 
 
-@main.command()
+@main.command(context_settings={"ignore_unknown_options": True})
 @_run_options
 def demo(**options: Any) -> None:
     """Run the embedded example on synthetic voices: configs/demo.yaml."""
@@ -360,7 +371,7 @@ def _run(
     loaded = _load(config, overrides)
     folder = runs / loaded.name
     execute(loaded, folder=folder, cores=cores or available_cores(), profile=profile, dry_run=dry_run, extra=snakemake)
-    if not dry_run:
+    if not dry_run and (folder / layout.PAGE).exists():
         click.echo(f"report: {folder / layout.PAGE}")
 
 

@@ -4,6 +4,7 @@ Precedence: defaults < YAML < `--set section.key=value`. A key that nobody decla
 """
 
 import difflib
+import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -100,6 +101,13 @@ class RunConfig(Section):
             raise ValueError(
                 f"corpus.train and corpus.evaluation are both {self.corpus.train!r}; score unseen speakers"
             )
+        for name in (*self.train, self.corpus.train, self.corpus.evaluation, self.corpus.evaluation_babble or "dev"):
+            if not re.fullmatch(r"[A-Za-z0-9][\w+-]*", name):
+                raise ValueError(f"the name {name!r} of a system or split must be letters, digits, _, + and -")
+        if self.train and ("clean" not in self.extract.train.views or len(self.extract.train.views) < 2):
+            raise ValueError("extract.train.views needs the view clean and another one to train enhancers on")
+        if self.score.enrolment_view not in self.extract.evaluation.views:
+            raise ValueError(f"extract.evaluation.views lacks the enrolment view {self.score.enrolment_view!r}")
         if "raw" in self.train:
             raise ValueError("train.raw: the name raw is that of the embeddings as they are; choose another")
         return self

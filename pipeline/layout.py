@@ -5,8 +5,8 @@ All paths are relative to the run's folder, where Snakemake works; they may hold
 
 from pathlib import Path
 
-RUNS = Path("runs")
 CONFIG = Path("config.yaml")
+DRY_CONFIG = Path(".dry-run.yaml")
 SYNTHETIC_ROOT = Path("corpus/synthetic")
 SYNTHETIC_MARKER = SYNTHETIC_ROOT / "synthesis.json"
 TRIALS = Path("corpus/trials.parquet")

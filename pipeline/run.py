@@ -2,8 +2,10 @@
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,12 +41,45 @@ def run(
     config = config.model_copy(update={"device": resolved_device(config.device)})
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as lock:
-        _write_if_changed(folder / layout.CONFIG, dump(config))
-        command = [*_snakemake(folder, cores, profile), *(["--dry-run"] if dry_run else []), *extra]
-        # The lock travels to Snakemake, so that it is held until the last of the two is gone, however they end.
-        status = subprocess.run(command, env=_environment(), pass_fds=[lock], check=False).returncode
+        settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
+        _write_if_changed(folder / settings, dump(config))
+        started_ns = time.time_ns()
+        status = _execute(
+            [*_snakemake(folder, settings, cores, profile), *(["--dry-run"] if dry_run else []), *extra], lock
+        )
+        (folder / layout.DRY_CONFIG).unlink(missing_ok=True)
     if status != 0:
-        raise ReseedError(f"the run stopped; the failed step's message is above and in {folder / 'logs'}")
+        raise ReseedError(f"the run stopped: {_last_error(folder, started_ns)}")
+
+
+def _execute(command: Sequence[str], lock: int) -> int:
+    """Run Snakemake to its end, or until this process is interrupted or terminated; returns its exit status.
+
+    The lock travels to Snakemake, so that it is held until the last of the two is gone, however they end.
+    """
+    process = subprocess.Popen(command, env=_environment(), pass_fds=[lock])
+    previous = signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        try:  # Ctrl-C in a terminal has reached Snakemake too; a signal to this process alone has not
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            process.wait()
+        raise ReseedError("interrupted; run again to go on where it stopped") from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _last_error(folder: Path, since_ns: int) -> str:
+    """Return the one line that a failed step has left in its log."""
+    logs = [path for path in (folder / "logs").glob("*.log") if path.stat().st_mtime_ns >= since_ns]
+    for path in sorted(logs, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        for line in reversed(path.read_text(encoding="utf-8", errors="replace").splitlines()):
+            if line.startswith("reseed: "):
+                return f"{line.removeprefix('reseed: ')} ({path})"
+    return f"see the messages above and {folder / 'logs'}"
 
 
 def check_corpus(config: RunConfig) -> None:
@@ -66,11 +101,15 @@ def check_corpus(config: RunConfig) -> None:
 
 def resolved_device(device: str) -> str:
     """Return "cuda" or "cpu" for "auto", else the device as given."""
-    if device != "auto":
+    if device == "cpu":
         return device
     import torch  # takes seconds to import; not every command needs it
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if device != "auto" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"device {device!r} was asked for, but this machine has no usable CUDA device; use cpu or auto"
+        )
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
 def available_cores() -> int:
@@ -78,20 +117,25 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _snakemake(folder: Path, cores: int, profile: str) -> list[str]:
-    named = layout.project_file("configs") / "profiles" / profile
+def _snakemake(folder: Path, settings: Path, cores: int, profile: str) -> list[str]:
+    profiles = layout.project_file("configs") / "profiles"
+    chosen = profiles / profile if (profiles / profile).is_dir() else Path(profile).resolve()
+    if not chosen.is_dir():
+        known = ", ".join(sorted(path.name for path in profiles.iterdir()))
+        raise ConfigError(f"no profile {profile!r}; choose {known}, or give the path of one")
     return [
         *(sys.executable, "-m", "snakemake"),
         *("--snakefile", str(layout.project_file("Snakefile"))),
         *("--directory", str(folder)),
-        *("--workflow-profile", str(named if named.is_dir() else Path(profile).resolve())),
+        *("--workflow-profile", str(chosen)),
+        *("--config", f"settings={settings}"),
         *("--cores", str(cores)),
         "--nolock",  # Snakemake's own lock survives a kill; the run's lock does not
     ]
 
 
 def _environment() -> dict[str, str]:
-    """Let rules find the `reseed` of this environment, and give each job as many threads as its rule says."""
+    """Let rules find the `reseed` of this environment. Snakemake itself gives each job the threads of its rule."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 

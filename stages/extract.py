@@ -7,7 +7,7 @@ from pathlib import Path
 from stages.audio.recipe import ExtractSettings
 from stages.backbones import Backbone
 from stages.extraction import Extraction, plan_shards
-from store import ConfigError, finalise, is_finalised
+from store import ConfigError, EmbeddingStore, StoreError, finalise
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,11 @@ def extract(
     Raises:
         ConfigError: a view asks for a source that is not given.
         ManifestError: a manifest cannot be read.
-        StoreError: the store cannot be written.
+        StoreError: the store cannot be written, or was edited since it was extracted.
     """
     extraction = Extraction.of(utterances, sources or {}, backbone, settings, seed, device)
+    if _is_done(store, extraction):
+        return f"{store}: nothing to do, all utterances are stored or rejected"
     plan = plan_shards(len(extraction.rows), shards)
     names = [extraction.name(index, stretch) for index, stretch in enumerate(plan)]
     todo = [index for index in extraction.missing(store, names) if job is None or index % job.count == job.index]
@@ -63,7 +65,22 @@ def extract(
         print(f"{store}: shard {index} written ({done} of {len(todo)})", file=sys.stderr, flush=True)
     if job is not None:
         return f"{store}: {len(todo)} shards written by job {job.index}/{job.count}"
-    if not todo and is_finalised(store, extraction.declaration, names):
-        return f"{store}: nothing to do, all {shards} shards are sealed"
     header = finalise(store, extraction.declaration, names, len(extraction.rows))
-    return f"{store}: {header.stored} utterances stored, {header.rejected} rejected, {len(todo)} shards written"
+    retry = " (see rejects.parquet; `reseed append --retry` tries them again)" if header.rejected else ""
+    return f"{store}: {header.stored} utterances stored, {header.rejected} rejected{retry}, {len(todo)} shards written"
+
+
+def _is_done(store: Path, extraction: Extraction) -> bool:
+    """Say whether the store is finished and whole, however it is cut into shards.
+
+    Raises:
+        StoreError: it was edited since it was extracted, and extracting would undo that.
+    """
+    try:
+        header = EmbeddingStore(store).header
+    except StoreError:
+        return False
+    edits = ", ".join(edit["what"] for edit in header.declaration.inputs.get("edits", []))
+    if edits:
+        raise StoreError(f"{store} was edited ({edits}), which extracting would undo; remove it or write elsewhere")
+    return header.fingerprint == extraction.declaration.fingerprint

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stages.audio.bank import AudioBank
 from stages.audio.decode import Waveform, read
-from stages.audio.manifest import Utterance, manifest_digest, read_manifest
+from stages.audio.manifest import Utterance, check_unchanged, manifest_digest, read_manifest
 from stages.audio.recipe import ExtractSettings, sources_needed
 from stages.audio.views import RENDERING, Rendering, crop_starts, render, stable_seed, wrap_pad
 from stages.backbones import Backbone
@@ -23,6 +23,7 @@ from store import AudioError, ConfigError, Declaration, Reject, read_seal, shard
 from store.format import CATALOGUE_SCHEMA
 
 _WHOLE_S = 60.0
+_SILENT_POWER = 1e-8  # -80 dBFS: there is nobody in such a crop, and noise cannot be added at an SNR to nothing
 
 
 def plan_shards(n_utterances: int, n_shards: int) -> list[slice]:
@@ -98,15 +99,27 @@ class Extraction:
             for batch in _batched(self._rendered(self.rows[stretch], catalogue, rejects), self.settings.batch)
         ]
         stacked = np.concatenate(vectors) if vectors else np.empty((0, self.backbone.embedding_dim), np.float32)
+        kept = self._finite(stacked, catalogue, rejects)
         write_shard(
             store,
             index,
-            stacked,
-            pa.Table.from_pylist(catalogue, CATALOGUE_SCHEMA),
+            stacked[kept],
+            pa.Table.from_pylist(catalogue, CATALOGUE_SCHEMA).filter(pa.array(kept)),
             self.declaration,
             rejects,
             source=manifest_digest(self.rows[stretch]),
         )
+
+    def _finite(
+        self, vectors_BD: NDArray[np.float32], catalogue: list[dict[str, object]], rejects: list[Reject]
+    ) -> NDArray[np.bool_]:
+        """Return which rows to keep: an utterance with a vector that is not finite becomes a reject."""
+        rows = self.declaration.rows_per_utterance
+        finite = np.isfinite(vectors_BD).all(axis=1).reshape(-1, rows).all(axis=1)
+        for number in np.flatnonzero(~finite):
+            reason = "gives a vector that is not finite"
+            rejects.append(Reject(str(catalogue[number * rows]["utterance_id"]), "extract", reason))
+        return np.repeat(finite, rows)
 
     def _rendered(
         self, rows: Sequence[Utterance], catalogue: list[dict[str, object]], rejects: list[Reject]
@@ -139,14 +152,17 @@ class Extraction:
 
     def _cut(self, row: Utterance, starts_s: list[float]) -> Iterator[Waveform]:
         """Yield the crops; a recording of up to a minute is decoded once, of a longer one only the crops are."""
-        rate, duration_s, path = self.backbone.sample_rate_hz, self.settings.crops.duration_s, Path(row.path)
-        samples = round(duration_s * rate)
+        rate, crop_s, path = self.backbone.sample_rate_hz, self.settings.crops.duration_s, Path(row.path)
+        samples = round(crop_s * rate)
+        check_unchanged(row.path, row.sha256)
         whole_T = read(path, rate, row.start_s, row.duration_s) if row.duration_s <= _WHOLE_S else None
         for start_s in starts_s:
             if whole_T is None:
-                crop_T = read(path, rate, row.start_s + start_s, duration_s)
+                crop_T = read(path, rate, row.start_s + start_s, min(crop_s, row.duration_s - start_s))
             else:
                 crop_T = whole_T[round(start_s * rate) :][:samples]
+            if float(np.mean(crop_T**2)) < _SILENT_POWER:
+                raise AudioError(f"is silent from {start_s:.2f} s on, for a whole crop of {crop_s} s")
             yield wrap_pad(crop_T, samples)
 
     def _embed(self, waveforms: list[Waveform]) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 Listing (what is there?) is apart from inspecting (can it be used?): a source yields entries, `prepare` inspects them.
 """
 
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -60,8 +61,8 @@ def prepare(
     accepted, rejected = _sort_out(entries, settings)
     write_rejects(rejects, rejected)
     if not accepted:
-        first = f"; the first of {len(rejected)} rejects: {rejected[0].utterance_id} {rejected[0].reason}"
-        raise ManifestError(f"{source}: no usable recording{first if rejected else ' was found'}")
+        found = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
+        raise ManifestError(f"{source}: no usable recording{found}")
     write_manifest(utterances, accepted)
     return _summary(source, accepted, rejected)
 
@@ -106,6 +107,8 @@ def _row(entry: Entry, outcome: tuple[str, Inspection | str], settings: PrepareS
     if isinstance(found, str):
         return found
     remaining_s = found.duration_s - entry.start_s
+    if not (0 <= entry.start_s < math.inf and 0 <= (entry.duration_s or 0) < math.inf):
+        return f"is listed from {entry.start_s} s for {entry.duration_s} s, which is no stretch of time"
     duration_s = remaining_s if entry.duration_s is None else entry.duration_s
     if duration_s > remaining_s + 0.01:
         return f"ends at {found.duration_s:.2f} s, before the stretch {entry.start_s:.2f} + {duration_s:.2f} s"

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from stages.audio.manifest import Utterance, read_manifest
+from stages.audio.sources import AUDIO_SUFFIXES
 from stages.section import Section
 from store import ManifestError
 from store.atomic import atomic_path
@@ -88,16 +89,17 @@ def generate_trials(rows: Iterable[Utterance], settings: TrialSettings, seed: in
     if len(enrolment) < 2:
         raise ManifestError("trials need two or more speakers with two or more utterances; give a trial list instead")
     group = {speaker: names[0] for names in settings.confusable_speakers for speaker in names}
-    targets, nontargets = [], []
-    for enrolled, enrolment_ids in enrolment.items():
-        for tested, test_ids in test.items():
-            pairs = [(a, b) for a in enrolment_ids for b in test_ids]
-            if enrolled == tested:
-                targets += pairs
-            elif group.get(enrolled, enrolled) != group.get(tested, tested):
-                nontargets += pairs
-    chosen = [(*pair, True, None) for pair in _thinned(targets, settings.max_targets, generator)]
-    return chosen + [(*pair, False, None) for pair in _thinned(nontargets, settings.max_nontargets, generator)]
+    blocks = [
+        (enrolment_ids, test_ids, enrolled == tested)
+        for enrolled, enrolment_ids in enrolment.items()
+        for tested, test_ids in test.items()
+        if enrolled == tested or group.get(enrolled, enrolled) != group.get(tested, tested)
+    ]
+    chosen: list[Trial] = []
+    for is_target, most in ((True, settings.max_targets), (False, settings.max_nontargets)):
+        wanted = [(first, second) for first, second, same in blocks if same is is_target]
+        chosen += [(*pair, is_target, None) for pair in _drawn(wanted, most, generator)]
+    return chosen
 
 
 def _sides(
@@ -116,10 +118,19 @@ def _sides(
     return enrolment, test
 
 
-def _thinned(pairs: list[tuple[str, str]], most: int, generator: np.random.Generator) -> list[tuple[str, str]]:
-    if len(pairs) <= most:
-        return pairs
-    return [pairs[index] for index in np.sort(generator.choice(len(pairs), most, replace=False))]
+def _drawn(
+    blocks: list[tuple[list[str], list[str]]], most: int, generator: np.random.Generator
+) -> Iterator[tuple[str, str]]:
+    """Yield at most `most` of the pairs first x second of all blocks, drawn without listing them all."""
+    edges = np.cumsum([0, *(len(first) * len(second) for first, second in blocks)])
+    total = int(edges[-1])
+    numbers = (
+        np.arange(total) if total <= most else np.sort(generator.choice(total, most, replace=False, shuffle=False))
+    )
+    for number, block in zip(numbers, np.searchsorted(edges, numbers, side="right") - 1, strict=True):
+        first, second = blocks[block]
+        row, column = divmod(int(number - edges[block]), len(second))
+        yield first[row], second[column]
 
 
 def _parsed(path: Path) -> Iterator[tuple[int, Trial]]:
@@ -157,7 +168,7 @@ def _known(listed: list[tuple[int, Trial]], rows: list[Utterance], settings: Tri
     """Yield the trials with ids as in the corpus; lists often name files, so a suffix is forgiven."""
     known = {row.utterance_id for row in rows}
     for number, (enrolment_id, test_id, is_target, condition) in listed:
-        resolved = [name if name in known else str(Path(name).with_suffix("")) for name in (enrolment_id, test_id)]
+        resolved = [name if name in known else _without_suffix(name) for name in (enrolment_id, test_id)]
         unknown = [name for name in resolved if name not in known]
         if not unknown:
             yield resolved[0], resolved[1], is_target, condition
@@ -166,3 +177,8 @@ def _known(listed: list[tuple[int, Trial]], rows: list[Utterance], settings: Tri
                 f"{settings.list}, line {number}: no utterance {unknown[0]!r} in the corpus (missing or rejected: see"
                 " rejects.parquet); correct the list or set trials.drop_unknown=true"
             )
+
+
+def _without_suffix(name: str) -> str:
+    suffix = Path(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in AUDIO_SUFFIXES else name

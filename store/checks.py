@@ -16,7 +16,9 @@ def check_digest(store: Path, file: StoredFile) -> None:
     """
     check_size(store, file)
     if atomic.sha256_file(store / file.name) != file.sha256:
-        raise StoreError(f"{store / file.name} is damaged: its SHA-256 is not that of store.json; restore it")
+        raise StoreError(
+            f"{store / file.name} is damaged: its SHA-256 is another; restore it, or remove it and extract again"
+        )
 
 
 def check_size(store: Path, file: StoredFile) -> None:

@@ -61,6 +61,7 @@ class EmbeddingStore:
     def __init__(self, path: str | Path, *, check: bool = False) -> None:
         self.path = Path(path)
         self.header: Header = read_header(self.path)
+        self.stores = [self]
         self._check = check
         self._parts = [_Part(self.path, shard, self.header.declaration.vectors) for shard in self.header.shards]
         check_coverage(self.path, self.header)
@@ -85,6 +86,7 @@ class EmbeddingStore:
         joined.header = opened[0].header if len(opened) == 1 else joined_header([store.header for store in opened])
         joined._check = check or any(store._check for store in opened)
         joined._parts = [part for store in opened for part in store._parts]
+        joined.stores = [store for each in opened for store in each.stores]
         return joined
 
     @property
@@ -178,7 +180,10 @@ class EmbeddingStore:
 
     def take(self, rows: Sequence[int] | Rows) -> Vectors:
         """Return the vectors at some row numbers [n, D], in the order asked for."""
-        wanted = np.asarray(rows, dtype=np.int64)
+        numbers = np.asarray(rows)
+        if numbers.dtype == bool:
+            raise StoreError(f"{self.path}: take() wants row numbers, not a mask; use np.flatnonzero(mask)")
+        wanted = numbers.astype(np.int64)
         edges = np.cumsum([0, *(part.shard.rows for part in self._parts)])
         if wanted.size and not (wanted.min() >= 0 and wanted.max() < edges[-1]):
             raise StoreError(f"{self.path}: rows {wanted.min()}..{wanted.max()} asked for, there are {edges[-1]}")
@@ -248,8 +253,9 @@ class EmbeddingStore:
         """
         from store.verify import problems  # here, since it reads stores
 
-        for problem in problems(self):
-            raise StoreError(problem)
+        for store in self.stores:
+            for problem in problems(store):
+                raise StoreError(problem)
 
     def _utterance_ids(self, position: int) -> pa.Array:
         part = self._parts[position]

@@ -8,6 +8,7 @@ A writer that dies leaves the old state or the new one, never a mixture: store.j
 import errno
 import fcntl
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ from store.format import (
 )
 from store.header import read_header, write_header
 from store.layouts import Vectors, catalogue_file, file_suffixes, vectors_file, write_catalogue, write_hdf5
+
+_OURS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-\d+)?")
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def remove_strays(store: Path, header: Header) -> None:
     """Remove what store.json does not list: shards of older states, and what killed writers left behind."""
     kept = {store / file.name for shard in header.shards for file in shard.files}
     for path in (store / "shards").glob("*"):
-        if path not in kept:
+        if path not in kept and _OURS.fullmatch(path.name):
             path.unlink()
 
 

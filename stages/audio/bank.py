@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.audio.decode import Waveform, read
-from stages.audio.manifest import Utterance
+from stages.audio.manifest import Utterance, check_unchanged
 from store import AudioError, ManifestError
 
 _CACHE_BYTES = 256 << 20
@@ -49,8 +49,8 @@ class AudioBank:
     def stretch(self, kind: str, chosen: str, samples: int, generator: np.random.Generator) -> Waveform:
         """Return `samples` of a recording from a random point on, wrapping round where it is too short."""
         waveform_T = self.whole(kind, chosen)
-        start = int(generator.integers(max(1, len(waveform_T) - samples + 1)))
         if len(waveform_T) >= samples:
+            start = int(generator.integers(len(waveform_T) - samples + 1))
             return waveform_T[start : start + samples]
         return np.resize(np.roll(waveform_T, -int(generator.integers(len(waveform_T)))), samples)
 
@@ -68,6 +68,7 @@ class AudioBank:
 
     def _decode(self, kind: str, row: Utterance) -> Waveform:
         try:
+            check_unchanged(row.path, row.sha256)
             return read(Path(row.path), self._sample_rate_hz, row.start_s, row.duration_s)
         except AudioError as error:
             if kind == "babble":  # speech: it becomes a reject in its own right, and another voice will do

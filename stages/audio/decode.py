@@ -17,6 +17,7 @@ from store import AudioError
 Waveform = NDArray[np.float32]
 
 SILENCE_DBFS = -80.0
+LOUDEST = 16.0
 _BLOCK_SAMPLES = 1 << 20
 _STREAMED = (0, 0xFFFFFFFF)
 
@@ -34,19 +35,21 @@ def inspect(path: Path) -> Inspection:
     """Decode a recording from end to end, block by block.
 
     Raises:
-        AudioError: missing, empty, not audio, cut short, NaN or infinite samples, or silent.
+        AudioError: missing, empty, not audio, cut short, NaN or infinite samples, silent once its channels are
+            averaged, or far outside -1..1.
     """
     _check_exists(path)
     _check_riff_whole(path)
     try:
         with soundfile.SoundFile(path) as file:
             peak, samples = 0.0, 0
-            for block in file.blocks(_BLOCK_SAMPLES, dtype="float32", always_2d=True):
+            # Not `file.blocks`: where a file is cut short it gives what its buffer held before.
+            while len(block := file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
                 if not np.isfinite(block).all():
                     raise AudioError("has NaN or infinite samples")
-                peak, samples = max(peak, float(np.abs(block).max(initial=0.0))), samples + len(block)
+                peak, samples = max(peak, float(np.abs(block.mean(axis=1)).max())), samples + len(block)
             announced, rate, channels = file.frames, file.samplerate, file.channels
-    except soundfile.LibsndfileError as error:
+    except (soundfile.LibsndfileError, TypeError) as error:
         raise AudioError(_unreadable(path, error)) from error
     if samples == 0:
         raise AudioError("has no samples")
@@ -54,6 +57,8 @@ def inspect(path: Path) -> Inspection:
         raise AudioError(f"is cut short: {samples} of {announced} samples can be decoded")
     if peak < 10 ** (SILENCE_DBFS / 20):
         raise AudioError(f"is silent: its peak is below {SILENCE_DBFS:.0f} dBFS")
+    if peak > LOUDEST:
+        raise AudioError(f"has samples up to {peak:.4g}; they should lie in -1..1, so it is scaled otherwise")
     return Inspection(samples / rate, rate, channels)
 
 
@@ -70,7 +75,7 @@ def read(path: Path, sample_rate_hz: int, start_s: float = 0.0, duration_s: floa
             file.seek(min(round(start_s * rate), file.frames))
             wanted = -1 if duration_s is None else round(duration_s * rate)
             samples_TC = file.read(wanted, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
+    except (soundfile.LibsndfileError, TypeError) as error:
         raise AudioError(_unreadable(path, error)) from error
     if len(samples_TC) == 0 or len(samples_TC) < wanted - 1:
         raise AudioError(f"is cut short: {len(samples_TC)} of {wanted} samples from {start_s:.3f} s on")

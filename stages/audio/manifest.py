@@ -4,15 +4,15 @@ A manifest is identified by what it lists, not by where that lies: its digest co
 stretches, so moving a corpus does not invalidate embeddings.
 """
 
-import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import ManifestError
-from store.atomic import atomic_path, digest
+from store import AudioError, ManifestError
+from store.atomic import atomic_path, digest, sha256_file
 
 UTTERANCES_SCHEMA = pa.schema(
     [
@@ -66,7 +66,20 @@ def read_manifest(path: Path) -> list[Utterance]:
     return [Utterance(**row) for row in table.to_pylist()]
 
 
+@lru_cache(maxsize=4096)
+def check_unchanged(path: str, sha256: str) -> None:
+    """Compare a recording with what `prepare` saw; each file is hashed once per process.
+
+    Raises:
+        AudioError: it is gone or another one now.
+    """
+    if not Path(path).is_file():
+        raise AudioError("does not exist")
+    if sha256_file(Path(path)) != sha256:
+        raise AudioError("has changed since it was prepared; prepare the corpus again")
+
+
 def manifest_digest(utterances: list[Utterance]) -> str:
     """Return the SHA-256 of what a manifest lists, whatever the order and wherever the files lie."""
     listed = sorted((u.utterance_id, u.speaker_id or "", u.sha256, u.start_s, u.duration_s) for u in utterances)
-    return digest(json.loads(json.dumps(listed)))
+    return digest(listed)

@@ -2,14 +2,18 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from store import ManifestError
+from store.atomic import digest
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au", ".sph", ".w64", ".m4a", ".aac"}
+AUDIO_SUFFIXES = set(
+    [".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au", ".sph", ".w64", ".m4a", ".aac", ".mp4"]
+)
 
 # The names that NeMo, lhotse and SpeechBrain lists use for the same things.
 _COLUMN_NAMES = {
@@ -52,11 +56,36 @@ def list_entries(source: Path, speaker_depth: int, split: str | None) -> Iterato
 
 
 def _from_folder(folder: Path, speaker_depth: int, split: str | None) -> Iterator[Entry]:
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(_files_below(folder)):
         if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
             relative = path.relative_to(folder)
             above = relative.parts[:-speaker_depth] if speaker_depth else ()
             yield Entry(str(relative.with_suffix("")), path, "/".join(above) or None, split=split)
+
+
+def listing_digest(folder: Path) -> str:
+    """Return a digest of which files lie below a folder, by name, size and time of change."""
+    return digest(sorted((str(path), *_state(path)) for path in _files_below(folder)))
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except FileNotFoundError:  # a dangling link
+        return (-1, -1)
+    return (found.st_size, found.st_mtime_ns)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield all files, those behind linked folders too; a folder that is linked into itself is entered once."""
+    seen: set[str] = set()
+    for current, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(current)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(current) / name for name in names)
 
 
 def _from_list(source: Path, split: str | None) -> Iterator[Entry]:
@@ -72,13 +101,13 @@ def _from_list(source: Path, split: str | None) -> Iterator[Entry]:
 
 def _entry_of(row: Mapping[str, Any], folder: Path) -> Entry:
     listed = str(_column(row, "path") or "")
-    utterance_id = str(_column(row, "utterance_id") or Path(listed).with_suffix(""))
+    utterance_id = str(_column(row, "utterance_id") or listed.removesuffix(Path(listed).suffix) or "(no id)")
     speaker_id, split = _column(row, "speaker_id"), _column(row, "split")
     try:
         start_s = float(_column(row, "start_s") or 0)
         duration = _column(row, "duration_s")
         duration_s = None if duration is None else float(duration)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         return Entry(utterance_id, folder / listed, problem=f"has a start or duration that is no number ({error})")
     return Entry(
         utterance_id,

@@ -11,7 +11,7 @@ from stages.backbones.base import Backbone
 from stages.backbones.ge2e import GE2E
 from stages.extract import Job, extract, plan_shards
 from stages.prepare import PrepareSettings, prepare
-from store import ConfigError, EmbeddingStore, ManifestError, read_rejects
+from store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects
 from tests.corpus import write_corpus
 from tests.store.stores import assert_same_files
 
@@ -113,13 +113,48 @@ def test_a_lost_shard_alone_is_made_again_with_the_same_bytes(manifests, tmp_pat
 
 
 @pytest.mark.parametrize("shards", [2, 5])
-def test_another_number_of_shards_never_reuses_one_cut_otherwise(manifests, tmp_path, shards):
+def test_shards_of_an_unfinished_store_are_never_taken_for_ones_cut_otherwise(manifests, tmp_path, shards):
     run(manifests, tmp_path / "a")
-    before = by_key(EmbeddingStore(tmp_path / "a"))
+    (tmp_path / "a" / "store.json").unlink()
     run(manifests, tmp_path / "a", shards=shards)
     run(manifests, tmp_path / "fresh", shards=shards)
     assert_same_files(tmp_path / "a", tmp_path / "fresh")
-    assert by_key(EmbeddingStore(tmp_path / "a")).keys() == before.keys()
+
+
+def test_a_finished_store_is_left_alone_however_it_is_cut(manifests, tmp_path):
+    run(manifests, tmp_path)
+    assert "nothing to do" in run(manifests, tmp_path, shards=7)
+    compact(tmp_path, rows_per_shard=1_000)
+    assert "nothing to do" in run(manifests, tmp_path)
+
+
+def test_an_edited_store_is_not_extracted_over(manifests, tmp_path):
+    run(manifests, tmp_path)
+    drop(tmp_path, speakers=["toy/s1"])
+    with pytest.raises(StoreError, match=r"was edited \(drop\), which extracting would undo"):
+        run(manifests, tmp_path)
+
+
+def test_a_recording_that_changed_since_it_was_prepared_is_a_reject(manifests, tmp_path):
+    rows = read_manifest(manifests["speech"])
+    changed = replace(rows[1], sha256="0" * 64)
+    write_manifest(tmp_path / "speech.parquet", [changed if row is rows[1] else row for row in rows])
+    run(manifests, tmp_path / "s", utterances=tmp_path / "speech.parquet")
+    (reject,) = read_rejects(tmp_path / "s" / "rejects.parquet")
+    assert "has changed since it was prepared" in reject.reason
+
+
+def test_a_vector_that_is_not_finite_is_a_reject_and_the_rest_goes_on(manifests, tmp_path):
+    class Fragile(Levels):
+        def forward(self, waveform_BT):
+            embedding_BD = super().forward(waveform_BT)
+            return torch.where(embedding_BD[:, :1] == embedding_BD[:, :1].max(), torch.nan, embedding_BD)
+
+    assert "7 utterances stored, 1 rejected" in run(
+        manifests, tmp_path, backbone=Fragile(), settings=SETTINGS.model_copy(update={"batch": 1000}), shards=1
+    )
+    (reject,) = read_rejects(tmp_path / "rejects.parquet")
+    assert reject.reason == "gives a vector that is not finite"
 
 
 def test_another_seed_view_or_backbone_makes_every_shard_again(manifests, tmp_path):

@@ -37,6 +37,10 @@ def folder(tmp_path: Path) -> Path:
     whole = write_wave(root / "s2" / "cut.wav", good).read_bytes()
     (root / "s2" / "cut.wav").write_bytes(whole[: len(whole) // 2])
     (root / "s2" / "cut.flac").write_bytes((root / "s1" / "good.flac").read_bytes()[:20_000])
+    mp3 = write_wave(root / "s2" / "cut_mp3.mp3", voice(1, 0, 6.0), format="MP3").read_bytes()
+    (root / "s2" / "cut_mp3.mp3").write_bytes(mp3[: len(mp3) // 2])
+    write_wave(root / "s2" / "huge.wav", 32768 * good, subtype="FLOAT")
+    write_wave(root / "s2" / "antiphase.wav", np.stack([good, -good], axis=1))
     (root / "s2" / "empty.wav").touch()
     (root / "s2" / "text.wav").write_text("not audio at all")
     (root / "s2" / "notes.txt").write_text("left alone")
@@ -49,6 +53,9 @@ def test_every_bad_recording_becomes_a_reject_with_its_reason_and_the_rest_goes_
     reasons = {
         "s2/short": "too short: 0.062 s, at least 0.5 s",
         "s2/silent": "silent",
+        "s2/cut_mp3": "cut short",
+        "s2/huge": "they should lie in -1..1",
+        "s2/antiphase": "silent",
         "s2/nan": "NaN",
         "s2/no_samples": "no samples",
         "s2/empty": "empty (0 bytes)",
@@ -57,7 +64,7 @@ def test_every_bad_recording_becomes_a_reject_with_its_reason_and_the_rest_goes_
     for utterance_id, reason in reasons.items():
         assert reason in rejects[utterance_id], rejects[utterance_id]
         assert str(folder) in rejects[utterance_id], "a reason names the file"
-    assert "8 rejected" in message
+    assert "11 rejected" in message
     assert "1 with several channels (averaged)" in message
     assert "8000 Hz x 1" in message
 
@@ -156,9 +163,28 @@ def test_lists_that_cannot_be_read_say_where_and_why(tmp_path):
 def test_a_folder_without_any_usable_recording_is_an_error_that_keeps_the_rejects(tmp_path):
     (tmp_path / "speech").mkdir()
     (tmp_path / "speech" / "a.wav").touch()
-    with pytest.raises(ManifestError, match=r"no usable recording; the first of 1 rejects: a .*is empty"):
+    with pytest.raises(ManifestError, match=r"no usable recording; the first of 1: a: .*is empty"):
         run(tmp_path / "speech", tmp_path)
     assert len(read_rejects(tmp_path / "out" / "rejects.parquet")) == 1
+
+
+def test_linked_folders_are_followed_and_loops_are_not(tmp_path):
+    write_wave(tmp_path / "elsewhere" / "a.flac", voice(0, 0))
+    (tmp_path / "speech").mkdir()
+    (tmp_path / "speech" / "s1").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "speech" / "loop").symlink_to(tmp_path / "speech")
+    accepted, _, _ = run(tmp_path / "speech", tmp_path)
+    assert set(accepted) == {"s1/a"}
+
+
+def test_stretches_that_are_none_and_empty_lists_are_named(tmp_path):
+    write_wave(tmp_path / "a.wav", voice(0, 0))
+    (tmp_path / "list.csv").write_text("path,start_s\na.wav,nan\na.wav,-1\n,0\n")
+    with pytest.raises(ManifestError, match="no usable recording; the first of 3: a: .*which is no stretch of time"):
+        run(tmp_path / "list.csv", tmp_path)
+    (tmp_path / "empty.csv").write_text("path\n")
+    with pytest.raises(ManifestError, match=r"empty\.csv: no usable recording$"):
+        run(tmp_path / "empty.csv", tmp_path)
 
 
 def test_noises_may_be_shorter_than_speech_must_be(tmp_path):

@@ -80,6 +80,9 @@ def test_several_stores_are_read_as_one(tmp_path):
     np.testing.assert_array_equal(joined.vectors(), np.concatenate([store.vectors() for store in alone]))
     np.testing.assert_array_equal(joined.get("v1", view="clean"), alone[1].get("v1", view="clean"))
     assert joined.utterance_ids() == ["u0", "u1", "u2", "v0", "v1"]
+    joined.verify()
+    with pytest.raises(StoreError, match="row numbers, not a mask"):
+        joined.take(np.ones(30, bool))
     assert joined.fingerprint not in [store.fingerprint for store in alone]
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -6,11 +8,13 @@ from stages.audio.manifest import Utterance
 from stages.audio.recipe import CropSettings, View, sources_needed
 from stages.audio.views import at_snr, combined_snr_db, crop_starts, render, reverberate, stable_seed, wrap_pad
 from store import ManifestError
+from store.atomic import sha256_file
 from tests.corpus import voice, write_wave
 
 
 def row(utterance_id: str, path: str = "x.wav", speaker: str | None = None, duration_s: float = 2.0) -> Utterance:
-    return Utterance(utterance_id, path, speaker, 0.0, duration_s, 16_000, 1, None, "")
+    sha256 = sha256_file(Path(path)) if Path(path).exists() else ""
+    return Utterance(utterance_id, path, speaker, 0.0, duration_s, 16_000, 1, None, sha256)
 
 
 @pytest.fixture
