@@ -36,11 +36,12 @@ def run(
         ConfigError: a section of an enhancer or backbone is wrong, or the corpus lacks a folder.
         ReseedError: the run is locked by another process, or a step failed.
     """
-    check_components(config)
     check_corpus(config)
-    config = config.model_copy(update={"device": resolved_device(config.device)})
+    snakemake = _snakemake(folder, layout.DRY_CONFIG if dry_run else layout.CONFIG, cores, profile)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as lock:
+        check_components(config)
+        config = config.model_copy(update={"device": resolved_device(config.device)})
         settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
         _write_if_changed(folder / settings, dump(config))
         started_ns = time.time_ns()
@@ -88,7 +89,9 @@ def check_corpus(config: RunConfig) -> None:
     Raises:
         ConfigError: names the folders that are missing and the splits that are there.
     """
-    root = config.corpus.root
+    listed, root = config.trials.list, config.corpus.root
+    if listed is not None and not listed.is_file():
+        raise ConfigError(f"the trial list {listed} does not exist")
     if root is None:
         return
     wanted = [*config.recordings(config.corpus.train).values(), *config.recordings(config.corpus.evaluation).values()]

@@ -43,6 +43,7 @@ def folder(tmp_path_factory) -> Path:
         "corpus": {"root": str(folder / "audio")},
         "extract": {
             "shards": 4,
+            "jobs": 1,
             "train": {"crops": {"count": 2}, "views": VIEWS},
             "evaluation": {"crops": {"count": 2, "placement": "even"}, "views": VIEWS},
         },
@@ -70,7 +71,7 @@ def test_a_run_ends_in_a_report_with_every_system_and_condition(finished):
 
 
 def test_every_step_leaves_a_log_and_its_time_and_memory(finished):
-    for step in ("prepare.train.speech", "extract.dev.1", "seal.dev", "train.quick", "score.raw", "report"):
+    for step in ("prepare.train.speech", "extract.dev.0", "seal.dev", "train.quick", "score.raw", "report"):
         assert (finished / "logs" / f"{step}.log").exists()
         assert (finished / "logs" / f"{step}.benchmark.tsv").read_text().startswith("s\t")
 
@@ -131,37 +132,57 @@ def test_training_enhancing_scoring_and_reporting_open_no_audio(folder, finished
     assert (run / "new" / "metrics.json").exists()
 
 
-def test_a_run_killed_again_and_again_during_extraction_ends_with_the_same_bytes(folder, finished):
-    runs = folder / "killed"
-    command = [
-        *RESEED,
-        "run",
-        str(folder / "toy.yaml"),
-        "--runs",
-        str(runs),
-        *(f"{store}/store.json" for store in STORES),
-    ]
+@pytest.fixture
+def unextracted(folder, finished, request) -> Path:
+    """A run whose manifests are there and whose training embeddings are not: it is at extraction soon."""
+    runs = folder / request.node.name
+    shutil.copytree(finished, runs / "toy")
+    for name in ("train", "train.jobs"):
+        shutil.rmtree(runs / "toy" / "stores" / "ge2e" / name)
+    return runs
+
+
+def started(folder: Path, runs: Path, sealed_shards: int) -> subprocess.Popen:
+    """Start to extract in a session of its own; return once so many shards are sealed and it is still at work."""
+    command = [*RESEED, "run", str(folder / "toy.yaml"), "--runs", str(runs), f"{STORES[0]}/store.json"]
+    process = subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.DEVNULL)
+    while len(list(runs.glob("toy/stores/ge2e/train/shards/*.parquet"))) < sealed_shards:
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
+def test_a_run_killed_again_and_again_during_extraction_ends_with_the_same_bytes(folder, finished, unextracted):
     generator = random.Random(0)
-    for shards_before_kill in (1, 3):
-        process = subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.DEVNULL)
-        while (
-            process.poll() is None and len(list(runs.glob("toy/stores/ge2e/*/shards/*.parquet"))) < shards_before_kill
-        ):
-            time.sleep(0.01)
-        time.sleep(generator.random() / 2)
+    for sealed_shards in (1, 3):
+        process = started(folder, unextracted, sealed_shards)
+        time.sleep(generator.random() / 20)
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    subprocess.run(command, env=ENVIRONMENT, check=True, timeout=300, capture_output=True)
-    assert_same_files(runs / "toy" / STORES[0], finished / STORES[0])
+        assert process.wait() == -signal.SIGKILL
+        assert not (unextracted / "toy" / STORES[0] / "store.json").exists()
+    reseed("run", folder / "toy.yaml", "--runs", unextracted, f"{STORES[0]}/store.json")
+    assert_same_files(unextracted / "toy" / STORES[0], finished / STORES[0])
 
 
-def test_a_failed_step_shows_its_one_line_and_where_the_logs_are(folder):
-    listed = ("--set", f"trials.list={folder / 'nowhere.txt'}")
+def test_a_terminated_run_takes_its_steps_along(folder, unextracted):
+    process = started(folder, unextracted, sealed_shards=1)
+    process.terminate()
+    assert process.wait(timeout=60) == 1
+    left = subprocess.run(["ps", "-o", "args=", "--sid", str(process.pid)], capture_output=True, text=True, check=False)
+    assert "reseed" not in left.stdout
+
+
+def test_a_failed_step_ends_in_its_one_line(folder, finished):
+    (folder / "trials.txt").write_text("1 toy/s10/s10-0 nobody\n")
+    listed = ("--set", f"trials.list={folder / 'trials.txt'}")
+    shutil.copytree(finished, folder / "failed" / "toy")
     output = reseed("run", folder / "toy.yaml", "--runs", folder / "failed", *listed, "corpus/trials.parquet", ok=False)
-    assert f"reseed: the trial list {folder / 'nowhere.txt'} does not exist" in output
-    assert output.splitlines()[-1].startswith(
-        f"reseed: the run stopped: the trial list {folder / 'nowhere.txt'} does not"
-    )
+    assert f"reseed: the run stopped: {folder / 'trials.txt'}, line 1: no utterance 'nobody'" in output.splitlines()[-1]
+
+
+def test_a_trial_list_that_is_not_there_is_refused_before_any_step(folder):
+    output = reseed("run", folder / "toy.yaml", "--runs", folder / "r", "--set", "trials.list=/nowhere.txt", ok=False)
+    assert output == "reseed: the trial list /nowhere.txt does not exist\n"
 
 
 def test_a_corpus_that_lacks_a_folder_is_refused_before_any_step(folder):
@@ -182,17 +203,6 @@ def test_a_dry_run_changes_nothing(folder, finished):
     output = reseed("run", folder / "toy.yaml", "--runs", folder / "runs", "--set", "seed=9", "--dry-run")
     assert "extract" in output
     assert times(finished) == before
-
-
-def test_a_terminated_run_takes_its_steps_along(folder):
-    command = [*RESEED, "run", str(folder / "toy.yaml"), "--runs", str(folder / "terminated")]
-    process = subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.DEVNULL)
-    while not list(folder.glob("terminated/toy/logs/extract.*.log")):
-        time.sleep(0.05)
-    process.terminate()
-    assert process.wait(timeout=60) == 1
-    left = subprocess.run(["ps", "-o", "args=", "--sid", str(process.pid)], capture_output=True, text=True, check=False)
-    assert "reseed" not in left.stdout
 
 
 def test_a_run_in_use_is_not_started_twice(folder, finished):

@@ -11,8 +11,9 @@ from typing import Any
 from store import ManifestError
 from store.atomic import digest
 
-AUDIO_SUFFIXES = set(
-    [".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff", ".aif", ".au", ".sph", ".w64", ".m4a", ".aac", ".mp4"]
+AUDIO_SUFFIXES = frozenset(
+    f".{suffix}"
+    for suffix in "wav flac mp3 ogg opus aiff aif au sph w64 m4a aac mp4".split()  # noqa: SIM905
 )
 
 # The names that NeMo, lhotse and SpeechBrain lists use for the same things.
