@@ -37,17 +37,15 @@ def run(
         ReseedError: the run is locked by another process, or a step failed.
     """
     check_corpus(config)
-    snakemake = _snakemake(folder, layout.DRY_CONFIG if dry_run else layout.CONFIG, cores, profile)
+    settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
+    command = [*_snakemake(folder, settings, cores, profile), *(["--dry-run"] if dry_run else []), *extra]
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as lock:
         check_components(config)
         config = config.model_copy(update={"device": resolved_device(config.device)})
-        settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
         _write_if_changed(folder / settings, dump(config))
         started_ns = time.time_ns()
-        status = _execute(
-            [*_snakemake(folder, settings, cores, profile), *(["--dry-run"] if dry_run else []), *extra], lock
-        )
+        status = _execute(command, lock)
         (folder / layout.DRY_CONFIG).unlink(missing_ok=True)
     if status != 0:
         raise ReseedError(f"the run stopped: {_last_error(folder, started_ns)}")
