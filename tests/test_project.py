@@ -30,9 +30,10 @@ def test_every_command_of_the_readme_exists():
     assert set(re.findall(r"reseed ([a-z]+)[` ]", README)) - {"run", "runs"} <= set(main.commands)
 
 
-def test_every_file_the_readme_points_to_exists():
+def test_every_file_the_readme_points_to_exists_and_nothing_is_left_to_fill_in():
     for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", README):
-        assert (ROOT / target).exists(), target
+        assert (ROOT / target).stat().st_size > 0, target
+    assert not re.search(r"^(RESULTS|TODO)", README, re.MULTILINE)
 
 
 def test_usage_errors_exit_with_2_and_failures_with_1_and_one_line(tmp_path):
