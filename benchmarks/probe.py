@@ -1,0 +1,32 @@
+"""One task on a store in a process of its own: `python -m benchmarks.probe TASK STORE [ID]` prints one line of JSON.
+
+imports     nothing but the imports: the memory that every other task starts from
+get         open the store and read one vector by its utterance id
+statistics  open the store and pass over all rows
+"""
+
+import json
+import sys
+import time
+
+from benchmarks.generated import VIEWS
+from benchmarks.measure import memory_kb
+from store import EmbeddingStore
+
+
+def run(task: str, path: str, utterance_id: str = "") -> dict[str, float]:
+    """Return the seconds until the store was open, and until the task was done."""
+    start_s = time.perf_counter()
+    if task == "imports":
+        return {"open_s": 0.0, "done_s": 0.0}
+    store = EmbeddingStore(path)
+    opened_s = time.perf_counter()
+    if task == "get":
+        store.get(utterance_id, view=VIEWS[-1]).sum()
+    else:
+        store.statistics()
+    return {"open_s": opened_s - start_s, "done_s": time.perf_counter() - start_s}
+
+
+if __name__ == "__main__":
+    print(json.dumps({**run(*sys.argv[1:]), "peak_rss_kb": memory_kb()["VmHWM"]}))
