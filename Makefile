@@ -10,7 +10,8 @@ demo: $(READY)
 	$(BIN)/reseed demo
 
 test: $(READY)
-	$(BIN)/pytest -q
+	# Two processes of one thread each: whole runs on one core, the rest on the other.
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

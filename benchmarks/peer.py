@@ -1,6 +1,7 @@
 """Talk to embedding-reader in its own process, so that it is timed in the same rounds as everybody else."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Self
@@ -29,6 +30,7 @@ class Peer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
                 text=True,
             )
         except OSError as error:

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import pyarrow as pa
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 
 from benchmarks.arena import Arena, Contest
 from benchmarks.contests import CONTESTS, pairs_are_views
@@ -57,7 +58,7 @@ def main(
     peer_python: str,
 ) -> None:
     """Print how fast stores are read and written, as ratios to peers timed in the same rounds."""
-    with _workplace(folder, keep) as place:
+    with _workplace(folder, keep) as place, threadpool_limits(1):  # handing work to a busy core would cost more
         contests = list(_contests(place, rows, dim, shards, rounds, peer_python)) if rows else []
         grown = list(measure(place, [int(float(size)) for size in sizes.split(",") if size], scale_layout, keep))
     if grown:
