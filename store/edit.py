@@ -33,9 +33,10 @@ def append_shards(
         expected: utterances that the store now stands for, old and new.
         rejects: the rejects of the store that stay rejected; those of the new shards are added.
     """
-    kept = [shard.name for shard in EmbeddingStore(store).shards]
+    kept = EmbeddingStore(store).shards
     seals = [seal for name in names if (seal := read_seal(store, name, declaration.vectors)) is not None]
-    return finalise(store, declaration, [*kept, *names], expected, [*rejects, *sealed_rejects(seals)])
+    everything = [*(shard.name for shard in kept), *names]
+    return finalise(store, declaration, everything, expected, [*rejects, *sealed_rejects(seals)], kept)
 
 
 def drop(store: Path, *, utterances: Collection[str] = (), speakers: Collection[str] = ()) -> Header:
@@ -61,7 +62,7 @@ def drop(store: Path, *, utterances: Collection[str] = (), speakers: Collection[
         else:
             names.append(shard.name)
         left += int((~gone).sum()) // declaration.rows_per_utterance
-    return finalise(store, declaration, names, left + len(kept_rejects), kept_rejects)
+    return finalise(store, declaration, names, left + len(kept_rejects), kept_rejects, source.shards)
 
 
 def compact(store: Path, *, rows_per_shard: int) -> Header:
@@ -78,7 +79,7 @@ def compact(store: Path, *, rows_per_shard: int) -> Header:
         table = pa.concat_tables([source.shard_rows(position) for position in group], promote_options="default")
         names += _rewritten(store, shards[0].index, vectors, table, declaration, digest([s.digest for s in shards]))
     rejects = read_rejects(store / REJECTS_NAME)
-    return finalise(store, declaration, names, source.header.expected, rejects)
+    return finalise(store, declaration, names, source.header.expected, rejects, source.shards)
 
 
 def grown(declaration: Declaration, what: str, source: str) -> Declaration:

@@ -4,7 +4,10 @@ hdf5     NAME.h5 holds /embedding [rows, D], contiguous; NAME.parquet holds the 
 parquet  NAME.parquet holds both, the vectors as a non-null FixedSizeList<float>[D] column
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from store.format import EMBEDDING, shard_path
 Vectors = NDArray[np.floating[Any]]
 
 _ROW_GROUP = 16_384
+_KEPT_MAPS = 64  # each holds a file descriptor
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,24 @@ def map_hdf5(path: Path, place: Place) -> Vectors:
         ) from error
 
 
+def kept_map_hdf5(path: Path, place: Place) -> Vectors:
+    """Return the data set as `map_hdf5` does, by the map of an earlier call while the file is still the same.
+
+    For access at random, where mapping costs more than reading. Not for passes over whole shards: every page that was
+    read would stay resident.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return map_hdf5(path, place)
+    return _kept_map(path, place, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+@lru_cache(maxsize=_KEPT_MAPS)
+def _kept_map(path: Path, place: Place, state: tuple[int, ...]) -> Vectors:
+    return map_hdf5(path, place)
+
+
 def write_catalogue(path: Path, table: pa.Table, vectors: Vectors | None) -> None:
     """Write the catalogue, and with `vectors` a column of them beside it."""
     if vectors is None:
@@ -82,20 +104,50 @@ def write_catalogue(path: Path, table: pa.Table, vectors: Vectors | None) -> Non
     column = pa.FixedSizeListArray.from_arrays(values, type=pa.list_(item, vectors.shape[1]))
     field = pa.field(EMBEDDING, column.type, nullable=False)
     table = table.append_column(field, column)
-    scalars = [name for name in table.column_names if name != EMBEDDING]
+    scalars = [name for name in table.column_names if name != EMBEDDING]  # vectors hardly compress, and read slower
+    compression = dict.fromkeys(scalars, "zstd")
     pq.write_table(
-        table, path, compression="zstd", use_dictionary=scalars, write_page_checksum=True, row_group_size=_ROW_GROUP
+        table,
+        path,
+        compression=compression,
+        use_dictionary=scalars,
+        write_page_checksum=True,
+        row_group_size=_ROW_GROUP,
     )
 
 
 def read_parquet_vectors(path: Path, dim: int) -> Vectors:
     """Return the vector column as an array [rows, D]: a copy, since Parquet pages are encoded."""
-    try:
+    with _readable(path):
         column = pq.read_table(path, columns=[EMBEDDING])[EMBEDDING].combine_chunks()
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
     vectors: Vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
     return vectors
+
+
+def read_utterance_ids(path: Path, step: int) -> pa.Array:
+    """Return every `step`-th utterance id of a catalogue."""
+    with _readable(path):
+        ids = pq.read_table(path, columns=["utterance_id"])["utterance_id"].combine_chunks()
+    return ids.take(pa.array(np.arange(0, len(ids), step)))
+
+
+def id_range(path: Path) -> tuple[str, str] | None:
+    """Return the least and the greatest utterance id by the statistics of a catalogue; None where it keeps none."""
+    with _readable(path):
+        metadata = pq.read_metadata(path)
+        column = metadata.schema.names.index("utterance_id")
+        known = [metadata.row_group(group).column(column).statistics for group in range(metadata.num_row_groups)]
+    if not known or any(found is None or not found.has_min_max for found in known):
+        return None
+    return min(found.min for found in known), max(found.max for found in known)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
 
 
 def vectors_file(store: Path, name: str, layout: str) -> Path:

@@ -19,13 +19,18 @@ from store.layouts import (
     Place,
     Vectors,
     catalogue_file,
+    id_range,
+    kept_map_hdf5,
     locate_hdf5,
     map_hdf5,
     read_parquet_vectors,
+    read_utterance_ids,
     vectors_file,
 )
 
 Rows = NDArray[np.integer[Any]]
+
+_STATISTICS_ROWS = 1024  # few enough to stay in the processor's cache as float64
 
 
 @dataclass
@@ -37,6 +42,7 @@ class _Part:
     layout: str
     place: Place | None = None
     utterance_ids: pa.Array | None = None
+    id_range: tuple[str, str] | None = None
     checked: set[str] = field(default_factory=set)
 
 
@@ -133,8 +139,12 @@ class EmbeddingStore:
     def __repr__(self) -> str:
         return f"EmbeddingStore({str(self.path)!r}: {len(self)} x {self.dim}, views {', '.join(self.views)})"
 
-    def shard_vectors(self, position: int) -> Vectors:
-        """Return the vectors [rows, D] of the shard at `position` in `shards`: a read-only map where they can be."""
+    def shard_vectors(self, position: int, *, keep: bool = False) -> Vectors:
+        """Return the vectors [rows, D] of the shard at `position` in `shards`: a read-only map where they can be.
+
+        Args:
+            keep: use the map of an earlier call, and keep this one for a later call: for access at random.
+        """
         part = self._parts[position]
         path = vectors_file(part.store, part.shard.name, part.layout)
         self._checked(part, path)
@@ -143,7 +153,7 @@ class EmbeddingStore:
             vectors = read_parquet_vectors(path, self.dim)
         else:
             part.place = part.place or locate_hdf5(path)
-            vectors = map_hdf5(path, part.place)
+            vectors = (kept_map_hdf5 if keep else map_hdf5)(path, part.place)
         if vectors.shape != shape or vectors.dtype != self.dtype:
             found = f"{list(vectors.shape)} {vectors.dtype}"
             raise StoreError(f"{path} holds {found}, store.json says {list(shape)} {self.dtype}; extract it again")
@@ -165,13 +175,12 @@ class EmbeddingStore:
 
         Inside one shard this is a (strided) view of the memory map; over several shards it is a copy.
         """
-        if view is None:
-            return _joined([self.shard_vectors(position) for position in range(len(self._parts))])
-        return _joined([block[:, self._view_index(view)] for block in self.blocks()])
+        return self._gathered([slice(None) if view is None else self._view_index(view)])[0]
 
     def pairs(self, first: str, second: str) -> tuple[Vectors, Vectors]:
         """Return two aligned arrays [N, D]: row i of both is the same utterance and crop, in two views."""
-        return self.vectors(first), self.vectors(second)
+        vectors = self._gathered([self._view_index(first), self._view_index(second)])
+        return vectors[0], vectors[1]
 
     def blocks(self) -> Iterator[Vectors]:
         """Yield each shard as [utterances x crops, views, D]; memory is that of one shard at a time."""
@@ -187,11 +196,14 @@ class EmbeddingStore:
         edges = np.cumsum([0, *(part.shard.rows for part in self._parts)])
         if wanted.size and not (wanted.min() >= 0 and wanted.max() < edges[-1]):
             raise StoreError(f"{self.path}: rows {wanted.min()}..{wanted.max()} asked for, there are {edges[-1]}")
+        if len(self._parts) == 1:
+            return np.asarray(self.shard_vectors(0, keep=True)).take(wanted, axis=0)
         taken = np.empty((len(wanted), self.dim), self.dtype)
         owner = np.searchsorted(edges, wanted, side="right") - 1
         for position in np.unique(owner):
             chosen = np.flatnonzero(owner == position)
-            taken[chosen] = self.shard_vectors(int(position))[wanted[chosen] - edges[position]]
+            vectors = np.asarray(self.shard_vectors(int(position), keep=True))
+            taken[chosen] = vectors.take(wanted[chosen] - edges[position], axis=0)
         return taken
 
     def get(self, utterance_id: str, *, view: str, crop: int = 0) -> Vectors:
@@ -204,10 +216,10 @@ class EmbeddingStore:
         if not 0 <= crop < self.crops:
             raise StoreError(f"{self.path}: no crop {crop}; there are {self.crops}")
         for position in range(len(self._parts)):
-            utterance = pc.index(self._utterance_ids(position), utterance_id).as_py()
+            utterance = self._utterance_number(position, utterance_id)
             if utterance >= 0:
                 row = (utterance * self.crops + crop) * len(self.views) + view_index
-                vector: Vectors = self.shard_vectors(position)[row]
+                vector: Vectors = self.shard_vectors(position, keep=True)[row]
                 return vector
         shown = utterance_id if len(utterance_id) <= 80 else f"{utterance_id[:80]}…"
         raise StoreError(f"{self.path}: no utterance {shown!r} among {self.header.stored} stored")
@@ -235,10 +247,12 @@ class EmbeddingStore:
         total, squares = np.zeros(self.dim), np.zeros(self.dim)
         norms = (np.inf, -np.inf)
         for block in self.blocks():
-            for rows in np.array_split(block.reshape(-1, self.dim), max(1, len(block) // 65_536)):
-                wide = rows.astype(np.float64)
-                total, squares = total + wide.sum(axis=0), squares + (wide**2).sum(axis=0)
-                lengths = np.sqrt((wide**2).sum(axis=1))
+            rows = block.reshape(-1, self.dim)
+            for start in range(0, len(rows), _STATISTICS_ROWS):
+                wide = rows[start : start + _STATISTICS_ROWS].astype(np.float64)
+                squared = wide**2
+                total, squares = total + wide.sum(axis=0), squares + squared.sum(axis=0)
+                lengths = np.sqrt(squared.sum(axis=1))
                 norms = (min(norms[0], lengths.min(initial=np.inf)), max(norms[1], lengths.max(initial=-np.inf)))
         count = max(len(self), 1)
         mean = total / count
@@ -257,13 +271,39 @@ class EmbeddingStore:
             for problem in problems(store):
                 raise StoreError(problem)
 
+    def _gathered(self, choices: Sequence[int | slice]) -> list[Vectors]:
+        """Return [N, D] for each choice of views, in one pass over the shards; inside one shard nothing is copied."""
+        if len(self._parts) == 1:
+            (block,) = self.blocks()
+            return [block[:, choice].reshape(-1, self.dim) for choice in choices]
+        samples = len(self) // len(self.views)
+        kinds = [() if isinstance(choice, int) else (len(self.views),) for choice in choices]
+        gathered = [np.empty((samples, *views, self.dim), self.dtype) for views in kinds]
+        start = 0
+        for block in self.blocks():
+            for vectors, choice in zip(gathered, choices, strict=True):
+                vectors[start : start + len(block)] = block[:, choice]
+            start += len(block)
+        return [vectors.reshape(-1, self.dim) for vectors in gathered]
+
     def _utterance_ids(self, position: int) -> pa.Array:
         part = self._parts[position]
         if part.utterance_ids is None:
-            ids = self.shard_rows(position, ["utterance_id"])["utterance_id"].combine_chunks()
-            step = self.header.declaration.rows_per_utterance
-            part.utterance_ids = ids.take(pa.array(np.arange(0, len(ids), step)))
+            path = catalogue_file(part.store, part.shard.name)
+            self._checked(part, path)
+            part.utterance_ids = read_utterance_ids(path, self.header.declaration.rows_per_utterance)
         return part.utterance_ids
+
+    def _utterance_number(self, position: int, utterance_id: str) -> int:
+        """Return the place of an utterance in a shard, or -1; a shard whose statistics rule it out is not read."""
+        part = self._parts[position]
+        if part.utterance_ids is None:
+            path = catalogue_file(part.store, part.shard.name)
+            self._checked(part, path)
+            part.id_range = part.id_range or id_range(path)
+            if part.id_range and not part.id_range[0] <= utterance_id <= part.id_range[1]:
+                return -1
+        return int(pc.index(self._utterance_ids(position), utterance_id).as_py())
 
     def _view_index(self, view: str) -> int:
         if view not in self.header.declaration.views:
@@ -276,7 +316,3 @@ class EmbeddingStore:
             (file,) = (file for file in part.shard.files if file.name.endswith(path.name))
             check_digest(part.store, file)
             part.checked.add(path.name)
-
-
-def _joined(parts: list[Vectors]) -> Vectors:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -114,7 +114,12 @@ def is_finalised(store: Path, declaration: Declaration, names: Sequence[str]) ->
 
 
 def finalise(
-    store: Path, declaration: Declaration, names: Sequence[str], expected: int, rejects: list[Reject] | None = None
+    store: Path,
+    declaration: Declaration,
+    names: Sequence[str],
+    expected: int,
+    rejects: list[Reject] | None = None,
+    kept: Sequence[Shard] = (),
 ) -> Header:
     """Make `store` the store of the shards `names`: write rejects.parquet and store.json, drop all other shards.
 
@@ -122,6 +127,8 @@ def finalise(
         names: as returned by `write_shard`, in the order of the rows.
         expected: utterances the store was asked for; stored + rejected must equal it.
         rejects: all rejected utterances; default: those that the shards' seals list.
+        kept: shards of the present store that stay: store.json goes on saying of them what it says now. To hash them
+            again would take long, and would put damage since then on record as sound.
 
     Raises:
         StoreError: a shard is missing or cut, the counts do not add up, or the disk is full or read-only.
@@ -139,7 +146,8 @@ def finalise(
         counts = f"{stored} stored + {len(everything)} rejected"
         raise StoreError(f"{store}: {counts} utterances are not the {expected} asked for; extract the store again")
     with _says_where(store):
-        shards = [_shard(store, name, seal, declaration.vectors) for name, seal in found.items()]
+        known = {shard.name: shard for shard in kept}
+        shards = [known.get(name) or _shard(store, name, seal, declaration.vectors) for name, seal in found.items()]
         write_rejects(store / REJECTS_NAME, everything)
         listed = _stored_file(store, REJECTS_NAME)
         header = Header(declaration, declaration.fingerprint, expected, stored, len(everything), shards, listed)

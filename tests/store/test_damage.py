@@ -18,6 +18,7 @@ from tests.store.stores import assert_same_files, write
 
 ROOT = Path(__file__).resolve().parents[2]
 MANY = [(f"u{2 * i}", f"u{2 * i + 1}") for i in range(40)]
+KILLS = int(os.environ.get("RESEED_KILLS", "8"))  # 200 where it matters
 
 
 def flip(path: Path, generator: random.Random) -> None:
@@ -136,7 +137,7 @@ def test_writers_killed_at_random_moments_and_resumed_end_with_the_bytes_of_one_
     write(tmp_path / "alone", shards=MANY)
     generator = random.Random(0)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    for trial in range(8):
+    for trial in range(KILLS):
         victim = tmp_path / f"victim{trial}"
         command = [sys.executable, "-c", script, str(victim)]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)

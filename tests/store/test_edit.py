@@ -54,6 +54,21 @@ def test_a_reader_opened_before_an_append_keeps_its_state(tmp_path):
 
 
 @pytest.mark.parametrize("vectors", ["hdf5", "parquet"])
+def test_an_append_does_not_put_damage_on_record_as_sound(tmp_path, vectors):
+    declaration = write(tmp_path, SHARDS, vectors=vectors)
+    damaged = min((tmp_path / "shards").glob("*.parquet"))
+    with damaged.open("r+b") as file:
+        file.seek(40)
+        byte = file.read(1)[0]
+        file.seek(40)
+        file.write(bytes([byte ^ 1]))
+    new = grown(declaration, "append", "x")
+    append_shards(tmp_path, write_shards(tmp_path, [("u5",)], new, first=3), new, expected=6)
+    with pytest.raises(StoreError, match=damaged.name):
+        EmbeddingStore(tmp_path).verify()
+
+
+@pytest.mark.parametrize("vectors", ["hdf5", "parquet"])
 def test_dropping_a_speaker_removes_every_byte_of_it(tmp_path, vectors):
     write(tmp_path, SHARDS, vectors=vectors)
     before = by_id(EmbeddingStore(tmp_path))

@@ -1,10 +1,13 @@
 import json
 import multiprocessing
+import os
 import pickle
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from dask.distributed import Client
 
 from store import EmbeddingStore, StoreError
 from tests.store.stores import ODD_IDS, VIEWS, declare, vectors_of, write
@@ -122,6 +125,41 @@ def test_threads_may_share_a_store(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda n: store.get(f"u{n % 20}", view="clean")[0], range(200)))
     assert found == [float(24 * (n % 20)) for n in range(200)]
+
+
+def test_a_dask_cluster_of_processes_reads_an_opened_store(tmp_path):
+    write(tmp_path, shards=[(f"u{n}",) for n in range(20)])
+    store = EmbeddingStore(tmp_path)
+    store.take([0])  # what it keeps must not travel
+    with Client(n_workers=2, threads_per_worker=2, dashboard_address=None) as client:
+        futures = client.map(lambda n, store: float(store.get(f"u{n}", view="noise").sum()), range(20), store=store)
+        sums = client.gather(futures)
+        taken = client.submit(lambda store: store.take([119, 0]), store).result()
+    assert sums == [float(store.get(f"u{n}", view="noise").sum()) for n in range(20)]
+    np.testing.assert_array_equal(taken, store.vectors()[[119, 0]])
+
+
+@LAYOUTS
+def test_random_access_notices_a_shard_that_was_written_anew_or_cut(tmp_path, vectors):
+    write(tmp_path, vectors=vectors)
+    store = EmbeddingStore(tmp_path)
+    before = store.take([5, 13])
+    shutil.copytree(tmp_path, tmp_path / "copy")
+    for path in store.path.glob("shards/*"):
+        (tmp_path / "copy" / "shards" / path.name).replace(path)
+    np.testing.assert_array_equal(store.take([5, 13]), before)
+    for path in store.path.glob("shards/*"):
+        os.truncate(path, 100)
+    with pytest.raises(StoreError, match="cut or removed|cannot be read"):
+        store.take([5, 13])
+
+
+@LAYOUTS
+def test_get_reads_no_catalogue_whose_statistics_rule_the_id_out(tmp_path, vectors):
+    write(tmp_path, shards=[("u0", "u1"), ("u2", "u3"), ("u4", "u5")], vectors=vectors)
+    store = EmbeddingStore(tmp_path)
+    np.testing.assert_array_equal(store.get("u5", view="clean"), store.vectors()[30])
+    assert [part.utterance_ids is not None for part in store._parts] == [False, False, True]
 
 
 def test_statistics_are_those_of_the_whole_array(tmp_path):
