@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -41,7 +40,7 @@ class _Part:
     shard: Shard
     layout: str
     place: Place | None = None
-    utterance_ids: pa.Array | None = None
+    numbers: dict[str, int] | None = None
     id_range: tuple[str, str] | None = None
     checked: set[str] = field(default_factory=set)
 
@@ -216,8 +215,8 @@ class EmbeddingStore:
         if not 0 <= crop < self.crops:
             raise StoreError(f"{self.path}: no crop {crop}; there are {self.crops}")
         for position in range(len(self._parts)):
-            utterance = self._utterance_number(position, utterance_id)
-            if utterance >= 0:
+            utterance = self._number(position, utterance_id)
+            if utterance is not None:
                 row = (utterance * self.crops + crop) * len(self.views) + view_index
                 vector: Vectors = self.shard_vectors(position, keep=True)[row]
                 return vector
@@ -226,10 +225,7 @@ class EmbeddingStore:
 
     def utterance_ids(self) -> list[str]:
         """Return the stored utterances, in row order."""
-        ids: list[str] = [
-            name for position in range(len(self._parts)) for name in self._utterance_ids(position).to_pylist()
-        ]
-        return ids
+        return [name for position in range(len(self._parts)) for name in self._numbers(position)]
 
     def rows(self, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
         """Return the catalogue: one row per vector, in the order of `vectors()`.
@@ -286,24 +282,26 @@ class EmbeddingStore:
             start += len(block)
         return [vectors.reshape(-1, self.dim) for vectors in gathered]
 
-    def _utterance_ids(self, position: int) -> pa.Array:
+    def _numbers(self, position: int) -> dict[str, int]:
+        """Return utterance id -> its place in a shard."""
         part = self._parts[position]
-        if part.utterance_ids is None:
+        if part.numbers is None:
             path = catalogue_file(part.store, part.shard.name)
             self._checked(part, path)
-            part.utterance_ids = read_utterance_ids(path, self.header.declaration.rows_per_utterance)
-        return part.utterance_ids
+            ids = read_utterance_ids(path, self.header.declaration.rows_per_utterance)
+            part.numbers = {utterance_id: number for number, utterance_id in enumerate(ids)}
+        return part.numbers
 
-    def _utterance_number(self, position: int, utterance_id: str) -> int:
-        """Return the place of an utterance in a shard, or -1; a shard whose statistics rule it out is not read."""
+    def _number(self, position: int, utterance_id: str) -> int | None:
+        """Return the place of an utterance in a shard; a shard whose statistics rule it out is not read."""
         part = self._parts[position]
-        if part.utterance_ids is None:
+        if part.numbers is None:
             path = catalogue_file(part.store, part.shard.name)
             self._checked(part, path)
             part.id_range = part.id_range or id_range(path)
             if part.id_range and not part.id_range[0] <= utterance_id <= part.id_range[1]:
-                return -1
-        return int(pc.index(self._utterance_ids(position), utterance_id).as_py())
+                return None
+        return self._numbers(position).get(utterance_id)
 
     def _view_index(self, view: str) -> int:
         if view not in self.header.declaration.views:

@@ -159,7 +159,7 @@ def test_get_reads_no_catalogue_whose_statistics_rule_the_id_out(tmp_path, vecto
     write(tmp_path, shards=[("u0", "u1"), ("u2", "u3"), ("u4", "u5")], vectors=vectors)
     store = EmbeddingStore(tmp_path)
     np.testing.assert_array_equal(store.get("u5", view="clean"), store.vectors()[30])
-    assert [part.utterance_ids is not None for part in store._parts] == [False, False, True]
+    assert [part.numbers is not None for part in store._parts] == [False, False, True]
 
 
 def test_statistics_are_those_of_the_whole_array(tmp_path):
