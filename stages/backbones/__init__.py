@@ -1,10 +1,24 @@
 """Speaker backbones by name. To add one: a file with its Config and class, and one line here."""
 
 from stages.backbones.base import Backbone
+from stages.backbones.ecapa_speechbrain import ECAPASpeechBrain
+from stages.backbones.ecapa_taoruijie import ECAPATaoRuijie
+from stages.backbones.ecapa_tdnn import ECAPATDNN
 from stages.backbones.ge2e import GE2E
+from stages.backbones.onnx import Onnx
+from stages.backbones.resnet_se34v2 import ResNetSE34V2
+from stages.backbones.wavlm import WavLM
 from store import ConfigError
 
-BACKBONES: dict[str, type[Backbone]] = {"ge2e": GE2E}
+BACKBONES: dict[str, type[Backbone]] = {
+    "ge2e": GE2E,
+    "resnet_se34v2": ResNetSE34V2,
+    "ecapa_tdnn": ECAPATDNN,
+    "ecapa_taoruijie": ECAPATaoRuijie,
+    "ecapa_speechbrain": ECAPASpeechBrain,
+    "wavlm": WavLM,
+    "onnx": Onnx,
+}
 
 
 def backbone_class(name: str) -> type[Backbone]:

@@ -16,11 +16,13 @@ class Backbone(nn.Module):
     """Base of the backbones; a subclass lives in one file with its Config and its exact features.
 
     A subclass sets `name`, `Config`, `sample_rate_hz` and `embedding_dim`, implements `forward`, and returns
-    from `identity` all that decides its output.
+    from `identity` all that decides its output. `landmarks` are names of weights by which a checkpoint of this
+    network is told from those of the others.
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[Section]]
+    landmarks: ClassVar[tuple[str, ...]] = ()
     sample_rate_hz: int
     embedding_dim: int
 

@@ -40,6 +40,7 @@ class GE2E(Backbone):
 
     name = "ge2e"
     Config = GE2EConfig
+    landmarks = ("lstm.weight_ih_l2", "linear.weight")
     sample_rate_hz = 16_000
     embedding_dim = 256
 

@@ -14,11 +14,19 @@ from stages.backbones import BACKBONES, backbone_class
 from stages.backbones.ge2e import raise_volume, window_starts
 from store import ConfigError
 from tests.corpus import REAL, needs_recordings, voice
+from tests.stages.backbones.checkpoints import STATES, save, settings
 
 
 @pytest.fixture(scope="module", params=sorted(BACKBONES))
-def backbone(request):
-    return backbone_class(request.param)().frozen()
+def made(request, tmp_path_factory):
+    """A backbone of the table with settings that suffice; its network, where weights are to be given, is random."""
+    config = settings(request.param, tmp_path_factory.mktemp(request.param))
+    return backbone_class(request.param)(config).frozen(), config
+
+
+@pytest.fixture
+def backbone(made):
+    return made[0]
 
 
 def batch(duration_s: float, size: int = 3) -> torch.Tensor:
@@ -35,7 +43,7 @@ def test_any_length_gives_finite_embeddings_of_the_declared_dimension(backbone, 
 def test_a_batch_gives_what_single_waveforms_give(backbone):
     waveform_BT = batch(1.6, 8)
     single_BD = torch.cat([backbone(waveform_T[None]) for waveform_T in waveform_BT])
-    torch.testing.assert_close(backbone(waveform_BT), single_BD, atol=1e-5, rtol=0)
+    assert ((backbone(waveform_BT) - single_BD).norm(dim=1) < 1e-5 * single_BD.norm(dim=1)).all()
 
 
 def test_embedding_twice_gives_the_same_bits_and_no_gradients(backbone):
@@ -44,13 +52,41 @@ def test_embedding_twice_gives_the_same_bits_and_no_gradients(backbone):
     assert not backbone(waveform_BT).requires_grad
 
 
+def test_half_precision_by_autocast_hardly_turns_embeddings(backbone):
+    waveform_BT = batch(0.5)
+    with torch.autocast("cpu", torch.bfloat16):
+        half_BD = backbone(waveform_BT).float()
+    assert (torch.cosine_similarity(half_BD, backbone(waveform_BT)) > 0.99).all()
+
+
 def test_silence_gives_a_finite_embedding(backbone):
     assert torch.isfinite(backbone(torch.zeros(1, 25_600))).all()
 
 
-def test_the_space_is_named_by_what_decides_the_embeddings(backbone):
+def test_different_voices_get_different_embeddings(backbone):
+    embedding_BD = backbone(batch(1.6))
+    assert (torch.pdist(embedding_BD) > 1e-3 * embedding_BD.norm(dim=1).mean()).all()
+
+
+def test_the_space_is_named_by_what_decides_the_embeddings(made):
+    backbone, config = made
     assert backbone.space.startswith(f"{backbone.name}:")
-    assert backbone.space == type(backbone)().space
+    assert backbone.space == type(backbone)(config).space
+
+
+@pytest.mark.parametrize("name", sorted(STATES))
+def test_other_weights_are_another_space(name, tmp_path):
+    config = settings(name, tmp_path)
+    first = backbone_class(name)(config).space
+    save(STATES[name](seed=99), config.weights)
+    assert backbone_class(name)(config).space != first
+
+
+@pytest.mark.parametrize("name", sorted(set(BACKBONES) - {"ge2e"}))
+def test_a_backbone_without_its_weights_says_what_to_give(name, monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"backbone\.settings\.(weights|model) is missing.*give the"):
+        backbone_class(name)()
 
 
 def test_an_unknown_backbone_is_an_error_with_the_choices():

@@ -1,0 +1,71 @@
+"""ECAPA-TDNN as SEED uses it: MFCC, and a pooling of second moments.
+
+Lee et al., "SEED: Speaker Embedding Enhancement Diffusion Model" (arXiv 2505.16798), code kaistmm/seed-pytorch, whose
+names of weights are kept here; the network is that of arXiv 2005.07143.
+
+Shapes: B batch, T samples, M features per frame, F frames, C channels, D embedding dimension.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
+from stages.backbones.features import SAMPLE_RATE_HZ, in_full_precision, mfcc
+from stages.backbones.weights import Checkpoint, CheckpointConfig
+
+
+class ECAPATDNNConfig(CheckpointConfig):
+    """Settings of the `ecapa_tdnn` backbone; channels, MFCC, kind of attention and D follow from the weights."""
+
+
+class ECAPATDNN(ECAPATrunk):
+    """80 MFCC less their means over time, 1024 channels, attention, root of the second moment and deviation; D = 256.
+
+    The attention has a weight per channel and frame, or one per frame, as its last layer has outputs. The
+    normalisation `bn6` is among the weights and unused. Embeddings are of any length.
+    """
+
+    name = "ecapa_tdnn"
+    Config = ECAPATDNNConfig
+    sample_rate_hz = SAMPLE_RATE_HZ
+    landmarks = ("conv1.weight", "layer1.se.se.4.weight", "attention.3.weight", "fc6.weight")
+    features_text = "MFCC of log-mel 20..7600 Hz, 25/10 ms, Hamming, pre-emphasis 0.97, less the mean"
+
+    def __init__(self, config: ECAPATDNNConfig | None = None) -> None:
+        super().__init__()
+        checkpoint = Checkpoint.read((config or ECAPATDNNConfig()).weights, type(self))
+        self.torchmfcc = mfcc(checkpoint.size("conv1.weight", 1), f_min=20.0, f_max=7600.0)
+        self.build_trunk(checkpoint, _gate)
+        self.attention = nn.Sequential(
+            nn.Conv1d(3 * AGGREGATED, 128, kernel_size=1),
+            nn.ReLU(),
+            nn.BatchNorm1d(128),
+            nn.Conv1d(128, 1 if checkpoint.size("attention.3.weight") == 1 else AGGREGATED, kernel_size=1),
+            nn.Softmax(dim=2),
+        )
+        checkpoint.load_into(self, recomputed=("torchmfcc.",))
+
+    def forward(self, waveform_BT: Tensor) -> Tensor:
+        map_BCF = self.frame_map(in_full_precision(self.features, waveform_BT))
+        weight_BCF = self.attention(with_context(map_BCF))
+        mean_BC = (map_BCF * weight_BCF).sum(dim=2)
+        moment_BC = (map_BCF.square() * weight_BCF).sum(dim=2)
+        variance_BC = moment_BC - mean_BC.square()
+        pooled_BC = torch.cat([moment_BC, variance_BC], dim=1).clamp(min=VARIANCE_FLOOR).sqrt()
+        return self.fc6(self.bn5(pooled_BC))
+
+    def features(self, waveform_BT: Tensor) -> Tensor:
+        """Return MFCC [B, M, F], each of mean 0 over time."""
+        mfcc_BMF = self.torchmfcc(waveform_BT)
+        return mfcc_BMF - mfcc_BMF.mean(dim=2, keepdim=True)
+
+
+def _gate(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.AdaptiveAvgPool1d(1),
+        nn.Conv1d(channels, SQUEEZED, kernel_size=1),
+        nn.ReLU(),
+        nn.BatchNorm1d(SQUEEZED),
+        nn.Conv1d(SQUEEZED, channels, kernel_size=1),
+        nn.Sigmoid(),
+    )

@@ -1,0 +1,211 @@
+"""Checkpoints as they are published, with random weights: names and shapes are written down here one by one.
+
+Nothing is taken from the classes under test, so that a name or a shape that is wrong there does not load.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import onnx
+import torch
+import torchaudio
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor
+
+from stages.backbones import BACKBONES
+from stages.section import Section
+
+State = dict[str, Tensor]
+
+TINY_TRANSFORMER = {
+    "extractor_conv_layer_config": [
+        (16, 10, 5),
+        (16, 3, 2),
+        (16, 3, 2),
+        (16, 3, 2),
+        (16, 3, 2),
+        (16, 2, 2),
+        (16, 2, 2),
+    ],
+    "encoder_embed_dim": 24,
+    "encoder_pos_conv_kernel": 16,
+    "encoder_pos_conv_groups": 2,
+    "encoder_num_layers": 3,
+    "encoder_num_heads": 2,
+    "encoder_ff_interm_features": 48,
+}
+
+
+def filled(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> State:
+    """Random weights that keep signals near unit size; statistics of normalisations far from 0 and 1."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, shape in shapes.items():
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.tensor(7)
+        elif name.endswith("running_var"):
+            state[name] = 0.5 + torch.rand(shape, generator=generator)
+        elif name.endswith(("running_mean", "bias")):
+            state[name] = 0.2 * torch.randn(shape, generator=generator)
+        elif len(shape) == 1:
+            state[name] = 0.7 + 0.6 * torch.rand(shape, generator=generator)
+        else:
+            state[name] = torch.randn(shape, generator=generator) / torch.Size(shape[1:]).numel() ** 0.5
+    return state
+
+
+def affine(name: str, *shape: int, bias: bool = True) -> dict[str, tuple[int, ...]]:
+    """A convolution or linear layer, its outputs first."""
+    return {f"{name}.weight": shape, **({f"{name}.bias": shape[:1]} if bias else {})}
+
+
+def norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+    parts = ("weight", "bias", "running_mean", "running_var")
+    return {**{f"{name}.{part}": (channels,) for part in parts}, f"{name}.num_batches_tracked": ()}
+
+
+def resnet_se34v2(dim: int = 512, n_mels: int = 64, pooled: int = 2, seed: int = 0) -> State:
+    shapes = {**affine("conv1", 32, 1, 3, 3), **norm("bn1", 32)}
+    width = 32
+    for layer, (filters, blocks) in enumerate(((32, 3), (64, 4), (128, 6), (256, 3)), start=1):
+        for block in range(blocks):
+            at = f"layer{layer}.{block}"
+            shapes |= affine(f"{at}.conv1", filters, width, 3, 3, bias=False) | norm(f"{at}.bn1", filters)
+            shapes |= affine(f"{at}.conv2", filters, filters, 3, 3, bias=False) | norm(f"{at}.bn2", filters)
+            shapes |= affine(f"{at}.se.fc.0", filters // 8, filters) | affine(f"{at}.se.fc.2", filters, filters // 8)
+            if layer > 1 and block == 0:
+                shapes |= affine(f"{at}.downsample.0", filters, width, 1, 1, bias=False)
+                shapes |= norm(f"{at}.downsample.1", filters)
+            width = filters
+    height = 256 * (n_mels // 8)
+    shapes |= affine("attention.0", 128, height, 1) | norm("attention.2", 128) | affine("attention.3", height, 128, 1)
+    return filled(shapes | affine("fc", dim, pooled * height), seed)
+
+
+def ecapa_trunk(channels: int, inputs: int, dim: int) -> dict[str, tuple[int, ...]]:
+    shapes = {**affine("conv1", channels, inputs, 5), **norm("bn1", channels)}
+    for layer in ("layer1", "layer2", "layer3"):
+        shapes |= affine(f"{layer}.conv1", channels, channels, 1) | norm(f"{layer}.bn1", channels)
+        for part in range(7):
+            shapes |= affine(f"{layer}.convs.{part}", channels // 8, channels // 8, 3)
+            shapes |= norm(f"{layer}.bns.{part}", channels // 8)
+        shapes |= affine(f"{layer}.conv3", channels, channels, 1) | norm(f"{layer}.bn3", channels)
+        shapes |= affine(f"{layer}.se.se.1", 128, channels, 1)
+    shapes |= affine("layer4", 1536, 3 * channels, 1) | norm("bn5", 3072)
+    return shapes | affine("fc6", dim, 3072) | norm("bn6", dim)
+
+
+def ecapa_tdnn(channels: int = 32, dim: int = 256, attended: int = 1536, seed: int = 0) -> State:
+    shapes = ecapa_trunk(channels, 80, dim)
+    for layer in ("layer1", "layer2", "layer3"):
+        shapes |= norm(f"{layer}.se.se.3", 128) | affine(f"{layer}.se.se.4", channels, 128, 1)
+    shapes |= affine("attention.0", 128, 4608, 1) | norm("attention.2", 128) | affine("attention.3", attended, 128, 1)
+    return filled(shapes, seed)
+
+
+def ecapa_taoruijie(channels: int = 32, seed: int = 0) -> State:
+    shapes = ecapa_trunk(channels, 80, 192)
+    for layer in ("layer1", "layer2", "layer3"):
+        shapes |= affine(f"{layer}.se.se.3", channels, 128, 1)
+    shapes |= affine("attention.0", 256, 4608, 1) | norm("attention.2", 256) | affine("attention.4", 1536, 256, 1)
+    return filled(shapes, seed)
+
+
+def ecapa_speechbrain(channels: int = 32, aggregated: int = 96, seed: int = 0) -> State:
+    def tdnn(name: str, outputs: int, inputs: int, kernel: int = 1) -> dict[str, tuple[int, ...]]:
+        return affine(f"{name}.conv.conv", outputs, inputs, kernel) | norm(f"{name}.norm.norm", outputs)
+
+    shapes = tdnn("blocks.0", channels, 80, 5)
+    for block in ("blocks.1", "blocks.2", "blocks.3"):
+        shapes |= tdnn(f"{block}.tdnn1", channels, channels) | tdnn(f"{block}.tdnn2", channels, channels)
+        for part in range(7):
+            shapes |= tdnn(f"{block}.res2net_block.blocks.{part}", channels // 8, channels // 8, 3)
+        shapes |= affine(f"{block}.se_block.conv1.conv", 16, channels, 1)
+        shapes |= affine(f"{block}.se_block.conv2.conv", channels, 16, 1)
+    shapes |= tdnn("mfa", aggregated, 3 * channels) | tdnn("asp.tdnn", 24, 3 * aggregated)
+    shapes |= affine("asp.conv.conv", aggregated, 24, 1) | norm("asp_bn.norm", 2 * aggregated)
+    return filled(shapes | affine("fc.conv", 192, 2 * aggregated, 1), seed)
+
+
+def transformer(bundle: str = "WAVLM_BASE_PLUS", seed: int = 0) -> State:
+    """Weights of a tiny network, under the names of the published file (pos_conv_embed by weight_g and weight_v)."""
+    chosen = getattr(torchaudio.pipelines, bundle)
+    make = torchaudio.models.wavlm_model if "WAVLM" in bundle else torchaudio.models.wav2vec2_model
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        state = make(**chosen._params | TINY_TRANSFORMER).state_dict()
+    halves = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    for now, published in halves.items():
+        state = {name.replace(now, published): tensor for name, tensor in state.items()}
+    return state
+
+
+def save(state: Mapping[str, object], path: Path) -> Path:
+    torch.save(state, path)
+    return path
+
+
+def write_onnx(
+    path: Path, *, shape: list, steps: list, weights: State, metadata: Mapping[str, str] = {}, **names
+) -> Path:
+    """Write a network whose nodes are `steps`: (operation, inputs, output, attributes)."""
+    taken, given = names.get("taken", "feats"), names.get("given", "embs")
+    nodes = [helper.make_node(kind, ins, [out], **attributes) for kind, ins, out, attributes in steps]
+    tensors = [numpy_helper.from_array(tensor.numpy(), name) for name, tensor in weights.items()]
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info(taken, TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(given, TensorProto.FLOAT, names.get("output_shape"))],
+        tensors,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    helper.set_model_props(model, dict(metadata))
+    onnx.save(model, path)
+    return path
+
+
+def bands_network(path: Path, batch: int | str = "B", frames: int | str = "T", **options) -> Path:
+    """relu(bands @ a), its mean over frames, @ b: [B, F, 80] -> [B, 12]."""
+    steps = [
+        ("MatMul", [options.get("taken", "feats"), "a"], "hidden", {}),
+        ("Relu", ["hidden"], "active", {}),
+        ("ReduceMean", ["active"], "mean", {"axes": [1], "keepdims": 0}),
+        ("MatMul", ["mean", "b"], options.get("given", "embs"), {}),
+    ]
+    weights = filled({"a": (80, 16), "b": (16, 12)}, seed=5)
+    return write_onnx(path, shape=[batch, frames, 80], steps=steps, weights=weights, **options)
+
+
+def waves_network(path: Path, shape: list, **options) -> Path:
+    """|waveform * k| of a convolution (400 samples every 160), its mean over frames: [B, T] or [B, 1, T] -> [B, 10]."""
+    taken = options.get("taken", "wave")
+    steps = [] if len(shape) == 3 else [("Unsqueeze", [taken, "one"], "channel", {})]
+    steps += [
+        ("Conv", [taken if len(shape) == 3 else "channel", "k"], "filtered", {"strides": [160]}),
+        ("Abs", ["filtered"], "size", {}),
+        ("ReduceMean", ["size"], options.get("given", "embs"), {"axes": [2], "keepdims": 0}),
+    ]
+    weights = {**filled({"k": (10, 1, 400)}, seed=6), "one": torch.tensor([1])}
+    return write_onnx(path, shape=shape, steps=steps, weights=weights, **{"taken": taken} | options)
+
+
+STATES: dict[str, Callable[[], State]] = {
+    "resnet_se34v2": resnet_se34v2,
+    "ecapa_tdnn": ecapa_tdnn,
+    "ecapa_taoruijie": ecapa_taoruijie,
+    "ecapa_speechbrain": ecapa_speechbrain,
+    "wavlm": transformer,
+}
+
+
+def settings(name: str, folder: Path) -> Section:
+    """Settings of a backbone of the table with which it can be made, its weights written to `folder`."""
+    given: dict[str, object] = {}
+    if name in STATES:
+        given["weights"] = save(STATES[name](), folder / f"{name}.pt")
+    if name == "wavlm":
+        given["architecture"] = TINY_TRANSFORMER
+    if name == "onnx":
+        given["model"] = bands_network(folder / "bands.onnx")
+    return BACKBONES[name].Config(**given)
