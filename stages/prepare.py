@@ -1,34 +1,72 @@
 """`prepare`: recordings -> utterances.parquet and rejects.parquet. Every file is decoded once, from end to end.
 
 Listing (what is there?) is apart from inspecting (can it be used?): a source yields entries, `prepare` inspects them.
+Both are kept as columns, not as one object per utterance, so that a million utterances need little more memory than
+their manifest.
 """
 
 import math
 import os
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pydantic import Field
 
-from stages.audio.decode import Inspection, inspect
-from stages.audio.manifest import Utterance, write_manifest
-from stages.audio.sources import Entry, list_entries
+from stages.audio.datasets import dataset_entries
+from stages.audio.decode import inspect
+from stages.audio.manifest import UTTERANCES_SCHEMA
+from stages.audio.sources import Entry, list_entries, named
 from stages.section import Section
 from store import AudioError, ManifestError, Reject, write_rejects
-from store.atomic import sha256_file
+from store.atomic import atomic_path, sha256_file
+
+_CHUNK = 4096
+_ROW_GROUP = 16_384  # a reader takes a stretch of a manifest by its row groups
+
+_LISTED = pa.schema(
+    {
+        "utterance_id": pa.string(),
+        "listed_path": pa.string(),
+        "speaker_id": pa.string(),
+        "start_s": pa.float64(),
+        "listed_s": pa.float64(),
+        "split": pa.string(),
+        "problem": pa.string(),
+    }
+)
+_FOUND = pa.schema(
+    {
+        "path": pa.string(),
+        "sha256": pa.string(),
+        "length_s": pa.float64(),
+        "sample_rate_hz": pa.int32(),
+        "channels": pa.int32(),
+        "fault": pa.string(),
+    }
+)
 
 
 class PrepareSettings(Section):
-    """How recordings are accepted.
+    """How recordings are listed and accepted.
 
     Attributes:
+        dataset: a public data set by name ("voxceleb1", "musan", ...) whose unpacked copy the source is;
+            none: the source is a folder of audio, a list or a Kaldi directory.
         min_duration_s: shorter utterances are rejected (speech only; a room response may be short).
         speaker_depth: for a folder: which part of the path names the speaker, counted from the file upwards
             (1 = the folder that holds the file); 0 = speakers unknown.
     """
 
+    dataset: str | None = None
     min_duration_s: float = Field(default=0.5, ge=0)
     speaker_depth: int = Field(default=1, ge=0)
 
@@ -45,105 +83,189 @@ def prepare(
     """List the recordings under `source`, inspect each, and write the manifest and its rejects.
 
     Args:
-        source: a folder of audio, a .csv or .jsonl list, or a Kaldi directory (wav.scp, utt2spk, segments).
+        source: a folder of audio, a .csv or .jsonl list, a Kaldi directory (wav.scp, utt2spk, segments), or where
+            the data set of the settings was unpacked.
         kind: "speech", "noise", "music" or "rir".
-        split: kept from lists that name splits; written into the manifest.
+        split: of a data set: its own name of a part, or several joined by "+"; otherwise kept from lists that name
+            splits, and written into the manifest.
 
     Returns:
         One sentence on what was found.
 
     Raises:
         ManifestError: nothing usable at `source`.
+        ConfigError: no such data set, or it has no such kind or split.
     """
-    if kind != "speech":
-        settings = settings.model_copy(update={"min_duration_s": 0.0})
-    entries = list(list_entries(source, settings.speaker_depth, split))
-    accepted, rejected = _sort_out(entries, settings)
-    write_rejects(rejects, rejected)
-    if not accepted:
+    min_duration_s = settings.min_duration_s if kind == "speech" else 0.0
+    if settings.dataset is None:
+        entries = list_entries(source, settings.speaker_depth, split)
+    else:
+        entries = dataset_entries(settings.dataset, source, kind, split)
+    listed = _listed(entries)
+    inspected = _inspected(listed)
+    usable, rejected = _judged(inspected, min_duration_s)
+    kept, repeated = _told_apart(inspected, usable)
+    rejected += repeated
+    with named(rejects, "written"):
+        write_rejects(rejects, rejected)
+    if not len(kept):
         found = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
         raise ManifestError(f"{source}: no usable recording{found}")
-    write_manifest(utterances, accepted)
-    return _summary(source, accepted, rejected)
+    with named(utterances, "written"), atomic_path(utterances) as temporary:
+        written = _write(temporary, inspected, kept)
+    return _summary(source, written, len(rejected))
 
 
-def _sort_out(entries: list[Entry], settings: PrepareSettings) -> tuple[list[Utterance], list[Reject]]:
-    accepted: list[Utterance] = []
-    rejected: list[Reject] = []
-    first_path: dict[str, str] = {}
-    for entry, outcome in zip(entries, _inspected(entries, settings), strict=True):
-        if isinstance(outcome, str):
-            rejected.append(Reject(entry.utterance_id, "prepare", f"{entry.path} {outcome}"))
-        elif entry.utterance_id in first_path:
-            reason = f"{entry.path} has the utterance id of {first_path[entry.utterance_id]}"
-            rejected.append(Reject(entry.utterance_id, "prepare", reason))
-        else:
-            first_path[entry.utterance_id] = str(entry.path)
-            accepted.append(outcome)
-    return accepted, rejected
+@dataclass(frozen=True)
+class _Inspected:
+    """What is listed [U], what is found in each file [F], and the number of each listed row's file (null: none) [U]."""
+
+    listed: pa.Table
+    found: pa.Table
+    file_U: pa.Array
+
+    def rows(self, numbers: NDArray[np.int64]) -> pa.Table:
+        """Return some rows, listed and found side by side."""
+        rows, found = self.listed.take(numbers), self.found.take(self.file_U.take(pa.array(numbers)))
+        return pa.table({name: table[name] for table in (rows, found) for name in table.column_names})
+
+    def in_turn(self, numbers: NDArray[np.int64]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (number, row) for some rows, never holding more than a chunk of them as objects."""
+        for start in range(0, len(numbers), _CHUNK):
+            chunk = numbers[start : start + _CHUNK]
+            yield from zip(chunk.tolist(), self.rows(chunk).to_pylist(), strict=True)
 
 
-def _inspected(entries: list[Entry], settings: PrepareSettings) -> Iterable[Utterance | str]:
-    """Yield each entry as a manifest row, or the reason why it cannot be one; each file is decoded once."""
-    paths = sorted({entry.path for entry in entries if entry.problem is None})
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        found = dict(zip(paths, pool.map(_inspected_file, paths), strict=True))
-    for entry in entries:
-        outcome = found.get(entry.path, ("", entry.problem or ""))
-        yield entry.problem or _row(entry, outcome, settings)
+def _listed(entries: Iterator[Entry]) -> pa.Table:
+    chunks = iter(lambda: [_listed_row(entry) for entry in islice(entries, _CHUNK)], [])
+    batches = (pa.RecordBatch.from_pylist(chunk, _LISTED) for chunk in chunks)
+    return pa.Table.from_batches(batches, _LISTED).combine_chunks()
 
 
-def _inspected_file(path: Path) -> tuple[str, Inspection | str]:
+def _listed_row(entry: Entry) -> dict[str, Any]:
+    row = {**vars(entry), "listed_path": str(entry.path), "listed_s": entry.duration_s}
     try:
-        return sha256_file(path) if path.is_file() else "", inspect(path)
+        f"{entry.utterance_id}{entry.path}".encode()
+    except UnicodeEncodeError:
+        row["problem"] = "has a name that is not UTF-8; rename it"
+        for name in ("utterance_id", "listed_path", "speaker_id"):
+            row[name] = str(row[name]).encode(errors="backslashreplace").decode()
+    return row
+
+
+def _inspected(listed: pa.Table) -> _Inspected:
+    """Decode each file once, whatever the number of rows that list it."""
+    to_open = pc.if_else(pc.is_null(listed["problem"]), listed["listed_path"], pa.scalar(None, pa.string()))
+    paths = pc.unique(to_open).drop_null().sort()
+    batches = []
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for start in range(0, len(paths), _CHUNK):
+            found = list(pool.map(_inspected_file, paths.slice(start, _CHUNK).to_pylist()))
+            batches.append(pa.RecordBatch.from_pylist(found, _FOUND))
+    file_U = pc.index_in(to_open, value_set=paths).combine_chunks()
+    return _Inspected(listed, pa.Table.from_batches(batches, _FOUND).combine_chunks(), file_U)
+
+
+def _inspected_file(listed_path: str) -> dict[str, Any]:
+    path = Path(listed_path)
+    try:
+        sha256 = sha256_file(path) if path.is_file() else ""
+        found = inspect(path)
     except AudioError as error:
-        return "", str(error)
+        return {"fault": str(error)}
     except OSError as error:
-        return "", f"cannot be read ({error.strerror})"
+        return {"fault": f"cannot be read ({error.strerror})"}
+    return {
+        "path": str(path.resolve()),
+        "sha256": sha256,
+        "length_s": found.duration_s,
+        "sample_rate_hz": found.sample_rate_hz,
+        "channels": found.channels,
+    }
 
 
-def _row(entry: Entry, outcome: tuple[str, Inspection | str], settings: PrepareSettings) -> Utterance | str:
-    sha256, found = outcome
-    if isinstance(found, str):
-        return found
-    remaining_s = found.duration_s - entry.start_s
-    if not (0 <= entry.start_s < math.inf and 0 <= (entry.duration_s or 0) < math.inf):
-        return f"is listed from {entry.start_s} s for {entry.duration_s} s, which is no stretch of time"
-    duration_s = remaining_s if entry.duration_s is None else entry.duration_s
+def _judged(inspected: _Inspected, min_duration_s: float) -> tuple[NDArray[np.bool_], list[Reject]]:
+    """Return which rows [U] can be used, and why not the others."""
+    usable = np.ones(len(inspected.listed), np.bool_)
+    rejected = []
+    for number, row in inspected.in_turn(np.arange(len(usable))):
+        reason = _reason(row, min_duration_s)
+        if reason is not None:
+            usable[number] = False
+            rejected.append(_reject(row, reason))
+    return usable, rejected
+
+
+def _reject(row: Mapping[str, Any], reason: str) -> Reject:
+    return Reject(row["utterance_id"], "prepare", f"{row['listed_path']} {reason}")
+
+
+def _reason(row: Mapping[str, Any], min_duration_s: float) -> str | None:
+    """Return why a row cannot be in the manifest; None if it can."""
+    if row["problem"] or row["fault"]:
+        return str(row["problem"] or row["fault"])
+    start_s, listed_s, length_s = row["start_s"], row["listed_s"], row["length_s"]
+    if not (0 <= start_s < math.inf and 0 <= (listed_s or 0) < math.inf):
+        return f"is listed from {start_s} s for {listed_s} s, which is no stretch of time"
+    remaining_s = length_s - start_s
+    duration_s = remaining_s if listed_s is None else listed_s
     if duration_s > remaining_s + 0.01:
-        return f"ends at {found.duration_s:.2f} s, before the stretch {entry.start_s:.2f} + {duration_s:.2f} s"
-    if duration_s < settings.min_duration_s:
-        return f"is too short: {duration_s:.3f} s, at least {settings.min_duration_s} s are wanted"
-    return Utterance(
-        utterance_id=entry.utterance_id,
-        path=str(entry.path.resolve()),
-        speaker_id=entry.speaker_id,
-        start_s=entry.start_s,
-        duration_s=min(duration_s, remaining_s),
-        sample_rate_hz=found.sample_rate_hz,
-        channels=found.channels,
-        split=entry.split,
-        sha256=sha256,
-    )
+        return f"ends at {length_s:.2f} s, before the stretch {start_s:.2f} + {duration_s:.2f} s"
+    if duration_s < min_duration_s:
+        return f"is too short: {duration_s:.3f} s, at least {min_duration_s} s are wanted"
+    return None
 
 
-def _summary(source: Path, accepted: list[Utterance], rejected: list[Reject]) -> str:
-    speakers = {utterance.speaker_id for utterance in accepted} - {None}
+def _told_apart(inspected: _Inspected, usable: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[Reject]]:
+    """Return the usable rows in the order of their ids; of rows with the same id, the first that was listed."""
+    ids = inspected.listed["utterance_id"].combine_chunks()
+    order = pc.sort_indices(ids).to_numpy().astype(np.int64)  # a stable sort
+    order = order[usable[order]]
+    ordered = ids.take(pa.array(order))
+    is_first = np.ones(len(order), np.bool_)
+    is_first[1:] = pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
+    first = order[np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))]
+    repeated = zip(inspected.in_turn(order[~is_first]), inspected.in_turn(first[~is_first]), strict=True)
+    return order[is_first], [
+        _reject(row, f"has the utterance id of {original['listed_path']}") for (_, row), (_, original) in repeated
+    ]
+
+
+def _write(path: Path, inspected: _Inspected, kept: NDArray[np.int64]) -> pa.Table:
+    """Write the manifest a row group at a time and return of it what the summary tells."""
+    written = []
+    with pq.ParquetWriter(path, UTTERANCES_SCHEMA) as writer:
+        for start in range(0, len(kept), _ROW_GROUP):
+            table = _manifest(inspected.rows(kept[start : start + _ROW_GROUP]))
+            writer.write_table(table)
+            written.append(table.select(["speaker_id", "duration_s", "sample_rate_hz", "channels"]))
+    return pa.concat_tables(written)
+
+
+def _manifest(rows: pa.Table) -> pa.Table:
+    remaining_s = pc.subtract(rows["length_s"], rows["start_s"])
+    duration_s = pc.min_element_wise(rows["listed_s"], remaining_s)  # skips nulls
+    return rows.append_column("duration_s", duration_s).select(UTTERANCES_SCHEMA.names).cast(UTTERANCES_SCHEMA)
+
+
+def _summary(source: Path, accepted: pa.Table, rejected: int) -> str:
+    speakers = pc.count_distinct(accepted["speaker_id"]).as_py()
     return ", ".join(
         [
             f"{source}: {len(accepted)} recordings",
-            f"{len(speakers)} speakers" if speakers else "speakers unknown",
-            f"{sum(utterance.duration_s for utterance in accepted) / 60:.1f} min",
-            f"{len(rejected)} rejected",
+            f"{speakers} speakers" if speakers else "speakers unknown",
+            f"{pc.sum(accepted['duration_s']).as_py() / 60:.1f} min",
+            f"{rejected} rejected",
             *_conversions(accepted),
         ]
     )
 
 
-def _conversions(accepted: list[Utterance]) -> Iterator[str]:
-    rates = Counter(utterance.sample_rate_hz for utterance in accepted)
+def _conversions(accepted: pa.Table) -> Iterable[str]:
+    counted = pc.value_counts(accepted["sample_rate_hz"]).to_pylist()
+    rates = {pair["values"]: pair["counts"] for pair in counted}
     if len(rates) > 1:
         yield "mixed rates " + ", ".join(f"{rate} Hz x {count}" for rate, count in sorted(rates.items()))
-    several = sum(utterance.channels > 1 for utterance in accepted)
+    several = pc.sum(pc.greater(accepted["channels"], 1)).as_py()
     if several:
         yield f"{several} with several channels (averaged)"

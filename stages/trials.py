@@ -3,18 +3,28 @@
 A trial compares an enrolment utterance with a test utterance; `is_target` is null where nobody said.
 """
 
-import csv
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import Field
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
-from stages.audio.manifest import Utterance, read_manifest
-from stages.audio.sources import AUDIO_SUFFIXES
+from stages.audio.datasets.trial_lists import (
+    UNLABELLED,
+    TrialList,
+    read_models,
+    read_trial_list,
+    utterances_named,
+    without_suffix,
+)
+from stages.audio.manifest import Manifest, Utterance, read_manifest
+from stages.audio.sources import named
 from stages.section import Section
 from store import ManifestError
 from store.atomic import atomic_path
@@ -27,8 +37,6 @@ TRIALS_SCHEMA = pa.schema(
         pa.field("condition", pa.string()),
     ]
 )
-_LABELS = {"1": True, "0": False, "target": True, "nontarget": False, "true": True, "false": False}
-
 Trial = tuple[str, str, bool | None, str | None]
 
 
@@ -36,17 +44,26 @@ class TrialSettings(Section):
     """Where trials come from.
 
     Attributes:
-        list: a trial list: VoxCeleb ("1 a b", or "a b" unlabelled), Kaldi ("a b target") or .csv; none: generated.
+        list: a trial list: VoxCeleb ("1 a b", or "a b" unlabelled), Kaldi ("a b target"), CN-Celeb ("a b 1"), VOiCES
+            ("a b tgt") or .csv; none: generated.
+        enrolment: which recordings the enrolment ids of the list stand for, "id recording ..." per line, where they are
+            no utterances themselves; an id of several recordings makes one trial of each.
         max_targets, max_nontargets: generated pairs are thinned at random to at most so many.
         confusable_speakers: groups of speaker ids that may be one person or one room: never impostors of each other.
         drop_unknown: leave out trials that name an utterance the corpus lacks, instead of refusing the list.
     """
 
     list: Path | None = None
+    enrolment: Path | None = None
     max_targets: int = Field(default=20_000, ge=1)
     max_nontargets: int = Field(default=20_000, ge=1)
     confusable_speakers: tuple[tuple[str, ...], ...] = ()
     drop_unknown: bool = False
+
+    @field_validator("enrolment")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().resolve()
 
 
 def make_trials(*, utterances: Path, trials: Path, settings: TrialSettings, seed: int) -> str:
@@ -55,24 +72,24 @@ def make_trials(*, utterances: Path, trials: Path, settings: TrialSettings, seed
     Raises:
         ManifestError: an unreadable line, an unknown utterance, or too few labelled speakers.
     """
-    rows = read_manifest(utterances)
-    dropped = 0
     if settings.list is None:
-        made = generate_trials(rows, settings, seed)
+        made, title, dropped = _table(generate_trials(read_manifest(utterances), settings, seed)), None, 0
     else:
-        listed = list(_parsed(settings.list))
-        made = list(_known(listed, rows, settings))
-        dropped = len(listed) - len(made)
-    if not made:
+        listed = read_trial_list(settings.list)
+        made, dropped = _resolved(listed, Manifest(utterances), settings)
+        title = listed.title
+    if not len(made):
         raise ManifestError(
             f"{settings.list or utterances}: no trials; at least two speakers or a trial list are needed"
         )
-    columns = [list(column) for column in zip(*made, strict=True)]
-    with atomic_path(trials) as temporary:
-        pq.write_table(pa.table(columns, schema=TRIALS_SCHEMA), temporary)
-    counts = {label: sum(trial[2] is label for trial in made) for label in (True, False, None)}
-    tail = f", {dropped} dropped (unknown utterances)" if dropped else ""
-    return f"{len(made)} trials: {counts[True]} target, {counts[False]} non-target, {counts[None]} unlabelled{tail}"
+    with named(trials, "written"), atomic_path(trials) as temporary:
+        pq.write_table(made, temporary)
+    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(made["is_target"]).to_pylist()}
+    return (
+        f"{len(made)} trials{f' of {title}' if title else ''}: {counts.get(True, 0)} target,"
+        f" {counts.get(False, 0)} non-target, {counts.get(None, 0)} unlabelled"
+        f"{f', {dropped} dropped (unknown utterances)' if dropped else ''}"
+    )
 
 
 def generate_trials(rows: Iterable[Utterance], settings: TrialSettings, seed: int) -> list[Trial]:
@@ -133,52 +150,62 @@ def _drawn(
         yield first[row], second[column]
 
 
-def _parsed(path: Path) -> Iterator[tuple[int, Trial]]:
-    """Yield (line number, trial) from a trial list."""
-    if not path.exists():
-        raise ManifestError(f"the trial list {path} does not exist")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        if path.suffix.lower() == ".csv":
-            for number, row in enumerate(csv.DictReader(file), start=2):
-                yield number, _csv_trial(path, number, row)
-        else:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, _text_trial(path, number, line.split())
+def _table(trials: Iterable[Trial]) -> pa.Table:
+    return pa.Table.from_pylist([dict(zip(TRIALS_SCHEMA.names, trial, strict=True)) for trial in trials], TRIALS_SCHEMA)
 
 
-def _csv_trial(path: Path, number: int, row: Mapping[str, str | None]) -> Trial:
-    enrolment_id, test_id, label = row.get("enrolment_id"), row.get("test_id"), row.get("is_target") or ""
-    if not enrolment_id or not test_id or (label and label.lower() not in _LABELS):
-        raise ManifestError(f"{path}, line {number}: needs enrolment_id, test_id and is_target (1, 0 or empty)")
-    return enrolment_id, test_id, _LABELS.get(label.lower()), row.get("condition") or None
+def _resolved(listed: TrialList, manifest: Manifest, settings: TrialSettings) -> tuple[pa.Table, int]:
+    """Return the trials of a list with ids as in the corpus, and how many are dropped.
+
+    Raises:
+        ManifestError: a name that the corpus lacks (unless such trials are dropped), or that means several utterances.
+    """
+    models = {} if settings.enrolment is None else read_models(settings.enrolment)
+    ids = manifest.table(["utterance_id"])["utterance_id"].combine_chunks()
+    known = utterances_named(chain(listed.names, *models.values()), ids)
+    enrolled, tested = set(listed.enrolment_P.tolist()), set(listed.test_P.tolist())
+    enrolment_N, test_N = [], []
+    for number, name in enumerate(listed.names):
+        recordings = models.get(name, [name])
+        enrolment_N.append(_meant(listed, number, recordings, known, settings) if number in enrolled else [])
+        test_N.append(_meant(listed, number, [name], known, settings) if number in tested else [])
+    count_P = _counts(enrolment_N)[listed.enrolment_P] * _counts(test_N)[listed.test_P]
+    row_R = np.repeat(np.arange(len(count_P)), count_P)  # a trial without its utterances comes not at all
+    turn_R = np.arange(len(row_R)) - np.repeat(np.cumsum(count_P) - count_P, count_P)
+    label_R = listed.label_P[row_R]
+    columns = [
+        _taken(enrolment_N, listed.enrolment_P[row_R], turn_R),
+        _taken(test_N, listed.test_P[row_R], np.zeros_like(turn_R)),
+        pa.array(label_R == 1, mask=label_R == UNLABELLED),
+        listed.conditions.take(pa.array(row_R)),
+    ]
+    return pa.table(columns, schema=TRIALS_SCHEMA), int((count_P == 0).sum())
 
 
-def _text_trial(path: Path, number: int, fields: list[str]) -> Trial:
-    if len(fields) == 2:
-        return fields[0], fields[1], None, None
-    if len(fields) == 3 and fields[0] in ("0", "1"):
-        return fields[1], fields[2], _LABELS[fields[0]], None
-    if len(fields) == 3 and fields[2].lower() in _LABELS:
-        return fields[0], fields[1], _LABELS[fields[2].lower()], None
-    raise ManifestError(f'{path}, line {number}: is neither "1 a b" (VoxCeleb) nor "a b target" (Kaldi) nor "a b"')
-
-
-def _known(listed: list[tuple[int, Trial]], rows: list[Utterance], settings: TrialSettings) -> Iterator[Trial]:
-    """Yield the trials with ids as in the corpus; lists often name files, so a suffix is forgiven."""
-    known = {row.utterance_id for row in rows}
-    for number, (enrolment_id, test_id, is_target, condition) in listed:
-        resolved = [name if name in known else _without_suffix(name) for name in (enrolment_id, test_id)]
-        unknown = [name for name in resolved if name not in known]
-        if not unknown:
-            yield resolved[0], resolved[1], is_target, condition
-        elif not settings.drop_unknown:
+def _meant(
+    listed: TrialList, number: int, recordings: list[str], known: dict[str, list[str]], settings: TrialSettings
+) -> list[str]:
+    """Return the utterances that one name of a list stands for; none if one of them is missing and may be."""
+    for recording in recordings:
+        where = f"{settings.list}, line {listed.lines[number]}"
+        of_model = "" if recording == listed.names[number] else f" of {settings.enrolment}"
+        name = f"{without_suffix(recording)!r}{of_model}"
+        if len(known[recording]) > 1:
+            raise ManifestError(f"{where}: {name} may be {' or '.join(known[recording])}; name it in full")
+        if not known[recording] and not settings.drop_unknown:
             raise ManifestError(
-                f"{settings.list}, line {number}: no utterance {unknown[0]!r} in the corpus (missing or rejected: see"
-                " rejects.parquet); correct the list or set trials.drop_unknown=true"
+                f"{where}: no utterance {name} in the corpus (missing or rejected: see rejects.parquet);"
+                " correct the list or set trials.drop_unknown=true"
             )
+    found = [utterance_id for recording in recordings for utterance_id in known[recording]]
+    return found if len(found) == len(recordings) else []
 
 
-def _without_suffix(name: str) -> str:
-    suffix = Path(name).suffix
-    return name.removesuffix(suffix) if suffix.lower() in AUDIO_SUFFIXES else name
+def _counts(ids_N: list[list[str]]) -> NDArray[np.int64]:
+    return np.array([len(ids) for ids in ids_N], np.int64)
+
+
+def _taken(ids_N: list[list[str]], name_R: NDArray[np.int64], turn_R: NDArray[np.int64]) -> pa.Array:
+    """Return for each row R the id that has its turn among those of its name."""
+    start_N = np.cumsum(_counts(ids_N)) - _counts(ids_N)
+    return pa.array(list(chain(*ids_N)), pa.string()).take(pa.array(start_N[name_R] + turn_R))

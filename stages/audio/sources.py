@@ -4,7 +4,9 @@ import csv
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -41,32 +43,120 @@ class Entry:
 
 
 def list_entries(source: Path, speaker_depth: int, split: str | None) -> Iterator[Entry]:
-    """Yield what `source` lists, sorted for folders and in file order for lists.
+    """Yield what `source` lists, folder by folder and by name, and in file order for lists.
 
     Raises:
-        ManifestError: `source` does not exist, is of no known kind, or a list lacks the column `path`.
+        ManifestError: `source` does not exist, is of no known kind, cannot be read, or lacks the column `path`.
     """
     if not source.exists():
         raise ManifestError(f"{source} does not exist; give a folder of audio, a .csv, a .jsonl or a Kaldi directory")
     if source.is_dir():
         is_kaldi = (source / "wav.scp").exists()
-        return _from_kaldi(source, split) if is_kaldi else _from_folder(source, speaker_depth, split)
+        return from_kaldi(source, source, split) if is_kaldi else _from_folder(source, speaker_depth, split)
     if source.suffix.lower() in (".csv", ".tsv", ".jsonl", ".json"):
         return _from_list(source, split)
     raise ManifestError(f"{source} is neither a folder nor a .csv, .tsv or .jsonl list")
 
 
-def _from_folder(folder: Path, speaker_depth: int, split: str | None) -> Iterator[Entry]:
-    for path in sorted(_files_below(folder)):
+def audio_below(folder: Path) -> Iterator[Path]:
+    """Yield all recordings below a folder, by their suffix, in an order that depends on their names alone."""
+    for path in _files_below(folder):
         if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
-            relative = path.relative_to(folder)
-            above = relative.parts[:-speaker_depth] if speaker_depth else ()
-            yield Entry(str(relative.with_suffix("")), path, "/".join(above) or None, split=split)
+            yield path
 
 
 def listing_digest(folder: Path) -> str:
     """Return a digest of which files lie below a folder, by name, size and time of change."""
     return digest(sorted((str(path), *_state(path)) for path in _files_below(folder)))
+
+
+@contextmanager
+def named(path: Path, done: str) -> Iterator[None]:
+    """Name the file when the system does not let it be `done` ("read", "written").
+
+    Raises:
+        ManifestError: in place of an error that may not say which file it is about.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} cannot be {done}: it is not UTF-8 text ({error})") from error
+    except (OSError, csv.Error) as error:
+        raise ManifestError(f"{path} cannot be {done} ({getattr(error, 'strerror', None) or error})") from error
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (number, line) for each line of a text file that is not blank.
+
+    Raises:
+        ManifestError: it cannot be read.
+    """
+    with named(path, "read"), path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line.strip()
+
+
+def from_kaldi(folder: Path, recordings_root: Path, split: str | None) -> Iterator[Entry]:
+    """Yield what a Kaldi data directory (wav.scp, utt2spk, segments) lists.
+
+    Args:
+        folder: the data directory.
+        recordings_root: where relative paths of wav.scp start, unless the file is found from the current directory,
+            which is where Kaldi looks.
+        split: written into the entries.
+
+    Raises:
+        ManifestError: a table cannot be read, or has a key twice or alone.
+    """
+    recordings = _pairs(folder / "wav.scp")
+    speakers = _pairs(folder / "utt2spk") if (folder / "utt2spk").exists() else {}
+    for utterance_id, recording, start_s, end_s in _segments(folder, recordings):
+        location = recordings.get(recording)
+        problem = None
+        if location is None:
+            problem = f"names the recording {recording}, which wav.scp does not list"
+        elif location.endswith("|"):
+            problem = "is a command in wav.scp; write its output to a file first"
+        here = Path(location or recording)
+        found_here = problem is None and not here.is_absolute() and here.exists()
+        path = here if found_here else recordings_root / here
+        duration_s = None if end_s is None else end_s - start_s
+        yield Entry(utterance_id, path, speakers.get(utterance_id), start_s, duration_s, split, problem)
+
+
+def _segments(folder: Path, recordings: Mapping[str, str]) -> Iterator[tuple[str, str, float, float | None]]:
+    path = folder / "segments"
+    if not path.exists():
+        yield from ((recording, recording, 0.0, None) for recording in recordings)
+        return
+    for utterance_id, rest in _pairs(path).items():
+        try:
+            recording, start, end = rest.split()
+            start_s, end_s = float(start), float(end)
+        except ValueError:
+            raise ManifestError(f"{path}: {utterance_id} is not followed by recording, start and end") from None
+        yield utterance_id, recording, start_s, None if end_s == -1 else end_s
+
+
+def _pairs(path: Path) -> dict[str, str]:
+    """Read a Kaldi table "key rest of line"; a key that comes twice is an error."""
+    table: dict[str, str] = {}
+    for number, line in lines_of(path):
+        key, *rest = line.split(maxsplit=1)
+        if not rest:
+            raise ManifestError(f"{path}, line {number}: {key!r} has nothing after it")
+        if key in table:
+            raise ManifestError(f"{path}, line {number}: {key!r} is listed twice")
+        table[key] = rest[0]
+    return table
+
+
+def _from_folder(folder: Path, speaker_depth: int, split: str | None) -> Iterator[Entry]:
+    for path in audio_below(folder):
+        relative = path.relative_to(folder)
+        above = relative.parts[:-speaker_depth] if speaker_depth else ()
+        yield Entry(str(relative.with_suffix("")), path, "/".join(above) or None, split=split)
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -86,15 +176,19 @@ def _files_below(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        yield from (Path(current) / name for name in names)
+        folders.sort()
+        yield from (Path(current) / name for name in sorted(names))
 
 
 def _from_list(source: Path, split: str | None) -> Iterator[Entry]:
-    rows = list(_json_rows(source) if source.suffix.lower() in (".jsonl", ".json") else _csv_rows(source))
-    if rows and _column(rows[0], "path") is None:
-        choices = ", ".join(_COLUMN_NAMES["path"])
-        raise ManifestError(f"{source} has no column for the path (one of {choices}); it has {', '.join(rows[0])}")
-    for row in rows:
+    rows = _json_rows(source) if source.suffix.lower() in (".jsonl", ".json") else _csv_rows(source)
+    first = next(rows, None)
+    if first is None:
+        return
+    if not any(name in first for name in _COLUMN_NAMES["path"]):
+        choices, there = ", ".join(_COLUMN_NAMES["path"]), ", ".join(map(str, first))
+        raise ManifestError(f"{source} has no column for the path (one of {choices}); it has {there}")
+    for row in chain([first], rows):
         entry = _entry_of(row, source.parent)
         if split is None or entry.split in (None, split):
             yield entry
@@ -129,61 +223,16 @@ def _column(row: Mapping[str, Any], name: str) -> Any:
 
 
 def _csv_rows(source: Path) -> Iterator[Mapping[str, Any]]:
-    with source.open(encoding="utf-8-sig", newline="") as file:
+    with named(source, "read"), source.open(encoding="utf-8-sig", newline="") as file:
         yield from csv.DictReader(file, delimiter="\t" if source.suffix.lower() == ".tsv" else ",")
 
 
 def _json_rows(source: Path) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ManifestError(f"{source}, line {number}: not JSON ({error}); one object per line") from error
-            if not isinstance(row, dict):
-                raise ManifestError(f"{source}, line {number}: not a JSON object; one object per line")
-            yield row
-
-
-def _from_kaldi(folder: Path, split: str | None) -> Iterator[Entry]:
-    recordings = _pairs(folder / "wav.scp")
-    speakers = _pairs(folder / "utt2spk") if (folder / "utt2spk").exists() else {}
-    for utterance_id, (recording, start_s, end_s) in _segments(folder, recordings).items():
-        location = recordings.get(recording)
-        problem = None
-        if location is None:
-            problem = f"names the recording {recording}, which wav.scp does not list"
-        elif location.endswith("|"):
-            problem = "is a command in wav.scp; write its output to a file first"
-        duration_s = None if end_s is None else end_s - start_s
-        path = folder / (location or recording)
-        yield Entry(utterance_id, path, speakers.get(utterance_id), start_s, duration_s, split, problem)
-
-
-def _segments(folder: Path, recordings: Mapping[str, str]) -> dict[str, tuple[str, float, float | None]]:
-    path = folder / "segments"
-    if not path.exists():
-        return {recording: (recording, 0.0, None) for recording in recordings}
-    segments: dict[str, tuple[str, float, float | None]] = {}
-    for utterance_id, rest in _pairs(path).items():
+    for number, line in lines_of(source):
         try:
-            recording, start, end = rest.split()
-            segments[utterance_id] = (recording, float(start), float(end))
-        except ValueError:
-            raise ManifestError(f"{path}: {utterance_id} is not followed by recording, start and end") from None
-    return segments
-
-
-def _pairs(path: Path) -> dict[str, str]:
-    """Read a Kaldi table "key rest of line"; a key that comes twice is an error."""
-    table: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        key, _, rest = line.strip().partition(" ")
-        if not rest.strip():
-            raise ManifestError(f"{path}, line {number}: {key!r} has nothing after it")
-        if key in table:
-            raise ManifestError(f"{path}, line {number}: {key!r} is listed twice")
-        table[key] = rest.strip()
-    return table
+            row = json.loads(line)
+        except ValueError as error:
+            raise ManifestError(f"{source}, line {number}: not JSON ({error}); one object per line") from error
+        if not isinstance(row, dict):
+            raise ManifestError(f"{source}, line {number}: not a JSON object; one object per line")
+        yield row

@@ -1,4 +1,7 @@
 import json
+import os
+import resource
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +151,27 @@ def test_kaldi_directories_are_read_and_commands_are_refused(tmp_path):
     assert "rec9, which wav.scp does not list" in rejects["u3"]
 
 
+def test_kaldi_tables_may_use_tabs_and_a_segment_may_last_to_the_end(tmp_path):
+    wave = write_wave(tmp_path / "a b.wav", voice(0, 0))
+    kaldi = tmp_path / "kaldi"
+    kaldi.mkdir()
+    (kaldi / "wav.scp").write_text(f"rec1\t{wave}\n")
+    (kaldi / "utt2spk").write_text("u1\ts1\n")
+    (kaldi / "segments").write_text("u1 \trec1\t0.5  -1\n")
+    accepted, _, _ = run(kaldi, tmp_path)
+    assert (accepted["u1"].start_s, accepted["u1"].duration_s, accepted["u1"].speaker_id) == (0.5, 1.5, "s1")
+
+
+def test_relative_paths_of_wav_scp_count_from_the_current_directory_or_else_from_its_own(tmp_path, monkeypatch):
+    here = write_wave(tmp_path / "here" / "w" / "a.wav", voice(0, 0))
+    beside = write_wave(tmp_path / "kaldi" / "w" / "b.wav", voice(0, 1))
+    write_wave(tmp_path / "kaldi" / "w" / "a.wav", voice(0, 2))
+    (tmp_path / "kaldi" / "wav.scp").write_text("a w/a.wav\nb w/b.wav\n")
+    monkeypatch.chdir(tmp_path / "here")
+    accepted, _, _ = run(tmp_path / "kaldi", tmp_path)
+    assert {name: row.path for name, row in accepted.items()} == {"a": str(here), "b": str(beside)}
+
+
 def test_lists_that_cannot_be_read_say_where_and_why(tmp_path):
     (tmp_path / "list.csv").write_text("a,b\n1,2\n")
     (tmp_path / "list.jsonl").write_text('{"path": "a.wav"}\nnot json\n')
@@ -203,3 +227,49 @@ def test_the_manifest_digest_survives_moving_the_corpus(tmp_path):
         digests.append(manifest_digest(list(accepted.values())))
     assert digests[0] == digests[1]
     assert pq.read_table(tmp_path / "out" / "utterances.parquet").num_rows == 1
+
+
+def test_a_fault_of_the_disk_names_the_list_or_the_manifest(tmp_path):
+    write_wave(tmp_path / "a.wav", voice(0, 0))
+    (tmp_path / "latin.csv").write_bytes(b"path\nm\xfcller.wav\n")
+    with pytest.raises(ManifestError, match=r"latin\.csv cannot be read: it is not UTF-8 text"):
+        run(tmp_path / "latin.csv", tmp_path)
+    (tmp_path / "broken.csv").symlink_to("/proc/self/mem")  # opens, and then fails without saying which file it is
+    with pytest.raises(ManifestError, match=r"broken\.csv cannot be read \(Input/output error\)"):
+        run(tmp_path / "broken.csv", tmp_path)
+    (tmp_path / "many.csv").write_text("path,utterance_id\n" + "".join(f"a.wav,u{row}\n" for row in range(500)))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
+    try:
+        with pytest.raises(ManifestError, match=r"utterances\.parquet cannot be written \(.*File too large"):
+            run(tmp_path / "many.csv", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_name_that_is_no_text_is_rejected(tmp_path):
+    write_wave(tmp_path / "speech" / "s1" / "good.wav", voice(0, 0))
+    (tmp_path / "speech" / "s1" / "good.wav").with_name(os.fsdecode(b"b\xfcse.wav")).touch()
+    accepted, rejects, _ = run(tmp_path / "speech", tmp_path)
+    assert set(accepted) == {"s1/good"}
+    assert list(rejects) == ["s1/b\\udcfcse"]
+    assert "not UTF-8; rename it" in rejects["s1/b\\udcfcse"]
+
+
+def test_objects_do_not_pile_up_with_the_length_of_the_list(tmp_path):
+    write_wave(tmp_path / "a.wav", voice(0, 0))
+    peaks = []
+    for rows in (100, 5_000, 12_000):  # the first pays for what is imported
+        lines = (f"a.wav,s{row // 64}/u{row},s{row // 64},{row % 1000 / 1000},1.0" for row in range(rows))
+        (tmp_path / "list.csv").write_text("path,utterance_id,speaker_id,start_s,duration_s\n" + "\n".join(lines))
+        tracemalloc.start()
+        message = prepare(
+            source=tmp_path / "list.csv",
+            utterances=tmp_path / "u.parquet",
+            rejects=tmp_path / "r.parquet",
+            settings=PrepareSettings(),
+        )
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert f"{rows} recordings" in message
+    assert peaks[2] < 1.3 * peaks[1]

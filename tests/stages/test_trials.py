@@ -82,3 +82,37 @@ def test_a_line_of_no_known_form_is_named(tmp_path):
     (tmp_path / "vox.txt").write_text("1 toy/a/0 toy/a/1\nmaybe toy/a/0 toy/a/1\n")
     with pytest.raises(ManifestError, match=r"vox\.txt, line 2: is neither"):
         make(tmp_path, list=tmp_path / "vox.txt")
+
+
+def test_a_name_that_several_utterances_end_in_is_refused_with_two_of_them(tmp_path):
+    (tmp_path / "vox.txt").write_text("1 toy/a/0 toy/a/1\n0 toy/a/0 1.wav\n")
+    with pytest.raises(ManifestError, match=r"vox.txt, line 2: '1' may be toy/a/1 or toy/b/1; name it in full"):
+        make(tmp_path, list=tmp_path / "vox.txt", drop_unknown=True)
+
+
+def test_a_name_may_leave_out_the_folders_above(tmp_path):
+    (tmp_path / "vox.txt").write_text("1 a/0.wav toy/a/1\n")
+    assert make(tmp_path, list=tmp_path / "vox.txt")[0][0]["enrolment_id"] == "toy/a/0"
+
+
+def test_a_list_or_a_place_that_the_system_refuses_is_named(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ManifestError, match=r"folder cannot be read \(Is a directory\)"):
+        make(tmp_path, list=tmp_path / "folder")
+    (tmp_path / "vox.txt").symlink_to("/proc/self/mem")
+    with pytest.raises(ManifestError, match=r"vox\.txt cannot be read \(Input/output error\)"):
+        make(tmp_path, list=tmp_path / "vox.txt")
+    (tmp_path / "trials.parquet").mkdir()
+    with pytest.raises(ManifestError, match=r"trials\.parquet cannot be written \(Is a directory\)"):
+        make(tmp_path)
+
+
+def test_a_relative_enrolment_list_is_kept_as_where_it_lies_now(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert TrialSettings(enrolment=Path("enroll.lst")).enrolment == tmp_path / "enroll.lst"
+
+
+def test_a_list_without_a_trial_is_refused(tmp_path):
+    (tmp_path / "vox.txt").write_text("\n")
+    with pytest.raises(ManifestError, match=r"vox\.txt: no trials"):
+        make(tmp_path, list=tmp_path / "vox.txt")

@@ -1,0 +1,184 @@
+"""Trial lists as they are published, and how the names in them meet the ids of a manifest.
+
+Shapes: N names in a list, P trials.
+"""
+
+import csv
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from stages.audio.sources import AUDIO_SUFFIXES, lines_of, named
+from store import ManifestError
+
+# (targets, non-targets) -> the list that has so many. Vox1-O, -E, -H: Chung et al., "VoxCeleb2", Interspeech 2018, with
+# the cleaned lists of the VoxCeleb site; CN-Celeb: Li et al. 2022; VC-Mix: Heo et al., arXiv 2309.14741.
+PUBLISHED = {
+    (18_860, 18_860): "Vox1-O original",
+    (18_802, 18_809): "Vox1-O cleaned",
+    (290_743, 290_737): "Vox1-E original",
+    (289_921, 289_897): "Vox1-E cleaned",
+    (276_270, 276_266): "Vox1-H original",
+    (275_488, 275_406): "Vox1-H cleaned",
+    (18_802, 140_734): "VC-Mix",
+    (17_755, 3_466_537): "CN-Celeb evaluation",
+}
+UNLABELLED = -1
+_LABELS = {
+    **dict.fromkeys(("1", "target", "true", "tgt"), 1),
+    **dict.fromkeys(("0", "nontarget", "false", "imp"), 0),
+}
+
+Line = tuple[str, str, int, str]  # enrolment, test, label, condition ("": none)
+
+
+@dataclass(frozen=True)
+class TrialList:
+    """A list as read: each name once, each trial as the numbers of its names.
+
+    Attributes:
+        names: [N] in the order in which they come first; `lines` [N] says in which line that is.
+        enrolment_P, test_P: numbers of the names.
+        label_P: 1 target, 0 non-target, -1 unlabelled.
+        conditions: what each trial is bound to [P]; "" is nothing.
+    """
+
+    names: list[str]
+    lines: list[int]
+    enrolment_P: NDArray[np.int64]
+    test_P: NDArray[np.int64]
+    label_P: NDArray[np.int8]
+    conditions: pa.Array
+
+    @property
+    def title(self) -> str | None:
+        """The published list that has as many targets and non-targets as this one; None: none that is known."""
+        return PUBLISHED.get((int((self.label_P == 1).sum()), int((self.label_P == 0).sum())))
+
+
+def read_trial_list(path: Path) -> TrialList:
+    """Read a list: VoxCeleb ("1 a b", "a b"), Kaldi ("a b target"), CN-Celeb ("a b 1"), VOiCES ("a b tgt") or .csv.
+
+    Raises:
+        ManifestError: it does not exist, cannot be read, or has a line of no known form.
+    """
+    if not path.exists():
+        raise ManifestError(f"the trial list {path} does not exist")
+    numbers: dict[str, int] = {}
+    lines: list[int] = []
+    sides, labels, conditions = (array("q"), array("q")), array("b"), _Conditions()
+    for line, (*pair, label, condition) in _csv_lines(path) if path.suffix.lower() == ".csv" else _text_lines(path):
+        for side, name in zip(sides, pair, strict=True):
+            if name not in numbers:
+                numbers[name] = len(numbers)
+                lines.append(line)
+            side.append(numbers[name])
+        labels.append(label)
+        conditions.append(condition)
+    enrolment_P, test_P = (np.array(side, np.int64) for side in sides)
+    return TrialList(list(numbers), lines, enrolment_P, test_P, np.array(labels, np.int8), conditions.array())
+
+
+def read_models(path: Path) -> dict[str, list[str]]:
+    """Read which recordings an enrolment id stands for: "id recording recording ..." per line.
+
+    CN-Celeb's enroll.lst and enroll.map, the enrolment lists of VOiCES and Kaldi's spk2utt have this form.
+
+    Raises:
+        ManifestError: it cannot be read, or an id has no recording or comes twice.
+    """
+    models: dict[str, list[str]] = {}
+    for number, line in lines_of(path):
+        model, *recordings = line.split()
+        if not recordings or model in models:
+            fault = "is listed twice" if recordings else "has no recording after it"
+            raise ManifestError(f"{path}, line {number}: the enrolment id {model!r} {fault}")
+        models[model] = recordings
+    return models
+
+
+def utterances_named(names: Iterable[str], ids: pa.Array) -> dict[str, list[str]]:
+    """Return the utterances that each name may mean: one; none where it is unknown; two where it is ambiguous.
+
+    A name means the utterance of that id, the one of that id but for a suffix, or else those whose ids end in it:
+    eval/test/id00800-singing-01-001 is also test/id00800-singing-01-001.wav.
+    """
+    wanted = list(dict.fromkeys(names))
+    bare = [without_suffix(name) for name in wanted]
+    exact, suffixed = (pc.is_in(pa.array(spelt, pa.string()), value_set=ids).to_pylist() for spelt in (wanted, bare))
+    meant = {
+        name: [name] if is_id else [short] if is_short else []
+        for name, short, is_id, is_short in zip(wanted, bare, exact, suffixed, strict=True)
+    }
+    by_end = _ending_in({without_suffix(name) for name, found in meant.items() if not found}, ids)
+    return {name: found or by_end.get(without_suffix(name), []) for name, found in meant.items()}
+
+
+def without_suffix(name: str) -> str:
+    """Return a name without the suffix of an audio file, if it has one."""
+    suffix = Path(name).suffix
+    return name.removesuffix(suffix) if suffix.lower() in AUDIO_SUFFIXES else name
+
+
+def _ending_in(ends: set[str], ids: pa.Array) -> dict[str, list[str]]:
+    """Return up to two utterances for each end that whole parts of their ids make."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for scalar in ids if ends else ():
+        utterance_id = scalar.as_py()
+        slash = utterance_id.find("/")
+        while slash >= 0:
+            end = utterance_id[slash + 1 :]
+            if end in ends and len(found[end]) < 2:
+                found[end].append(utterance_id)
+            slash = utterance_id.find("/", slash + 1)
+    return found
+
+
+class _Conditions:
+    """The conditions of a list, most often none at all, as numbers."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._column = array("i")
+
+    def append(self, condition: str) -> None:
+        self._column.append(self._numbers.setdefault(condition, len(self._numbers)))
+
+    def array(self) -> pa.Array:
+        names = pa.array([name or None for name in self._numbers], pa.string())
+        return names.take(pa.array(np.array(self._column, np.int32)))
+
+
+def _csv_lines(path: Path) -> Iterator[tuple[int, Line]]:
+    with named(path, "read"), path.open(encoding="utf-8-sig", newline="") as file:
+        for number, row in enumerate(csv.DictReader(file), start=2):
+            yield number, _csv_trial(path, number, row)
+
+
+def _csv_trial(path: Path, number: int, row: Mapping[str, str | None]) -> Line:
+    enrolment_id, test_id, label = row.get("enrolment_id"), row.get("test_id"), (row.get("is_target") or "").lower()
+    if not enrolment_id or not test_id or (label and label not in _LABELS):
+        raise ManifestError(f"{path}, line {number}: needs enrolment_id, test_id and is_target (1, 0 or empty)")
+    return enrolment_id, test_id, _LABELS.get(label, UNLABELLED), row.get("condition") or ""
+
+
+def _text_lines(path: Path) -> Iterator[tuple[int, Line]]:
+    for number, line in lines_of(path):
+        yield number, _text_trial(path, number, line.split())
+
+
+def _text_trial(path: Path, number: int, fields: Sequence[str]) -> Line:
+    if len(fields) == 2:
+        return fields[0], fields[1], UNLABELLED, ""
+    if len(fields) == 3 and fields[0] in ("0", "1"):
+        return fields[1], fields[2], _LABELS[fields[0]], ""
+    if len(fields) == 3 and fields[2].lower() in _LABELS:
+        return fields[0], fields[1], _LABELS[fields[2].lower()], ""
+    raise ManifestError(f'{path}, line {number}: is neither "1 a b" (VoxCeleb) nor "a b target" (Kaldi) nor "a b"')

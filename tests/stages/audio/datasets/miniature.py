@@ -1,0 +1,54 @@
+"""Miniature copies of data sets in their published layouts, and what `prepare` and `trials` make of them."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from stages.audio.manifest import Utterance, read_manifest
+from stages.prepare import PrepareSettings, prepare
+from stages.trials import TrialSettings, make_trials
+from store import read_rejects
+from tests.corpus import voice, write_wave
+
+
+def unpack(root: Path, *names: str, duration_s: float = 0.6) -> Path:
+    """Write a short recording under each of the names, every one another."""
+    for take, name in enumerate(names):
+        write_wave(root / name, voice(take % 5, take, duration_s))
+    return root
+
+
+def write_list(path: Path, *lines: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def manifest_of(root: Path) -> Path:
+    """Where `listed` writes what it finds in a miniature."""
+    return root.parent / "out" / "utterances.parquet"
+
+
+def listed(dataset: str, root: Path, split: str | None, kind: str = "speech") -> dict[str, Utterance]:
+    """Run `prepare` on a miniature and return its manifest by utterance id."""
+    out = manifest_of(root)
+    settings = PrepareSettings(dataset=dataset)
+    places = {"utterances": out, "rejects": out.with_name("rejects.parquet")}
+    prepare(source=root, settings=settings, kind=kind, split=split, **places)
+    return {row.utterance_id: row for row in read_manifest(out)}
+
+
+def refused(root: Path) -> dict[str, str]:
+    """Return the reasons why recordings of the miniature were rejected, by utterance id."""
+    return {
+        reject.utterance_id: reject.reason for reject in read_rejects(manifest_of(root).with_name("rejects.parquet"))
+    }
+
+
+def tried(root: Path, trial_list: Path, **settings: object) -> tuple[list[tuple[str, str, bool | None]], str]:
+    """Run `trials` on the manifest of a miniature; return (enrolment, test, is target) of all, and the message."""
+    trials = manifest_of(root).with_name("trials.parquet")
+    chosen = TrialSettings(list=trial_list, **settings)
+    message = make_trials(utterances=manifest_of(root), trials=trials, settings=chosen, seed=0)
+    rows = pq.read_table(trials).to_pylist()
+    return [(row["enrolment_id"], row["test_id"], row["is_target"]) for row in rows], message
