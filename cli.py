@@ -133,47 +133,68 @@ def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _extraction(config: Path, overrides: Sequence[str], recipe: str, **sources: Path | None) -> dict[str, Any]:
-    from stages.backbones import backbone_class
+def _order(
+    config: Path, overrides: Sequence[str], recipe: str, utterances: Path, **sources: Path | None
+) -> tuple[Any, Any]:
+    from stages.extraction import Order
 
     run = _load(config, overrides)
-    return {
-        "backbone": backbone_class(run.backbone.name)(run.backbone_settings()),
-        "settings": getattr(run.extract, recipe),
-        "seed": run.seed,
-        "sources": {kind: path for kind, path in sources.items() if path is not None},
-        "device": _device(run.device),
-    }
+    settings = run.backbone_settings().model_dump(mode="json", exclude_defaults=True)
+    given = {kind: path for kind, path in sources.items() if path is not None}
+    return run, Order(
+        utterances=utterances,
+        sources=given,
+        backbone=run.backbone.name,
+        backbone_settings=settings,
+        settings=getattr(run.extract, recipe),
+        seed=run.seed,
+        device=run.device,
+    )
 
 
 @main.command()
 @_extraction_options
 @click.option("--job", metavar="INDEX/COUNT", help="Write only this job's shards, e.g. 0/4; without: all, then seal.")
-def extract(
-    config: Path, overrides: Sequence[str], utterances: Path, store: Path, job: str | None, **rest: Any
-) -> None:
+@click.option("--dask", metavar="ADDRESS", help="Spread the shards: local, local:4 (workers) or tcp://HOST:8786.")
+def extract(store: Path, job: str | None, dask: str | None, **rest: Any) -> None:
     """Run the frozen backbone over the corpus once and store clean and noisy embeddings."""
+    from pipeline.executor import executor
     from stages.extract import Job
     from stages.extract import extract as stage
 
     chosen = None if job is None else Job.parse(job)
-    shards = _load(config, overrides).extract.shards
-    parts = _extraction(config, overrides, **rest)
-    click.echo(stage(utterances=utterances, store=store, shards=shards, job=chosen, **parts))
+    run, order = _order(**rest)
+    with executor(dask or run.extract.dask) as execute:
+        click.echo(stage(order=order, store=store, shards=run.extract.shards, job=chosen, execute=execute))
 
 
 @main.command()
 @_extraction_options
 @click.option("--shards", type=click.IntRange(1), default=1, show_default=True, help="How many new shards.")
 @click.option("--retry", is_flag=True, help="Extract the rejects of the store once more, instead of what is new.")
-def append(
-    config: Path, overrides: Sequence[str], utterances: Path, store: Path, shards: int, retry: bool, **rest: Any
-) -> None:
+def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
     """Extract what a finished store lacks into new shards of it."""
     from stages.append import append as stage
 
-    parts = _extraction(config, overrides, **rest)
-    click.echo(stage(utterances=utterances, store=store, shards=shards, retry=retry, **parts))
+    _, order = _order(**rest)
+    click.echo(stage(order=order, store=store, shards=shards, retry=retry))
+
+
+@main.command()
+@click.argument("store", type=_FILE)
+@click.argument("utterance")
+@click.option("--view", required=True, help="Which rendering, e.g. noise.")
+@click.option("--crop", type=click.IntRange(0), default=0, show_default=True, help="Which crop.")
+@click.option("--out", type=_FILE, help="Write the audio here (.wav, .flac).")
+@click.option("--manifest", "moved", multiple=True, metavar="ROLE=PATH", help="Where a manifest lies now.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def replay(as_json: bool, **options: Any) -> None:
+    """Render the audio behind a stored vector, embed it again, and say how well the two agree."""
+    from stages.replay import replay as stage
+
+    replayed = stage(**{**options, "moved": dict(_assignment(text) for text in options["moved"])})
+    click.echo(json.dumps(replayed.facts()) if as_json else replayed.summary())
 
 
 @main.command()
@@ -375,10 +396,17 @@ def _run(
         click.echo(f"report: {folder / layout.PAGE}")
 
 
-def _device(setting: str) -> str:
-    from pipeline.run import resolved_device
+def _assignment(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    if not path:
+        raise click.UsageError(f"{text!r} is not ROLE=PATH, e.g. noise=corpus/noise/utterances.parquet")
+    return name, Path(path)
 
-    return resolved_device(setting)
+
+def _device(setting: str) -> str:
+    from stages.device import claimed
+
+    return claimed(setting)
 
 
 if __name__ == "__main__":

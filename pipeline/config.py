@@ -57,14 +57,16 @@ class ExtractionSettings(Section):
 
     Attributes:
         train, evaluation: views and crops of the two splits.
-        shards: shards per store: the unit of resume and of loss.
+        shards: shards per store: the unit of resume and of loss; default: as many as keep each to minutes of work.
         jobs: processes per store, each of which renders its share of the shards.
+        dask: spread the shards of each job over Dask workers: "local", "local:4" or a scheduler's address.
     """
 
     train: ExtractSettings
     evaluation: ExtractSettings
-    shards: int = Field(default=8, ge=1, le=99_999)
+    shards: int | None = Field(default=None, ge=1, le=99_999)
     jobs: int = Field(default=2, ge=1)
+    dask: str | None = Field(default=None, pattern=r"^(local(:[1-9]\d*)?|[a-z]+://.+)$")
 
 
 class RunConfig(Section):

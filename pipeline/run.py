@@ -38,11 +38,14 @@ def run(
     """
     check_corpus(config)
     settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
-    command = [*_snakemake(folder, settings, cores, profile), *(["--dry-run"] if dry_run else []), *extra]
+    command = _snakemake(folder, settings, cores, profile)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as lock:
         check_components(config)
-        config = config.model_copy(update={"device": resolved_device(config.device)})
+        if profile == "local":  # elsewhere the jobs run on other machines, which have what the configuration says
+            config = config.model_copy(update={"device": resolved_device(config.device)})
+            command.append(f"--resources=gpu={gpu_count(config.device)}")  # as two words it would take targets along
+        command += [*(["--dry-run"] if dry_run else []), *extra]
         _write_if_changed(folder / settings, dump(config))
         started_ns = time.time_ns()
         status = _execute(command, lock)
@@ -101,16 +104,21 @@ def check_corpus(config: RunConfig) -> None:
 
 
 def resolved_device(device: str) -> str:
-    """Return "cuda" or "cpu" for "auto", else the device as given."""
+    """Return "cuda" or "cpu" for "auto", else the device as given; see `stages.device.resolved`."""
     if device == "cpu":
         return device
-    import torch  # takes seconds to import; not every command needs it
+    from stages.device import resolved  # torch takes seconds to import; not every run needs it here
 
-    if device != "auto" and not torch.cuda.is_available():
-        raise ConfigError(
-            f"device {device!r} was asked for, but this machine has no usable CUDA device; use cpu or auto"
-        )
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return resolved(device)
+
+
+def gpu_count(device: str) -> int:
+    """Return how many jobs on "cuda" may run at once on this machine: one per GPU."""
+    if device != "cuda":
+        return 1
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def available_cores() -> int:

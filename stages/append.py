@@ -5,30 +5,23 @@ from pathlib import Path
 from typing import Any
 
 from stages.audio.manifest import manifest_digest
-from stages.audio.recipe import ExtractSettings
-from stages.backbones import Backbone
-from stages.extraction import Extraction, plan_shards
+from stages.extraction import Extraction, Order
 from store import Declaration, EmbeddingStore, StoreError, append_shards, grown, read_rejects
 from store.format import REJECTS_NAME
 
 
 def append(
     *,
-    utterances: Path,
+    order: Order,
     store: Path,
-    backbone: Backbone,
-    settings: ExtractSettings,
-    seed: int,
     shards: int = 1,
-    sources: dict[str, Path] | None = None,
     retry: bool = False,
-    device: str = "cpu",
 ) -> str:
     """Extract what a store lacks into new shards; no shard that it has is touched. An interrupted one is resumed.
 
     Args:
-        utterances: manifest; of its rows those that the store neither holds nor rejected are extracted.
-        sources: as the store was made with; where its views hold babble, the babble manifest too (the old utterances).
+        order: as the store was made by. Of its utterances those that the store neither holds nor rejected are taken;
+            where its views hold babble, its sources hold the babble manifest too (the old utterances).
         shards: how many new shards.
         retry: extract the store's rejects instead, as far as the manifest lists them.
 
@@ -40,7 +33,7 @@ def append(
         ConfigError, ManifestError: as `extract`.
     """
     old = EmbeddingStore(store)
-    extraction = Extraction.of(utterances, sources or {}, backbone, settings, seed, device)
+    extraction = Extraction.of(order)
     _check_same_recipe(store, old.header.declaration, extraction.declaration)
     rejects = {reject.utterance_id: reject for reject in read_rejects(store / REJECTS_NAME)}
     stored = set(old.utterance_ids())
@@ -54,8 +47,8 @@ def append(
     declaration = grown(old.header.declaration, "retry" if retry else "append", manifest_digest(chosen))
     growth = replace(extraction, rows=chosen, declaration=declaration)
     first = max((shard.index for shard in old.shards), default=-1) + 1
-    plan = plan_shards(len(chosen), min(shards, len(chosen)))
-    names = [growth.name(first + place, stretch) for place, stretch in enumerate(plan)]
+    plan = growth.plan(min(shards, len(chosen)))
+    names = growth.names(plan, first)
     for place in growth.missing(store, names):
         growth.write(store, first + place, plan[place])
     left = [reject for name, reject in rejects.items() if not retry or name not in {row.utterance_id for row in chosen}]

@@ -1,12 +1,12 @@
 """`extract`: utterances x crops x views -> a store, shard by shard, through the frozen backbone."""
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from stages.audio.recipe import ExtractSettings
-from stages.backbones import Backbone
-from stages.extraction import Extraction, plan_shards
+from stages.extraction import Extraction, Order
 from store import ConfigError, EmbeddingStore, StoreError, finalise
 
 
@@ -26,25 +26,27 @@ class Job:
         return cls(int(index), int(count))
 
 
+Execute = Callable[[Callable[[int], str], Sequence[int]], Iterator[str]]
+
+
+def in_process(write: Callable[[int], str], shards: Sequence[int]) -> Iterator[str]:
+    """Write shards one after the other, here."""
+    return map(write, shards)
+
+
 def extract(
     *,
-    utterances: Path,
+    order: Order,
     store: Path,
-    backbone: Backbone,
-    settings: ExtractSettings,
-    seed: int,
-    shards: int,
-    sources: dict[str, Path] | None = None,
+    shards: int | None = None,
     job: Job | None = None,
-    device: str = "cpu",
+    execute: Execute = in_process,
 ) -> str:
     """Extract a store, or with `job` only some of its shards. Shards already sealed by this recipe are kept.
 
     Args:
-        utterances: corpus manifest; every row not rejected gives crops x views vectors.
-        sources: "noise", "music", "rir", "babble" -> manifest of the recordings that views draw from; babble comes
-            from `utterances` by default.
         shards: how many shards the store has; a shard is the unit of work, of resume and of loss.
+        execute: calls a function for each of some shards, here or on other machines, and yields as each is done.
 
     Returns:
         One sentence on what was done.
@@ -54,20 +56,24 @@ def extract(
         ManifestError: a manifest cannot be read.
         StoreError: the store cannot be written, or was edited since it was extracted.
     """
-    extraction = Extraction.of(utterances, sources or {}, backbone, settings, seed, device)
+    extraction = Extraction.of(order)
     if _is_done(store, extraction):
         return f"{store}: nothing to do, all utterances are stored or rejected"
-    plan = plan_shards(len(extraction.rows), shards)
-    names = [extraction.name(index, stretch) for index, stretch in enumerate(plan)]
+    plan = extraction.plan(shards)
+    names = extraction.names(plan)
     todo = [index for index in extraction.missing(store, names) if job is None or index % job.count == job.index]
-    for done, index in enumerate(todo, start=1):
-        extraction.write(store, index, plan[index])
-        print(f"{store}: shard {index} written ({done} of {len(todo)})", file=sys.stderr, flush=True)
+    write = partial(_write, extraction, store.resolve(), plan)
+    for done, name in enumerate(execute(write, todo), start=1):
+        print(f"{store}: shard {name} written ({done} of {len(todo)})", file=sys.stderr, flush=True)
     if job is not None:
         return f"{store}: {len(todo)} shards written by job {job.index}/{job.count}"
     header = finalise(store, extraction.declaration, names, len(extraction.rows))
     retry = " (see rejects.parquet; `reseed append --retry` tries them again)" if header.rejected else ""
     return f"{store}: {header.stored} utterances stored, {header.rejected} rejected{retry}, {len(todo)} shards written"
+
+
+def _write(extraction: Extraction, store: Path, plan: Sequence[slice], index: int) -> str:
+    return extraction.write(store, index, plan[index])
 
 
 def _is_done(store: Path, extraction: Extraction) -> bool:

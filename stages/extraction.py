@@ -1,29 +1,231 @@
 """An extraction: manifests, backbone and recipe put together, and the shards it makes.
 
+Threads decode and draw ahead while the backbone computes; batches are mixed on its device. In memory are the vectors of
+one shard and a window of utterances, however long the manifest or a recording is.
+
 Shapes: B batch, T samples, D embedding dimension.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+import pickle
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from stages.audio.bank import AudioBank
+from stages.ahead import ahead
+from stages.audio.bank import WHOLE_S, AudioBank
 from stages.audio.decode import Waveform, read
-from stages.audio.manifest import Utterance, check_unchanged, manifest_digest, read_manifest
+from stages.audio.manifest import Manifest, Utterance, check_unchanged, digest_of, manifest_digest, row_digest
 from stages.audio.recipe import ExtractSettings, sources_needed
-from stages.audio.views import RENDERING, Rendering, crop_starts, render, stable_seed, wrap_pad
-from stages.backbones import Backbone
-from store import AudioError, ConfigError, Declaration, Reject, read_seal, shard_name, write_shard
+from stages.audio.views import RENDERING, Draw, crop_starts, draw, stable_seed, wrap_pad
+from stages.backbones import Backbone, backbone_class
+from stages.device import claimed
+from stages.embedding import Embedder
+from store import AudioError, ConfigError, Declaration, Reject, StoreError, read_seal, shard_name, write_shard
+from store.atomic import digest
 from store.format import CATALOGUE_SCHEMA
 
-_WHOLE_S = 60.0
 _SILENT_POWER = 1e-8  # -80 dBFS: there is nobody in such a crop, and noise cannot be added at an SNR to nothing
+_ROWS_PER_SHARD = 32_768
+_LEAST_SHARDS = 8
+
+Entry = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to extract, by paths, names and numbers: all that another process needs to take part.
+
+    Attributes:
+        utterances: corpus manifest; every row not rejected gives crops x views vectors.
+        sources: "noise", "music", "rir", "babble" -> manifest of the recordings that views draw from; babble comes
+            from `utterances` by default.
+        backbone: its name, and the settings of its Config.
+        device: "cpu", "cuda", "cuda:1" or "auto".
+    """
+
+    utterances: Path
+    backbone: str
+    settings: ExtractSettings
+    seed: int
+    sources: Mapping[str, Path] = field(default_factory=dict)
+    backbone_settings: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """All that making a shard needs, and the declaration that seals it.
+
+    It travels to other processes as its order, and is built again there.
+
+    Attributes:
+        rows: the utterances: shards are stretches of them.
+        bank: what views draw from.
+    """
+
+    order: Order
+    rows: Manifest | list[Utterance]
+    bank: AudioBank
+    embedder: Embedder
+    declaration: Declaration
+
+    @classmethod
+    def of(cls, order: Order) -> "Extraction":
+        """Read the manifests, load the backbone and declare the store.
+
+        Raises:
+            ConfigError: a view asks for a source that is not given, or the backbone lacks a setting.
+            ManifestError: a manifest cannot be read.
+            ModelError: the weights of the backbone cannot be loaded.
+        """
+        settings, needed = order.settings, sources_needed(order.settings.views)
+        missing = [kind for kind in needed if kind not in (*order.sources, "babble")]
+        if missing:
+            raise ConfigError(f"the views ask for {', '.join(missing)}; give the manifest with --{missing[0]}")
+        paths = {"utterances": order.utterances, "babble": order.utterances, **order.sources}
+        manifests = {role: Manifest(paths[role]) for role in ("utterances", *needed)}
+        network = backbone_class(order.backbone)
+        backbone = network(network.Config.model_validate(order.backbone_settings))
+        digests = {role: manifest_digest(manifest) for role, manifest in manifests.items()}
+        declaration = _declare(backbone, settings, order.seed, digests)
+        declaration.lineage.extend(
+            {"role": role, "path": str(paths[role]), "digest": found} for role, found in digests.items()
+        )
+        settings_given = dict(order.backbone_settings)
+        weights = str(settings_given.get("weights", order.backbone))
+        declaration.lineage.append(
+            {
+                "role": "backbone",
+                "path": weights,
+                "digest": digest(backbone.identity()),
+                "name": order.backbone,
+                "settings": settings_given,
+            }
+        )
+        bank = AudioBank({kind: manifests[kind] for kind in needed}, backbone.sample_rate_hz)
+        embedder = Embedder(backbone, claimed(order.device), settings.precision, settings.compile)
+        return cls(order, manifests["utterances"], bank, embedder, declaration)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (pickle.dumps(self.order), self.declaration.fingerprint)
+
+    def plan(self, shards: int | None) -> list[slice]:
+        """Cut the utterances into contiguous stretches, one per shard, whose lengths differ by at most one.
+
+        Args:
+            shards: how many; None: as many as keep each to minutes of work and tens of megabytes.
+        """
+        rows = len(self.rows)
+        if shards is None:
+            shards = max(_LEAST_SHARDS, -(-rows * self.declaration.rows_per_utterance // _ROWS_PER_SHARD))
+        return plan_shards(rows, shards)
+
+    def names(self, plan: Sequence[slice], first: int = 0) -> list[str]:
+        """Return the names of the shards that this recipe makes from stretches of the manifest, in one pass over it."""
+        digests = b"".join(map(row_digest, self.rows))
+        made_from = [digest_of(digests[32 * stretch.start : 32 * stretch.stop]) for stretch in plan]
+        fingerprint = self.declaration.fingerprint
+        return [shard_name(index, fingerprint, source) for index, source in enumerate(made_from, start=first)]
+
+    def missing(self, store: Path, names: Sequence[str]) -> list[int]:
+        """Return which of some shards are not there yet."""
+        layout = self.order.settings.vectors
+        return [place for place, name in enumerate(names) if read_seal(store, name, layout) is None]
+
+    def write(self, store: Path, index: int, stretch: slice) -> str:
+        """Render, embed and seal one shard; returns its name."""
+        rows = self.rows[stretch]
+        rejects: list[Reject] = []
+        catalogue: list[Entry] = []
+        vectors = list(self._embedded(self._drawn(rows, catalogue, rejects)))
+        stacked = np.concatenate(vectors) if vectors else np.empty((0, self.declaration.dim), np.float32)
+        kept = self._finite(stacked, catalogue, rejects)
+        table = pa.Table.from_pylist(catalogue, CATALOGUE_SCHEMA).filter(pa.array(kept))
+        return write_shard(store, index, stacked[kept], table, self.declaration, rejects, source=manifest_digest(rows))
+
+    def draw(self, row: Utterance) -> list[tuple[Entry, Draw]]:
+        """Cut an utterance and draw all its views: (catalogue row, draw) for each crop and view.
+
+        Raises:
+            AudioError: the recording cannot be used.
+            ManifestError: a recording that a view needs cannot be used, or there is none.
+        """
+        crops, seed = self.order.settings.crops, self.order.seed
+        starts_s = crop_starts(crops, row, seed)
+        drawn = []
+        for crop, (start_s, clean_T) in enumerate(zip(starts_s, self._cut(row, starts_s), strict=True)):
+            for name, view in self.order.settings.views.items():
+                view_seed = stable_seed(seed, row.utterance_id, name, crop)
+                found = draw(clean_T, view, self.bank, seed=view_seed, speaker=row.speaker_id or row.utterance_id)
+                drawn.append((_catalogue_row(row, name, crop, start_s, crops.duration_s, found), found))
+        return drawn
+
+    def _drawn(self, rows: Sequence[Utterance], catalogue: list[Entry], rejects: list[Reject]) -> Iterator[Draw]:
+        """Yield the draws of whole utterances in row order; list what they are, or why there are none."""
+        settings = self.order.settings
+        threads = settings.decoders or default_decoders(self.embedder.device.type)
+        window = threads + 2 * -(-settings.batch // self.declaration.rows_per_utterance)
+        for row, drawn in zip(rows, ahead(self._draw_or_reason, rows, threads=threads, window=window), strict=True):
+            if isinstance(drawn, AudioError):
+                rejects.append(Reject(row.utterance_id, "extract", f"{row.path} {drawn}"))
+                continue
+            for entry, found in drawn:
+                catalogue.append(entry)
+                yield found
+
+    def _draw_or_reason(self, row: Utterance) -> list[tuple[Entry, Draw]] | AudioError:
+        try:
+            return self.draw(row)
+        except AudioError as error:
+            return error
+
+    def _cut(self, row: Utterance, starts_s: Sequence[float]) -> Iterator[Waveform]:
+        """Yield the crops; the stretch that holds them is decoded once unless it is long, and never more than that."""
+        rate, crop_s, path = self.embedder.backbone.sample_rate_hz, self.order.settings.crops.duration_s, Path(row.path)
+        check_unchanged(row.path, row.sha256)
+        first_s, samples = min(starts_s), round(crop_s * rate)
+        span_s = min(max(starts_s) + crop_s, row.duration_s) - first_s
+        span_T = read(path, rate, row.start_s + first_s, span_s) if span_s <= max(WHOLE_S, crop_s) else None
+        for start_s in starts_s:
+            if span_T is None:
+                crop_T = read(path, rate, row.start_s + start_s, min(crop_s, row.duration_s - start_s))
+            else:
+                crop_T = span_T[round((start_s - first_s) * rate) :][:samples]
+            if float(np.mean(crop_T**2)) < _SILENT_POWER:
+                raise AudioError(f"is silent from {start_s:.2f} s on, for a whole crop of {crop_s} s")
+            yield wrap_pad(crop_T, samples)
+
+    def _embedded(self, draws: Iterator[Draw]) -> Iterator[NDArray[np.float32]]:
+        """Yield vectors [B, D] batch by batch; a device computes one while the next is being put together."""
+        computing: deque[Tensor] = deque()
+        for batch in _batched(draws, self.order.settings.batch):
+            computing.append(self.embedder(batch))
+            if len(computing) > 1:
+                yield computing.popleft().cpu().numpy()
+        yield from (embedding_BD.cpu().numpy() for embedding_BD in computing)
+
+    def _finite(
+        self, vectors_BD: NDArray[np.float32], catalogue: list[Entry], rejects: list[Reject]
+    ) -> NDArray[np.bool_]:
+        """Return which rows to keep: an utterance with a vector that is not finite becomes a reject."""
+        rows = self.declaration.rows_per_utterance
+        with np.errstate(over="ignore"):
+            stored = vectors_BD.astype(self.declaration.dtype)
+        finite = np.isfinite(stored).all(axis=1).reshape(-1, rows).all(axis=1)
+        for number in np.flatnonzero(~finite):
+            reason = f"gives a vector that is not finite in {self.declaration.dtype}"
+            rejects.append(Reject(str(catalogue[number * rows]["utterance_id"]), "extract", reason))
+        return np.repeat(finite, rows)
 
 
 def plan_shards(n_utterances: int, n_shards: int) -> list[slice]:
@@ -32,144 +234,20 @@ def plan_shards(n_utterances: int, n_shards: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-@dataclass(frozen=True)
-class Extraction:
-    """All that making a shard needs, and the declaration that seals it.
+def default_decoders(device_type: str) -> int:
+    """Return how many threads decode: all cores beside a GPU, one beside a backbone that itself needs the cores."""
+    return len(os.sched_getaffinity(0)) if device_type == "cuda" else 1
 
-    Attributes:
-        rows: the manifest: shards are stretches of it.
-        bank: what views draw from.
-    """
 
-    rows: list[Utterance]
-    bank: AudioBank
-    backbone: Backbone
-    settings: ExtractSettings
-    seed: int
-    device: str
-    declaration: Declaration
-
-    @classmethod
-    def of(
-        cls,
-        utterances: Path,
-        sources: dict[str, Path],
-        backbone: Backbone,
-        settings: ExtractSettings,
-        seed: int,
-        device: str,
-    ) -> "Extraction":
-        """Read the manifests and declare the store.
-
-        Args:
-            sources: "noise", "music", "rir", "babble" -> manifest; babble comes from `utterances` by default.
-
-        Raises:
-            ConfigError: a view asks for a source that is not given.
-            ManifestError: a manifest cannot be read.
-        """
-        missing = [kind for kind in sources_needed(settings.views) if kind not in (*sources, "babble")]
-        if missing:
-            raise ConfigError(f"the views ask for {', '.join(missing)}; give the manifest with --{missing[0]}")
-        parents = {"utterances": utterances, "babble": utterances, **sources}
-        wanted = ["utterances", *sources_needed(settings.views)]
-        listed = {role: read_manifest(parents[role]) for role in wanted}
-        digests = {role: manifest_digest(listed[role]) for role in wanted}
-        declaration = _declare(backbone, settings, seed, digests)
-        declaration.lineage.extend(
-            {"role": role, "path": str(parents[role]), "digest": digests[role]} for role in wanted
+@lru_cache(maxsize=1)
+def _rebuilt(order: bytes, fingerprint: str) -> Extraction:
+    extraction = Extraction.of(pickle.loads(order))
+    if extraction.declaration.fingerprint != fingerprint:
+        raise StoreError(
+            f"this worker sees other manifests, weights or code than the one who asked: {extraction.order.utterances} "
+            "and what belongs to it must be the same on every machine"
         )
-        bank = AudioBank(listed, backbone.sample_rate_hz)
-        return cls(listed["utterances"], bank, backbone.frozen(device), settings, seed, device, declaration)
-
-    def name(self, index: int, stretch: slice) -> str:
-        """Return the name of the shard that this recipe makes from a stretch of the manifest."""
-        return shard_name(index, self.declaration.fingerprint, manifest_digest(self.rows[stretch]))
-
-    def missing(self, store: Path, names: Sequence[str]) -> list[int]:
-        """Return which of some shards are not there yet."""
-        return [place for place, name in enumerate(names) if read_seal(store, name, self.settings.vectors) is None]
-
-    def write(self, store: Path, index: int, stretch: slice) -> None:
-        """Render, embed and seal one shard."""
-        rejects: list[Reject] = []
-        catalogue: list[dict[str, object]] = []
-        vectors = [
-            self._embed(batch)
-            for batch in _batched(self._rendered(self.rows[stretch], catalogue, rejects), self.settings.batch)
-        ]
-        stacked = np.concatenate(vectors) if vectors else np.empty((0, self.backbone.embedding_dim), np.float32)
-        kept = self._finite(stacked, catalogue, rejects)
-        write_shard(
-            store,
-            index,
-            stacked[kept],
-            pa.Table.from_pylist(catalogue, CATALOGUE_SCHEMA).filter(pa.array(kept)),
-            self.declaration,
-            rejects,
-            source=manifest_digest(self.rows[stretch]),
-        )
-
-    def _finite(
-        self, vectors_BD: NDArray[np.float32], catalogue: list[dict[str, object]], rejects: list[Reject]
-    ) -> NDArray[np.bool_]:
-        """Return which rows to keep: an utterance with a vector that is not finite becomes a reject."""
-        rows = self.declaration.rows_per_utterance
-        finite = np.isfinite(vectors_BD).all(axis=1).reshape(-1, rows).all(axis=1)
-        for number in np.flatnonzero(~finite):
-            reason = "gives a vector that is not finite"
-            rejects.append(Reject(str(catalogue[number * rows]["utterance_id"]), "extract", reason))
-        return np.repeat(finite, rows)
-
-    def _rendered(
-        self, rows: Sequence[Utterance], catalogue: list[dict[str, object]], rejects: list[Reject]
-    ) -> Iterator[Waveform]:
-        """Yield the waveforms of whole utterances in row order; list what they are, or why there are none."""
-        for row in rows:
-            try:
-                rendered = list(self._render_utterance(row))
-            except AudioError as error:
-                rejects.append(Reject(row.utterance_id, "extract", f"{row.path} {error}"))
-                continue
-            for entry, rendering in rendered:
-                catalogue.append(entry)
-                yield rendering.waveform
-
-    def _render_utterance(self, row: Utterance) -> Iterator[tuple[dict[str, object], Rendering]]:
-        crops = self.settings.crops
-        starts_s = crop_starts(crops, row, self.seed)
-        for crop, (start_s, clean_T) in enumerate(zip(starts_s, self._cut(row, starts_s), strict=True)):
-            for name, view in self.settings.views.items():
-                rendering = render(
-                    clean_T,
-                    view,
-                    self.bank,
-                    seed=stable_seed(self.seed, row.utterance_id, name, crop),
-                    speaker_id=row.speaker_id,
-                    utterance_id=row.utterance_id,
-                )
-                yield _catalogue_row(row, name, crop, start_s, crops.duration_s, rendering), rendering
-
-    def _cut(self, row: Utterance, starts_s: list[float]) -> Iterator[Waveform]:
-        """Yield the crops; a recording of up to a minute is decoded once, of a longer one only the crops are."""
-        rate, crop_s, path = self.backbone.sample_rate_hz, self.settings.crops.duration_s, Path(row.path)
-        samples = round(crop_s * rate)
-        check_unchanged(row.path, row.sha256)
-        whole_T = read(path, rate, row.start_s, row.duration_s) if row.duration_s <= _WHOLE_S else None
-        for start_s in starts_s:
-            if whole_T is None:
-                crop_T = read(path, rate, row.start_s + start_s, min(crop_s, row.duration_s - start_s))
-            else:
-                crop_T = whole_T[round(start_s * rate) :][:samples]
-            if float(np.mean(crop_T**2)) < _SILENT_POWER:
-                raise AudioError(f"is silent from {start_s:.2f} s on, for a whole crop of {crop_s} s")
-            yield wrap_pad(crop_T, samples)
-
-    def _embed(self, waveforms: list[Waveform]) -> NDArray[np.float32]:
-        waveform_BT = torch.from_numpy(np.stack(waveforms)).to(self.device)
-        with torch.inference_mode():
-            embedding_BD: NDArray[np.float32] = self.backbone(waveform_BT).float().cpu().numpy()
-        return embedding_BD
+    return extraction
 
 
 def _declare(backbone: Backbone, settings: ExtractSettings, seed: int, digests: dict[str, str]) -> Declaration:
@@ -183,6 +261,7 @@ def _declare(backbone: Backbone, settings: ExtractSettings, seed: int, digests: 
         space=backbone.space,
         inputs={
             "backbone": backbone.identity(),
+            "precision": settings.precision,
             "crops": settings.crops.model_dump(),
             "seed": seed,
             "rendering": RENDERING,
@@ -191,9 +270,7 @@ def _declare(backbone: Backbone, settings: ExtractSettings, seed: int, digests: 
     )
 
 
-def _catalogue_row(
-    row: Utterance, view: str, crop: int, start_s: float, duration_s: float, rendering: Rendering
-) -> dict[str, object]:
+def _catalogue_row(row: Utterance, view: str, crop: int, start_s: float, duration_s: float, drawn: Draw) -> Entry:
     return {
         "utterance_id": row.utterance_id,
         "speaker_id": row.speaker_id,
@@ -201,17 +278,18 @@ def _catalogue_row(
         "crop": crop,
         "start_s": start_s,
         "duration_s": duration_s,
-        "noise_ids": rendering.noise_ids,
-        "snr_db": rendering.snr_db,
-        "rir_id": rendering.rir_id,
-        "seed": rendering.seed,
+        "noise_ids": drawn.noise_ids,
+        "snr_db": drawn.snr_db,
+        "rir_id": drawn.rir_id,
+        "effects": drawn.effects,
+        "seed": drawn.seed,
     }
 
 
-def _batched(waveforms: Iterator[Waveform], size: int) -> Iterator[list[Waveform]]:
-    batch: list[Waveform] = []
-    for waveform_T in waveforms:
-        batch.append(waveform_T)
+def _batched(draws: Iterable[Draw], size: int) -> Iterator[list[Draw]]:
+    batch: list[Draw] = []
+    for drawn in draws:
+        batch.append(drawn)
         if len(batch) == size:
             yield batch
             batch = []

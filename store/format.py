@@ -36,6 +36,7 @@ CATALOGUE_SCHEMA = pa.schema(
         pa.field("noise_ids", pa.list_(pa.string())),
         pa.field("snr_db", pa.float32()),
         pa.field("rir_id", pa.string()),
+        pa.field("effects", pa.list_(pa.string())),
         pa.field("seed", pa.uint64()),
     ]
 )
@@ -69,7 +70,7 @@ class Declaration:
         space: the embedding space, e.g. "ge2e:1a2b3c4d" or "ge2e:1a2b3c4d+seed:5e6f7a8b"; vectors of two
             spaces are never mixed.
         inputs: declared inputs (weights, front end, recipe, seed, manifest digests); the fingerprint digests them.
-        lineage: what the store was derived from: {"role", "path", "digest"} per parent.
+        lineage: what the store was derived from: {"role", "path", "digest"} per parent, and what else helps to find it.
         vectors: where vectors lie: "hdf5" (a file of their own) or "parquet" (a column of the catalogue).
     """
 
@@ -79,7 +80,7 @@ class Declaration:
     crops: int
     space: str
     inputs: dict[str, Any]
-    lineage: list[dict[str, str]] = field(default_factory=list)
+    lineage: list[dict[str, Any]] = field(default_factory=list)
     vectors: str = "hdf5"
 
     def __post_init__(self) -> None:

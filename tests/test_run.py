@@ -164,6 +164,30 @@ def test_a_run_killed_again_and_again_during_extraction_ends_with_the_same_bytes
     assert_same_files(unextracted / "toy" / STORES[0], finished / STORES[0])
 
 
+def test_a_cluster_with_a_queue_gives_the_same_bytes_though_a_job_is_killed(folder, finished, unextracted):
+    """Through the cluster-generic executor, with a queue that is a script on this machine."""
+    queue = folder / "queue.sh"
+    queue.write_text(f'#!/bin/sh\nsetsid sh "$1" >>{folder}/queue.log 2>&1 &\necho $!\n')
+    queue.chmod(0o755)
+    profile = folder / "queue"
+    profile.mkdir()
+    settings = {"executor": "cluster-generic", "cluster-generic-submit-cmd": str(queue), "jobs": 2}
+    (profile / "config.yaml").write_text(yaml.safe_dump({**settings, "rerun-incomplete": True}))
+    command = [*RESEED, "run", folder / "toy.yaml", "--runs", unextracted, "--profile", profile]
+    chosen = ["--set", "extract.jobs=2", f"{STORES[0]}/store.json"]
+    process = subprocess.Popen([*map(str, command), *chosen], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    shards = unextracted / "toy" / STORES[0] / "shards"
+    while not list(shards.glob("*.parquet")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    found = subprocess.run(["pgrep", "-f", f"extract .*{STORES[0]} --job"], capture_output=True, text=True, check=True)
+    os.kill(int(found.stdout.split()[-1]), signal.SIGKILL)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert "Trying to restart job" in (folder / "queue.log").read_text()
+    assert_same_files(unextracted / "toy" / STORES[0], finished / STORES[0])
+
+
 def test_a_terminated_run_takes_its_steps_along(folder, unextracted):
     process = started(folder, unextracted, sealed_shards=1)
     process.terminate()
@@ -195,7 +219,7 @@ def test_a_corpus_that_lacks_a_folder_is_refused_before_any_step(folder):
 
 def test_a_mistyped_profile_is_refused(folder):
     output = reseed("run", folder / "toy.yaml", "--runs", folder / "runs", "--profile", "slrum", ok=False)
-    assert output == "reseed: no profile 'slrum'; choose local, slurm, or give the path of one\n"
+    assert output == "reseed: no profile 'slrum'; choose kubernetes, local, slurm, or give the path of one\n"
 
 
 def test_a_dry_run_changes_nothing(folder, finished):

@@ -4,82 +4,112 @@ Shapes: T samples.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 from stages.audio.decode import Waveform, read
-from stages.audio.manifest import Utterance, check_unchanged
+from stages.audio.manifest import Manifest, check_unchanged
 from store import AudioError, ManifestError
 
+WHOLE_S = 60.0  # recordings up to this long are decoded once and kept; of longer ones, what is needed is read
 _CACHE_BYTES = 256 << 20
+_COLUMNS = ["utterance_id", "path", "speaker_id", "start_s", "duration_s", "sha256"]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording of the bank: a stretch of a file whose bytes have this SHA-256."""
+
+    kind: str
+    utterance_id: str
+    path: str
+    speaker_id: str | None
+    start_s: float
+    duration_s: float
+    sha256: str
+
+    @property
+    def speaker(self) -> str:
+        """Who speaks; an utterance without a speaker is its own."""
+        return self.speaker_id or self.utterance_id
 
 
 class AudioBank:
-    """Decoded-once access to the recordings of each kind ("noise", "music", "rir", "babble").
+    """Recordings of each kind ("noise", "music", "rir", "babble"), decoded once; threads may share it.
 
     Args:
-        sources: kind -> manifest rows; drawn from in the order of their ids, whatever order they come in.
+        sources: kind -> manifest; drawn from in the order of the ids, whatever order they come in.
         sample_rate_hz: rate at which all waveforms are returned.
     """
 
-    def __init__(self, sources: Mapping[str, Sequence[Utterance]], sample_rate_hz: int) -> None:
+    def __init__(self, sources: Mapping[str, Manifest], sample_rate_hz: int) -> None:
         self._sample_rate_hz = sample_rate_hz
-        self._ids = {kind: sorted(row.utterance_id for row in rows) for kind, rows in sources.items()}
-        self._rows = {kind: {row.utterance_id: row for row in rows} for kind, rows in sources.items()}
-        self._cache: OrderedDict[tuple[str, str], Waveform] = OrderedDict()
+        self._tables = {kind: manifest.table(_COLUMNS).sort_by("utterance_id") for kind, manifest in sources.items()}
+        self._cache: OrderedDict[Recording, Waveform] = OrderedDict()
         self._cached_bytes = 0
+        self._lock = Lock()
 
-    def draw(self, kind: str, generator: np.random.Generator, not_speaker: str | None = None) -> str:
-        """Draw the id of one recording, not of `not_speaker` (an utterance without a speaker is its own speaker).
+    def draw(self, kind: str, generator: np.random.Generator, not_speaker: str | None = None) -> Recording:
+        """Draw a recording, not of `not_speaker`.
 
         Raises:
             ManifestError: nothing of that kind, or nobody but `not_speaker`.
         """
-        ids = self._ids.get(kind, [])
-        if not ids:
+        table = self._tables.get(kind)
+        if table is None or not len(table):
             raise ManifestError(f"a view asks for {kind}, but there is no {kind} recording to draw from")
         for _ in range(1000):
-            chosen = ids[int(generator.integers(len(ids)))]
-            if not_speaker is None or self._speaker(kind, chosen) != not_speaker:
-                return chosen
+            (row,) = table.slice(int(generator.integers(len(table))), 1).to_pylist()
+            drawn = Recording(kind, **row)
+            if drawn.speaker != not_speaker:
+                return drawn
         raise ManifestError(f"a view asks for {kind}, but there is no speaker other than {not_speaker}")
 
-    def stretch(self, kind: str, chosen: str, samples: int, generator: np.random.Generator) -> Waveform:
+    def stretch(self, recording: Recording, samples: int, generator: np.random.Generator) -> Waveform:
         """Return `samples` of a recording from a random point on, wrapping round where it is too short."""
-        waveform_T = self.whole(kind, chosen)
+        wanted_s = samples / self._sample_rate_hz
+        if recording.duration_s > max(WHOLE_S, wanted_s):
+            start_s = float(generator.random()) * (recording.duration_s - wanted_s)
+            return np.resize(self._decode(recording, start_s, wanted_s), samples)
+        waveform_T = self.whole(recording)
         if len(waveform_T) >= samples:
             start = int(generator.integers(len(waveform_T) - samples + 1))
             return waveform_T[start : start + samples]
         return np.resize(np.roll(waveform_T, -int(generator.integers(len(waveform_T)))), samples)
 
-    def whole(self, kind: str, chosen: str) -> Waveform:
+    def whole(self, recording: Recording) -> Waveform:
         """Return a whole recording [T], decoded once and kept while there is room.
 
         Raises:
             ManifestError: it was usable when it was prepared and is no longer (AudioError for babble).
         """
-        key = (kind, chosen)
-        if key not in self._cache:
-            self._remember(key, self._decode(kind, self._rows[kind][chosen]))
-        self._cache.move_to_end(key)
-        return self._cache[key]
+        with self._lock:
+            if recording in self._cache:
+                self._cache.move_to_end(recording)
+                return self._cache[recording]
+        waveform_T = self._decode(recording, 0.0, recording.duration_s)
+        with self._lock:
+            if recording not in self._cache:  # another thread may have been faster
+                self._remember(recording, waveform_T)
+        return waveform_T
 
-    def _decode(self, kind: str, row: Utterance) -> Waveform:
+    def _decode(self, recording: Recording, start_s: float, duration_s: float) -> Waveform:
         try:
-            check_unchanged(row.path, row.sha256)
-            return read(Path(row.path), self._sample_rate_hz, row.start_s, row.duration_s)
+            check_unchanged(recording.path, recording.sha256)
+            return read(Path(recording.path), self._sample_rate_hz, recording.start_s + start_s, duration_s)
         except AudioError as error:
-            if kind == "babble":  # speech: it becomes a reject in its own right, and another voice will do
+            if recording.kind == "babble":  # speech: it becomes a reject in its own right, and another voice will do
                 raise
-            raise ManifestError(f"{row.path} {error}, and a view needs it; prepare the {kind} again") from error
+            raise ManifestError(
+                f"{recording.path} {error}, and a view needs it; prepare the {recording.kind} again"
+            ) from error
 
-    def _remember(self, key: tuple[str, str], waveform_T: Waveform) -> None:
-        self._cache[key] = waveform_T
+    def _remember(self, recording: Recording, waveform_T: Waveform) -> None:
+        self._cache[recording] = waveform_T
         self._cached_bytes += waveform_T.nbytes
         while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
             self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-
-    def _speaker(self, kind: str, chosen: str) -> str:
-        return self._rows[kind][chosen].speaker_id or chosen

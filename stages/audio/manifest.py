@@ -4,15 +4,25 @@ A manifest is identified by what it lists, not by where that lies: its digest co
 stretches, so moving a corpus does not invalidate embeddings.
 """
 
+import hashlib
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from store import AudioError, ManifestError
-from store.atomic import atomic_path, digest, sha256_file
+from store.atomic import atomic_path, sha256_file
+
+_BATCH = 4096
+_ROW_GROUP = 16_384
 
 UTTERANCES_SCHEMA = pa.schema(
     [
@@ -48,22 +58,55 @@ def write_manifest(path: Path, utterances: list[Utterance]) -> None:
     """Write a manifest, sorted by id, atomically."""
     ordered = sorted(utterances, key=lambda utterance: utterance.utterance_id)
     with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist([vars(utterance) for utterance in ordered], UTTERANCES_SCHEMA), temporary)
+        table = pa.Table.from_pylist([vars(utterance) for utterance in ordered], UTTERANCES_SCHEMA)
+        pq.write_table(table, temporary, row_group_size=_ROW_GROUP)
 
 
-def read_manifest(path: Path) -> list[Utterance]:
-    """Read a manifest.
+class Manifest:
+    """A manifest on disk, read a stretch at a time: memory does not grow with the corpus.
 
     Raises:
         ManifestError: missing, not Parquet, or a column missing.
     """
-    try:
-        table = pq.read_table(path, columns=UTTERANCES_SCHEMA.names)
-    except FileNotFoundError:
-        raise ManifestError(f"{path} does not exist; make it with `reseed prepare`") from None
-    except (OSError, pa.ArrowException) as error:
-        raise ManifestError(f"{path} is not a corpus manifest ({error}); make it with `reseed prepare`") from error
-    return [Utterance(**row) for row in table.to_pylist()]
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _readable(path), pq.ParquetFile(path) as file:
+            missing = [name for name in UTTERANCES_SCHEMA.names if name not in file.schema_arrow.names]
+            if missing:
+                raise pa.ArrowInvalid(f"it lacks the column {', '.join(missing)}")
+            groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        self._edges = list(accumulate(groups, initial=0))
+
+    def __len__(self) -> int:
+        return self._edges[-1]
+
+    def __getitem__(self, stretch: slice) -> list[Utterance]:
+        start, stop, _ = stretch.indices(len(self))
+        first, last = bisect_right(self._edges, start) - 1, bisect_left(self._edges, stop)
+        with _readable(self.path), pq.ParquetFile(self.path) as file:
+            table = file.read_row_groups(list(range(first, last)), columns=UTTERANCES_SCHEMA.names)
+        offset = self._edges[first] if first < last else 0
+        return [Utterance(**row) for row in table.slice(start - offset, stop - start).to_pylist()]
+
+    def __iter__(self) -> Iterator[Utterance]:
+        with _readable(self.path), pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(_BATCH, columns=UTTERANCES_SCHEMA.names):
+                yield from (Utterance(**row) for row in batch.to_pylist())
+
+    def table(self, columns: Sequence[str]) -> pa.Table:
+        """Return some columns of all rows."""
+        with _readable(self.path), pq.ParquetFile(self.path) as file:
+            return file.read(columns=list(columns))
+
+
+def read_manifest(path: Path) -> list[Utterance]:
+    """Read a whole manifest.
+
+    Raises:
+        ManifestError: missing, not Parquet, or a column missing.
+    """
+    return list(Manifest(path))
 
 
 @lru_cache(maxsize=4096)
@@ -79,7 +122,27 @@ def check_unchanged(path: str, sha256: str) -> None:
         raise AudioError("has changed since it was prepared; prepare the corpus again")
 
 
-def manifest_digest(utterances: list[Utterance]) -> str:
+def manifest_digest(utterances: Iterable[Utterance]) -> str:
     """Return the SHA-256 of what a manifest lists, whatever the order and wherever the files lie."""
-    listed = sorted((u.utterance_id, u.speaker_id or "", u.sha256, u.start_s, u.duration_s) for u in utterances)
-    return digest(listed)
+    return digest_of(b"".join(map(row_digest, utterances)))
+
+
+def row_digest(row: Utterance) -> bytes:
+    """Return the SHA-256 of what one row lists, 32 bytes."""
+    listed = [row.utterance_id, row.speaker_id or "", row.sha256, row.start_s, row.duration_s]
+    return hashlib.sha256(json.dumps(listed, ensure_ascii=False).encode()).digest()
+
+
+def digest_of(rows: bytes) -> str:
+    """Return the SHA-256 over row digests in sorted order."""
+    return hashlib.sha256(np.sort(np.frombuffer(rows, "S32")).tobytes()).hexdigest()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise ManifestError(f"{path} does not exist; make it with `reseed prepare`") from None
+    except (OSError, pa.ArrowException) as error:
+        raise ManifestError(f"{path} is not a corpus manifest ({error}); make it with `reseed prepare`") from error

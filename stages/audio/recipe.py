@@ -1,8 +1,8 @@
 """What is declared about a rendering: views, crops, and the recipe made of them. Nothing here opens audio."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from stages.section import Section
 
@@ -13,25 +13,49 @@ def _as_range(value: object) -> object:
     return (value, value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-SnrRange = Annotated[tuple[float, float], BeforeValidator(_as_range)]
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Speed = Annotated[float, Field(ge=0.5, le=2.0)]
+Range = Annotated[tuple[float, float], BeforeValidator(_as_range)]
+SpeedRange = Annotated[tuple[Speed, Speed], BeforeValidator(_as_range)]
+Codecs = Annotated[tuple[Literal["mp3", "opus", "vorbis", "gsm"], ...], BeforeValidator(_as_tuple)]
 
 
 class View(Section):
-    """The recipe of one view; SNR in dB, one number or a range [low, high]. All left out: the clean recording."""
+    """The recipe of one view, in the order in which it is applied; ranges may be one number. Left out: clean.
 
+    Attributes:
+        speed: factor by which the voice is played faster; its pitch changes with it.
+        reverb: convolve with a room response.
+        noise, music, babble: what is added, at an SNR in dB over the whole crop.
+        volume: gain in dB; what then exceeds -1..1 is clipped.
+        telephony: band-limit to 8 kHz sampling and back.
+        mu_law: 8-bit companding (G.711).
+        codec: encode and decode by one of these, drawn with equal chances.
+        chance: of each of the above to be applied, drawn one by one.
+    """
+
+    speed: SpeedRange | None = None
     reverb: bool = False
-    noise: SnrRange | None = None
-    music: SnrRange | None = None
-    babble: SnrRange | None = None
+    noise: Range | None = None
+    music: Range | None = None
+    babble: Range | None = None
+    volume: Range | None = None
+    telephony: bool = False
+    mu_law: bool = False
+    codec: Codecs = ()
+    chance: float = Field(default=1.0, gt=0.0, le=1.0)
 
-    def recipe(self) -> dict[str, object]:
-        """Return the view as JSON: only what it applies, a fixed SNR as one number."""
-        recipe: dict[str, object] = {"reverb": True} if self.reverb else {}
-        for kind in ADDITIVE:
-            snr = getattr(self, kind)
-            if snr is not None:
-                recipe[kind] = snr[0] if snr[0] == snr[1] else list(snr)
-        return recipe
+    def recipe(self) -> dict[str, Any]:
+        """Return the view as JSON: only what it applies, a fixed number as one number."""
+        stated = self.model_dump(mode="json", exclude_defaults=True)
+        return {key: value[0] if _is_fixed(value) else value for key, value in stated.items()}
+
+
+def _is_fixed(value: object) -> bool:
+    return isinstance(value, list) and len(set(value)) == 1
 
 
 class CropSettings(Section):
@@ -43,21 +67,75 @@ class CropSettings(Section):
 
 
 class ExtractSettings(Section):
-    """What is rendered of each utterance.
+    """What is rendered of each utterance, and how it is embedded.
 
     Attributes:
+        recipe: a published one, "seed", "broad" or "grid": its views and crops stand where none are given.
         views: view name -> its recipe; their order is the row order. `clean` is what the others are paired with.
         crops: how the utterance is cut.
         dtype: how vectors are stored.
         vectors: where they lie: a dense HDF5 data set that can be memory-mapped, or a column of the Parquet catalogue.
-        batch: waveforms per pass of the backbone.
+        precision: in which the backbone computes; bfloat16 is faster on many devices and moves each vector a little.
+        batch: waveforms per pass of the backbone; halved where the memory of the device does not suffice.
+        decoders: threads that read and draw ahead of the backbone; default: by the number of cores.
+        compile: let torch compile the backbone.
     """
 
+    recipe: str | None = None
     views: dict[str, View]
     crops: CropSettings = CropSettings()
     dtype: str = Field(default="float32", pattern="^float(16|32)$")
     vectors: str = Field(default="hdf5", pattern="^(hdf5|parquet)$")
+    precision: str = Field(default="float32", pattern="^(float32|bfloat16|float16)$")
     batch: int = Field(default=64, ge=1)
+    decoders: int | None = Field(default=None, ge=1)
+    compile: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_recipe(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("recipe") is None:
+            return given
+        if given["recipe"] not in RECIPES:
+            raise ValueError(f"no recipe {given['recipe']!r}; choose one of {', '.join(RECIPES)}")
+        return {**RECIPES[given["recipe"]], **{key: value for key, value in given.items() if value is not None}}
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    # SEED, section 3.1 and its code: one crop of 32,240 samples in four views.
+    "seed": {
+        "crops": {"count": 1, "duration_s": 32_240 / 16_000, "placement": "random"},
+        "views": {"clean": {}, "music": {"music": [5, 15]}, "noise": {"noise": [0, 15]}, "reverb": {"reverb": True}},
+    },
+    # vMF-PL: one view in which everything may overlap.
+    "broad": {
+        "crops": {"count": 1, "duration_s": 2.0, "placement": "random"},
+        "views": {
+            "clean": {},
+            "broad": {
+                "reverb": True,
+                "noise": [-20, 20],
+                "music": [-20, 20],
+                "volume": [-10, 10],
+                "telephony": True,
+                "mu_law": True,
+                "chance": 0.5,
+            },
+        },
+    },
+    # Conditions for evaluation: each kind of disturbance by itself, at fixed SNRs.
+    "grid": {
+        "crops": {"count": 2, "duration_s": 4.0, "placement": "even"},
+        "views": {
+            "clean": {},
+            **{f"{kind}_{snr}db": {kind: snr} for kind in ADDITIVE for snr in (0, 5, 10, 15)},
+            "reverb": {"reverb": True},
+            "reverb_noise_5db": {"reverb": True, "noise": 5},
+            "telephony": {"telephony": True, "mu_law": True},
+            **{codec: {"codec": codec} for codec in ("mp3", "opus", "gsm")},
+        },
+    },
+}
 
 
 def sources_needed(views: dict[str, View]) -> list[str]:

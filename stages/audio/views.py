@@ -1,4 +1,4 @@
-"""Views: named renderings of an utterance. What is declared, what is drawn, what is mixed.
+"""Views: named renderings of an utterance. What is drawn for each; `stages.audio.mix` makes it audible.
 
 Everything random about a rendering comes from (run seed, utterance id, view name, crop) alone, so that any vector can
 be made again by itself, in any order, by any worker.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torchaudio.functional import fftconvolve
+from torchaudio.functional import resample
 
 from stages.audio.bank import AudioBank
 from stages.audio.decode import Waveform
@@ -23,31 +23,49 @@ from stages.audio.recipe import ADDITIVE, CropSettings, View
 from store import AudioError, ManifestError
 
 BABBLE_VOICES = (3, 7)
+LEAD_SAMPLES = 32  # the band-limited rise of the direct sound begins a little before its onset
+_ONSET = 0.3  # the direct sound begins where a response first reaches this share of its peak
 _TRIES = 20
 _SILENT_POWER = 1e-7  # -70 dBFS: the dither at the ends of a clip is no noise to be raised to an SNR
-_ONSET = 0.3  # the direct sound begins where a response first reaches this share of its peak,
-_LEAD_SAMPLES = 32  # and its band-limited rise a little earlier
 
 # What, beside the recipe and the seed, decides a rendering; part of a store's fingerprint. Raise the version when the
-# code here changes what is heard.
+# code of this package changes what is heard.
 RENDERING = {
-    "version": 1,
+    "version": 2,
     "resampler": "torchaudio sinc_interp_hann",
     "babble_voices": list(BABBLE_VOICES),
     "silent_power": _SILENT_POWER,
-    "rir_onset": [_ONSET, _LEAD_SAMPLES],
+    "rir_onset": [_ONSET, LEAD_SAMPLES],
 }
 
 
 @dataclass(frozen=True)
-class Rendering:
-    """One rendered crop [T] and the draw behind it, as it goes into the catalogue."""
+class Draw:
+    """One view of one crop, all chance decided and all recordings decoded.
 
-    waveform: Waveform
+    Attributes:
+        speech: the clean crop [T], played at its speed.
+        rir: the room response [T + LEAD_SAMPLES] of unit energy, or none.
+        added: what is added, [T] each, and at which SNR in dB.
+        gain_db, telephony, mu_law, codec: what the channel does to the mixture.
+        seed, noise_ids, rir_id: what was drawn from and with; effects: the rest of it, in words.
+    """
+
+    speech: Waveform
     seed: int
+    rir: Waveform | None = None
+    added: list[tuple[Waveform, float]] = field(default_factory=list)
+    gain_db: float | None = None
+    telephony: bool = False
+    mu_law: bool = False
+    codec: str | None = None
     noise_ids: list[str] = field(default_factory=list)
-    snr_db: float | None = None
     rir_id: str | None = None
+    effects: list[str] = field(default_factory=list)
+
+    @property
+    def snr_db(self) -> float | None:
+        return combined_snr_db([snr_db for _, snr_db in self.added])
 
 
 def stable_seed(*parts: object) -> int:
@@ -70,34 +88,46 @@ def wrap_pad(waveform_T: Waveform, samples: int) -> Waveform:
     return np.resize(waveform_T, samples) if len(waveform_T) < samples else waveform_T[:samples]
 
 
-def render(
-    waveform_T: Waveform, view: View, bank: AudioBank, *, seed: int, speaker_id: str | None, utterance_id: str
-) -> Rendering:
-    """Render one view of a clean crop: the room first, then what is added, each at its own SNR.
+def draw(waveform_T: Waveform, view: View, bank: AudioBank, *, seed: int, speaker: str) -> Draw:
+    """Decide everything about one view of a clean crop.
+
+    Args:
+        speaker: who speaks; nobody else's voice than theirs is kept out of the babble.
 
     Raises:
         ManifestError: the bank has nothing (or nothing but silence) that the view asks for.
     """
     generator = np.random.default_rng(seed)
-    speech_T, rir_id = waveform_T, None
-    if view.reverb:
-        rir_id = bank.draw("rir", generator)
-        speech_T = reverberate(waveform_T, bank.whole("rir", rir_id))
-    mixture_T, noise_ids, snrs_db = speech_T.copy(), [], []
+    samples, effects = len(waveform_T), []
+
+    def applies(part: object) -> bool:
+        return bool(part) and (view.chance == 1.0 or float(generator.random()) < view.chance)
+
+    if view.speed is not None and applies(view.speed):
+        speed = round(float(generator.uniform(*view.speed)), 2)
+        waveform_T = wrap_pad(faster(waveform_T, speed), samples)
+        effects.append(f"speed {speed:.2f}")
+    rir, rir_id = None, None
+    if applies(view.reverb):
+        room = bank.draw("rir", generator)
+        rir, rir_id = direct_and_late(bank.whole(room), samples), room.utterance_id
+    added, noise_ids = [], []
     for kind in ADDITIVE:
         snr_range = getattr(view, kind)
-        if snr_range is not None:
+        if applies(snr_range):
             snr_db = float(generator.uniform(*snr_range))
-            added_T, ids = _draw_added(kind, len(speech_T), bank, generator, speaker_id or utterance_id)
-            mixture_T += at_snr(added_T, speech_T, snr_db)
-            noise_ids, snrs_db = noise_ids + ids, [*snrs_db, snr_db]
-    return Rendering(mixture_T.astype(np.float32), seed, noise_ids, combined_snr_db(snrs_db), rir_id)
-
-
-def at_snr(noise_T: Waveform, speech_T: Waveform, snr_db: float) -> Waveform:
-    """Scale noise so that speech power over noise power, both over the whole crop, is `snr_db`."""
-    speech_power, noise_power = float(np.mean(speech_T**2)), float(np.mean(noise_T**2))
-    return noise_T * np.float32(math.sqrt(speech_power / max(noise_power, 1e-20) * 10 ** (-snr_db / 10)))
+            added_T, ids = _draw_added(kind, samples, bank, generator, speaker)
+            added.append((added_T, snr_db))
+            noise_ids += ids
+    gain_db = None
+    if view.volume is not None and applies(view.volume):
+        gain_db = float(generator.uniform(*view.volume))
+        effects.append(f"volume {gain_db:.2f} dB")
+    narrow, companded = applies(view.telephony), applies(view.mu_law)
+    effects += ["telephony"] * narrow + ["mu_law"] * companded
+    codec = view.codec[int(generator.integers(len(view.codec)))] if applies(view.codec) else None
+    effects += [codec] if codec else []
+    return Draw(waveform_T, seed, rir, added, gain_db, narrow, companded, codec, noise_ids, rir_id, effects)
 
 
 def combined_snr_db(snrs_db: Sequence[float]) -> float | None:
@@ -105,17 +135,22 @@ def combined_snr_db(snrs_db: Sequence[float]) -> float | None:
     return -10 * math.log10(sum(10 ** (-snr_db / 10) for snr_db in snrs_db)) if snrs_db else None
 
 
-def reverberate(waveform_T: Waveform, rir_T: Waveform) -> Waveform:
-    """Convolve with a room response of unit energy; the direct sound stays where it was, the length too.
+def faster(waveform_T: Waveform, speed: float) -> Waveform:
+    """Return a waveform played `speed` times as fast (two decimals), by resampling: [T / speed]."""
+    played: Waveform = resample(torch.from_numpy(waveform_T), round(100 * speed), 100).numpy()
+    return played
 
-    A reflection may be the largest sample of a measured response, so the direct sound is where it first rises.
+
+def direct_and_late(rir_T: Waveform, samples: int) -> Waveform:
+    """Return what of a room response is heard in a crop: [samples + LEAD_SAMPLES], of unit energy as a whole.
+
+    The direct sound begins LEAD_SAMPLES in. A reflection may be the largest sample of a measured response, so the
+    direct sound is where it first rises. What comes later than the crop is long cannot be heard in it.
     """
     onset = int(np.argmax(np.abs(rir_T) >= _ONSET * np.abs(rir_T).max()))
-    lead = min(onset, _LEAD_SAMPLES)
-    rir_T = rir_T[onset - lead :]
-    rir_T = rir_T / np.sqrt(np.sum(rir_T**2))
-    wet_T: Waveform = fftconvolve(torch.from_numpy(waveform_T), torch.from_numpy(rir_T)).numpy()
-    return wet_T[lead : lead + len(waveform_T)]
+    heard_T = rir_T[max(0, onset - LEAD_SAMPLES) :]
+    heard_T = np.pad(heard_T / np.sqrt(np.sum(heard_T**2)), (max(0, LEAD_SAMPLES - onset), samples))
+    return heard_T[: samples + LEAD_SAMPLES]
 
 
 def _draw_added(
@@ -132,8 +167,8 @@ def _draw_added(
 
 
 def _stretch(kind: str, samples: int, bank: AudioBank, generator: np.random.Generator) -> tuple[Waveform, list[str]]:
-    chosen = bank.draw(kind, generator)
-    return bank.stretch(kind, chosen, samples, generator), [chosen]
+    drawn = bank.draw(kind, generator)
+    return bank.stretch(drawn, samples, generator), [drawn.utterance_id]
 
 
 def _babble(samples: int, bank: AudioBank, generator: np.random.Generator, speaker: str) -> tuple[Waveform, list[str]]:
@@ -141,10 +176,10 @@ def _babble(samples: int, bank: AudioBank, generator: np.random.Generator, speak
     ids: list[str] = []
     voices: list[Waveform] = []
     for _ in range(_TRIES):
-        chosen = bank.draw("babble", generator, not_speaker=speaker)
+        drawn = bank.draw("babble", generator, not_speaker=speaker)
         with suppress(AudioError):
-            voices.append(bank.stretch("babble", chosen, samples, generator))
-            ids.append(chosen)
+            voices.append(bank.stretch(drawn, samples, generator))
+            ids.append(drawn.utterance_id)
         if len(voices) == count:
             break
     levelled = [voice_T / max(float(np.sqrt(np.mean(voice_T**2))), 1e-5) for voice_T in voices]

@@ -65,7 +65,7 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path, override, message):
 def test_overrides_win_over_yaml_and_yaml_over_defaults(tmp_path):
     config = load_config(write(tmp_path, seed=5), ["train.gentle.epochs=7", "extract.evaluation.crops.count=3"])
     assert config.seed == 5
-    assert config.extract.shards == 8
+    assert config.extract.jobs == 2
     assert config.enhancer("gentle")[1].epochs == 7
     assert config.extract.evaluation.crops.count == 3
 

@@ -8,9 +8,9 @@ from stages.append import append
 from stages.audio.manifest import read_manifest, write_manifest
 from stages.audio.recipe import View
 from store import EmbeddingStore, StoreError
-from tests.stages.test_extract import SETTINGS, VIEWS, Levels, by_key, manifests, run
+from tests.stages.test_extract import SETTINGS, VIEWS, by_key, levels, manifests, order, run
 
-__all__ = ["manifests"]
+__all__ = ["levels", "manifests"]
 
 
 @pytest.fixture
@@ -21,15 +21,9 @@ def half(manifests, tmp_path) -> dict[str, Path]:
 
 
 def grow(manifests, half, store: Path, **changes) -> str:
-    arguments = {
-        "utterances": manifests["speech"],
-        "store": store,
-        "backbone": Levels(),
-        "settings": SETTINGS,
-        "seed": 3,
-        "sources": {"noise": manifests["noise"], "rir": manifests["rir"], "babble": half["speech"]},
-    }
-    return append(**{**arguments, **changes})
+    running = {key: changes.pop(key) for key in ("shards", "retry") if key in changes}
+    sources = {"noise": manifests["noise"], "rir": manifests["rir"], "babble": half["speech"]}
+    return append(order=order(manifests, **{"sources": sources, **changes}), store=store, **running)
 
 
 def test_append_extracts_what_is_new_and_touches_no_old_shard(manifests, half, tmp_path):
@@ -76,15 +70,7 @@ def test_rejects_are_retried_alone(manifests, tmp_path):
     sources = {"noise": manifests["noise"], "rir": manifests["rir"], "babble": manifests["speech"]}
     run(manifests, tmp_path / "s", utterances=tmp_path / "speech.parquet", sources=sources)
     assert EmbeddingStore(tmp_path / "s").header.rejected == 1
-    message = append(
-        utterances=manifests["speech"],
-        store=tmp_path / "s",
-        backbone=Levels(),
-        settings=SETTINGS,
-        seed=3,
-        sources=sources,
-        retry=True,
-    )
+    message = append(order=order(manifests, sources=sources), store=tmp_path / "s", retry=True)
     assert "1 utterances added, 0 rejected in all" in message
     store = EmbeddingStore(tmp_path / "s")
     assert (store.header.stored, store.header.rejected, store.header.expected) == (8, 0, 8)

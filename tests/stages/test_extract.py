@@ -7,9 +7,11 @@ import torch
 
 from stages.audio.manifest import read_manifest, write_manifest
 from stages.audio.recipe import CropSettings, ExtractSettings, View
+from stages.backbones import BACKBONES
 from stages.backbones.base import Backbone
-from stages.backbones.ge2e import GE2E
-from stages.extract import Job, extract, plan_shards
+from stages.backbones.ge2e import GE2EConfig
+from stages.extract import Job, extract
+from stages.extraction import Order, plan_shards
 from stages.prepare import PrepareSettings, prepare
 from store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects
 from tests.corpus import write_corpus
@@ -23,14 +25,23 @@ class Levels(Backbone):
     """A backbone that is quick to compute and tells waveforms apart: the energy in eight stretches."""
 
     name = "levels"
+    Config = GE2EConfig  # it has no settings
     sample_rate_hz = 16_000
     embedding_dim = 8
+
+    def __init__(self, config):
+        super().__init__()
 
     def identity(self):
         return {"backbone": self.name}
 
     def forward(self, waveform_BT):
         return waveform_BT.square().unflatten(1, (8, -1)).mean(dim=-1).sqrt()
+
+
+@pytest.fixture(autouse=True)
+def levels(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "levels", Levels)
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +62,14 @@ def manifests(tmp_path_factory) -> dict[str, Path]:
 
 
 def run(manifests: dict[str, Path], store: Path, **changes) -> str:
-    arguments = {
-        "utterances": manifests["speech"],
-        "store": store,
-        "backbone": Levels(),
-        "settings": SETTINGS,
-        "seed": 3,
-        "shards": 3,
-        "sources": {kind: manifests[kind] for kind in ("noise", "rir")},
-    }
-    return extract(**{**arguments, **changes})
+    running = {key: changes.pop(key) for key in ("shards", "job", "execute") if key in changes}
+    return extract(order=order(manifests, **changes), store=store, **{"shards": 3, **running})
+
+
+def order(manifests: dict[str, Path], **changes) -> Order:
+    sources = {kind: manifests[kind] for kind in ("noise", "rir")}
+    plain = {"utterances": manifests["speech"], "backbone": "levels", "settings": SETTINGS, "seed": 3}
+    return Order(**{**plain, "sources": sources, **changes})
 
 
 def by_key(store: EmbeddingStore) -> dict[tuple, np.ndarray]:
@@ -72,7 +81,7 @@ def test_every_utterance_crop_and_view_has_a_row_in_order(manifests, tmp_path):
     message = run(manifests, tmp_path)
     store = EmbeddingStore(tmp_path)
     assert message == f"{tmp_path}: 8 utterances stored, 0 rejected, 3 shards written"
-    assert (len(store), store.dim, store.space) == (8 * 2 * 3, 8, Levels().space)
+    assert (len(store), store.dim, store.space) == (8 * 2 * 3, 8, Levels(None).space)
     rows = store.rows().to_pylist()
     assert [(row["crop"], row["view"]) for row in rows[:6]] == [(c, v) for c in range(2) for v in VIEWS]
     assert all((row["snr_db"] is None) == (row["view"] == "clean") for row in rows)
@@ -144,24 +153,24 @@ def test_a_recording_that_changed_since_it_was_prepared_is_a_reject(manifests, t
     assert "has changed since it was prepared" in reject.reason
 
 
-def test_a_vector_that_is_not_finite_is_a_reject_and_the_rest_goes_on(manifests, tmp_path):
+def test_a_vector_that_is_not_finite_is_a_reject_and_the_rest_goes_on(manifests, tmp_path, monkeypatch):
     class Fragile(Levels):
         def forward(self, waveform_BT):
             embedding_BD = super().forward(waveform_BT)
             return torch.where(embedding_BD[:, :1] == embedding_BD[:, :1].max(), torch.nan, embedding_BD)
 
-    assert "7 utterances stored, 1 rejected" in run(
-        manifests, tmp_path, backbone=Fragile(), settings=SETTINGS.model_copy(update={"batch": 1000}), shards=1
-    )
+    monkeypatch.setitem(BACKBONES, "levels", Fragile)
+    whole = SETTINGS.model_copy(update={"batch": 1000})
+    assert "7 utterances stored, 1 rejected" in run(manifests, tmp_path, settings=whole, shards=1)
     (reject,) = read_rejects(tmp_path / "rejects.parquet")
-    assert reject.reason == "gives a vector that is not finite"
+    assert reject.reason == "gives a vector that is not finite in float32"
 
 
 def test_another_seed_view_or_backbone_makes_every_shard_again(manifests, tmp_path):
     run(manifests, tmp_path)
     fingerprints = {EmbeddingStore(tmp_path).fingerprint}
     louder = SETTINGS.model_copy(update={"views": {**VIEWS, "noise": View(noise=0)}})
-    for change in ({"seed": 4}, {"settings": louder}, {"backbone": GE2E()}):
+    for change in ({"seed": 4}, {"settings": louder}, {"backbone": "ge2e"}):
         assert "3 shards written" in run(manifests, tmp_path, **change)
         fingerprints.add(EmbeddingStore(tmp_path).fingerprint)
     assert len(fingerprints) == 4
@@ -187,9 +196,65 @@ def test_a_view_without_its_recordings_is_refused_before_any_work(manifests, tmp
 
 def test_long_recordings_give_the_crops_that_short_ones_do(manifests, tmp_path, monkeypatch):
     run(manifests, tmp_path / "whole")
-    monkeypatch.setattr("stages.extraction._WHOLE_S", 0.0)
+    monkeypatch.setattr("stages.extraction.WHOLE_S", 0.0)
     run(manifests, tmp_path / "parts")
     assert_same_files(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_any_number_of_decoding_threads_gives_the_same_bytes(manifests, tmp_path, threads):
+    run(manifests, tmp_path / "one", settings=SETTINGS.model_copy(update={"decoders": threads}))
+    run(manifests, tmp_path / "default")
+    assert_same_files(tmp_path / "one", tmp_path / "default")
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_stays_so(manifests, tmp_path, monkeypatch, capsys):
+    class Narrow(Levels):
+        def forward(self, waveform_BT):
+            if len(waveform_BT) > 3:
+                raise torch.OutOfMemoryError
+            return super().forward(waveform_BT)
+
+    run(manifests, tmp_path / "wide")
+    monkeypatch.setitem(BACKBONES, "levels", Narrow)
+    run(manifests, tmp_path / "narrow", settings=SETTINGS.model_copy(update={"batch": 16}))
+    first, second = (by_key(EmbeddingStore(tmp_path / name)) for name in ("wide", "narrow"))
+    for key, vector in first.items():
+        np.testing.assert_allclose(vector, second[key], atol=1e-6)
+    said = capsys.readouterr().err
+    assert said.count("out of memory") == 2, "12 and 6 rows are tried, once each"
+    assert "out of memory with 6 waveforms; going on with 3 at a time" in said
+
+
+def test_bfloat16_says_how_far_it_moves_the_vectors_and_is_declared(manifests, tmp_path, capsys):
+    settings = SETTINGS.model_copy(
+        update={"precision": "bfloat16", "crops": CropSettings(count=1, duration_s=1.6), "views": {"clean": View()}}
+    )
+    run(manifests, tmp_path / "a", backbone="ge2e", settings=settings)
+    run(manifests, tmp_path / "b", backbone="ge2e", settings=settings.model_copy(update={"precision": "float32"}))
+    assert "ge2e in bfloat16: cosine with float32: 0.9" in capsys.readouterr().err
+    reduced, exact = EmbeddingStore(tmp_path / "a"), EmbeddingStore(tmp_path / "b")
+    assert reduced.fingerprint != exact.fingerprint
+    assert (np.sum(reduced.vectors() * exact.vectors(), axis=1) > 0.99).all()
+
+
+@pytest.mark.parametrize("recipe", ["seed", "broad"])
+def test_published_recipes_are_extracted_by_name(manifests, tmp_path, recipe):
+    settings = ExtractSettings(recipe=recipe, batch=8)
+    run(
+        manifests,
+        tmp_path,
+        settings=settings,
+        sources={**{k: manifests[k] for k in ("noise", "rir")}, "music": manifests["noise"]},
+    )
+    store = EmbeddingStore(tmp_path)
+    assert store.views == list(settings.views)
+    assert store.header.stored == 8
+
+
+def test_an_unknown_recipe_is_refused_with_the_choices():
+    with pytest.raises(ValueError, match="no recipe 'sead'; choose one of seed, broad, grid"):
+        ExtractSettings(recipe="sead")
 
 
 def test_half_precision_halves_the_file_and_keeps_the_vectors(manifests, tmp_path):
@@ -202,7 +267,7 @@ def test_half_precision_halves_the_file_and_keeps_the_vectors(manifests, tmp_pat
 
 def test_ge2e_goes_through_the_whole_path(manifests, tmp_path):
     settings = SETTINGS.model_copy(update={"crops": CropSettings(count=1, duration_s=1.6)})
-    run(manifests, tmp_path, backbone=GE2E(), settings=settings)
+    run(manifests, tmp_path, backbone="ge2e", settings=settings)
     store = EmbeddingStore(tmp_path)
     norms = np.linalg.norm(store.vectors(), axis=1)
     np.testing.assert_allclose(norms, 1.0, atol=1e-5)

@@ -2,11 +2,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from scipy.signal import fftconvolve
 
 from stages.audio.bank import AudioBank
-from stages.audio.manifest import Utterance
+from stages.audio.manifest import Manifest, Utterance, write_manifest
+from stages.audio.mix import at_snr, mix, reverberate
 from stages.audio.recipe import CropSettings, View, sources_needed
-from stages.audio.views import at_snr, combined_snr_db, crop_starts, render, reverberate, stable_seed, wrap_pad
+from stages.audio.views import (
+    LEAD_SAMPLES,
+    Draw,
+    combined_snr_db,
+    crop_starts,
+    direct_and_late,
+    faster,
+    stable_seed,
+    wrap_pad,
+)
+from stages.audio.views import draw as draw_view
 from store import ManifestError
 from store.atomic import sha256_file
 from tests.corpus import voice, write_wave
@@ -27,17 +40,27 @@ def bank(tmp_path):
 
     sources = {kind: [sound(f"{kind}{index}") for index in range(3)] for kind in ("noise", "music", "rir")}
     voices = [row(f"u{s}", str(write_wave(tmp_path / f"u{s}.flac", voice(s, 0))), f"s{s}") for s in range(3)]
-    return AudioBank({**sources, "babble": voices}, 16_000)
+    return bank_of({**sources, "babble": voices}, tmp_path)
 
 
-def draw(bank, view: View, seed: int = 1, speaker: str = "s0"):
-    return render(voice(0, 1, 1.0), view, bank, seed=seed, speaker_id=speaker, utterance_id="u")
+def bank_of(sources: dict[str, list[Utterance]], folder: Path) -> AudioBank:
+    for kind, rows in sources.items():
+        write_manifest(folder / f"{kind}.parquet", rows)
+    return AudioBank({kind: Manifest(folder / f"{kind}.parquet") for kind in sources}, 16_000)
+
+
+def draw(bank, view: View, seed: int = 1, speaker: str = "s0") -> Draw:
+    return draw_view(voice(0, 1, 1.0), view, bank, seed=seed, speaker=speaker)
+
+
+def heard(*draws: Draw) -> np.ndarray:
+    return mix(draws, 16_000).numpy()
 
 
 @pytest.mark.parametrize("snr_db", [-10.0, 0.0, 15.0])
 def test_noise_is_added_at_exactly_the_snr_asked_for(bank, snr_db):
     clean = voice(0, 1, 1.0)
-    noise = draw(bank, View(noise=snr_db)).waveform - clean
+    noise = heard(draw(bank, View(noise=snr_db)))[0] - clean
     assert 10 * np.log10(np.mean(clean**2) / np.mean(noise**2)) == pytest.approx(snr_db, abs=0.01)
 
 
@@ -49,7 +72,7 @@ def test_a_range_gives_an_snr_inside_it_that_the_rendering_records(bank):
 
 def test_the_clean_view_is_the_recording_itself(bank):
     rendering = draw(bank, View())
-    np.testing.assert_array_equal(rendering.waveform, voice(0, 1, 1.0))
+    np.testing.assert_array_equal(heard(rendering)[0], voice(0, 1, 1.0))
     assert (rendering.noise_ids, rendering.snr_db, rendering.rir_id) == ([], None, None)
 
 
@@ -69,20 +92,20 @@ def test_a_combination_records_all_it_is_made_of(bank):
 
 def test_the_same_seed_gives_the_same_rendering_and_another_seed_another(bank):
     view = View(reverb=True, noise=(0, 15))
-    np.testing.assert_array_equal(draw(bank, view, 7).waveform, draw(bank, view, 7).waveform)
-    assert not np.array_equal(draw(bank, view, 7).waveform, draw(bank, view, 8).waveform)
+    np.testing.assert_array_equal(heard(draw(bank, view, 7)), heard(draw(bank, view, 7)))
+    assert not np.array_equal(heard(draw(bank, view, 7)), heard(draw(bank, view, 8)))
 
 
 def test_a_view_without_its_source_and_silent_noise_are_named(tmp_path):
     silent = row("hush", str(write_wave(tmp_path / "hush.wav", np.zeros(32_000))))
     with pytest.raises(ManifestError, match="no noise recording to draw from"):
-        draw(AudioBank({}, 16_000), View(noise=5))
+        draw(bank_of({}, tmp_path), View(noise=5))
     with pytest.raises(ManifestError, match="draws of noise were all silent"):
-        draw(AudioBank({"noise": [silent]}, 16_000), View(noise=5))
+        draw(bank_of({"noise": [silent]}, tmp_path), View(noise=5))
     cut = row("cut", str(write_wave(tmp_path / "cut.wav", np.ones(100))))
     with pytest.raises(ManifestError, match=r"cut\.wav is cut short.*prepare the noise again"):
-        draw(AudioBank({"noise": [cut]}, 16_000), View(noise=5))
-    alone = AudioBank({"babble": [row("u0", speaker="s0")]}, 16_000)
+        draw(bank_of({"noise": [cut]}, tmp_path), View(noise=5))
+    alone = bank_of({"babble": [row("u0", speaker="s0")]}, tmp_path)
     with pytest.raises(ManifestError, match="no speaker other than s0"):
         draw(alone, View(babble=5))
 
@@ -92,7 +115,7 @@ def test_reverberation_keeps_length_and_the_place_of_the_direct_path():
     impulse[10] = 1.0
     direct = np.array([0.05, 0.4, 0.9, 0.4, 0.05])  # band-limited: it rises before its peak
     rir = np.concatenate([np.zeros(100), direct, np.zeros(5), [1.0, 0.5], np.zeros(30)]).astype(np.float32)
-    wet = reverberate(impulse, rir)
+    (wet,) = reverberate(torch.from_numpy(impulse)[None], torch.from_numpy(direct_and_late(rir, 100))[None]).numpy()
     assert wet.shape == impulse.shape
     assert np.argmax(np.abs(wet)) == 19, "the reflection, louder than the direct sound, comes nine samples later"
     assert np.sum(wet**2) == pytest.approx(1.0, rel=1e-4), "nothing of the direct sound is lost"
@@ -101,7 +124,7 @@ def test_reverberation_keeps_length_and_the_place_of_the_direct_path():
 def test_hand_worked_figures():
     assert combined_snr_db([]) is None
     assert combined_snr_db([10.0, 10.0]) == pytest.approx(6.9897, abs=1e-4)
-    np.testing.assert_allclose(at_snr(np.full(4, 2.0, np.float32), np.ones(4, np.float32), 20.0), 0.1, rtol=1e-6)
+    np.testing.assert_allclose(at_snr(torch.full((1, 4), 2.0), torch.ones(1), torch.tensor([20.0])), 0.1, rtol=1e-6)
     np.testing.assert_array_equal(wrap_pad(np.array([1, 2, 3], np.float32), 5), [1, 2, 3, 1, 2])
     assert stable_seed(0, "u", "noise", 1) == 7141778742987548830
 
@@ -119,3 +142,67 @@ def test_views_say_what_they_need_and_are_written_short():
     views = {"a": View(reverb=True), "b": View(noise=(0, 15)), "c": View(babble=5)}
     assert sources_needed(views) == ["noise", "babble", "rir"]
     assert [view.recipe() for view in views.values()] == [{"reverb": True}, {"noise": [0, 15]}, {"babble": 5}]
+
+
+def test_a_response_longer_than_the_crop_gives_what_plain_convolution_gives():
+    generator = np.random.default_rng(0)
+    speech, rir = generator.normal(size=(2, 400)).astype(np.float32), np.zeros(3_000, np.float32)
+    rir[5:] = generator.normal(size=2_995) * np.exp(-np.arange(2_995) / 500)
+    cut = direct_and_late(rir, 400)
+    assert cut.shape == (400 + LEAD_SAMPLES,)
+    wet = reverberate(torch.from_numpy(speech), torch.from_numpy(np.stack([cut, cut]))).numpy()
+    onset = int(np.argmax(np.abs(rir) >= 0.3 * np.abs(rir).max()))
+    start = max(0, onset - LEAD_SAMPLES)
+    whole = rir[start:] / np.linalg.norm(rir[start:])
+    expected = np.stack([fftconvolve(row, whole)[onset - start :][:400] for row in speech])
+    np.testing.assert_allclose(wet, expected, atol=1e-4)
+
+
+def test_no_row_depends_on_the_others_in_its_batch(bank):
+    everything = View(
+        speed=(0.9, 1.1), reverb=True, noise=(0, 20), music=(0, 20), babble=(0, 20), volume=(-10, 10), telephony=True,
+        mu_law=True, codec=("mp3", "opus", "vorbis", "gsm"), chance=0.5,
+    )  # fmt: skip
+    drawn = [draw(bank, everything, seed) for seed in range(24)]
+    assert {effect.split()[0] for each in drawn for effect in each.effects} == {
+        "speed", "volume", "telephony", "mu_law", "mp3", "opus", "vorbis", "gsm",
+    }  # fmt: skip
+    assert 0 < sum(each.rir_id is not None for each in drawn) < 24
+    together, alone = heard(*drawn), np.concatenate([heard(each) for each in drawn])
+    coded = [each.codec is not None or each.mu_law for each in drawn]  # one rounding apart may be one code word apart
+    np.testing.assert_allclose(together[~np.array(coded)], alone[~np.array(coded)], atol=1e-6)
+    cosines = np.sum(together * alone, axis=1) / np.linalg.norm(together, axis=1) / np.linalg.norm(alone, axis=1)
+    assert cosines.min() > 0.9999
+
+
+def test_telephony_takes_what_lies_above_four_kilohertz(bank):
+    spectrum = np.abs(np.fft.rfft(heard(draw(bank, View(noise=0)), draw(bank, View(noise=0, telephony=True))))) ** 2
+    share = spectrum[:, 8_000 * 9 // 16 :].sum(axis=1) / spectrum.sum(axis=1)  # above 4.5 of 8 kHz
+    assert share[0] > 0.1 > 0.001 > share[1]
+
+
+@pytest.mark.parametrize("codec", ["mp3", "opus", "vorbis", "gsm"])
+def test_a_codec_keeps_place_and_length_and_changes_the_sound(bank, codec):
+    plain, coded = heard(draw(bank, View()), draw(bank, View(codec=codec)))
+    assert coded.shape == plain.shape
+    assert not np.array_equal(coded, plain)
+    assert np.argmax(np.correlate(plain, coded, "same")) == len(plain) // 2
+
+
+def test_speed_changes_pitch_and_keeps_the_length(bank):
+    tone = np.sin(2 * np.pi * 400 * np.arange(16_000) / 16_000).astype(np.float32)
+    assert len(faster(tone, 1.25)) == 12_800
+    assert np.argmax(np.abs(np.fft.rfft(faster(tone, 1.25)))) == 400
+    assert draw(bank, View(speed=1.1)).effects == ["speed 1.10"]
+    assert len(draw(bank, View(speed=0.5)).speech) == 16_000
+
+
+def test_volume_clips_what_leaves_the_range(bank):
+    assert np.abs(heard(draw(bank, View(volume=60)))).max() == 1.0
+
+
+def test_of_long_recordings_only_what_is_needed_is_read(bank, tmp_path, monkeypatch):
+    path = write_wave(tmp_path / "long.wav", 0.1 * np.random.default_rng(0).normal(size=70 * 16_000))
+    long = bank_of({"noise": [row("long", str(path), duration_s=70.0)]}, tmp_path)
+    monkeypatch.setattr(long, "whole", None)
+    assert draw(long, View(noise=0)).noise_ids == ["long"]

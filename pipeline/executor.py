@@ -1,0 +1,98 @@
+"""Where the shards of an extraction are written: in this process, or by the workers of a Dask cluster."""
+
+import os
+import re
+import sys
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from stages.extract import Execute, in_process
+from store import ConfigError, ReseedError
+
+if typing.TYPE_CHECKING:  # Dask takes a second to import, and most extractions do without
+    from dask.distributed import Client, LocalCluster
+
+_CONNECT_S = 20
+
+
+@contextmanager
+def executor(dask: str | None) -> Iterator[Execute]:
+    """Yield what writes shards.
+
+    Args:
+        dask: None: this process; "local" or "local:4": so many workers on this machine (default: one per GPU, or one);
+            else the address of a scheduler, e.g. "tcp://host:8786".
+
+    Raises:
+        ConfigError: no scheduler answers there, or a worker cannot import this package.
+    """
+    if dask is None:
+        yield in_process
+        return
+    from dask.distributed import Client
+
+    local = re.fullmatch(r"local(?::(\d+))?", dask)
+    if local:
+        workers = int(local[1] or _gpus() or 1)
+        with _local_cluster(workers) as cluster, Client(cluster) as client:
+            yield _on(client)
+        return
+    try:
+        client = Client(dask, timeout=_CONNECT_S)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"no Dask scheduler answers at {dask} ({error}); start one or give local:4") from error
+    with client:
+        _check_workers(client)
+        yield _on(client)
+
+
+def _on(client: "Client") -> Execute:
+    from dask.distributed import KilledWorker, as_completed
+
+    def execute(write: Callable[[int], str], shards: Sequence[int]) -> Iterator[str]:
+        futures = client.map(write, shards, pure=False, retries=1)
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except KilledWorker as error:
+            raise ReseedError(
+                f"Dask workers died again and again while writing one shard ({error}); look at their logs: memory?"
+            ) from error
+        finally:
+            client.cancel(futures)
+
+    return execute
+
+
+def _local_cluster(workers: int) -> "LocalCluster":
+    """Start processes of one Dask thread each, which share the cores evenly among their compute threads."""
+    from dask.distributed import LocalCluster
+
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // workers))
+    os.environ["OMP_NUM_THREADS"] = threads  # workers inherit it; this process itself does not compute
+    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0)
+
+
+def _check_workers(client: "Client") -> None:
+    """Say which workers cannot take part, before any work is handed out."""
+    if not client.scheduler_info()["workers"]:
+        print("the Dask cluster has no workers yet; waiting for one", file=sys.stderr, flush=True)
+        client.wait_for_workers(1)
+    for worker, problem in client.run(_import_problem).items():
+        if problem:
+            raise ConfigError(f"the Dask worker {worker} cannot take part: {problem}; install reseed there")
+
+
+def _import_problem() -> str | None:
+    try:
+        import stages.extraction  # noqa: F401
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -1,0 +1,27 @@
+"""Work ahead in threads, bounded and in order."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ahead(function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, window: int) -> Iterator[Result]:
+    """Yield `function(item)` in the order of `items`; at most `window` results wait to be taken.
+
+    An exception is raised where its result would have been yielded; what was not begun by then never is.
+    """
+    waiting: deque[Future[Result]] = deque()
+    rest = iter(items)
+    pool = ThreadPoolExecutor(threads)
+    try:
+        waiting.extend(pool.submit(function, item) for item in islice(rest, window))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(function, item) for item in islice(rest, 1))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,58 @@
+"""What a channel does to a waveform: telephone bandwidth, companding, and the codecs that soundfile carries.
+
+Shapes: B batch, T samples.
+"""
+
+import io
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from torchaudio.functional import mu_law_decoding, mu_law_encoding, resample
+
+from stages.audio.decode import Waveform
+from store import ConfigError
+
+TELEPHONE_HZ = 8_000
+_CONTAINERS = {
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+    "opus": ("OGG", "OPUS"),
+    "vorbis": ("OGG", "VORBIS"),
+    "gsm": ("WAV", "GSM610"),
+}
+
+
+def telephony(waveform_BT: Tensor, sample_rate_hz: int) -> Tensor:
+    """Return waveforms [B, T] as they come out of a channel sampled at 8 kHz."""
+    narrow = resample(waveform_BT, sample_rate_hz, TELEPHONE_HZ)
+    return resample(narrow, TELEPHONE_HZ, sample_rate_hz)[:, : waveform_BT.shape[1]]
+
+
+def mu_law(waveform_BT: Tensor) -> Tensor:
+    """Return waveforms [B, T] after 8-bit companding (ITU-T G.711, mu-law)."""
+    return mu_law_decoding(mu_law_encoding(waveform_BT.clamp(-1, 1), 256), 256)
+
+
+def transcode(waveform_T: Waveform, sample_rate_hz: int, codec: str) -> Waveform:
+    """Return a waveform [T] encoded and decoded by "mp3", "opus", "vorbis" or "gsm" (at 8 kHz).
+
+    Raises:
+        ConfigError: the installed libsndfile does not have that codec at that rate.
+    """
+    container, subtype = _CONTAINERS[codec]
+    rate = TELEPHONE_HZ if codec == "gsm" else sample_rate_hz
+    encoded = io.BytesIO()
+    try:
+        soundfile.write(encoded, _at_rate(waveform_T, sample_rate_hz, rate), rate, format=container, subtype=subtype)
+        decoded_T, _ = soundfile.read(io.BytesIO(encoded.getvalue()), dtype="float32")
+    except (soundfile.LibsndfileError, ValueError) as error:
+        version = soundfile.__libsndfile_version__
+        raise ConfigError(f"libsndfile {version} cannot encode {codec} at {rate} Hz ({error}); leave it out") from error
+    heard_T = _at_rate(decoded_T, rate, sample_rate_hz)[: len(waveform_T)]
+    return np.pad(heard_T, (0, len(waveform_T) - len(heard_T)))
+
+
+def _at_rate(waveform_T: Waveform, rate: int, wanted: int) -> Waveform:
+    resampled: Waveform = resample(torch.from_numpy(waveform_T), rate, wanted).numpy()
+    return resampled

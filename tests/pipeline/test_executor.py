@@ -1,0 +1,101 @@
+"""Extraction over a real Dask cluster of processes, one of which is killed."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from dask.distributed import Client, LocalCluster
+
+from pipeline.executor import executor
+from stages.audio.recipe import CropSettings, ExtractSettings, View
+from stages.extract import extract
+from stages.extraction import Order
+from stages.prepare import PrepareSettings, prepare
+from store import ConfigError, EmbeddingStore
+from tests.corpus import write_corpus
+from tests.store.stores import assert_same_files
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = ExtractSettings(
+    views={"clean": View(), "noise": View(noise=(0, 15)), "reverb": View(reverb=True)},
+    crops=CropSettings(count=4, duration_s=1.6),
+    batch=4,
+)
+
+
+@pytest.fixture(scope="module")
+def order(tmp_path_factory) -> Order:
+    folder = tmp_path_factory.mktemp("corpus")
+    corpus = write_corpus(folder / "audio", splits=("train",), speakers=8, takes=4)
+    manifests = {}
+    for kind in ("speech", "noise", "rir"):
+        manifests[kind] = folder / f"{kind}.parquet"
+        prepare(
+            source=corpus / kind / "train",
+            utterances=manifests[kind],
+            rejects=folder / "rejects.parquet",
+            settings=PrepareSettings(),
+            kind=kind,
+        )
+    return Order(utterances=manifests.pop("speech"), sources=manifests, backbone="ge2e", settings=SETTINGS, seed=1)
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    """Vectors agree to the last bit for the same number of compute threads."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def kill_a_worker_in_mid_run(address: str, store: Path) -> list[int]:
+    """Wait for the first sealed shard, then kill the process of a worker that is at work; returns its number."""
+    with Client(address, set_as_default=False) as client:
+        processes = client.run(os.getpid)
+        while not list(store.glob("shards/*.parquet")):
+            time.sleep(0.01)
+        busy = [worker for worker, tasks in client.processing().items() if tasks]
+        os.kill(processes[busy[0]], signal.SIGKILL)
+        return [processes[busy[0]]]
+
+
+def test_four_dask_workers_one_of_them_killed_give_the_bytes_of_one_process(order, one_thread, tmp_path):
+    extract(order=order, store=tmp_path / "alone", shards=16)
+    killed: list[int] = []
+    with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster:
+        address = cluster.scheduler_address
+        killer = threading.Thread(target=lambda: killed.extend(kill_a_worker_in_mid_run(address, tmp_path / "dask")))
+        killer.start()
+        with executor(address) as execute:
+            message = extract(order=order, store=tmp_path / "dask", shards=16, execute=execute)
+        killer.join()
+    assert killed
+    assert "32 utterances stored, 0 rejected, 16 shards written" in message
+    EmbeddingStore(tmp_path / "dask").verify()
+    assert_same_files(tmp_path / "dask", tmp_path / "alone")
+
+
+def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr("pipeline.executor._CONNECT_S", 1)
+    with (
+        pytest.raises(ConfigError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
+        executor("tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+def test_a_worker_that_lacks_the_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.executor._import_problem", lambda: "No module named 'stages'")
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        pytest.raises(ConfigError, match="cannot take part: No module named 'stages'; install reseed there"),
+        executor(cluster.scheduler_address),
+    ):
+        pass

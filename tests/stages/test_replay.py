@@ -1,0 +1,78 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from stages.audio.manifest import read_manifest, write_manifest
+from stages.audio.recipe import CropSettings, ExtractSettings, View
+from stages.replay import Replayer, replay
+from store import ManifestError, StoreError
+from tests.stages.test_extract import levels, manifests, run
+
+__all__ = ["levels", "manifests"]
+
+EVERYTHING = View(reverb=True, noise=(0, 15), babble=10, volume=(-6, 6), telephony=True, codec=("mp3",), chance=0.7)
+SETTINGS = ExtractSettings(
+    views={"clean": View(), "all": EVERYTHING, "noise": View(noise=(0, 15))},
+    crops=CropSettings(count=3, duration_s=1.6),
+    batch=7,
+)
+
+
+@pytest.fixture(scope="module")
+def store(manifests, tmp_path_factory):
+    path = tmp_path_factory.mktemp("replay") / "store"
+    run(manifests, path, backbone="ge2e", settings=SETTINGS)
+    return path
+
+
+def test_every_stored_vector_can_be_made_again(store):
+    replayer = Replayer(store)
+    rows = replayer.store.rows(["utterance_id", "view", "crop"]).to_pylist()
+    assert len(rows) == 8 * 3 * 3
+    for row in rows:
+        replayed = replayer.replay(row["utterance_id"], row["view"], row["crop"])
+        assert replayed.cosine > 0.99999
+        assert replayed.row["view"] == row["view"]
+
+
+def test_the_audio_is_written_and_the_command_says_how_well_it_agrees(store, tmp_path):
+    replayer = Replayer(store)
+    name = replayer.store.utterance_ids()[0]
+    out = tmp_path / "heard.wav"
+    command = [sys.executable, "-m", "cli", "replay", store, name, "--view", "all", "--crop", "2", "--out", out]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    facts = json.loads(done.stdout)
+    assert facts["cosine"] > 0.99999
+    assert (facts["crop"], facts["out"]) == (2, str(out))
+    heard, rate = soundfile.read(out)
+    assert (len(heard), rate) == (25_600, 16_000)
+    summary = replay(store=store, utterance=name, view="noise").summary()
+    assert f"{name}: cosine 1.0000" in summary.replace("0.9999999", "1.0000")
+    assert "noise_ids: hiss/n" in summary
+
+
+def test_what_cannot_be_replayed_says_why(manifests, store, tmp_path):
+    with pytest.raises(StoreError, match="no utterance 'nobody'"):
+        replay(store=store, utterance="nobody", view="clean")
+    fewer = tmp_path / "noise.parquet"
+    write_manifest(fewer, read_manifest(manifests["noise"])[:1])
+    with pytest.raises(ManifestError, match="the noise manifest is another one .* --manifest noise=PATH"):
+        replay(store=store, utterance="x", view="clean", moved={"noise": fewer})
+
+
+def test_a_changed_backbone_or_recording_is_not_taken_for_the_old_one(manifests, store, tmp_path, monkeypatch):
+    name = Replayer(store).store.utterance_ids()[0]
+    monkeypatch.setattr("stages.extraction.RENDERING", {"version": 3})
+    with pytest.raises(StoreError, match="was made with rendering"):
+        replay(store=store, utterance=name, view="clean")
+
+
+def test_float16_stores_replay_too(manifests, tmp_path):
+    run(manifests, tmp_path, backbone="ge2e", settings=SETTINGS.model_copy(update={"dtype": "float16"}))
+    replayer = Replayer(tmp_path)
+    cosines = [replayer.replay(name, "noise", 1).cosine for name in replayer.store.utterance_ids()]
+    assert np.min(cosines) > 0.99999
