@@ -16,7 +16,6 @@ BACKBONE = RUN.backbone.name
 TRAIN, EVALUATION = RUN.corpus.train, RUN.corpus.evaluation
 RECIPES = {TRAIN: "train", EVALUATION: "evaluation"}
 SYSTEMS = ["raw", *RUN.train]
-ROOT = layout.SYNTHETIC_ROOT if RUN.synthesise else RUN.corpus.root
 GPU = int(RUN.device.startswith("cuda"))
 
 
@@ -26,8 +25,19 @@ def sources(split):
 
 
 def listing(split, kind):
-    """A digest of which files a corpus folder holds: files that are added, removed or changed are prepared anew."""
-    return "" if RUN.synthesise else listing_digest(layout.recordings(ROOT, split, kind))
+    """A digest of which files a corpus folder holds: files that are added, removed or changed are prepared anew.
+
+    Published data sets do not change, and hold a million files.
+    """
+    source = RUN.source(split, kind)
+    return "" if RUN.synthesise or source.dataset else listing_digest(source.path)
+
+
+def chosen(split, kind):
+    """The options of `reseed prepare` that say where the recordings lie and which of them are wanted."""
+    source = RUN.source(split, kind)
+    options = [f"--source={source.path}", *([f"--split={source.split}"] if source.split else [])]
+    return shlex.join([*options, *([f"--set=corpus.prepare.dataset={source.dataset}"] if source.dataset else [])])
 
 
 wildcard_constraints:
@@ -76,7 +86,7 @@ rule prepare:
         rejects=layout.rejects("{split}", "{kind}"),
     params:
         settings=RUN.digest("corpus"),
-        source=lambda wildcards: layout.recordings(ROOT, wildcards.split, wildcards.kind),
+        source=lambda wildcards: chosen(wildcards.split, wildcards.kind),
         listing=lambda wildcards: listing(wildcards.split, wildcards.kind),
     log:
         layout.log("prepare", "{split}", "{kind}"),
@@ -85,14 +95,14 @@ rule prepare:
     message:
         "prepare: {wildcards.kind} of {wildcards.split}"
     shell:
-        "reseed prepare --config config.yaml --source {params.source:q} --kind {wildcards.kind} --split {wildcards.split:q}"
+        "reseed prepare --config config.yaml {params.source} --kind {wildcards.kind}"
         " --utterances {output.utterances:q} --rejects {output.rejects:q} >{log} 2>&1"
 
 
 rule trials:
     input:
         utterances=layout.manifest(EVALUATION, "speech"),
-        list=RUN.trials.list or [],
+        lists=[path for path in (RUN.trials.list, RUN.trials.enrolment) if path],
     output:
         trials=layout.TRIALS,
     params:
@@ -116,6 +126,7 @@ rule extract:
         settings=lambda wildcards: RUN.digest(
             "backbone", "seed", "extract.shards", "extract.jobs", f"extract.{RECIPES[wildcards.split]}"
         ),
+        weights=RUN.backbone_files(),
         sources=lambda wildcards: shlex.join(
             f"--{source}={path}" for source, path in sources(wildcards.split).items()
         ),

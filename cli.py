@@ -82,7 +82,7 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
 
 @main.command()
 @_config_options
-@_path_option("source", "Folder of audio, .csv or .jsonl list, or Kaldi directory.")
+@_path_option("source", "Folder of audio, .csv or .jsonl list, Kaldi directory, or an unpacked data set.")
 @click.option(
     "--kind",
     type=click.Choice(["speech", "noise", "music", "rir"]),
@@ -90,7 +90,7 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
     show_default=True,
     help="What the recordings are.",
 )
-@click.option("--split", help="Split to record, or to keep of a list that names splits.")
+@click.option("--split", help="Split to record, to keep of a list, or a data set's own (a+b joins two).")
 @_path_option("utterances", "Manifest to write (.parquet).")
 @_path_option("rejects", "Rejects to write (.parquet), with the reason for each.")
 def prepare(config: Path, overrides: Sequence[str], **paths: Any) -> None:

@@ -110,12 +110,16 @@ def _forward(extraction: Extraction, waveforms: list[torch.Tensor]) -> None:
 
 
 def _settings(backbone: str, folder: Path) -> dict[str, Any]:
-    """Give backbones that need weights random ones: speed does not depend on them."""
-    if backbone == "ge2e":
-        return {}
-    from tests.stages.backbones.checkpoints import random_checkpoint
+    """Give networks of the published sizes random weights, of which speed does not depend."""
+    from tests.stages.backbones import checkpoints
 
-    return {"weights": str(random_checkpoint(backbone, folder / f"{backbone}.pt"))}
+    published = {
+        "resnet_se34v2": checkpoints.resnet_se34v2,
+        "ecapa_tdnn": lambda: checkpoints.ecapa_tdnn(channels=1024),
+    }
+    if backbone not in published:
+        return {}
+    return {"weights": str(checkpoints.save(published[backbone](), folder / f"{backbone}.pt"))}
 
 
 def _prepared(corpus: Path, folder: Path, utterances: int) -> dict[str, Path]:

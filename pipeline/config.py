@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from pipeline import layout
 from stages.audio.recipe import ExtractSettings, sources_needed
+from stages.audio.sources import listing_digest
 from stages.prepare import PrepareSettings
 from stages.reporting.settings import ReportSettings
 from stages.score import ScoreSettings
@@ -25,12 +27,34 @@ from store.atomic import digest
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_FILES_OF_BACKBONES = ("weights", "model")
+
+
+class SourceSettings(Section):
+    """Where the recordings of one kind and split lie, if not in the corpus folder.
+
+    Attributes:
+        path: a folder of audio, a .csv or .jsonl list, a Kaldi directory, or an unpacked public data set.
+        dataset: the name of that data set; docs/datasets.md lists them.
+        split: the data set's own name of a part, or several joined by "+"; of a list that names splits: which to keep.
+    """
+
+    path: Path
+    dataset: str | None = None
+    split: str | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().resolve()
+
 
 class CorpusSettings(Section):
     """The corpus folder and which of its splits are used for what.
 
     Attributes:
         root: a folder with speech/SPLIT and, as the views ask, noise/SPLIT, music/SPLIT, rir/SPLIT.
+        sources: "KIND/SPLIT" -> what lies elsewhere, e.g. "noise/train": {dataset: musan, path: /data/musan}.
         train: the split whose embeddings enhancers are trained on.
         evaluation: the split whose trials are scored.
         evaluation_babble: the split whose speakers babble in evaluation views; default: the evaluation split itself,
@@ -39,6 +63,7 @@ class CorpusSettings(Section):
     """
 
     root: Path | None = None
+    sources: dict[str, SourceSettings] = {}
     train: str = "train"
     evaluation: str = "dev"
     evaluation_babble: str | None = None
@@ -97,7 +122,7 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _is_sound(self) -> typing.Self:
-        if (self.corpus.root is None) == (self.synthesise is None):
+        if (self.corpus.root is None and not self.corpus.sources) == (self.synthesise is None):
             raise ValueError("give either corpus.root (a folder of recordings) or a synthesise section")
         if self.corpus.train == self.corpus.evaluation:
             raise ValueError(
@@ -137,6 +162,14 @@ class RunConfig(Section):
             found["babble"] = (babble or split, "speech")
         return {"utterances": (split, "speech"), **found}
 
+    def source(self, split: str, kind: str) -> SourceSettings | None:
+        """Return where the recordings of one kind and split lie; None where nothing says so."""
+        named = self.corpus.sources.get(f"{kind}/{split}")
+        root = layout.SYNTHETIC_ROOT if self.synthesise else self.corpus.root
+        if named is not None or root is None:
+            return named
+        return SourceSettings.model_construct(path=layout.recordings(root, split, kind), split=split)
+
     def digest(self, *sections: str) -> str:
         """Return the SHA-256 of some sections ("seed", "extract.train"): what a rule's `params` compare."""
         chosen = []
@@ -146,6 +179,11 @@ class RunConfig(Section):
                 value = value[key]
             chosen.append(value)
         return digest(chosen)
+
+    def backbone_files(self) -> str:
+        """Return a digest of the files that the backbone is loaded from, by place, size and time of change."""
+        given = (self.backbone.settings.get(key) for key in _FILES_OF_BACKBONES)
+        return digest([listing_digest(Path(path)) for path in given if path])
 
     def backbone_settings(self) -> Any:
         """Return the validated Config of the chosen backbone."""
@@ -171,8 +209,16 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     for override in overrides:
         _apply(raw, override)
     config = validated(RunConfig, raw, where=str(path))
+    settings = {
+        key: str(Path(value).expanduser().resolve()) if key in _FILES_OF_BACKBONES and value else value
+        for key, value in config.backbone.settings.items()
+    }
     return config.model_copy(
-        update={"corpus": _absolute(config.corpus, "root"), "trials": _absolute(config.trials, "list")}
+        update={
+            "corpus": _absolute(config.corpus, "root"),
+            "trials": _absolute(config.trials, "list"),
+            "backbone": config.backbone.model_copy(update={"settings": settings}),
+        }
     )
 
 

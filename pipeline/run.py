@@ -90,17 +90,24 @@ def check_corpus(config: RunConfig) -> None:
     Raises:
         ConfigError: names the folders that are missing and the splits that are there.
     """
-    listed, root = config.trials.list, config.corpus.root
+    listed = config.trials.list
     if listed is not None and not listed.is_file():
         raise ConfigError(f"the trial list {listed} does not exist")
-    if root is None:
+    if config.synthesise:
         return
+    root = config.corpus.root
     wanted = [*config.recordings(config.corpus.train).values(), *config.recordings(config.corpus.evaluation).values()]
-    folders = {f"{kind}/{split}": layout.recordings(root, split, kind) for split, kind in wanted}
-    missing = [name for name, folder in folders.items() if not folder.is_dir()]
+    missing = []
+    for split, kind in wanted:
+        source = config.source(split, kind)
+        if source is None:
+            raise ConfigError(f"corpus.sources has no {kind}/{split}, and no corpus.root holds it")
+        if f"{kind}/{split}" in config.corpus.sources and not source.path.exists():
+            raise ConfigError(f"corpus.sources.{kind}/{split}: {source.path} does not exist")
+        missing += [] if source.path.exists() else [f"{kind}/{split}"]
     if missing:
         there = ", ".join(sorted(f"speech/{path.name}" for path in root.glob("speech/*"))) or "no speech folder"
-        raise ConfigError(f"the corpus {root} has no folder {', '.join(missing)}; it has {there}")
+        raise ConfigError(f"the corpus {root} has no folder {', '.join(dict.fromkeys(missing))}; it has {there}")
 
 
 def resolved_device(device: str) -> str:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stages.audio.manifest import read_manifest
 from store import EmbeddingStore
-from tests.corpus import write_corpus
+from tests.corpus import voice, write_corpus, write_wave
 from tests.store.stores import assert_same_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -207,6 +208,15 @@ def test_a_failed_step_ends_in_its_one_line(folder, finished):
 def test_a_trial_list_that_is_not_there_is_refused_before_any_step(folder):
     output = reseed("run", folder / "toy.yaml", "--runs", folder / "r", "--set", "trials.list=/nowhere.txt", ok=False)
     assert output == "reseed: the trial list /nowhere.txt does not exist\n"
+
+
+def test_a_run_reads_a_published_data_set_where_it_lies(folder, tmp_path):
+    write_wave(tmp_path / "musan" / "noise" / "free-sound" / "noise-free-sound-0000.wav", voice(1, 1))
+    source = f"corpus.sources={{noise/train: {{dataset: musan, path: {tmp_path / 'musan'}, split: all}}}}"
+    target = "corpus/train/noise/utterances.parquet"
+    reseed("run", folder / "toy.yaml", "--runs", tmp_path, "--set", source, target)
+    (row,) = read_manifest(tmp_path / "toy" / target)
+    assert row.path.endswith("noise-free-sound-0000.wav")
 
 
 def test_a_corpus_that_lacks_a_folder_is_refused_before_any_step(folder):

@@ -100,7 +100,10 @@ class AudioBank:
     def _decode(self, recording: Recording, start_s: float, duration_s: float) -> Waveform:
         try:
             check_unchanged(recording.path, recording.sha256)
-            return read(Path(recording.path), self._sample_rate_hz, recording.start_s + start_s, duration_s)
+            start_s += recording.start_s
+            # Of a response to an array of microphones one is taken: their average would be no room's response.
+            channel = 0 if recording.kind == "rir" else None
+            return read(Path(recording.path), self._sample_rate_hz, start_s, duration_s, channel)
         except AudioError as error:
             if recording.kind == "babble":  # speech: it becomes a reject in its own right, and another voice will do
                 raise

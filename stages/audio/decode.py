@@ -62,8 +62,14 @@ def inspect(path: Path) -> Inspection:
     return Inspection(samples / rate, rate, channels)
 
 
-def read(path: Path, sample_rate_hz: int, start_s: float = 0.0, duration_s: float | None = None) -> Waveform:
-    """Read a stretch of a recording as float32 [T]: channels averaged, resampled to `sample_rate_hz`.
+def read(
+    path: Path,
+    sample_rate_hz: int,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    channel: int | None = None,
+) -> Waveform:
+    """Read a stretch of a recording as float32 [T] at `sample_rate_hz`: one channel of it, or all averaged.
 
     Raises:
         AudioError: as `inspect`, for what is read.
@@ -81,7 +87,7 @@ def read(path: Path, sample_rate_hz: int, start_s: float = 0.0, duration_s: floa
         raise AudioError(f"is cut short: {len(samples_TC)} of {wanted} samples from {start_s:.3f} s on")
     if not np.isfinite(samples_TC).all():
         raise AudioError("has NaN or infinite samples")
-    mono_T = samples_TC.mean(axis=1)
+    mono_T = samples_TC.mean(axis=1) if channel is None else samples_TC[:, channel]
     return mono_T if rate == sample_rate_hz else _resampled(mono_T, rate, sample_rate_hz)
 
 

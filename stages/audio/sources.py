@@ -65,9 +65,10 @@ def audio_below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def listing_digest(folder: Path) -> str:
-    """Return a digest of which files lie below a folder, by name, size and time of change."""
-    return digest(sorted((str(path), *_state(path)) for path in _files_below(folder)))
+def listing_digest(source: Path) -> str:
+    """Return a digest of which files lie below a folder, or of one file, by name, size and time of change."""
+    files = _files_below(source) if source.is_dir() else [source]
+    return digest(sorted((str(path), *_state(path)) for path in files))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import yaml
 
 from pipeline.config import check_components, dump, load_config
 from pipeline.layout import project_file
+from pipeline.run import check_corpus
 from store import ConfigError
 
 CONFIGS = sorted(project_file("configs").glob("*.yaml"))
@@ -82,6 +83,28 @@ def test_missing_and_broken_files_are_named(tmp_path):
 def test_relative_corpus_roots_are_made_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert load_config(write(tmp_path)).corpus.root == tmp_path / "audio"
+
+
+def test_sources_name_what_lies_outside_the_corpus_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_config(write(tmp_path), ["corpus.sources={noise/train: {path: musan, dataset: musan, split: all}}"])
+    source = config.source("train", "noise")
+    assert (source.path, source.dataset, source.split) == (tmp_path / "musan", "musan", "all")
+    assert config.source("dev", "noise").path == tmp_path / "audio" / "noise" / "dev"
+    with pytest.raises(ConfigError, match=r"corpus\.sources\.noise/train: .*musan does not exist"):
+        check_corpus(config)
+    with pytest.raises(ConfigError, match=r"corpus\.sources has no speech/train, and no corpus\.root holds it"):
+        check_corpus(config.model_copy(update={"corpus": config.corpus.model_copy(update={"root": None})}))
+
+
+def test_weights_are_found_from_any_folder_and_noticed_when_they_change(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.pt").write_bytes(b"1")
+    config = load_config(write(tmp_path), ["backbone={name: resnet_se34v2, settings: {weights: net.pt}}"])
+    assert config.backbone.settings["weights"] == str(tmp_path / "net.pt")
+    before = config.backbone_files()
+    (tmp_path / "net.pt").write_bytes(b"22")
+    assert config.backbone_files() != before
 
 
 def test_a_digest_changes_with_its_own_sections_alone(tmp_path):
