@@ -23,14 +23,13 @@ from pydantic import Field
 
 from stages.audio.datasets import dataset_entries
 from stages.audio.decode import inspect
-from stages.audio.manifest import UTTERANCES_SCHEMA
+from stages.audio.manifest import ROW_GROUP, UTTERANCES_SCHEMA
 from stages.audio.sources import Entry, list_entries, named
 from stages.section import Section
 from store import AudioError, ManifestError, Reject, write_rejects
 from store.atomic import atomic_path, sha256_file
 
 _CHUNK = 4096
-_ROW_GROUP = 16_384  # a reader takes a stretch of a manifest by its row groups
 
 _LISTED = pa.schema(
     {
@@ -235,8 +234,8 @@ def _write(path: Path, inspected: _Inspected, kept: NDArray[np.int64]) -> pa.Tab
     """Write the manifest a row group at a time and return of it what the summary tells."""
     written = []
     with pq.ParquetWriter(path, UTTERANCES_SCHEMA) as writer:
-        for start in range(0, len(kept), _ROW_GROUP):
-            table = _manifest(inspected.rows(kept[start : start + _ROW_GROUP]))
+        for start in range(0, len(kept), ROW_GROUP):
+            table = _manifest(inspected.rows(kept[start : start + ROW_GROUP]))
             writer.write_table(table)
             written.append(table.select(["speaker_id", "duration_s", "sample_rate_hz", "channels"]))
     return pa.concat_tables(written)

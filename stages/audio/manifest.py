@@ -22,7 +22,7 @@ from store import AudioError, ManifestError
 from store.atomic import atomic_path, sha256_file
 
 _BATCH = 4096
-_ROW_GROUP = 16_384
+ROW_GROUP = 16_384  # a reader takes a stretch of a manifest by its row groups
 
 UTTERANCES_SCHEMA = pa.schema(
     [
@@ -59,7 +59,7 @@ def write_manifest(path: Path, utterances: list[Utterance]) -> None:
     ordered = sorted(utterances, key=lambda utterance: utterance.utterance_id)
     with atomic_path(path) as temporary:
         table = pa.Table.from_pylist([vars(utterance) for utterance in ordered], UTTERANCES_SCHEMA)
-        pq.write_table(table, temporary, row_group_size=_ROW_GROUP)
+        pq.write_table(table, temporary, row_group_size=ROW_GROUP)
 
 
 class Manifest:

@@ -238,6 +238,15 @@ def test_bfloat16_says_how_far_it_moves_the_vectors_and_is_declared(manifests, t
     assert (np.sum(reduced.vectors() * exact.vectors(), axis=1) > 0.99).all()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_vectors_of_the_cpu(manifests, tmp_path):
+    settings = SETTINGS.model_copy(update={"crops": CropSettings(count=1, duration_s=1.6)})
+    for name in ("cpu", "cuda"):
+        run(manifests, tmp_path / name, backbone="ge2e", settings=settings, device=name)
+    first, second = (EmbeddingStore(tmp_path / name).vectors() for name in ("cpu", "cuda"))
+    assert np.sum(first * second, axis=1).min() > 0.9999
+
+
 @pytest.mark.parametrize("recipe", ["seed", "broad"])
 def test_published_recipes_are_extracted_by_name(manifests, tmp_path, recipe):
     settings = ExtractSettings(recipe=recipe, batch=8)
