@@ -16,7 +16,8 @@ BACKBONE = RUN.backbone.name
 TRAIN, EVALUATION = RUN.corpus.train, RUN.corpus.evaluation
 RECIPES = {TRAIN: "train", EVALUATION: "evaluation"}
 SYSTEMS = ["raw", *RUN.train]
-GPU = int(RUN.device.startswith("cuda"))
+# On a cluster a job asks for a GPU where the run says `device: cuda`; `auto` takes one where the job has one.
+GPU = {"gpu": 1, "gpu_manufacturer": "nvidia"} if RUN.device.startswith("cuda") else {}
 
 
 def sources(split):
@@ -138,12 +139,12 @@ rule extract:
     benchmark:
         layout.benchmark("extract", "{split}", "{job}")
     resources:
-        gpu=GPU,
+        **GPU,
     retries: 1
     message:
         "extract: {wildcards.split}, job {wildcards.job} of {params.jobs}"
     shell:
-        "reseed extract --config config.yaml --recipe {params.recipe} {params.sources}"
+        "reseed extract --config config.yaml --section {params.recipe} {params.sources}"
         " --store {params.store:q} --job {wildcards.job}/{params.jobs} >{log} 2>&1"
 
 
@@ -164,7 +165,7 @@ rule seal:
     message:
         "seal: the store of {wildcards.split}"
     shell:
-        "reseed extract --config config.yaml --recipe {params.recipe} {params.sources}"
+        "reseed extract --config config.yaml --section {params.recipe} {params.sources}"
         " --store {params.store:q} >{log} 2>&1"
 
 
@@ -182,7 +183,7 @@ rule train:
     benchmark:
         layout.benchmark("train", "{system}")
     resources:
-        gpu=GPU,
+        **GPU,
     message:
         "train: {wildcards.system}"
     shell:
@@ -206,7 +207,7 @@ rule enhance:
     benchmark:
         layout.benchmark("enhance", "{system}")
     resources:
-        gpu=GPU,
+        **GPU,
     message:
         "enhance: {wildcards.system}"
     shell:

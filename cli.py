@@ -121,7 +121,7 @@ def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
         _path_option("noise", "Manifest of the noises.", required=False),
         _path_option("utterances", "Manifest of the speech."),
         click.option(
-            "--recipe",
+            "--section",
             type=click.Choice(["train", "evaluation"]),
             default="train",
             show_default=True,
@@ -134,7 +134,7 @@ def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _order(
-    config: Path, overrides: Sequence[str], recipe: str, utterances: Path, **sources: Path | None
+    config: Path, overrides: Sequence[str], section: str, utterances: Path, **sources: Path | None
 ) -> tuple[Any, Any]:
     from stages.extraction import Order
 
@@ -146,7 +146,7 @@ def _order(
         sources=given,
         backbone=run.backbone.name,
         backbone_settings=settings,
-        settings=getattr(run.extract, recipe),
+        settings=getattr(run.extract, section),
         seed=run.seed,
         device=run.device,
     )
@@ -158,13 +158,13 @@ def _order(
 @click.option("--dask", metavar="ADDRESS", help="Spread the shards: local, local:4 (workers) or tcp://HOST:8786.")
 def extract(store: Path, job: str | None, dask: str | None, **rest: Any) -> None:
     """Run the frozen backbone over the corpus once and store clean and noisy embeddings."""
-    from pipeline.executor import executor
+    from pipeline.executor import checked, executor
     from stages.extract import Job
     from stages.extract import extract as stage
 
     chosen = None if job is None else Job.parse(job)
     run, order = _order(**rest)
-    with executor(dask or run.extract.dask) as execute:
+    with executor(checked(dask) or run.extract.dask) as execute:
         click.echo(stage(order=order, store=store, shards=run.extract.shards, job=chosen, execute=execute))
 
 
@@ -186,7 +186,7 @@ def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
 @click.option("--view", required=True, help="Which rendering, e.g. noise.")
 @click.option("--crop", type=click.IntRange(0), default=0, show_default=True, help="Which crop.")
 @click.option("--out", type=_FILE, help="Write the audio here (.wav, .flac).")
-@click.option("--manifest", "moved", multiple=True, metavar="ROLE=PATH", help="Where a manifest lies now.")
+@click.option("--from", "moved", multiple=True, metavar="ROLE=PATH", help="Where a manifest or the backbone lies now.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def replay(as_json: bool, **options: Any) -> None:

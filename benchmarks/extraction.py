@@ -11,6 +11,7 @@ import click
 import numpy as np
 import soundfile
 import torch
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -44,7 +45,7 @@ def main(
     settings: tuple[str, ...],
 ) -> None:
     """Print the speed of extraction from FLAC files in units of the backbone's on waveforms in memory."""
-    given = {key: int(value) for key, value in (text.split("=") for text in settings)}
+    given = {key: yaml.safe_load(value) for key, value in (text.split("=") for text in settings)}
     chosen = ExtractSettings(recipe=recipe, **given)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -104,7 +105,7 @@ def _waveforms(extraction: Extraction) -> Iterator[torch.Tensor]:
 def _forward(extraction: Extraction, waveforms: list[torch.Tensor]) -> None:
     with torch.inference_mode():
         for waveform_BT in waveforms:
-            extraction.embedder.backbone(waveform_BT)
+            extraction.embedder.forward(waveform_BT)
     if extraction.embedder.device.type == "cuda":
         torch.cuda.synchronize()
 

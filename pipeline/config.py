@@ -27,6 +27,8 @@ from store.atomic import digest
 
 Model = TypeVar("Model", bound=BaseModel)
 
+DASK = r"^(local(:[1-9]\d*)?|[a-z]+://.+)$"
+
 _FILES_OF_BACKBONES = ("weights", "model")
 
 
@@ -91,7 +93,7 @@ class ExtractionSettings(Section):
     evaluation: ExtractSettings
     shards: int | None = Field(default=None, ge=1, le=99_999)
     jobs: int = Field(default=2, ge=1)
-    dask: str | None = Field(default=None, pattern=r"^(local(:[1-9]\d*)?|[a-z]+://.+)$")
+    dask: str | None = Field(default=None, pattern=DASK)
 
 
 class RunConfig(Section):
@@ -183,7 +185,7 @@ class RunConfig(Section):
     def backbone_files(self) -> str:
         """Return a digest of the files that the backbone is loaded from, by place, size and time of change."""
         given = (self.backbone.settings.get(key) for key in _FILES_OF_BACKBONES)
-        return digest([listing_digest(Path(path)) for path in given if path])
+        return digest([listing_digest(Path(path)) for path in given if isinstance(path, str)])
 
     def backbone_settings(self) -> Any:
         """Return the validated Config of the chosen backbone."""
@@ -210,7 +212,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         _apply(raw, override)
     config = validated(RunConfig, raw, where=str(path))
     settings = {
-        key: str(Path(value).expanduser().resolve()) if key in _FILES_OF_BACKBONES and value else value
+        key: str(Path(value).expanduser().resolve()) if key in _FILES_OF_BACKBONES and isinstance(value, str) else value
         for key, value in config.backbone.settings.items()
     }
     return config.model_copy(

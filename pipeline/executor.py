@@ -5,8 +5,9 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+from pipeline.config import DASK
 from stages.extract import Execute, in_process
 from store import ConfigError, ReseedError
 
@@ -16,9 +17,20 @@ if typing.TYPE_CHECKING:  # Dask takes a second to import, and most extractions 
 _CONNECT_S = 20
 
 
+def checked(dask: str | None) -> str | None:
+    """Return what was given for `--dask`.
+
+    Raises:
+        ConfigError: it is none of the forms that `executor` takes.
+    """
+    if dask is not None and not re.fullmatch(DASK, dask):
+        raise ConfigError(f"--dask {dask!r} is neither local, local:4 (workers) nor an address such as tcp://host:8786")
+    return dask
+
+
 @contextmanager
 def executor(dask: str | None) -> Iterator[Execute]:
-    """Yield what writes shards.
+    """Yield what writes shards; a cluster is reached or started when there is one to write.
 
     Args:
         dask: None: this process; "local" or "local:4": so many workers on this machine (default: one per GPU, or one);
@@ -26,17 +38,28 @@ def executor(dask: str | None) -> Iterator[Execute]:
 
     Raises:
         ConfigError: no scheduler answers there, or a worker cannot import this package.
+        ReseedError: a shard could not be written; nothing that was is lost.
     """
     if dask is None:
         yield in_process
         return
+    with ExitStack() as stack:
+
+        def execute(write: Callable[[int], str], shards: Sequence[int]) -> Iterator[str]:
+            if shards:
+                yield from _spread(stack.enter_context(_client(dask)), write, shards)
+
+        yield execute
+
+
+@contextmanager
+def _client(dask: str) -> Iterator["Client"]:
     from dask.distributed import Client
 
-    local = re.fullmatch(r"local(?::(\d+))?", dask)
-    if local:
-        workers = int(local[1] or _gpus() or 1)
-        with _local_cluster(workers) as cluster, Client(cluster) as client:
-            yield _on(client)
+    kind, _, workers = dask.partition(":")
+    if kind == "local":
+        with _local_cluster(int(workers or _gpus() or 1)) as cluster, Client(cluster) as client:
+            yield client
         return
     try:
         client = Client(dask, timeout=_CONNECT_S)
@@ -44,25 +67,23 @@ def executor(dask: str | None) -> Iterator[Execute]:
         raise ConfigError(f"no Dask scheduler answers at {dask} ({error}); start one or give local:4") from error
     with client:
         _check_workers(client)
-        yield _on(client)
+        yield client
 
 
-def _on(client: "Client") -> Execute:
+def _spread(client: "Client", write: Callable[[int], str], shards: Sequence[int]) -> Iterator[str]:
+    """Yield the name of each shard as it is done. Dask itself repeats what a lost worker was at."""
     from dask.distributed import KilledWorker, as_completed
 
-    def execute(write: Callable[[int], str], shards: Sequence[int]) -> Iterator[str]:
-        futures = client.map(write, shards, pure=False, retries=1)
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except KilledWorker as error:
-            raise ReseedError(
-                f"Dask workers died again and again while writing one shard ({error}); look at their logs: memory?"
-            ) from error
-        finally:
-            client.cancel(futures)
-
-    return execute
+    futures = client.map(write, shards, pure=False)
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    except KilledWorker as error:
+        raise ReseedError(
+            f"Dask workers died again and again while writing one shard ({error}); look at their logs: memory?"
+        ) from error
+    finally:
+        client.cancel(futures)
 
 
 def _local_cluster(workers: int) -> "LocalCluster":

@@ -13,6 +13,9 @@ from torch.nn import functional as F
 from stages.audio.mix import mix
 from stages.audio.views import Draw
 from stages.backbones import Backbone
+from store import ModelError
+
+_OUT_OF_MEMORY = ("out of memory", "alloc_failed", "failed to allocate")
 
 
 class Embedder:
@@ -40,8 +43,8 @@ class Embedder:
         size = min(self._most or len(draws), len(draws))
         try:
             return torch.cat([self._embed(draws[start : start + size]) for start in range(0, len(draws), size)])
-        except torch.OutOfMemoryError:
-            if size == 1:
+        except (RuntimeError, ModelError) as error:
+            if size == 1 or not _is_out_of_memory(error):
                 raise
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -49,11 +52,16 @@ class Embedder:
         print(f"out of memory with {size} waveforms; going on with {self._most} at a time", file=sys.stderr, flush=True)
         return self(draws)
 
+    def forward(self, waveform_BT: Tensor) -> Tensor:
+        """Run the backbone alone, in the precision asked for: [B, T] to [B, D] in float32."""
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not torch.float32):
+            embedding_BD: Tensor = self._run(waveform_BT).float()
+        return embedding_BD
+
     def _embed(self, draws: Sequence[Draw]) -> Tensor:
         with torch.inference_mode():
             waveform_BT = mix(draws, self.backbone.sample_rate_hz, self.device)
-            with torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not torch.float32):
-                embedding_BD: Tensor = self._run(waveform_BT).float()
+            embedding_BD = self.forward(waveform_BT)
             if not self._drift_told:
                 self._tell_drift(waveform_BT, embedding_BD)
         return embedding_BD
@@ -63,3 +71,9 @@ class Embedder:
         told = f"cosine with float32: {cosine_B.mean():.6f} on average, {cosine_B.min():.6f} at least"
         print(f"{self.backbone.name} in {str(self._dtype).removeprefix('torch.')}: {told}", file=sys.stderr, flush=True)
         self._drift_told = True
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell it from other faults, also as cuBLAS, cuDNN and onnxruntime say it."""
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(words in said for words in _OUT_OF_MEMORY)

@@ -3,10 +3,9 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from stages.extraction import Extraction, Order
+from stages.extraction import Extraction, Order, ShardTask
 from store import ConfigError, EmbeddingStore, StoreError, finalise
 
 
@@ -62,7 +61,7 @@ def extract(
     plan = extraction.plan(shards)
     names = extraction.names(plan)
     todo = [index for index in extraction.missing(store, names) if job is None or index % job.count == job.index]
-    write = partial(_write, extraction, store.resolve(), plan)
+    write = ShardTask.of(extraction, store, plan)
     for done, name in enumerate(execute(write, todo), start=1):
         print(f"{store}: shard {name} written ({done} of {len(todo)})", file=sys.stderr, flush=True)
     if job is not None:
@@ -70,10 +69,6 @@ def extract(
     header = finalise(store, extraction.declaration, names, len(extraction.rows))
     retry = " (see rejects.parquet; `reseed append --retry` tries them again)" if header.rejected else ""
     return f"{store}: {header.stored} utterances stored, {header.rejected} rejected{retry}, {len(todo)} shards written"
-
-
-def _write(extraction: Extraction, store: Path, plan: Sequence[slice], index: int) -> str:
-    return extraction.write(store, index, plan[index])
 
 
 def _is_done(store: Path, extraction: Extraction) -> bool:

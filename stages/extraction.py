@@ -10,14 +10,16 @@ import os
 import pickle
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import soundfile
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -61,23 +63,33 @@ class Order:
     backbone_settings: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
 
+    def anywhere(self) -> "Order":
+        """Return the same order as understood in any folder: its paths made absolute."""
+        sources = {role: path.resolve() for role, path in self.sources.items()}
+        return replace(self, utterances=self.utterances.resolve(), sources=sources)
+
 
 @dataclass(frozen=True)
 class Extraction:
     """All that making a shard needs, and the declaration that seals it.
 
-    It travels to other processes as its order, and is built again there.
-
     Attributes:
         rows: the utterances: shards are stretches of them.
         bank: what views draw from.
+        backbone: on the CPU until the first vector is asked for.
     """
 
     order: Order
     rows: Manifest | list[Utterance]
     bank: AudioBank
-    embedder: Embedder
+    backbone: Backbone
     declaration: Declaration
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The backbone on its device, which is claimed now: to plan or to seal takes none."""
+        settings = self.order.settings
+        return Embedder(self.backbone, claimed(self.order.device), settings.precision, settings.compile)
 
     @classmethod
     def of(cls, order: Order) -> "Extraction":
@@ -113,11 +125,7 @@ class Extraction:
             }
         )
         bank = AudioBank({kind: manifests[kind] for kind in needed}, backbone.sample_rate_hz)
-        embedder = Embedder(backbone, claimed(order.device), settings.precision, settings.compile)
-        return cls(order, manifests["utterances"], bank, embedder, declaration)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (pickle.dumps(self.order), self.declaration.fingerprint)
+        return cls(order, manifests["utterances"], bank, backbone, declaration)
 
     def plan(self, shards: int | None) -> list[slice]:
         """Cut the utterances into contiguous stretches, one per shard, whose lengths differ by at most one.
@@ -191,7 +199,7 @@ class Extraction:
 
     def _cut(self, row: Utterance, starts_s: Sequence[float]) -> Iterator[Waveform]:
         """Yield the crops; the stretch that holds them is decoded once unless it is long, and never more than that."""
-        rate, crop_s, path = self.embedder.backbone.sample_rate_hz, self.order.settings.crops.duration_s, Path(row.path)
+        rate, crop_s, path = self.backbone.sample_rate_hz, self.order.settings.crops.duration_s, Path(row.path)
         check_unchanged(row.path, row.sha256)
         first_s, samples = min(starts_s), round(crop_s * rate)
         span_s = min(max(starts_s) + crop_s, row.duration_s) - first_s
@@ -235,23 +243,55 @@ def plan_shards(n_utterances: int, n_shards: int) -> list[slice]:
 
 
 def default_decoders(device_type: str) -> int:
-    """Return how many threads decode: all cores beside a GPU, one beside a backbone that itself needs the cores."""
-    return len(os.sched_getaffinity(0)) if device_type == "cuda" else 1
+    """Return how many threads decode: a GPU's share of the cores; one beside a backbone that needs the cores itself."""
+    return max(1, len(os.sched_getaffinity(0)) // torch.cuda.device_count()) if device_type == "cuda" else 1
 
 
-@lru_cache(maxsize=1)
-def _rebuilt(order: bytes, fingerprint: str) -> Extraction:
-    extraction = Extraction.of(pickle.loads(order))
-    if extraction.declaration.fingerprint != fingerprint:
-        raise StoreError(
-            f"this worker sees other manifests, weights or code than the one who asked: {extraction.order.utterances} "
-            "and what belongs to it must be the same on every machine"
-        )
-    return extraction
+@dataclass(frozen=True)
+class ShardTask:
+    """Writes a shard by its index, in any process: it travels as an order, and the extraction is built on arrival."""
+
+    order: bytes
+    fingerprint: str
+    store: Path
+    plan: tuple[slice, ...]
+
+    @classmethod
+    def of(cls, extraction: Extraction, store: Path, plan: Sequence[slice]) -> "ShardTask":
+        order = pickle.dumps(extraction.order.anywhere())
+        task = cls(order, extraction.declaration.fingerprint, store.resolve(), tuple(plan))
+        _BUILT.clear()
+        _BUILT[task.order, task.fingerprint] = extraction
+        return task
+
+    def __call__(self, index: int) -> str:
+        """Write a shard; returns its name.
+
+        Raises:
+            StoreError: this process sees other manifests, weights or code than the one that made the task.
+        """
+        return self._extraction().write(self.store, index, self.plan[index])
+
+    def _extraction(self) -> Extraction:
+        key = (self.order, self.fingerprint)
+        if key not in _BUILT:
+            extraction = Extraction.of(pickle.loads(self.order))
+            if extraction.declaration.fingerprint != self.fingerprint:
+                raise StoreError(
+                    f"this worker sees other manifests, weights or code than the one who asked: "
+                    f"{extraction.order.utterances} and what belongs to it must be the same on every machine"
+                )
+            _BUILT.clear()
+            _BUILT[key] = extraction
+        return _BUILT[key]
+
+
+_BUILT: dict[tuple[bytes, str], Extraction] = {}  # the last one of this process
 
 
 def _declare(backbone: Backbone, settings: ExtractSettings, seed: int, digests: dict[str, str]) -> Declaration:
     """Declare the store: nothing but names, numbers and digests, so that the fingerprint survives moving files."""
+    coded = any(view.codec for view in settings.views.values())
     return Declaration(
         dim=backbone.embedding_dim,
         dtype=settings.dtype,
@@ -264,7 +304,7 @@ def _declare(backbone: Backbone, settings: ExtractSettings, seed: int, digests: 
             "precision": settings.precision,
             "crops": settings.crops.model_dump(),
             "seed": seed,
-            "rendering": RENDERING,
+            "rendering": {**RENDERING, **({"libsndfile": soundfile.__libsndfile_version__} if coded else {})},
             "manifests": digests,
         },
     )

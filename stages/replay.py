@@ -12,7 +12,7 @@ from stages.audio.manifest import Utterance
 from stages.audio.mix import mix
 from stages.audio.recipe import CropSettings, ExtractSettings, View
 from stages.extraction import Extraction, Order
-from store import EmbeddingStore, ManifestError, StoreError
+from store import ConfigError, EmbeddingStore, ManifestError, StoreError
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,17 @@ def replay(
     """Make one stored vector again from its recording.
 
     Args:
-        out: write the rendered audio here.
-        moved: role ("utterances", "noise", ...) -> manifest, where it no longer lies where the store says.
+        out: write the rendered audio here, a .wav in float32, which clips nothing.
+        moved: role ("utterances", "noise", ..., "backbone") -> manifest or weights, where they no longer lie where the
+            store says.
 
     Raises:
         StoreError: no such vector, or a store that was not extracted from audio.
         ManifestError: a manifest is gone, or is another one than the store was made from.
         AudioError: the recording is gone or has changed.
     """
+    if out is not None and out.suffix.lower() != ".wav":
+        raise ConfigError(f"{out} is not a .wav, which alone holds what is louder than full scale; name one")
     return Replayer(store, moved=moved, device=device).replay(utterance, view, crop, out)
 
 
@@ -84,8 +87,11 @@ class Replayer:
         entry, drawn = found[view, crop]
         again = self.extraction.embedder([drawn])[0].cpu().numpy().astype(np.float64)
         if out is not None:
-            rate = self.extraction.embedder.backbone.sample_rate_hz
-            soundfile.write(out, mix([drawn], rate)[0].numpy(), rate)
+            rate = self.extraction.backbone.sample_rate_hz
+            try:
+                soundfile.write(out, mix([drawn], rate)[0].numpy(), rate, subtype="FLOAT")
+            except soundfile.LibsndfileError as error:
+                raise ConfigError(f"{out} cannot be written ({error})") from error
         cosine = float(stored @ again / (np.linalg.norm(stored) * np.linalg.norm(again)))
         return Replayed(utterance, view, crop, cosine, float(np.abs(stored - again).max()), entry, out)
 
@@ -93,7 +99,10 @@ class Replayer:
         for row in self.extraction.rows if not self._rows else ():
             self._rows[row.utterance_id] = row
         if utterance not in self._rows:
-            raise ManifestError(f"{self.extraction.order.utterances} does not list {utterance!r}")
+            raise ManifestError(
+                f"{self.extraction.order.utterances} does not list {utterance!r}; where it was appended, give that "
+                "manifest with --from utterances=PATH"
+            )
         return self._rows[utterance]
 
     def _check(self) -> None:
@@ -104,7 +113,7 @@ class Replayer:
             if now["manifests"].get(role) != digest and not grown:
                 raise ManifestError(
                     f"the {role} manifest is another one than {self.store.path} was made from; "
-                    f"give the old one with --manifest {role}=PATH"
+                    f"give the old one with --from {role}=PATH"
                 )
         differing = sorted(key for key in ("backbone", "rendering", "crops") if then.get(key) != now[key])
         if differing:
@@ -125,12 +134,19 @@ def _order(store: EmbeddingStore, moved: Mapping[str, Path], device: str) -> Ord
         dtype=declaration.dtype,
         precision=inputs.get("precision", "float32"),
     )
+    unknown = sorted(moved.keys() - {*inputs["manifests"], "backbone"})
+    if unknown:
+        known = ", ".join([*inputs["manifests"], "backbone"])
+        raise ConfigError(f"{store.path} was made from nothing called {unknown[0]!r}; it was made from {known}")
+    chosen = dict(parents["backbone"]["settings"])
+    if "backbone" in moved:
+        chosen["model" if "model" in chosen else "weights"] = str(moved["backbone"].resolve())
     paths = {role: moved.get(role) or _found(parents[role]["path"], store.path) for role in inputs["manifests"]}
     return Order(
         utterances=paths.pop("utterances"),
         sources=paths,
         backbone=parents["backbone"]["name"],
-        backbone_settings=parents["backbone"]["settings"],
+        backbone_settings=chosen,
         settings=settings,
         seed=inputs["seed"],
         device=device,

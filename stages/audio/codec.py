@@ -42,9 +42,9 @@ def transcode(waveform_T: Waveform, sample_rate_hz: int, codec: str) -> Waveform
     """
     container, subtype = _CONTAINERS[codec]
     rate = TELEPHONE_HZ if codec == "gsm" else sample_rate_hz
-    encoded = io.BytesIO()
+    encoded, full_scale_T = io.BytesIO(), _at_rate(waveform_T, sample_rate_hz, rate).clip(-1, 1)
     try:
-        soundfile.write(encoded, _at_rate(waveform_T, sample_rate_hz, rate), rate, format=container, subtype=subtype)
+        soundfile.write(encoded, full_scale_T, rate, format=container, subtype=subtype)
         decoded_T, _ = soundfile.read(io.BytesIO(encoded.getvalue()), dtype="float32")
     except (soundfile.LibsndfileError, ValueError) as error:
         version = soundfile.__libsndfile_version__

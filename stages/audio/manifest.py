@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from store import AudioError, ManifestError
 from store.atomic import atomic_path, sha256_file
 
 _BATCH = 4096
+_HASHING = [Lock() for _ in range(64)]
 ROW_GROUP = 16_384  # a reader takes a stretch of a manifest by its row groups
 
 UTTERANCES_SCHEMA = pa.schema(
@@ -109,17 +111,26 @@ def read_manifest(path: Path) -> list[Utterance]:
     return list(Manifest(path))
 
 
-@lru_cache(maxsize=4096)
 def check_unchanged(path: str, sha256: str) -> None:
-    """Compare a recording with what `prepare` saw; each file is hashed once per process.
+    """Compare a recording with what `prepare` saw; each file is hashed once per process, whichever thread comes first.
 
     Raises:
-        AudioError: it is gone or another one now.
+        AudioError: it is gone, cannot be read, or is another one now.
     """
     if not Path(path).is_file():
         raise AudioError("does not exist")
-    if sha256_file(Path(path)) != sha256:
+    with _HASHING[hash(path) % len(_HASHING)]:
+        try:
+            found = _hashed(path)
+        except OSError as error:
+            raise AudioError(f"cannot be read ({error.strerror or error})") from error
+    if found != sha256:
         raise AudioError("has changed since it was prepared; prepare the corpus again")
+
+
+@lru_cache(maxsize=65_536)
+def _hashed(path: str) -> str:
+    return sha256_file(Path(path))
 
 
 def manifest_digest(utterances: Iterable[Utterance]) -> str:

@@ -6,6 +6,8 @@ Shapes: B batch, T samples, R = T + LEAD_SAMPLES.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -36,10 +38,12 @@ def mix(draws: Sequence[Draw], sample_rate_hz: int, device: str | torch.device =
         mixture_BT[loud] = (mixture_BT[loud] * 10 ** (gain_B / 20)[:, None]).clamp(-1, 1)
     _apply(mixture_BT, [draw.telephony for draw in draws], lambda rows_BT: telephony(rows_BT, sample_rate_hz))
     _apply(mixture_BT, [draw.mu_law for draw in draws], mu_law)
-    for row, draw in enumerate(draws):
-        if draw.codec is not None:
-            coded_T = transcode(mixture_BT[row].cpu().numpy(), sample_rate_hz, draw.codec)
-            mixture_BT[row] = torch.from_numpy(coded_T).to(device)
+    coded = [row for row, draw in enumerate(draws) if draw.codec is not None]
+    if coded:
+        codecs = [draws[row].codec for row in coded]
+        with ThreadPoolExecutor() as pool:  # encoders release the interpreter
+            heard = pool.map(transcode, mixture_BT[coded].cpu().numpy(), repeat(sample_rate_hz), codecs)
+            mixture_BT[coded] = _stacked(list(heard), device)
     return mixture_BT
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from stages.section import Section
 
@@ -13,13 +13,19 @@ def _as_range(value: object) -> object:
     return (value, value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+    if ends[0] > ends[1]:
+        raise ValueError(f"a range goes from low to high: [{ends[1]:g}, {ends[0]:g}]")
+    return ends
+
+
 def _as_tuple(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
 Speed = Annotated[float, Field(ge=0.5, le=2.0)]
-Range = Annotated[tuple[float, float], BeforeValidator(_as_range)]
-SpeedRange = Annotated[tuple[Speed, Speed], BeforeValidator(_as_range)]
+Range = Annotated[tuple[float, float], BeforeValidator(_as_range), AfterValidator(_ascending)]
+SpeedRange = Annotated[tuple[Speed, Speed], BeforeValidator(_as_range), AfterValidator(_ascending)]
 Codecs = Annotated[tuple[Literal["mp3", "opus", "vorbis", "gsm"], ...], BeforeValidator(_as_tuple)]
 
 
@@ -70,7 +76,7 @@ class ExtractSettings(Section):
     """What is rendered of each utterance, and how it is embedded.
 
     Attributes:
-        recipe: a published one, "seed", "broad" or "grid": its views and crops stand where none are given.
+        recipe: a published one, "seed", "broad" or "grid", in place of views; its crops stand where none are given.
         views: view name -> its recipe; their order is the row order. `clean` is what the others are paired with.
         crops: how the utterance is cut.
         dtype: how vectors are stored.
@@ -94,11 +100,17 @@ class ExtractSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _with_recipe(cls, given: Any) -> Any:
+        """Put a recipe's views and crops in its place, so that what is written down says what was done."""
         if not isinstance(given, dict) or given.get("recipe") is None:
             return given
-        if given["recipe"] not in RECIPES:
-            raise ValueError(f"no recipe {given['recipe']!r}; choose one of {', '.join(RECIPES)}")
-        return {**RECIPES[given["recipe"]], **{key: value for key, value in given.items() if value is not None}}
+        name, rest = given["recipe"], {key: value for key, value in given.items() if key != "recipe"}
+        if not isinstance(name, str) or name not in RECIPES:
+            raise ValueError(f"no recipe {name!r}; choose one of {', '.join(RECIPES)}")
+        if rest.get("views") is not None:
+            raise ValueError(f"recipe {name!r} has views of its own; give either recipe or views")
+        crops = rest.get("crops") or {}
+        merged = {**RECIPES[name]["crops"], **crops} if isinstance(crops, dict) else crops
+        return {**rest, "views": RECIPES[name]["views"], "crops": merged}
 
 
 RECIPES: dict[str, dict[str, Any]] = {

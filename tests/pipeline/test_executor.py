@@ -1,16 +1,20 @@
 """Extraction over a real Dask cluster of processes, one of which is killed."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from dask.distributed import Client, LocalCluster
 
-from pipeline.executor import executor
+from pipeline.executor import checked, executor
 from stages.audio.recipe import CropSettings, ExtractSettings, View
 from stages.extract import extract
 from stages.extraction import Order
@@ -82,20 +86,59 @@ def test_four_dask_workers_one_of_them_killed_give_the_bytes_of_one_process(orde
     assert_same_files(tmp_path / "dask", tmp_path / "alone")
 
 
+def test_relative_paths_reach_a_scheduler_and_worker_in_another_folder(order, one_thread, tmp_path, monkeypatch):
+    """The scheduler is a process of its own, which builds nothing: it may lack the files and the GPU."""
+    log = (tmp_path / "dask.log").open("w")
+    monkeypatch.chdir(tmp_path)
+    said = ["--port", "0", "--no-dashboard", "--scheduler-file", "s"]
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", *said],
+        stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": ""}, cwd=tmp_path,
+    )  # fmt: skip
+    while not (tmp_path / "s").exists():
+        assert scheduler.poll() is None
+        time.sleep(0.05)
+    address = json.loads((tmp_path / "s").read_text())["address"]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard"],
+        stdout=log, stderr=log, cwd="/",
+    )  # fmt: skip
+    try:
+        monkeypatch.chdir(order.utterances.parent)
+        sources = {role: Path(path.name) for role, path in order.sources.items()}
+        relative = replace(order, utterances=Path(order.utterances.name), sources=sources)
+        with executor(address) as execute:
+            extract(order=relative, store=tmp_path / "s1", shards=2, execute=execute)
+        with executor("local") as execute:  # there is nothing to do, so no cluster is started
+            assert "nothing to do" in extract(order=relative, store=tmp_path / "s1", execute=execute)
+    finally:
+        for process in (worker, scheduler):
+            process.terminate()
+            process.wait(timeout=30)
+        log.close()
+    assert EmbeddingStore(tmp_path / "s1").header.stored == 32
+
+
+@pytest.mark.parametrize("text", ["local:0", "local:x", "nonsense"])
+def test_a_mistyped_cluster_is_refused(text):
+    with pytest.raises(ConfigError, match="is neither local, local:4"):
+        checked(text)
+
+
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr("pipeline.executor._CONNECT_S", 1)
     with (
+        executor("tcp://127.0.0.1:9") as execute,
         pytest.raises(ConfigError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
-        executor("tcp://127.0.0.1:9"),
     ):
-        pass
+        list(execute(str, [0]))
 
 
 def test_a_worker_that_lacks_the_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.executor._import_problem", lambda: "No module named 'stages'")
     with (
         LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        executor(cluster.scheduler_address) as execute,
         pytest.raises(ConfigError, match="cannot take part: No module named 'stages'; install reseed there"),
-        executor(cluster.scheduler_address),
     ):
-        pass
+        list(execute(str, [0]))

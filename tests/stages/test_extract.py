@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages.audio.manifest import read_manifest, write_manifest
+from stages.audio.manifest import _hashed, read_manifest, write_manifest
 from stages.audio.recipe import CropSettings, ExtractSettings, View
 from stages.backbones import BACKBONES
 from stages.backbones.base import Backbone
@@ -14,6 +14,7 @@ from stages.extract import Job, extract
 from stages.extraction import Order, plan_shards
 from stages.prepare import PrepareSettings, prepare
 from store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects
+from store.atomic import sha256_file
 from tests.corpus import write_corpus
 from tests.store.stores import assert_same_files
 
@@ -261,9 +262,46 @@ def test_published_recipes_are_extracted_by_name(manifests, tmp_path, recipe):
     assert store.header.stored == 8
 
 
-def test_an_unknown_recipe_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match="no recipe 'sead'; choose one of seed, broad, grid"):
-        ExtractSettings(recipe="sead")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"recipe": "sead"}, "no recipe 'sead'; choose one of seed, broad, grid"),
+        ({"recipe": ["seed"]}, r"no recipe \['seed'\]"),
+        ({"recipe": "grid", "views": {"clean": {}}}, "recipe 'grid' has views of its own; give either recipe or views"),
+        ({"views": {"noise": {"noise": [15, 0]}}}, r"a range goes from low to high: \[0, 15\]"),
+    ],
+)
+def test_a_wrong_recipe_is_one_clear_line(settings, message):
+    with pytest.raises(ValueError, match=message):
+        ExtractSettings.model_validate(settings)
+
+
+def test_a_recipe_keeps_its_crops_where_only_a_part_of_them_is_given_and_is_written_down_in_full():
+    settings = ExtractSettings.model_validate({"recipe": "seed", "crops": {"count": 3}})
+    assert (settings.crops.count, settings.crops.duration_s) == (3, 2.015)
+    assert ExtractSettings.model_validate(settings.model_dump(mode="json")) == settings
+
+
+def test_a_recording_that_cannot_be_read_is_a_reject(manifests, tmp_path, monkeypatch):
+    lost = read_manifest(manifests["speech"])[3].path
+
+    def refuse(path):
+        if str(path) == lost:
+            raise PermissionError(13, "Permission denied")
+        return sha256_file(path)
+
+    monkeypatch.setattr("stages.audio.manifest.sha256_file", refuse)
+    _hashed.cache_clear()
+    run(manifests, tmp_path)
+    (reject,) = read_rejects(tmp_path / "rejects.parquet")
+    assert reject.reason.endswith("cannot be read (Permission denied)")
+
+
+def test_planning_and_sealing_claim_no_device(manifests, tmp_path, monkeypatch):
+    run(manifests, tmp_path, job=Job(0, 1))
+    monkeypatch.setattr("stages.extraction.claimed", None)
+    assert "0 shards written" in run(manifests, tmp_path)
+    assert "nothing to do" in run(manifests, tmp_path)
 
 
 def test_half_precision_halves_the_file_and_keeps_the_vectors(manifests, tmp_path):

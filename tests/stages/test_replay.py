@@ -60,7 +60,7 @@ def test_what_cannot_be_replayed_says_why(manifests, store, tmp_path):
         replay(store=store, utterance="nobody", view="clean")
     fewer = tmp_path / "noise.parquet"
     write_manifest(fewer, read_manifest(manifests["noise"])[:1])
-    with pytest.raises(ManifestError, match="the noise manifest is another one .* --manifest noise=PATH"):
+    with pytest.raises(ManifestError, match="the noise manifest is another one .* --from noise=PATH"):
         replay(store=store, utterance="x", view="clean", moved={"noise": fewer})
 
 

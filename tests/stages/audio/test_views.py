@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,14 @@ def test_a_codec_keeps_place_and_length_and_changes_the_sound(bank, codec):
     assert coded.shape == plain.shape
     assert not np.array_equal(coded, plain)
     assert np.argmax(np.correlate(plain, coded, "same")) == len(plain) // 2
+
+
+@pytest.mark.parametrize("codec", ["mp3", "opus", "vorbis", "gsm"])
+def test_a_codec_clips_what_is_louder_than_full_scale_and_never_wraps_it(bank, codec):
+    loud = draw(bank, View()), draw(bank, View(codec=codec))
+    plain, coded = heard(*(replace(each, speech=5 * each.speech) for each in loud))
+    assert np.abs(plain).max() > 1.5
+    assert np.corrcoef(plain.clip(-1, 1), coded)[0, 1] > 0.95
 
 
 def test_speed_changes_pitch_and_keeps_the_length(bank):
