@@ -1,11 +1,12 @@
 """`extract`: utterances x crops x views -> a store, shard by shard, through the frozen backbone."""
 
+import pickle
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.extraction import Extraction, Order, ShardTask
+from stages.extraction import Extraction, Order
 from store import ConfigError, EmbeddingStore, StoreError, finalise
 
 
@@ -23,6 +24,48 @@ class Job:
         if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
             raise ConfigError(f"job {text!r} is not INDEX/COUNT with INDEX from 0 to COUNT - 1, e.g. 0/4")
         return cls(int(index), int(count))
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """Writes a shard by its index, in any process: it travels as an order, and the extraction is built on arrival."""
+
+    order: bytes
+    fingerprint: str
+    store: Path
+    plan: tuple[slice, ...]
+
+    @classmethod
+    def of(cls, extraction: Extraction, store: Path, plan: Sequence[slice]) -> "ShardTask":
+        order = pickle.dumps(extraction.order.anywhere())
+        task = cls(order, extraction.declaration.fingerprint, store.resolve(), tuple(plan))
+        _BUILT.clear()
+        _BUILT[task.order, task.fingerprint] = extraction
+        return task
+
+    def __call__(self, index: int) -> str:
+        """Write a shard; returns its name.
+
+        Raises:
+            StoreError: this process sees other manifests, weights or code than the one that made the task.
+        """
+        return self._extraction().write(self.store, index, self.plan[index])
+
+    def _extraction(self) -> Extraction:
+        key = (self.order, self.fingerprint)
+        if key not in _BUILT:
+            extraction = Extraction.of(pickle.loads(self.order))
+            if extraction.declaration.fingerprint != self.fingerprint:
+                raise StoreError(
+                    f"this worker sees other manifests, weights or code than the one who asked: "
+                    f"{extraction.order.utterances} and what belongs to it must be the same on every machine"
+                )
+            _BUILT.clear()
+            _BUILT[key] = extraction
+        return _BUILT[key]
+
+
+_BUILT: dict[tuple[bytes, str], Extraction] = {}  # the last one of this process
 
 
 Execute = Callable[[Callable[[int], str], Sequence[int]], Iterator[str]]

@@ -7,7 +7,6 @@ Shapes: B batch, T samples, D embedding dimension.
 """
 
 import os
-import pickle
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +31,7 @@ from stages.audio.views import RENDERING, Draw, crop_starts, draw, stable_seed, 
 from stages.backbones import Backbone, backbone_class
 from stages.device import claimed
 from stages.embedding import Embedder
-from store import AudioError, ConfigError, Declaration, Reject, StoreError, read_seal, shard_name, write_shard
+from store import AudioError, ConfigError, Declaration, Reject, read_seal, shard_name, write_shard
 from store.atomic import digest
 from store.format import CATALOGUE_SCHEMA
 
@@ -245,48 +244,6 @@ def plan_shards(n_utterances: int, n_shards: int) -> list[slice]:
 def default_decoders(device_type: str) -> int:
     """Return how many threads decode: a GPU's share of the cores; one beside a backbone that needs the cores itself."""
     return max(1, len(os.sched_getaffinity(0)) // torch.cuda.device_count()) if device_type == "cuda" else 1
-
-
-@dataclass(frozen=True)
-class ShardTask:
-    """Writes a shard by its index, in any process: it travels as an order, and the extraction is built on arrival."""
-
-    order: bytes
-    fingerprint: str
-    store: Path
-    plan: tuple[slice, ...]
-
-    @classmethod
-    def of(cls, extraction: Extraction, store: Path, plan: Sequence[slice]) -> "ShardTask":
-        order = pickle.dumps(extraction.order.anywhere())
-        task = cls(order, extraction.declaration.fingerprint, store.resolve(), tuple(plan))
-        _BUILT.clear()
-        _BUILT[task.order, task.fingerprint] = extraction
-        return task
-
-    def __call__(self, index: int) -> str:
-        """Write a shard; returns its name.
-
-        Raises:
-            StoreError: this process sees other manifests, weights or code than the one that made the task.
-        """
-        return self._extraction().write(self.store, index, self.plan[index])
-
-    def _extraction(self) -> Extraction:
-        key = (self.order, self.fingerprint)
-        if key not in _BUILT:
-            extraction = Extraction.of(pickle.loads(self.order))
-            if extraction.declaration.fingerprint != self.fingerprint:
-                raise StoreError(
-                    f"this worker sees other manifests, weights or code than the one who asked: "
-                    f"{extraction.order.utterances} and what belongs to it must be the same on every machine"
-                )
-            _BUILT.clear()
-            _BUILT[key] = extraction
-        return _BUILT[key]
-
-
-_BUILT: dict[tuple[bytes, str], Extraction] = {}  # the last one of this process
 
 
 def _declare(backbone: Backbone, settings: ExtractSettings, seed: int, digests: dict[str, str]) -> Declaration:
