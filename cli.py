@@ -227,13 +227,62 @@ def compact(store: Path, rows: int) -> None:
 @click.option("--system", required=True, help="Which entry of the section train.")
 @_path_option("store", "Store of training embeddings.")
 @_path_option("model", "Model directory to write.")
-def train(config: Path, overrides: Sequence[str], system: str, **paths: Path) -> None:
-    """Train an enhancer purely on cached embeddings."""
+@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Share batches over GPUs.")
+@_path_option("tensorboard", "Folder for TensorBoard's files.", required=False)
+def train(config: Path, overrides: Sequence[str], system: str, processes: int, **paths: Path) -> None:
+    """Train an enhancer purely on cached embeddings. The same command after a kill goes on where it was."""
+    from stages.device import resolved
     from stages.train import train as stage
 
     run = _load(config, overrides)
     method, settings = run.enhancer(system)
-    stage(enhancer=method, settings=settings, seed=run.seed, device=_device(run.device), **paths)
+    device = resolved(run.device) if processes > 1 else _device(run.device)
+    stage(enhancer=method, settings=settings, seed=run.seed, device=device, processes=processes, **paths)
+
+
+@main.command()
+@_config_options
+@click.option("--system", required=True, help="Which entry of the section train.")
+@click.option("--vary", multiple=True, metavar="KEY=A,B", help="Values of a setting, or of seed; repeat for a grid.")
+@_path_option("store", "Store of training embeddings.")
+@_path_option("sweep", "Directory to write: table, plot, and the best model.")
+def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[str], **paths: Path) -> None:
+    """Train an enhancer under many settings from one cache; rank them on utterances held out."""
+    from stages.sweep import sweep as stage
+
+    run = _load(config, overrides)
+    method, settings = run.enhancer(system)
+    varied = dict(_values(text) for text in vary)
+    click.echo(
+        stage(enhancer=method, settings=settings, vary=varied, seed=run.seed, device=_device(run.device), **paths)
+    )
+
+
+@main.command()
+@click.argument("checkpoint", type=_FILE)
+@_path_option("store", "Store of the backbone that the network was trained with.")
+@_path_option("model", "Model directory to write.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="How it samples, e.g. noise_draws=0.")
+def adopt(checkpoint: Path, settings: Sequence[str], **paths: Path) -> None:
+    """Make a model of a released checkpoint of SEED's network."""
+    from pipeline.config import section
+    from stages.adopt import RELEASED
+    from stages.adopt import adopt as stage
+    from stages.enhancers.seed import SeedConfig
+
+    given = [f"{name}={value}" for name, value in RELEASED.model_dump(exclude_defaults=True).items()]
+    click.echo(stage(checkpoint=checkpoint, settings=section(SeedConfig, [*given, *settings]), **paths))
+
+
+@main.command()
+@click.argument("model", type=_FILE)
+@_path_option("output", "File to write.")
+@click.option("--format", "format", default="onnx", show_default=True, help="onnx or torchscript.")
+def export_model(**options: Any) -> None:
+    """Write a model as ONNX or TorchScript: embeddings in, enhanced embeddings out."""
+    from stages.export_model import export_model as stage
+
+    click.echo(stage(**options))
 
 
 @main.command()
@@ -401,6 +450,15 @@ def _assignment(text: str) -> tuple[str, Path]:
     if not path:
         raise click.UsageError(f"{text!r} is not ROLE=PATH, e.g. noise=corpus/noise/utterances.parquet")
     return name, Path(path)
+
+
+def _values(text: str) -> tuple[str, list[Any]]:
+    import yaml
+
+    name, _, listed = text.partition("=")
+    if not name or not listed:
+        raise click.UsageError(f"{text!r} is not KEY=A,B, e.g. lr=0.0001,0.001")
+    return name, yaml.safe_load(f"[{listed}]")
 
 
 def _device(setting: str) -> str:

@@ -1,6 +1,6 @@
 """`reseed enhance`: map a store of embeddings to a store of enhanced embeddings. No audio is opened.
 
-Shapes: B rows of a block, D embedding dimension, M rows of a shard.
+Shapes: D embedding dimension, M rows of a shard.
 """
 
 import sys
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from stages.enhancers import Enhancer
-from stages.model import ModelInfo, load_model
+from stages.model import ModelInfo, enhance_vectors, load_model
 from store import (
     Declaration,
     EmbeddingStore,
@@ -27,8 +26,6 @@ from store import (
     write_shard,
 )
 from store.format import REJECTS_NAME
-
-_BLOCK_ROWS = 65_536  # bounds the memory of the network's hidden layers: 128 MiB each at D=256
 
 
 def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str = "cpu") -> None:
@@ -46,7 +43,7 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
 
     Raises:
         ModelError: the model is missing, damaged, or was trained on another space or dimension.
-        StoreError: the store is missing or damaged, or `enhanced` is the store itself.
+        StoreError: the store is missing or damaged, holds vectors that are not finite, or is `enhanced` itself.
         ConfigError: no such device.
     """
     source = EmbeddingStore(store)
@@ -62,9 +59,10 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
     print(f"enhance {store} by {info.enhancer}: {len(missing)} of {len(source.shards)} shards to do", file=sys.stderr)
     for position in track(missing, "enhance", console=Console(stderr=True), disable=not sys.stderr.isatty()):
         shard, rows = source.shards[position], source.shard_rows(position)
-        vectors_MD = enhance_vectors(
-            network, source.shard_vectors(position), shard_generator(seed, shard.index), device
-        )
+        raw_MD = source.shard_vectors(position)
+        check_finite(source, position, raw_MD, "run `reseed verify`, then extract the shard again")
+        vectors_MD = enhance_vectors(network, raw_MD, shard_generator(seed, shard.index), device)
+        check_finite(source, position, vectors_MD, f"model {model} makes no numbers of it; train it anew")
         write_shard(enhanced, shard.index, vectors_MD, rows, declaration, source=shard.digest)
     finalise(enhanced, declaration, names, source.header.expected, read_rejects(source.path / REJECTS_NAME))
 
@@ -84,6 +82,21 @@ def check_fits(source: EmbeddingStore, model: Path, info: ModelInfo) -> None:
         raise ModelError(
             f"model {model} takes {info.dim} dimensions, store {source.path} holds {source.dim}; "
             "train a model on a store of that dimension"
+        )
+
+
+def check_finite(source: EmbeddingStore, position: int, vectors_MD: NDArray[np.floating], advice: str) -> None:
+    """Check the vectors of a shard, as stored or as enhanced.
+
+    Raises:
+        StoreError: some are not finite; names the first such utterance.
+    """
+    bad_M = ~np.isfinite(vectors_MD).all(axis=-1)
+    if bad_M.any():
+        row = source.shard_rows(position, ["utterance_id", "view"]).slice(int(bad_M.argmax()), 1).to_pylist()[0]
+        raise StoreError(
+            f"{source.path}, shard {position}: {bad_M.sum()} vectors are not finite, first utterance "
+            f"{row['utterance_id']!r}, view {row['view']!r}; {advice}"
         )
 
 
@@ -113,16 +126,3 @@ def declare(source: EmbeddingStore, model: Path, info: ModelInfo, seed: int) -> 
 def shard_generator(seed: int, shard: int) -> torch.Generator:
     """Return the generator of one shard's sampling noise, on the CPU, seeded by a digest of (seed, shard)."""
     return torch.Generator().manual_seed(int(atomic.digest({"seed": seed, "shard": shard})[:15], 16))
-
-
-@torch.inference_mode()
-def enhance_vectors(
-    network: Enhancer, vectors_MD: NDArray[np.floating], generator: torch.Generator, device: str = "cpu"
-) -> NDArray[np.float32]:
-    """Return the enhanced vectors, float32 [M, D], computed block by block."""
-    enhanced_MD = np.empty(vectors_MD.shape, np.float32)
-    for start in range(0, len(vectors_MD), _BLOCK_ROWS):
-        rows = slice(start, start + _BLOCK_ROWS)
-        embedding_BD = torch.from_numpy(np.array(vectors_MD[rows], np.float32)).to(device)
-        enhanced_MD[rows] = network.enhance(embedding_BD, generator).cpu().numpy()
-    return enhanced_MD

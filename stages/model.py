@@ -4,13 +4,17 @@ MODEL/model.safetensors   parameters and statistics of the enhancer
 MODEL/model.json          enhancer, its settings, and which store it was trained on; carries the weights' digest
 MODEL/train.jsonl         one row per epoch
 MODEL/README.md           the model card
+
+Shapes: B rows of a block, D embedding dimension, M rows.
 """
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -18,10 +22,11 @@ from torch import Tensor
 
 from stages.enhancers import Enhancer, enhancer_class, make_enhancer
 from stages.section import Section
-from store import ConfigError, ModelError, atomic
+from store import ConfigError, EmbeddingStore, ModelError, atomic
 
 _WEIGHTS, _INFO, _HISTORY, _CARD = "model.safetensors", "model.json", "train.jsonl", "README.md"
 _FILES = {_WEIGHTS, _INFO, _HISTORY, _CARD}
+_BLOCK_ROWS = 65_536  # bounds the memory of the network's hidden layers: 128 MiB each at D=256
 
 
 class ModelInfo(Section):
@@ -38,6 +43,7 @@ class ModelInfo(Section):
         utterances: stored utterances it was trained on.
         seed: seed of the initial weights and of the training.
         weights_sha256: SHA-256 of model.safetensors.
+        adopted: name and digest of the checkpoint it was made of, where it was trained elsewhere.
     """
 
     format: Literal["reseed-model"] = "reseed-model"
@@ -52,6 +58,22 @@ class ModelInfo(Section):
     utterances: int
     seed: int
     weights_sha256: str = ""
+    adopted: str | None = None
+
+    @classmethod
+    def of(cls, source: EmbeddingStore, enhancer: str, settings: Section, seed: int) -> Self:
+        """Return the contents of model.json for an enhancer trained on a store."""
+        return cls(
+            enhancer=enhancer,
+            config=settings.model_dump(mode="json"),
+            dim=source.dim,
+            space=source.space,
+            store_fingerprint=source.fingerprint,
+            store_path=str(source.path),
+            views=source.views,
+            utterances=source.header.stored,
+            seed=seed,
+        )
 
 
 def save_model(path: Path, enhancer: Enhancer, info: ModelInfo, history: list[dict[str, float]]) -> ModelInfo:
@@ -98,6 +120,19 @@ def load_model(path: Path, device: str = "cpu") -> tuple[Enhancer, ModelInfo]:
         raise ModelError(f"{path / _WEIGHTS} is not the file that {_INFO} names by its SHA-256; train the model again")
     enhancer.load_state_dict(state, strict=True)
     return enhancer.to(torch_device(device)).eval().requires_grad_(False), info
+
+
+@torch.inference_mode()
+def enhance_vectors(
+    network: Enhancer, vectors_MD: NDArray[np.floating], generator: torch.Generator, device: str = "cpu"
+) -> NDArray[np.float32]:
+    """Return the enhanced vectors, float32 [M, D], computed block by block."""
+    enhanced_MD = np.empty(vectors_MD.shape, np.float32)
+    for start in range(0, len(vectors_MD), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        embedding_BD = torch.from_numpy(np.array(vectors_MD[rows], np.float32)).to(device)
+        enhanced_MD[rows] = network.enhance(embedding_BD, generator).cpu().numpy()
+    return enhanced_MD
 
 
 def read_info(path: Path) -> ModelInfo:
@@ -151,11 +186,11 @@ def model_card(info: ModelInfo, history: list[dict[str, float]]) -> str:
     return f"""# {title}
 
 Maps a speaker embedding to one less affected by noise: {info.dim} dimensions in, {info.dim} out. Enhancer
-`{info.enhancer}` of reseed, trained purely on cached embeddings; it takes no audio.
+`{info.enhancer}` of reseed; it takes no audio.
 
 ## Trained on
 
-{info.utterances} utterances of the store `{info.store_path}`, without speaker labels.
+{_describe_origin(info)}
 
 | | |
 |---|---|
@@ -171,7 +206,7 @@ Maps a speaker embedding to one less affected by noise: {info.dim} dimensions in
 {settings}
 | seed | {info.seed} |
 
-{_describe_loss(history)}
+{_describe_loss(info, history)}
 
 ## Use
 
@@ -188,13 +223,28 @@ corpora behind the store may bind these weights too; this card grants nothing.
 """
 
 
-def _describe_loss(history: list[dict[str, float]]) -> str:
+def _describe_origin(info: ModelInfo) -> str:
+    if info.adopted is not None:
+        return f"Trained elsewhere: adopted from {info.adopted}, for embeddings like those of `{info.store_path}`."
+    return f"{info.utterances} utterances of the store `{info.store_path}`, without speaker labels, by cached vectors."
+
+
+def _describe_loss(info: ModelInfo, history: list[dict[str, float]]) -> str:
+    if info.adopted is not None:
+        return "How it was trained is for its makers to say; of the settings above, only those of sampling apply."
     if not history:
         return "Computed in closed form: there is no training loss."
     first, last = history[0], history[-1]
-    return (
+    told = (
         f"Loss {first['loss']:.4f} in the first epoch, {last['loss']:.4f} in the last of {len(history)} "
         f"({last['step']:.0f} steps; see `{_HISTORY}`)."
+    )
+    if "validation_eer" not in last:
+        return told
+    best = min(history, key=lambda row: row["validation_eer"])
+    return (
+        f"{told} Kept is epoch {best['epoch']}: EER {100 * best['validation_eer']:.2f} % between views of utterances "
+        "held out, where two utterances of one speaker count as impostors."
     )
 
 
@@ -218,6 +268,8 @@ def _check_state(file: Path, state: dict[str, Tensor], enhancer: Enhancer) -> No
                 f"{file}: tensor {name!r} is {list(state[name].shape)}, but {_INFO} calls for {list(tensor.shape)}; "
                 "the two files belong to different models, train the model again"
             )
+        if not state[name].isfinite().all():
+            raise ModelError(f"{file}: tensor {name!r} holds values that are not finite; train the model again")
 
 
 def _one_line(error: Exception) -> str:

@@ -1,27 +1,16 @@
 """`reseed train`: fit an enhancer on the cached vectors of one store. No audio is opened."""
 
-import math
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import torch
-from rich.console import Console
-from rich.progress import Progress
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-
-from stages.cache import PairReader, open_pairs
 from stages.enhancers import TrainedEnhancer, TrainingSettings, make_enhancer
 from stages.model import ModelInfo, check_replaceable, save_model, torch_device
 from stages.section import Section
-from store import EmbeddingStore, ModelError, StoreError
-
-CLEAN_VIEW = "clean"
-
-Row = dict[str, float]
-_LOG_LINES = 10
+from stages.training import ALONE, Checkpoint, Team, check_trainable, open_data, optimise
+from stages.training.data import coverage
+from stages.training.record import log
+from stages.training.team import check_processes, together
+from store import EmbeddingStore
 
 
 def train(
@@ -32,13 +21,17 @@ def train(
     settings: Section,
     seed: int,
     device: str = "cpu",
+    processes: int = 1,
+    tensorboard: Path | None = None,
     resident_limit_bytes: int | None = None,
+    checkpoint_every_s: float = 30.0,
 ) -> None:
     """Train an enhancer on a store and write the model directory.
 
     Every vector is paired with the clean view of its own crop, the clean one with itself, as SEED does. The whole
     cache lies on the device where it fits, else it is streamed from disk in another order. On the CPU the same store,
-    settings, seed, number of threads and side of the limit give the same weights.
+    settings, seed, number of threads and side of the limit give the same weights, and so does a training that was
+    killed and started again: it goes on from the file `.NAME.checkpoint` beside the model.
 
     Args:
         store: directory of the store to train on; needs the view "clean" and another one.
@@ -47,137 +40,92 @@ def train(
         settings: that enhancer's `Config`.
         seed: seeds the initial weights and everything random in training.
         device: torch device, e.g. "cpu" or "cuda".
+        processes: how many processes share every batch: one per GPU, or all on the CPU.
+        tensorboard: a folder for TensorBoard's files.
         resident_limit_bytes: a cache larger than this, as float32, is streamed; None for half of the device's free
             memory.
+        checkpoint_every_s: seconds between two saves of the checkpoint.
 
     Raises:
-        ConfigError: no such enhancer or device, or settings of another enhancer.
+        ConfigError: no such enhancer or device, settings of another enhancer, or fewer GPUs than processes.
         StoreError: a store that cannot be trained on.
         ModelError: training diverged, or `model` is something other than a model.
     """
+    torch_device(device)
+    check_processes(processes, device)
+    check_replaceable(model)
     source = EmbeddingStore(store)
     check_trainable(source)
-    check_replaceable(model)
+    arguments = {
+        "store": store,
+        "model": model,
+        "enhancer": enhancer,
+        "settings": settings,
+        "seed": seed,
+        "tensorboard": tensorboard,
+        "resident_limit_bytes": resident_limit_bytes,
+        "checkpoint_every_s": checkpoint_every_s,
+    }
+    if processes > 1:
+        make_enhancer(enhancer, settings, source.dim)  # what is refused should be before anything is started
+        together(processes, device, _train, arguments)
+    else:
+        _train(team=ALONE, device=device, **arguments)
+
+
+def _train(
+    *,
+    team: Team,
+    store: Path,
+    model: Path,
+    enhancer: str,
+    settings: Section,
+    seed: int,
+    device: str,
+    tensorboard: Path | None,
+    resident_limit_bytes: int | None,
+    checkpoint_every_s: float,
+) -> None:
+    source = EmbeddingStore(store)
     network = make_enhancer(enhancer, settings, source.dim, seed).to(torch_device(device))
-    pairs = open_pairs(
+    trained = isinstance(settings, TrainingSettings)
+    data = open_data(
         source,
-        batch=settings.batch if isinstance(settings, TrainingSettings) else 1,  # a closed form reads no batches
+        batch=settings.batch if trained else 1,  # a closed form reads no batches
+        held_out=settings.held_out if trained else 0.0,
         seed=seed,
         device=device,
-        clean_view=CLEAN_VIEW,
         resident_limit_bytes=resident_limit_bytes,
     )
-    _log(f"train {enhancer} on {store}, {pairs.kind}: {_coverage(source)}, {pairs.pairs_per_epoch} pairs")
-    network.fit(pairs.blocks(), source.views)
-    history = optimise(network, pairs, seed) if isinstance(network, TrainedEnhancer) else []
-    save_model(model, network, _describe(source, enhancer, settings, seed), history)
+    if team.leads:
+        log(
+            f"train {enhancer} on {store}, {data.pairs.kind}: {coverage(source)}, "
+            f"{data.pairs.pairs_per_epoch} pairs{_judged(data.held_out is not None)}"
+        )
+    network.fit(data.pairs.blocks(), source.views, source.crops)
+    info = ModelInfo.of(source, enhancer, settings, seed)
+    history, checkpoint = [], _checkpoint(model, info, data.pairs.state_dict(), team, checkpoint_every_s)
+    if isinstance(network, TrainedEnhancer):
+        history = optimise(
+            network,
+            data.pairs,
+            seed,
+            held_out=data.held_out,
+            checkpoint=checkpoint,
+            tensorboard=tensorboard,
+            team=team,
+        )
+    if team.leads:
+        save_model(model, network, info, history)
+        checkpoint.remove()
 
 
-def check_trainable(source: EmbeddingStore) -> None:
-    """Check that a store has what training needs.
-
-    Raises:
-        StoreError: fewer than two utterances, no view "clean", or no other view.
-    """
-    views = ", ".join(source.views)
-    if CLEAN_VIEW not in source.views:
-        raise StoreError(f"{source.path} has no view {CLEAN_VIEW!r} to train towards, only {views}; extract with it")
-    if len(source.views) < 2:
-        raise StoreError(f"{source.path} has the view {views} alone; extract it with a noisy view too")
-    if source.header.stored < 2:
-        raise StoreError(f"{source.path}: {_coverage(source)}, training needs 2 or more; see its rejects.parquet")
+def _checkpoint(model: Path, info: ModelInfo, place: dict[str, Any], team: Team, every_s: float) -> Checkpoint:
+    path = model.resolve()
+    belongs_to = info.model_dump(mode="json", exclude={"store_path"})
+    belongs_to |= {"order": place["order"], "processes": team.size}
+    return Checkpoint(path.with_name(f".{path.name}.checkpoint"), belongs_to, every_s)
 
 
-def optimise(network: TrainedEnhancer, pairs: PairReader, seed: int) -> list[Row]:
-    """Minimise the enhancer's loss over all pairs, in place, by AdamW.
-
-    Args:
-        pairs: on the device of the network.
-        seed: seeds everything random in the loss.
-
-    Returns:
-        One row per epoch: epoch, step, loss (mean over its pairs), pairs_per_s, lr.
-
-    Raises:
-        ModelError: the loss of an epoch is not finite.
-    """
-    settings = network.config
-    steps_per_epoch = pairs.batches_per_epoch
-    generator = torch.Generator(pairs.device).manual_seed(seed)
-    optimiser = torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True)
-    scheduler = LambdaLR(optimiser, _lr_factor(settings, settings.epochs * steps_per_epoch))
-    history: list[Row] = []
-    with _progress(settings.epochs) as report:
-        for epoch in range(1, settings.epochs + 1):
-            lr, started = float(scheduler.get_last_lr()[0]), time.perf_counter()
-            loss = _run_epoch(network, pairs, epoch, optimiser, scheduler, generator)
-            pairs_per_s = round(pairs.pairs_per_epoch / (time.perf_counter() - started))
-            if not math.isfinite(loss):
-                raise ModelError(f"training diverged in epoch {epoch} (loss {loss}); lower lr, which is {settings.lr}")
-            step = epoch * steps_per_epoch
-            history.append({"epoch": epoch, "step": step, "loss": loss, "pairs_per_s": pairs_per_s, "lr": lr})
-            report(history[-1])
-    return history
-
-
-def _run_epoch(
-    network: TrainedEnhancer,
-    pairs: PairReader,
-    epoch: int,
-    optimiser: torch.optim.Optimizer,
-    scheduler: LRScheduler,
-    generator: torch.Generator,
-) -> float:
-    total = torch.zeros((), device=pairs.device)  # read once per epoch: each read stalls a GPU
-    for batch in pairs.batches(epoch):
-        loss = network.loss(batch, generator)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        scheduler.step()
-        total += loss.detach() * len(batch.noisy_BD)
-    return total.item() / pairs.pairs_per_epoch
-
-
-def _lr_factor(settings: TrainingSettings, steps: int) -> Callable[[int], float]:
-    if settings.schedule == "constant":
-        return lambda step: 1.0
-    return lambda step: 0.5 + 0.5 * math.cos(math.pi * step / steps)
-
-
-def _describe(source: EmbeddingStore, enhancer: str, settings: Section, seed: int) -> ModelInfo:
-    return ModelInfo(
-        enhancer=enhancer,
-        config=settings.model_dump(mode="json"),
-        dim=source.dim,
-        space=source.space,
-        store_fingerprint=source.fingerprint,
-        store_path=str(source.path),
-        views=source.views,
-        utterances=source.header.stored,
-        seed=seed,
-    )
-
-
-def _coverage(source: EmbeddingStore) -> str:
-    return f"{source.header.stored} of {source.header.expected} utterances stored, {source.header.rejected} rejected"
-
-
-@contextmanager
-def _progress(epochs: int) -> Iterator[Callable[[Row], None]]:
-    """Yield a function that shows a row of the history: on a bar in a terminal, else as a few lines."""
-    if not sys.stderr.isatty():
-        every = max(1, epochs // _LOG_LINES)
-        yield lambda row: _log(_line(row, epochs)) if row["epoch"] % every == 0 or row["epoch"] == epochs else None
-        return
-    with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=epochs)
-        yield lambda row: progress.update(task, advance=1, description=_line(row, epochs))
-
-
-def _line(row: Row, epochs: int) -> str:
-    return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}, {row['pairs_per_s']:,} pairs/s"
-
-
-def _log(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _judged(held_out: bool) -> str:
+    return ", judged on utterances held out" if held_out else ""

@@ -7,14 +7,14 @@ PairReader           every pair once per epoch, in an order drawn from the seed,
 
 import torch
 
-from stages.cache.blocks import crop_bytes, crops_in
+from stages.cache.blocks import WHOLE, Part, crop_bytes, crops_in
 from stages.cache.memory import free_bytes
 from stages.cache.reader import PairReader
 from stages.cache.resident import ResidentPairs, load_vectors
 from stages.cache.stream import StreamedPairs
 from store import EmbeddingStore, StoreError
 
-__all__ = ["PairReader", "ResidentPairs", "StreamedPairs", "load_vectors", "open_pairs"]
+__all__ = ["WHOLE", "PairReader", "Part", "ResidentPairs", "StreamedPairs", "load_vectors", "open_pairs"]
 
 
 def open_pairs(
@@ -25,6 +25,7 @@ def open_pairs(
     device: torch.device | str = "cpu",
     clean_view: str = "clean",
     resident_limit_bytes: int | None = None,
+    part: Part = WHOLE,
 ) -> PairReader:
     """Return a reader of a store's pairs: resident where its vectors fit on the device, else a stream.
 
@@ -36,6 +37,7 @@ def open_pairs(
         device: where the batches go.
         clean_view: the view that every vector is paired with.
         resident_limit_bytes: of vectors as float32; None for half of the memory that is free on the device.
+        part: which part of the store.
 
     Raises:
         StoreError: no such view, no vectors, or, where they are loaded here, vectors that cannot be used.
@@ -45,5 +47,5 @@ def open_pairs(
     order = {"clean_view": store.views.index(clean_view), "batch": batch, "seed": seed}
     limit = free_bytes(device) // 2 if resident_limit_bytes is None else resident_limit_bytes
     if crops_in(store) * crop_bytes(store) <= limit:
-        return ResidentPairs(load_vectors(store, device), **order)
-    return StreamedPairs(store, **order, device=device)
+        return ResidentPairs(load_vectors(store, device, part), **order)
+    return StreamedPairs(store, **order, device=device, part=part)

@@ -3,6 +3,7 @@
 Shapes: D embedding dimension, M rows (N x V), N crops of a block, V views.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,27 @@ class Block(NamedTuple):
     crops: int
 
 
+class Part(NamedTuple):
+    """A part of every shard: all but the last utterances, a share of them, or those alone.
+
+    The last, and not some at random, so that what is held out is the same whatever the seed, is often of other
+    speakers, and can be left unread.
+    """
+
+    held_out: float = 0.0
+    last: bool = False
+
+    def of(self, crops: int, store: EmbeddingStore) -> tuple[int, int]:
+        """Return the first crop of this part, and the one after its last, in a shard of `crops`."""
+        border = crops
+        if self.held_out:
+            border -= store.crops * round(self.held_out * (crops // store.crops))
+        return (border, crops) if self.last else (0, border)
+
+
+WHOLE = Part()
+
+
 def crops_in(store: EmbeddingStore) -> int:
     """Return N, the utterances x crops of a store."""
     return len(store) // len(store.views)
@@ -30,19 +52,24 @@ def crop_bytes(store: EmbeddingStore) -> int:
     return len(store.views) * store.dim * torch.float32.itemsize
 
 
-def cut(store: EmbeddingStore, limit_bytes: int) -> list[Block]:
-    """Cut a store into blocks, in its own order: whole shards, and parts of those larger than `limit_bytes`.
+def cut(store: EmbeddingStore, limit_bytes: int, part: Part = WHOLE) -> list[Block]:
+    """Cut a part of a store into blocks, in its own order: whole shards, or pieces of those above `limit_bytes`.
 
     Args:
         limit_bytes: of a block, counted as float32; a block has at least one crop.
     """
     limit = max(1, limit_bytes // crop_bytes(store))
-    sizes = [shard.rows // len(store.views) for shard in store.shards]
     return [
-        Block(position, first, min(limit, size - first))
-        for position, size in enumerate(sizes)
-        for first in range(0, size, limit)
+        Block(position, first, min(limit, stop - first))
+        for position, shard in enumerate(store.shards)
+        for start, stop in [part.of(shard.rows // len(store.views), store)]
+        for first in range(start, stop, limit)
     ]
+
+
+def crops_of(blocks: Iterable[Block]) -> int:
+    """Return how many crops some blocks hold together."""
+    return sum(block.crops for block in blocks)
 
 
 def read_block(store: EmbeddingStore, block: Block, target_NVD: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.cache.blocks import crops_in, cut, read_block
+from stages.cache.blocks import WHOLE, Part, crops_of, cut, read_block
 from stages.cache.reader import PairReader, seeded
 from stages.enhancers import Pairs
 from store import EmbeddingStore
@@ -42,25 +42,29 @@ class ResidentPairs(PairReader):
         """Yield the cache, float32 [N, V, D], in one piece."""
         yield self.vectors_NVD
 
-    def _draw(self, epoch: int, start: int) -> Generator[Pairs, None, None]:
+    def order(self, epoch: int) -> Tensor:
+        """Return the rows [M] in the order in which `epoch` gives them."""
         generator = seeded(self.device, self.seed, epoch)
-        order_M = torch.randperm(self.pairs_per_epoch, generator=generator, device=self.device)
-        for index_B in order_M.split(self.batch)[start:]:
+        return torch.randperm(self.pairs_per_epoch, generator=generator, device=self.device)
+
+    def _draw(self, epoch: int, start: int) -> Generator[Pairs, None, None]:
+        for index_B in self.order(epoch).split(self.batch)[start:]:
             yield pairs_at(self.vectors_NVD, self.clean_view, index_B)
 
     def _order(self) -> dict[str, Any]:
         return {**super()._order(), "device": self.device.type}
 
 
-def load_vectors(store: EmbeddingStore, device: torch.device | str = "cpu") -> Tensor:
-    """Return all vectors of a store, float32 [N, V, D] on `device`.
+def load_vectors(store: EmbeddingStore, device: torch.device | str = "cpu", part: Part = WHOLE) -> Tensor:
+    """Return the vectors of a store, or of a part of it, float32 [N, V, D] on `device`.
 
     Raises:
         StoreError: a vector is not finite; names the first such utterance.
     """
-    vectors_NVD = torch.empty(crops_in(store), len(store.views), store.dim, device=device)
+    blocks = cut(store, _BLOCK_BYTES, part)
+    vectors_NVD = torch.empty(crops_of(blocks), len(store.views), store.dim, device=device)
     filled = 0
-    for block in cut(store, _BLOCK_BYTES):
+    for block in blocks:
         read_block(store, block, vectors_NVD[filled : filled + block.crops])
         filled += block.crops
     return vectors_NVD

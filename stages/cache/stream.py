@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.cache.blocks import Block, crop_bytes, crops_in, cut, read_block
+from stages.cache.blocks import WHOLE, Block, Part, crop_bytes, crops_of, cut, read_block
 from stages.cache.prefetch import Prefetch
 from stages.cache.reader import PairReader, seeded
 from stages.cache.resident import pairs_at
@@ -43,6 +43,7 @@ class StreamedPairs(PairReader):
         device: where the batches go, by way of pinned memory if it is a CUDA device.
         window_bytes: vectors in memory at once, counted as float32; the larger, the better they are shuffled.
         prefetch: batches made ahead, 1 or more.
+        part: which part of the cache.
     """
 
     kind = "streamed"
@@ -57,9 +58,11 @@ class StreamedPairs(PairReader):
         device: torch.device | str = "cpu",
         window_bytes: int = WINDOW_BYTES,
         prefetch: int = PREFETCH,
+        part: Part = WHOLE,
     ) -> None:
+        self._blocks = cut(store, window_bytes // _BLOCKS_PER_WINDOW, part)
         super().__init__(
-            pairs_per_epoch=crops_in(store) * len(store.views),
+            pairs_per_epoch=crops_of(self._blocks) * len(store.views),
             clean_view=clean_view,
             batch=batch,
             seed=seed,
@@ -67,7 +70,6 @@ class StreamedPairs(PairReader):
         )
         self.store, self.prefetch = store, prefetch
         self.window_crops = max(1, window_bytes // crop_bytes(store))
-        self._blocks = cut(store, window_bytes // _BLOCKS_PER_WINDOW)
         self._plan_digest = hashlib.sha256(repr((self.window_crops, self._blocks)).encode()).hexdigest()[:16]
 
     def blocks(self) -> Iterator[Tensor]:

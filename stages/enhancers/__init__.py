@@ -6,8 +6,9 @@ To add one: a file with its Config and class (see `stages.enhancers.base`), and 
 import torch
 
 from stages.enhancers.base import Enhancer, Pairs, TrainedEnhancer, TrainingSettings
-from stages.enhancers.regression import Mse, VmfPl
+from stages.enhancers.regression import Cosine, Mse, VmfPl
 from stages.enhancers.seed import Seed
+from stages.enhancers.vire import Vire
 from stages.enhancers.wccn import ViewWccn
 from stages.section import Section
 from store import ConfigError
@@ -17,6 +18,8 @@ ENHANCERS: dict[str, type[Enhancer]] = {
     "seed": Seed,
     "mse": Mse,
     "vmf_pl": VmfPl,
+    "cosine": Cosine,
+    "vire": Vire,
 }
 
 __all__ = ["ENHANCERS", "Enhancer", "Pairs", "TrainedEnhancer", "TrainingSettings", "enhancer_class", "make_enhancer"]

@@ -2,9 +2,8 @@
 
     f(x) = normalise(network(normalise(x)))
     mse     mean d,               d = |clean - f(noisy)|^2 over unit vectors
+    cosine  mean 1 - cosine,      which between unit vectors is d / 2: under AdamW it is mse but for the weight decay
     vmf_pl  mean log(d + 1e-6)
-
-A cosine loss has no entry of its own: between unit vectors d = 2 (1 - cosine).
 
 Shapes: B batch, D embedding dimension.
 """
@@ -20,6 +19,10 @@ from stages.enhancers.mlp import ResidualMlp
 
 class MseConfig(TrainingSettings):
     """Settings of the mean-squared-error regression."""
+
+
+class CosineConfig(TrainingSettings):
+    """Settings of the cosine regression."""
 
 
 class VmfPlConfig(TrainingSettings):
@@ -51,6 +54,17 @@ class Mse(_Regression):
     def loss(self, pairs: Pairs, generator: torch.Generator) -> Tensor:
         """Mean squared Euclidean distance between unit vectors, in 0..4."""
         return self._squared_distance(pairs, generator).mean()
+
+
+class Cosine(_Regression):
+    """Cosine regression: a residual MLP that maximises the cosine with the clean embedding."""
+
+    Config = CosineConfig
+    config: CosineConfig
+
+    def loss(self, pairs: Pairs, generator: torch.Generator) -> Tensor:
+        """Mean of one minus the cosine, in 0..2."""
+        return (1.0 - F.cosine_similarity(self.enhance(pairs.noisy_BD, generator), pairs.clean_BD, dim=-1)).mean()
 
 
 class VmfPl(_Regression):

@@ -1,42 +1,67 @@
 """SEED, speaker embedding enhancement by diffusion (arXiv 2505.16798, Interspeech 2025).
 
     x_t   = sqrt(alpha_bar_t) s(noisy) + sqrt(1 - alpha_bar_t) epsilon      the chain starts at the *noisy* embedding
-    loss  = mean | network(x_t, t) - s(clean) |,  t uniform in 0..999       and its x0 is the clean one
-    x_out = clip(network(x_50, 50), +-3 sqrt(D))                            one step enhances
+    loss  = mean | x0 - s(clean) |,  t uniform in 0..999                    and its x0 is the clean one
+    x_out = x0 of x_50, each component clipped to +-3 sqrt(D)               one step enhances
 
-with s(x) = sqrt(D) x / |x|, under which a component has unit mean square, as the noise has.
+with s(x) = sqrt(D) x / |x|, under which a component has unit mean square, as the noise has. The network puts out x0
+itself, or epsilon or v, from which x0 follows.
+
+Mode "compat" is the released code: it trains on raw vectors, without s, though it samples with it, and where epsilon
+or v is predicted its loss is the distance from the drawn epsilon, or from the v of that and the clean embedding.
 
 Shapes: B batch, D embedding dimension, T diffusion timesteps.
 """
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from stages.enhancers.base import Pairs, TrainedEnhancer, TrainingSettings
-from stages.enhancers.diffusion import TIMESTEPS, add_noise, alphas_cumprod, sample_one_step
+from stages.enhancers.diffusion import (
+    TIMESTEPS,
+    Prediction,
+    add_noise,
+    alphas_cumprod,
+    descent,
+    mean_of_draws,
+    normal_like,
+    original,
+    sample,
+    velocity,
+)
 from stages.enhancers.mlp import RdmMlp
 
 
 class SeedConfig(TrainingSettings):
     """Settings of SEED."""
 
-    scaling: Literal["consistent", "paper"] = Field(
+    mode: Literal["consistent", "compat"] = Field(
         default="consistent",
-        description="consistent: s(x) in training and in sampling; paper: raw vectors in training, as released",
+        description="consistent: s(x) in training and in sampling; compat: as the released code and its checkpoints",
     )
-    sampling_timestep: int = Field(default=50, ge=0, lt=TIMESTEPS, description="where one-step sampling enters")
+    prediction: Prediction = Field(default="sample", description="what the network puts out: sample is x0")
+    sampling_timestep: int = Field(default=50, ge=0, lt=TIMESTEPS, description="where sampling enters the chain")
+    sampling_steps: int = Field(default=1, ge=1, description="DDIM steps from there; 1 is SEED's own sampler")
     noise_draws: int = Field(
         default=0, ge=0, description="noise draws averaged per embedding; 0: no noise, hence deterministic"
     )
 
+    @model_validator(mode="after")
+    def _has_a_timestep_per_step(self) -> Self:
+        if self.sampling_steps > self.sampling_timestep + 1:
+            raise ValueError(
+                f"sampling_steps is {self.sampling_steps}, but timestep {self.sampling_timestep} has fewer"
+            )
+        return self
+
 
 class Seed(TrainedEnhancer):
-    """SEED: one-step diffusion from the noisy to the clean embedding.
+    """SEED: diffusion from the noisy to the clean embedding, by default in one step.
 
     Enhanced embeddings are not normalised, as in the paper: their length is near sqrt(D).
     """
@@ -51,31 +76,31 @@ class Seed(TrainedEnhancer):
         self.register_buffer("alpha_bar_T", alphas_cumprod(), persistent=False)
 
     def loss(self, pairs: Pairs, generator: torch.Generator) -> Tensor:
-        """L1 distance from the predicted x0 to the clean embedding, at a random timestep per row."""
+        """L1 distance from the predicted to the clean embedding, at a random timestep per row."""
         clean_BD, noisy_BD = pairs.clean_BD, pairs.noisy_BD
-        if self.config.scaling == "consistent":
+        compat = self.config.mode == "compat"
+        if not compat:
             clean_BD, noisy_BD = self._scaled(clean_BD), self._scaled(noisy_BD)
         timestep_B = torch.randint(TIMESTEPS, noisy_BD.shape[:1], generator=generator, device=noisy_BD.device)
-        noise_BD = _normal_like(noisy_BD, generator)
-        x_t_BD = add_noise(noisy_BD, noise_BD, self.alpha_bar_T[timestep_B])
-        return F.l1_loss(self.network(x_t_BD, timestep_B), clean_BD)
+        noise_BD, alpha_bar_B = normal_like(noisy_BD, generator), self.alpha_bar_T[timestep_B]
+        x_t_BD = add_noise(noisy_BD, noise_BD, alpha_bar_B)
+        output_BD = self.network(x_t_BD, timestep_B)
+        if compat and self.config.prediction == "epsilon":
+            return F.l1_loss(output_BD, noise_BD)
+        if compat and self.config.prediction == "v_prediction":
+            return F.l1_loss(output_BD, velocity(clean_BD, noise_BD, alpha_bar_B))
+        return F.l1_loss(original(output_BD, x_t_BD, alpha_bar_B, self.config.prediction), clean_BD)
 
     def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
         """Return x0 [B, D], averaged over `noise_draws` samples."""
         scaled_BD = self._scaled(embedding_BD)
-        if self.config.noise_draws == 0:
-            return self._sample(scaled_BD, torch.zeros_like(scaled_BD))
-        draws = (self._sample(scaled_BD, _normal_like(scaled_BD, generator)) for _ in range(self.config.noise_draws))
-        return sum(draws, start=torch.zeros_like(scaled_BD)) / self.config.noise_draws
-
-    def _sample(self, scaled_BD: Tensor, noise_BD: Tensor) -> Tensor:
+        timesteps = descent(self.config.sampling_timestep, self.config.sampling_steps)
         clip = 3.0 * math.sqrt(self.dim)
-        timestep = self.config.sampling_timestep
-        return sample_one_step(self.network, scaled_BD, noise_BD, self.alpha_bar_T, timestep, clip)
+
+        def sampler(noise_BD: Tensor) -> Tensor:
+            return sample(self.network, scaled_BD, noise_BD, self.alpha_bar_T, timesteps, self.config.prediction, clip)
+
+        return mean_of_draws(sampler, scaled_BD, self.config.noise_draws, generator)
 
     def _scaled(self, x_BD: Tensor) -> Tensor:
         return math.sqrt(self.dim) * F.normalize(x_BD, dim=-1)
-
-
-def _normal_like(x_BD: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(x_BD.shape, generator=generator, device=generator.device).to(x_BD.device)

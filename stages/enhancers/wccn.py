@@ -44,7 +44,7 @@ class ViewWccn(Enhancer):
         self.register_buffer("mean_D", torch.zeros(dim))
         self.register_buffer("whitening_DD", torch.eye(dim))
 
-    def fit(self, blocks: Iterable[Tensor], view_names: list[str]) -> None:
+    def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1) -> None:
         """Set the mean over all vectors and the whitening matrix, in one pass over the blocks [N, V, D].
 
         Raises:

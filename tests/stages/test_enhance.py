@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from stages.enhancers.wccn import WccnConfig
 from stages.model import load_model
 from stages.train import train
 from store import EmbeddingStore, ModelError, Reject, StoreError, read_rejects
-from tests.stages.stores import write_store
+from tests.stages.stores import overwrite_vector, write_store
 
 
 def train_model(store: EmbeddingStore, model: Path, enhancer: str = "seed") -> Path:
@@ -78,7 +79,7 @@ def test_noise_differs_between_shards_and_between_seeds():
 def test_large_shards_go_through_the_network_in_blocks(store, tmp_path, monkeypatch):
     model = train_model(store, tmp_path / "model", "wccn")
     enhance(store=store.path, model=model, enhanced=tmp_path / "whole", seed=0)
-    monkeypatch.setattr(verb, "_BLOCK_ROWS", 5)
+    monkeypatch.setattr("stages.model._BLOCK_ROWS", 5)
     enhance(store=store.path, model=model, enhanced=tmp_path / "blocks", seed=0)
     whole, blocks = (EmbeddingStore(tmp_path / name).vectors() for name in ("whole", "blocks"))
     np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-6)
@@ -146,3 +147,10 @@ def test_store_is_never_enhanced_onto_itself(store, model):
     with pytest.raises(StoreError, match="is the store to be enhanced; write the enhanced store elsewhere"):
         enhance(store=store.path, model=model, enhanced=store.path, seed=0)
     assert contents(store.path) == before
+
+
+def test_vectors_that_are_not_finite_name_their_utterance(store, model, tmp_path):
+    overwrite_vector(store, row=7, value=math.nan)
+    with pytest.raises(StoreError, match=r"shard 0: 1 vectors are not finite, first utterance 'utt-001', view 'noise'"):
+        enhance(store=store.path, model=model, enhanced=tmp_path / "enhanced", seed=0)
+    assert not (tmp_path / "enhanced/store.json").exists()

@@ -176,6 +176,34 @@ def test_exchanged_weights_are_noticed_by_their_digest(model):
         load_model(model)
 
 
+def test_weights_that_are_no_numbers_are_named(model):
+    state = load_file(model / "model.safetensors")
+    state["network.out.2.bias"][3] = torch.nan
+    save_file(state, model / "model.safetensors")
+    with pytest.raises(ModelError, match=r"tensor 'network\.out\.2\.bias' holds values that are not finite"):
+        load_model(model)
+
+
+def test_a_save_that_was_killed_is_never_taken_for_a_model(model):
+    """Whatever file the kill comes before, the old model stays; its leftovers go with the next save."""
+    before = load_model(model)[1]
+    for process, written in enumerate(("model.safetensors", "train.jsonl", "README.md", "model.json")):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("os.getpid", lambda process=process: process)
+            patch.setattr("store.atomic._fsync", lambda path, written=written: die(path, written))
+            patch.setattr("shutil.rmtree", lambda *_, **__: None)  # a killed process cleans nothing up
+            with pytest.raises(KeyboardInterrupt):
+                save_model(model, make_enhancer("wccn", WccnConfig(), 4), info("wccn", {}, dim=4), [])
+        assert load_model(model)[1] == before
+    save_model(model, make_enhancer("wccn", WccnConfig(), 4), info("wccn", {"shrinkage": 1.0}, dim=4), [])
+    assert [path.name for path in model.parent.iterdir()] == ["model"]
+
+
+def die(path: Path, written: str) -> None:
+    if path.name.startswith(f".{written}"):
+        raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("name", ["gpu", "cuda:99x", ""])
 def test_unknown_device_is_a_config_error(name):
     with pytest.raises(ConfigError, match="is not a device; use cpu, cuda"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stages.cache.resident import ResidentPairs, load_vectors, pairs_at
-from stages.enhancers import ENHANCERS
+from stages.enhancers import ENHANCERS, TrainingSettings
 from stages.enhancers.regression import MseConfig
 from stages.enhancers.seed import SeedConfig
 from stages.enhancers.wccn import WccnConfig
@@ -46,7 +46,7 @@ def trained_state(tmp_path, name: str, enhancer: str, settings, seed: int = 0):
 def test_training_twice_gives_identical_weights(enhancer, tmp_path):
     write_store(tmp_path / "store")
     config = ENHANCERS[enhancer].Config
-    settings = config() if config is WccnConfig else config(epochs=2, batch=32)
+    settings = config(epochs=2, batch=32) if issubclass(config, TrainingSettings) else config()
     first = trained_state(tmp_path, "first", enhancer, settings)
     second = trained_state(tmp_path, "second", enhancer, settings)
     torch.testing.assert_close(first, second, rtol=0, atol=0)
@@ -94,7 +94,7 @@ def test_every_row_is_paired_with_the_clean_view_of_its_own_crop():
 def test_clean_view_is_found_by_name_wherever_it_stands(tmp_path, monkeypatch):
     write_store(tmp_path / "store", views=("noise", "reverb", "clean"))
     targets = []
-    monkeypatch.setattr("stages.train.optimise", lambda network, pairs, seed: targets.append(pairs.clean_view))
+    monkeypatch.setattr("stages.train.optimise", lambda network, pairs, seed, **_: targets.append(pairs.clean_view))
     monkeypatch.setattr("stages.train.save_model", lambda *_: None)
     train(store=tmp_path / "store", model=tmp_path / "model", enhancer="mse", settings=MseConfig(), seed=0)
     assert targets == [2]
@@ -142,7 +142,7 @@ def test_settings_of_another_enhancer_are_refused(tmp_path):
 
 def test_directory_that_is_no_model_is_refused_before_training(tmp_path, monkeypatch):
     write_store(tmp_path / "store")
-    monkeypatch.setattr("stages.train.open_pairs", lambda *_, **__: pytest.fail("too late"))
+    monkeypatch.setattr("stages.train.open_data", lambda *_, **__: pytest.fail("too late"))
     with pytest.raises(ModelError, match="exists and is not a model"):
         trained_state(tmp_path, "store", "mse", MseConfig())
 

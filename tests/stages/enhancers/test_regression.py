@@ -1,11 +1,12 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from stages.enhancers import Pairs, make_enhancer
-from stages.enhancers.regression import MseConfig, VmfPlConfig
+from stages.enhancers.regression import CosineConfig, MseConfig, VmfPlConfig
 
 DIM = 8
 
@@ -24,6 +25,25 @@ def test_mse_is_two_minus_twice_the_cosine():
     enhanced = enhancer.enhance(pairs().noisy_BD, generator())
     expected = 2.0 - 2.0 * F.cosine_similarity(enhanced, pairs().clean_BD).mean()
     torch.testing.assert_close(enhancer.loss(pairs(), generator()), expected)
+
+
+def test_the_cosine_loss_is_half_of_the_mse_and_so_are_its_gradients():
+    mse, cosine = make_enhancer("mse", MseConfig(), DIM), make_enhancer("cosine", CosineConfig(), DIM)
+    losses = [enhancer.loss(pairs(), generator()) for enhancer in (mse, cosine)]
+    torch.testing.assert_close(2 * losses[1], losses[0])
+    for loss in losses:
+        loss.backward()
+    for ours, theirs in zip(cosine.parameters(), mse.parameters(), strict=True):
+        torch.testing.assert_close(2 * ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_vmf_pl_equals_the_published_formula():
+    enhancer = make_enhancer("vmf_pl", VmfPlConfig(), DIM)
+    enhanced = enhancer.enhance(pairs().noisy_BD, generator()).detach().double().numpy()
+    clean = pairs().clean_BD.double().numpy()
+    clean /= np.linalg.norm(clean, axis=1, keepdims=True)
+    expected = np.mean(np.log(((clean - enhanced) ** 2).sum(axis=1) + 1e-6))
+    assert enhancer.loss(pairs(), generator()).item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_vmf_pl_of_a_perfect_map_is_the_logarithm_of_the_floor():

@@ -4,8 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from stages.cache import ResidentPairs
 from stages.enhancers import Pairs, make_enhancer
+from stages.enhancers.diffusion import add_noise
 from stages.enhancers.seed import Seed, SeedConfig
+from stages.training import optimise
 
 DIM = 8
 
@@ -31,17 +34,17 @@ def test_untrained_network_gives_the_mean_size_of_the_scaled_clean_embedding_as_
     torch.testing.assert_close(enhancer.loss(Pairs(clean, embeddings(2)), generator()), expected)
 
 
-def test_consistent_scaling_ignores_the_length_of_training_vectors_and_paper_scaling_does_not():
+def test_consistent_training_ignores_the_length_of_its_vectors_and_compat_does_not():
     pairs = Pairs(embeddings(1), embeddings(2))
     doubled = Pairs(2 * pairs.clean_BD, 2 * pairs.noisy_BD)
-    consistent, paper = seed_enhancer(), seed_enhancer(scaling="paper")
+    consistent, compat = seed_enhancer(), seed_enhancer(mode="compat")
     torch.testing.assert_close(consistent.loss(pairs, generator()), consistent.loss(doubled, generator()))
-    assert paper.loss(doubled, generator()) > 1.2 * paper.loss(pairs, generator())
+    assert compat.loss(doubled, generator()) > 1.2 * compat.loss(pairs, generator())
 
 
-@pytest.mark.parametrize("scaling", ["consistent", "paper"])
-def test_sampling_ignores_the_length_of_the_embedding_under_either_scaling(scaling):
-    enhancer, embedding = seed_enhancer(scaling=scaling), embeddings()
+@pytest.mark.parametrize("mode", ["consistent", "compat"])
+def test_sampling_ignores_the_length_of_the_embedding_in_either_mode(mode):
+    enhancer, embedding = seed_enhancer(mode=mode), embeddings()
     torch.testing.assert_close(
         enhancer.enhance(embedding, generator()), enhancer.enhance(5 * embedding, generator()), rtol=1e-4, atol=1e-5
     )
@@ -67,3 +70,50 @@ def test_several_noise_draws_are_averaged():
 
 def test_saved_state_holds_the_network_alone():
     assert {name.split(".")[0] for name in seed_enhancer().state_dict()} == {"network"}
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_compat_losses_are_those_of_the_released_code(prediction):
+    enhancer, pairs = seed_enhancer(mode="compat", prediction=prediction), Pairs(embeddings(1), embeddings(2))
+    source = generator()
+    timestep = torch.randint(1000, (6,), generator=source)
+    noise = torch.randn(6, DIM, generator=source)
+    alpha_bar = enhancer.alpha_bar_T[timestep]
+    output = enhancer.network(add_noise(pairs.noisy_BD, noise, alpha_bar), timestep)
+    velocity = alpha_bar[:, None].sqrt() * noise - (1 - alpha_bar)[:, None].sqrt() * pairs.clean_BD
+    target = noise if prediction == "epsilon" else velocity
+    torch.testing.assert_close(enhancer.loss(pairs, generator()), (output - target).abs().mean())
+
+
+@pytest.mark.parametrize("prediction", ["sample", "epsilon", "v_prediction"])
+def test_with_every_prediction_the_original_comes_nearer_to_the_clean_embedding(prediction):
+    vectors = torch.stack([embeddings(1), embeddings(1) + 1.5 * embeddings(2)], dim=1)
+    enhancer = make_enhancer("seed", SeedConfig(epochs=200, batch=12, lr=3e-3, prediction=prediction), DIM)
+    history = optimise(enhancer, ResidentPairs(vectors, clean_view=0, batch=12, seed=0), seed=0)
+    losses = [row["loss"] for row in history]
+    assert sum(losses[-40:]) < 0.95 * sum(losses[:40])
+
+
+def test_an_official_sampler_gives_the_same_embeddings():
+    """The released code's way, by diffusers: scale, add noise at t=50, one step, clipped and not normalised."""
+    scheduling_ddim = pytest.importorskip("diffusers.schedulers.scheduling_ddim")
+    scheduler = scheduling_ddim.DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_schedule="scaled_linear",
+        prediction_type="sample",
+        clip_sample_range=3 * math.sqrt(DIM),
+    )
+    enhancer = seed_enhancer(mode="compat", noise_draws=1)
+    scheduler.set_timesteps(50)
+    x = F.normalize(embeddings(), dim=-1) * DIM**0.5
+    torch.manual_seed(3)
+    noise = torch.randn_like(x)
+    t = torch.full((6,), 50)
+    x_t = scheduler.add_noise(x, noise, t)
+    expected = scheduler.step(enhancer.network(x_t, t), 50, x_t).pred_original_sample
+    torch.testing.assert_close(enhancer.enhance(embeddings(), generator(3)), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_more_steps_than_timesteps_are_refused():
+    with pytest.raises(ValueError, match="sampling_steps is 52, but timestep 50 has fewer"):
+        SeedConfig(sampling_steps=52)

@@ -1,0 +1,108 @@
+"""`reseed export-model`: a model as ONNX or TorchScript, for programs without reseed.
+
+The file takes "embedding" [B, D], float32, and gives "enhanced" [B, D]. What was written is read again and compared.
+
+Shapes: B batch, D embedding dimension.
+"""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from stages.enhancers import Enhancer
+from stages.model import load_model
+from store import ConfigError, ModelError, atomic
+
+_OPSET = 18
+_TRACED, _CHECKED = 2, 7  # rows: others in the check, so that a batch size that was fixed in tracing shows
+_TOLERANCE = 1e-4
+
+
+class _Map(nn.Module):
+    def __init__(self, network: Enhancer) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, embedding_BD: Tensor) -> Tensor:
+        return self.network.enhance(embedding_BD, torch.Generator())
+
+
+def export_model(*, model: Path, output: Path, format: str = "onnx") -> str:
+    """Write a model as one file and check that it agrees with the original on random input.
+
+    Args:
+        model: model directory.
+        output: file to write.
+        format: "onnx" or "torchscript".
+
+    Returns:
+        What was written, in a line.
+
+    Raises:
+        ConfigError: no such format.
+        ModelError: no model, one that draws noise, or a file that does not agree.
+    """
+    if format not in FORMATS:
+        raise ConfigError(f"there is no format {format!r} for models; choose one of {', '.join(FORMATS)}")
+    network, info = load_model(model)
+    _check_deterministic(network, model)
+    write, run = FORMATS[format]
+    given_BD = _embeddings(_CHECKED, network.dim)
+    expected_BD = network.enhance(given_BD, torch.Generator()).numpy()
+    with atomic.atomic_path(output) as temporary:
+        write(_Map(network).eval(), _embeddings(_TRACED, network.dim), temporary)
+        difference = float(np.abs(run(temporary, given_BD.numpy()) - expected_BD).max() / np.abs(expected_BD).max())
+        if not difference < _TOLERANCE:
+            raise ModelError(f"{output}: {format} differs from {model} by {difference:.1e} of the largest component")
+    return f"{output}: {info.enhancer}, {info.dim} dimensions, differs by {difference:.1e} at most"
+
+
+def _write_onnx(module: nn.Module, example_BD: Tensor, path: Path) -> None:
+    names = {"input_names": ["embedding"], "output_names": ["enhanced"]}
+    axes = {"embedding": {0: "batch"}, "enhanced": {0: "batch"}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter that needs no further package is no longer torch's first choice
+        torch.onnx.export(
+            module, (example_BD,), str(path), dynamo=False, opset_version=_OPSET, dynamic_axes=axes, **names
+        )
+
+
+def _run_onnx(path: Path, given_BD: NDArray[np.float32]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(["enhanced"], {"embedding": given_BD})[0]
+
+
+def _write_torchscript(module: nn.Module, example_BD: Tensor, path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        torch.jit.trace(module, example_BD).save(str(path))
+
+
+def _run_torchscript(path: Path, given_BD: NDArray[np.float32]) -> NDArray[np.float32]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        return torch.jit.load(str(path))(torch.from_numpy(given_BD)).numpy()
+
+
+FORMATS: dict[str, tuple[Callable[..., None], Callable[..., NDArray[np.float32]]]] = {
+    "onnx": (_write_onnx, _run_onnx),
+    "torchscript": (_write_torchscript, _run_torchscript),
+}
+
+
+def _embeddings(rows: int, dim: int) -> Tensor:
+    return torch.randn(rows, dim, generator=torch.Generator().manual_seed(rows))
+
+
+def _check_deterministic(network: Enhancer, model: Path) -> None:
+    once, again = (
+        network.enhance(_embeddings(_CHECKED, network.dim), torch.Generator().manual_seed(seed)) for seed in (0, 1)
+    )
+    if not torch.equal(once, again):
+        raise ModelError(f"model {model} draws noise, which a file cannot; export one made with noise_draws=0")

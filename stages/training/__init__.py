@@ -1,0 +1,29 @@
+"""How an enhancer is optimised: the loop, what it watches, and what it leaves behind for the next start.
+
+loop        `optimise`: epochs over cached pairs, in place
+validation  EER of utterances that are held out
+checkpoint  a place to go on from, after a kill
+team        several processes that train one network
+record      what is told while it trains
+stacked     many networks of one shape, trained at once
+"""
+
+from stages.training.checkpoint import Checkpoint
+from stages.training.data import CLEAN_VIEW, Data, check_trainable, open_data
+from stages.training.loop import optimise
+from stages.training.record import Row
+from stages.training.team import ALONE, Team
+from stages.training.validation import HeldOut
+
+__all__ = [
+    "ALONE",
+    "CLEAN_VIEW",
+    "Checkpoint",
+    "Data",
+    "HeldOut",
+    "Row",
+    "Team",
+    "check_trainable",
+    "open_data",
+    "optimise",
+]

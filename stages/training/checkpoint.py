@@ -1,0 +1,59 @@
+"""A place to go on from: everything a training is made of, in one file beside the model that it will become."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stages.training.record import log
+from store import atomic
+
+State = dict[str, Any]
+
+
+class Checkpoint:
+    """The file of one training; it is whole or absent, holds no code, and fits that training alone.
+
+    Args:
+        path: the file.
+        belongs_to: JSON-like; a training that differs in any of it starts anew.
+        every_s: seconds between two saves.
+    """
+
+    def __init__(self, path: Path, belongs_to: State, every_s: float) -> None:
+        self.path, self.every_s = path, every_s
+        self._key = atomic.digest(belongs_to)
+        self._saved_s = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to save."""
+        return time.monotonic() - self._saved_s >= self.every_s
+
+    def save(self, state: State) -> None:
+        """Write a state: numbers, strings, tensors, and lists and dicts of them."""
+        with atomic.atomic_path(self.path) as temporary:
+            torch.save({"key": self._key, "state": state}, temporary)
+        self._saved_s = time.monotonic()
+
+    def load(self) -> State | None:
+        """Return the state that was saved last; None, and a line that says why, where there is none to go on from."""
+        atomic.remove_temporaries(self.path.parent, self.path.name)
+        if not self.path.exists():
+            return None
+        try:
+            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            key, state = saved["key"], saved["state"]
+        except Exception as error:  # damaged files fail in as many ways as there are formats
+            log(f"{self.path} cannot be used ({type(error).__name__}); training starts anew")
+            return None
+        if key != self._key:
+            log(f"{self.path} is of a training with another store or other settings; training starts anew")
+            return None
+        log(f"going on from {self.path}")
+        return state
+
+    def remove(self) -> None:
+        """Remove the file, once the model is written."""
+        self.path.unlink(missing_ok=True)

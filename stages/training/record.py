@@ -1,0 +1,73 @@
+"""What is told while an enhancer trains: a bar or some lines, and TensorBoard's files where they are wanted."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+Row = dict[str, float]
+_LOG_LINES = 10
+
+
+@contextmanager
+def told(epochs: int, tensorboard: Path | None = None) -> Iterator[Callable[[Row], None]]:
+    """Yield a function that shows a row of the history: on a bar in a terminal, else as a few lines.
+
+    Args:
+        tensorboard: a folder to write the rows to as well, for TensorBoard.
+    """
+    with ExitStack() as stack:
+        show = stack.enter_context(_bar(epochs) if sys.stderr.isatty() else _lines(epochs))
+        chart = stack.enter_context(_charts(tensorboard))
+
+        def tell(row: Row) -> None:
+            show(row)
+            chart(row)
+
+        yield tell
+
+
+def log(line: str) -> None:
+    """Print a line to the standard error stream."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _lines(epochs: int) -> Iterator[Callable[[Row], None]]:
+    every = max(1, epochs // _LOG_LINES)
+    yield lambda row: log(_line(row, epochs)) if row["epoch"] % every == 0 or row["epoch"] == epochs else None
+
+
+@contextmanager
+def _bar(epochs: int) -> Iterator[Callable[[Row], None]]:
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=epochs)
+        yield lambda row: progress.update(task, completed=row["epoch"], description=_line(row, epochs))
+
+
+@contextmanager
+def _charts(folder: Path | None) -> Iterator[Callable[[Row], None]]:
+    if folder is None:
+        yield lambda row: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        log(f"nothing is written to {folder}: the package tensorboard is not installed (pip install tensorboard)")
+        yield lambda row: None
+        return
+    with SummaryWriter(str(folder)) as writer:
+
+        def chart(row: Row) -> None:
+            for name in row.keys() - {"epoch", "step"}:
+                writer.add_scalar(name, row[name], int(row["step"]))
+
+        yield chart
+
+
+def _line(row: Row, epochs: int) -> str:
+    judged = f", EER {100 * row['validation_eer']:.2f} % on held-out utterances" if "validation_eer" in row else ""
+    return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}{judged}, {row['pairs_per_s']:,} pairs/s"

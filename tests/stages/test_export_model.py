@@ -1,0 +1,50 @@
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from stages import export_model as verb
+from stages.enhancers import ENHANCERS
+from stages.export_model import export_model
+from stages.library import Enhancer
+from store import ConfigError, ModelError
+from tests.stages.test_library import make_model
+
+
+@pytest.mark.parametrize("enhancer", ENHANCERS)
+def test_exported_files_agree_with_the_model_at_any_batch_size(tmp_path, enhancer):
+    model = make_model(tmp_path, enhancer)
+    x = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    expected = Enhancer.load(model).enhance(x)
+    assert "differs by" in export_model(model=model, output=tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    np.testing.assert_allclose(session.run(None, {"embedding": x})[0], expected, rtol=1e-4, atol=1e-5)
+    export_model(model=model, output=tmp_path / "m.pt", format="torchscript")
+    with pytest.warns(DeprecationWarning, match="torch.jit.load"):
+        script = torch.jit.load(tmp_path / "m.pt")
+    np.testing.assert_allclose(script(torch.from_numpy(x)).numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_several_steps_of_ddim_are_exported_too(tmp_path):
+    model = make_model(tmp_path, "seed", sampling_timestep=400, sampling_steps=5, prediction="v_prediction")
+    export_model(model=model, output=tmp_path / "m.onnx")
+
+
+def test_a_model_that_draws_noise_is_refused(tmp_path):
+    model = make_model(tmp_path, "seed", noise_draws=1, epochs=20, lr=1e-2)
+    with pytest.raises(ModelError, match="draws noise, which a file cannot; export one made with noise_draws=0"):
+        export_model(model=model, output=tmp_path / "m.onnx")
+
+
+def test_a_file_that_disagrees_is_not_left_behind(tmp_path, monkeypatch):
+    model = make_model(tmp_path, "mse")
+    write, run = verb.FORMATS["onnx"]
+    monkeypatch.setitem(verb.FORMATS, "onnx", (write, lambda path, given: 1.01 * run(path, given)))
+    with pytest.raises(ModelError, match=r"onnx differs from .* by \d\.\de-0\d of the largest component"):
+        export_model(model=model, output=tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_unknown_formats_list_the_choices(tmp_path):
+    with pytest.raises(ConfigError, match="no format 'tflite' for models; choose one of onnx, torchscript"):
+        export_model(model=tmp_path, output=tmp_path / "m", format="tflite")

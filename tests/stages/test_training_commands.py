@@ -1,0 +1,84 @@
+"""The commands around training, from the command line to the files they leave."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from cli import main
+from stages.enhancers.mlp import RdmMlp
+from stages.library import Enhancer
+from tests.stages.stores import write_store
+
+RUN = """
+name: small
+corpus: {root: nowhere}
+device: cpu
+extract:
+  train: {views: {clean: {}, noise: {noise: [0, 15]}}}
+  evaluation: {views: {clean: {}}}
+train:
+  mse: {epochs: 2, batch: 32}
+  cosine: {epochs: 2, batch: 32, patience: 3}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    write_store(tmp_path / "store", utterances=30, crops=1)
+    (tmp_path / "run.yaml").write_text(RUN)
+    return tmp_path
+
+
+def reseed(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_train_adopt_sweep_and_export_from_the_command_line(folder):
+    store, model = folder / "store", folder / "model"
+    reseed("train", "--config", folder / "run.yaml", "--system", "mse", "--store", store, "--model", model)
+    assert "differs by" in reseed("export-model", model, "--output", folder / "m.onnx")
+    assert (folder / "m.onnx").stat().st_size > 0
+
+    grid = ["--vary", "lr=1e-4,0.003", "--vary", "seed=0,1"]
+    given = ["--config", folder / "run.yaml", "--system", "mse", "--store", store, "--sweep", folder / "sweep"]
+    assert len(reseed("sweep", *given, *grid, "--set", "train.mse.epochs=1").split("EER %")[1].splitlines()) == 5
+    assert {row["lr"] for row in json.loads((folder / "sweep/sweep.json").read_text())} == {1e-4, 0.003}
+
+    torch.save(RdmMlp(16).state_dict(), folder / "seed.pth")
+    reseed("adopt", folder / "seed.pth", "--store", store, "--model", folder / "adopted", "--set", "noise_draws=0")
+    config = Enhancer.load(folder / "adopted").info.config
+    assert (config["mode"], config["noise_draws"], config["sampling_timestep"]) == ("compat", 0, 50)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--system", "mse", "--set", "train.mse.ema=1.5"], "train.mse: ema: input should be less than 1 (given: 1.5)"),
+        (["--system", "mse", "--set", "train.mse.grad_clp=1"], "did you mean 'grad_clip'?"),
+        (["--system", "cosine"], "train.cosine: patience waits for the validation EER: set held_out too"),
+    ],
+)
+def test_bad_settings_are_one_line(folder, arguments, line):
+    told = reseed(
+        "train",
+        "--config",
+        folder / "run.yaml",
+        "--store",
+        folder / "store",
+        "--model",
+        folder / "m",
+        *arguments,
+        code=1,
+    )
+    assert line in told
+    assert len(told.splitlines()) == 1
+
+
+def test_values_to_vary_need_a_name(folder):
+    given = ["--config", folder / "run.yaml", "--system", "mse", "--store", folder / "store", "--sweep", folder / "s"]
+    assert "'lr' is not KEY=A,B" in reseed("sweep", *given, "--vary", "lr", code=2)
