@@ -12,8 +12,10 @@ from stages.score_files import RAW
 METHODS = {
     RAW: "The backbone's embeddings as they are.",
     "wccn": "View-WCCN: whitening by the covariance that the views of one crop span; in closed form.",
+    "vire": "VIRE: whitening, each direction weighed by how well it tells utterances apart in noise; in closed form.",
     "seed": "SEED (arXiv 2505.16798): one step of a diffusion model from the noisy to the clean embedding.",
     "mse": "A residual MLP from the noisy to the clean embedding, trained on their squared distance.",
+    "cosine": "The same MLP trained on the cosine between its output and the clean embedding.",
     "vmf_pl": "The same MLP trained on the logarithm of that distance, the vMF profile likelihood (arXiv 2610.06691).",
 }
 
