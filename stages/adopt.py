@@ -71,6 +71,7 @@ def network_state(found: Mapping[str, Tensor], checkpoint: Path) -> dict[str, Te
         for name, shape in wanted.items()
         if name in state and state[name].shape != shape
     ]
+    faults += [f"{name} is not finite" for name, tensor in state.items() if not tensor.isfinite().all()]
     if faults:
         raise ModelError(f"{checkpoint} is no checkpoint of SEED's network: {', '.join(sorted(faults)[:_SHOWN])}")
     return state

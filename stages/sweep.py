@@ -48,7 +48,7 @@ class Candidate:
     @property
     def kept(self) -> Row:
         """The row of the epoch whose weights are kept."""
-        return min(self.history, key=lambda row: row["validation_eer"], default={})
+        return min(reversed(self.history), key=lambda row: row["validation_eer"], default={})
 
     @property
     def label(self) -> str:

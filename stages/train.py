@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from stages.cache.memory import free_bytes
 from stages.enhancers import TrainedEnhancer, TrainingSettings, make_enhancer
 from stages.model import ModelInfo, check_replaceable, save_model, torch_device
 from stages.section import Section
@@ -10,7 +11,7 @@ from stages.training import ALONE, Checkpoint, Team, check_trainable, open_data,
 from stages.training.data import coverage
 from stages.training.record import log
 from stages.training.team import check_processes, together
-from store import EmbeddingStore
+from store import ConfigError, EmbeddingStore
 
 
 def train(
@@ -51,9 +52,13 @@ def train(
         StoreError: a store that cannot be trained on.
         ModelError: training diverged, or `model` is something other than a model.
     """
-    torch_device(device)
+    on = torch_device(device)
     check_processes(processes, device)
     check_replaceable(model)
+    if tensorboard is not None and tensorboard.resolve().is_relative_to(model.resolve()):
+        raise ConfigError(f"{tensorboard} lies in the model {model}, which is written as a whole; name another folder")
+    if resident_limit_bytes is None:  # once for all processes, which on the CPU share what is free
+        resident_limit_bytes = free_bytes(on) // 2 // (processes if on.type == "cpu" else 1)
     source = EmbeddingStore(store)
     check_trainable(source)
     arguments = {

@@ -213,7 +213,7 @@ class Training:
 
     def _judge(self, epoch: int) -> float:
         eer = self.team.agreed(self.held_out.eer(self.kept) if self.team.leads else None)
-        if self.best is None or eer < self.best["eer"]:
+        if self.best is None or eer <= self.best["eer"]:  # of equals the later: its loss is lower
             weights = {name: tensor.detach().clone() for name, tensor in self.kept.state_dict().items()}
             self.best = {"epoch": epoch, "eer": eer, "weights": weights}
         return eer

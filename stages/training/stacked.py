@@ -133,7 +133,10 @@ class Stack:
             self.histories[place].append(row | {"pairs_per_s": pairs_per_s, "lr": lr} | judged)
 
     def settle(self) -> None:
-        """Put the weights that are kept into the networks."""
+        """Put the weights that are kept into the networks; a history ends where its own patience did."""
+        if self.held_out is not None and self.settings.patience is not None:
+            for history, best in zip(self.histories, self._best_epoch_K.tolist(), strict=True):
+                del history[int(best) + self.settings.patience :]
         final = self.kept if self.held_out is None else self._best
         for place, network in enumerate(self.networks):
             own = {name.removeprefix("enhancer."): value[place] for name, value in final.items()}
@@ -173,7 +176,7 @@ class Stack:
 
         self._shape.eval()
         eer_K = equal_error_rate(vmap(scores, randomness="same")(self.kept, self.buffers))
-        better_K = eer_K < self._best_eer_K
+        better_K = eer_K <= self._best_eer_K
         if self.settings.patience is not None:
             better_K &= (epoch - 1 - self._best_epoch_K < self.settings.patience) | (self._best_epoch_K == 0)
         self._best_eer_K = torch.where(better_K, eer_K, self._best_eer_K)

@@ -102,6 +102,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, store, monkeypatch):
         (lambda s: s.pop("out.2.bias"), r"out\.2\.bias is missing"),
         (lambda s: s.update(context=torch.zeros(1)), "context is unknown"),
         (lambda s: s.update({"out.0.bias": torch.zeros(3)}), r"out\.0\.bias is \[3\] in place of \[32\]"),
+        (lambda s: s.update({"out.0.bias": torch.full((32,), torch.nan)}), r"out\.0\.bias is not finite"),
         (lambda s: s.pop("input_proj.weight"), r"it has 0 tensors input_proj\.weight"),
     ],
 )

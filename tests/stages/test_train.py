@@ -147,6 +147,14 @@ def test_directory_that_is_no_model_is_refused_before_training(tmp_path, monkeyp
         trained_state(tmp_path, "store", "mse", MseConfig())
 
 
+def test_a_folder_for_tensorboard_inside_the_model_is_refused_before_training(tmp_path, monkeypatch):
+    write_store(tmp_path / "store")
+    monkeypatch.setattr("stages.train.open_data", lambda *_, **__: pytest.fail("too late"))
+    arguments = {"store": tmp_path / "store", "model": tmp_path / "m", "enhancer": "mse", "settings": MseConfig()}
+    with pytest.raises(ConfigError, match="m/logs lies in the model .*m, which is written as a whole"):
+        train(**arguments, seed=0, tensorboard=tmp_path / "m" / "logs")
+
+
 def test_diverging_training_names_the_epoch_and_the_rate():
     network = ENHANCERS["mse"](MseConfig(epochs=3, lr=7.0), 4)
     with pytest.raises(ModelError, match=r"diverged in epoch 1 \(loss nan\); lower lr, which is 7\.0"):

@@ -135,10 +135,10 @@ class Given:
 
 def test_training_ends_when_patience_does_and_the_best_epoch_is_kept():
     network = Listed(TrainingSettings(epochs=9, batch=20, held_out=0.5, patience=2, lr=0.1))
-    judged = Given(0.4, 0.2, 0.3, 0.2, 0.1)
+    judged = Given(0.4, 0.2, 0.3, 0.2, 0.3, 0.25, 0.1)
     history = optimise(network, reader(), seed=0, held_out=judged)
-    assert [row["validation_eer"] for row in history] == [0.4, 0.2, 0.3, 0.2]
-    assert network.weight.item() == judged.seen[1]
+    assert [row["validation_eer"] for row in history] == [0.4, 0.2, 0.3, 0.2, 0.3, 0.25]
+    assert network.weight.item() == judged.seen[3], "of equals the later"
 
 
 def test_without_patience_all_epochs_run_and_the_best_is_kept():

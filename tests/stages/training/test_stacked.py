@@ -70,3 +70,12 @@ def test_settings_that_belong_to_one_network_alone_are_not_stacked():
     assert not stackable(config(precision="float16"))
     assert not stackable(config(compile=True))
     assert stack_key(config(lr=1)) == stack_key(config(weight_decay=1)) != stack_key(config(batch=7))
+
+
+def test_a_history_ends_where_its_own_patience_did_though_the_stack_went_on():
+    made = networks("mse", held_out=0.2, patience=1, epochs=12)
+    histories = optimise_stacked(made, reader(), SEEDS, judge())
+    for network, history in zip(made, histories, strict=True):
+        best = min(reversed(history), key=lambda row: row["validation_eer"])
+        assert judge().eer(network.eval()) == pytest.approx(best["validation_eer"], abs=1e-9)
+        assert len(history) <= best["epoch"] + 1
