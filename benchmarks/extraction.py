@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Ratio
-from stages.audio.manifest import Manifest
+from stages.audio.manifest import Manifest, write_manifest
 from stages.audio.recipe import ExtractSettings
 from stages.extraction import Extraction, Order
-from stages.prepare import PrepareSettings, prepare
+from tests.corpus import prepared
+from tests.stages.backbones import checkpoints
 
 TARGETS = {"ge2e": 0.7, "resnet_se34v2": 0.9, "ecapa_tdnn": 0.9}
 TARGET_ON_GPU = 0.8
@@ -112,8 +113,6 @@ def _forward(extraction: Extraction, waveforms: list[torch.Tensor]) -> None:
 
 def _settings(backbone: str, folder: Path) -> dict[str, Any]:
     """Give networks of the published sizes random weights, of which speed does not depend."""
-    from tests.stages.backbones import checkpoints
-
     published = {
         "resnet_se34v2": checkpoints.resnet_se34v2,
         "ecapa_tdnn": lambda: checkpoints.ecapa_tdnn(channels=1024),
@@ -124,18 +123,7 @@ def _settings(backbone: str, folder: Path) -> dict[str, Any]:
 
 
 def _prepared(corpus: Path, folder: Path, utterances: int) -> dict[str, Path]:
-    found = {}
-    for kind in ("speech", "noise", "music", "rir"):
-        found[kind] = folder / f"{kind}.parquet"
-        prepare(
-            source=corpus / kind / "train",
-            utterances=found[kind],
-            rejects=folder / f"{kind}.rejects.parquet",
-            settings=PrepareSettings(),
-            kind=kind,
-        )
-    from stages.audio.manifest import write_manifest
-
+    found = prepared(corpus, folder, ("speech", "noise", "music", "rir"))
     write_manifest(found["speech"], Manifest(found["speech"])[:utterances])
     return found
 

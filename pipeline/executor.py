@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from pipeline.config import DASK
+from stages.device import gpu_count
 from stages.extract import Execute, in_process
 from store import ConfigError, ReseedError
 
@@ -58,7 +59,7 @@ def _client(dask: str) -> Iterator["Client"]:
 
     kind, _, workers = dask.partition(":")
     if kind == "local":
-        with _local_cluster(int(workers or _gpus() or 1)) as cluster, Client(cluster) as client:
+        with _local_cluster(int(workers or gpu_count() or 1)) as cluster, Client(cluster) as client:
             yield client
         return
     try:
@@ -111,9 +112,3 @@ def _import_problem() -> str | None:
     except ImportError as error:
         return str(error)
     return None
-
-
-def _gpus() -> int:
-    import torch
-
-    return torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline import layout
 from pipeline.config import RunConfig, check_components, dump
+from stages.device import gpu_count, resolved
 from store import ConfigError, ReseedError
 from store.atomic import write_text
 
@@ -43,8 +44,9 @@ def run(
     with _locked(folder) as lock:
         check_components(config)
         if profile == "local":  # elsewhere the jobs run on other machines, which have what the configuration says
-            config = config.model_copy(update={"device": resolved_device(config.device)})
-            command.append(f"--resources=gpu={gpu_count(config.device)}")  # as two words it would take targets along
+            config = config.model_copy(update={"device": resolved(config.device)})
+            jobs_on_gpus = gpu_count() if config.device == "cuda" else 1  # one on each
+            command.append(f"--resources=gpu={jobs_on_gpus}")  # as two words it would take targets along
         command += [*(["--dry-run"] if dry_run else []), *extra]
         _write_if_changed(folder / settings, dump(config))
         started_ns = time.time_ns()
@@ -108,24 +110,6 @@ def check_corpus(config: RunConfig) -> None:
     if missing:
         there = ", ".join(sorted(f"speech/{path.name}" for path in root.glob("speech/*"))) or "no speech folder"
         raise ConfigError(f"the corpus {root} has no folder {', '.join(dict.fromkeys(missing))}; it has {there}")
-
-
-def resolved_device(device: str) -> str:
-    """Return "cuda" or "cpu" for "auto", else the device as given; see `stages.device.resolved`."""
-    if device == "cpu":
-        return device
-    from stages.device import resolved  # torch takes seconds to import; not every run needs it here
-
-    return resolved(device)
-
-
-def gpu_count(device: str) -> int:
-    """Return how many jobs on "cuda" may run at once on this machine: one per GPU."""
-    if device != "cuda":
-        return 1
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def available_cores() -> int:

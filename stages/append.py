@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stages.audio.manifest import manifest_digest
+from stages.audio.manifest import digest_of, digest_rows
 from stages.extraction import Extraction, Order
 from store import Declaration, EmbeddingStore, StoreError, append_shards, grown, read_rejects
 from store.format import REJECTS_NAME
@@ -36,22 +36,22 @@ def append(
     extraction = Extraction.of(order)
     _check_same_recipe(store, old.header.declaration, extraction.declaration)
     rejects = {reject.utterance_id: reject for reject in read_rejects(store / REJECTS_NAME)}
-    stored = set(old.utterance_ids())
+    known = {*old.utterance_ids(), *rejects}
     chosen = [
-        row
-        for row in extraction.rows
-        if (row.utterance_id in rejects if retry else row.utterance_id not in stored | rejects.keys())
+        row for row in extraction.rows if (row.utterance_id in rejects if retry else row.utterance_id not in known)
     ]
     if not chosen:
         return f"{store}: nothing to {'retry' if retry else 'append'}"
-    declaration = grown(old.header.declaration, "retry" if retry else "append", manifest_digest(chosen))
-    growth = replace(extraction, rows=chosen, declaration=declaration)
+    row_digests = digest_rows(chosen)
+    declaration = grown(old.header.declaration, "retry" if retry else "append", digest_of(row_digests))
+    growth = replace(extraction, rows=chosen, row_digests=row_digests, declaration=declaration)
     first = max((shard.index for shard in old.shards), default=-1) + 1
     plan = growth.plan(min(shards, len(chosen)))
     names = growth.names(plan, first)
     for place in growth.missing(store, names):
         growth.write(store, first + place, plan[place])
-    left = [reject for name, reject in rejects.items() if not retry or name not in {row.utterance_id for row in chosen}]
+    retried = {row.utterance_id for row in chosen}  # in an append they are none of the rejects
+    left = [reject for name, reject in rejects.items() if name not in retried]
     expected = old.header.expected + (0 if retry else len(chosen))
     header = append_shards(store, names, declaration, expected, left)
     return f"{store}: {header.stored - old.header.stored} utterances added, {header.rejected} rejected in all"

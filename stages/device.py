@@ -6,11 +6,18 @@ import tempfile
 from pathlib import Path
 from typing import TextIO
 
-import torch
-
 from store import ConfigError
 
+# torch takes seconds to import, and what is told to use the CPU need not wait for it.
+
 _HELD: list[TextIO] = []  # a GPU is claimed for the life of the process
+
+
+def gpu_count() -> int:
+    """Return how many usable CUDA devices this machine has."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def resolved(setting: str) -> str:
@@ -19,7 +26,9 @@ def resolved(setting: str) -> str:
     Raises:
         ConfigError: a CUDA device is asked for and there is none.
     """
-    if setting == "cpu" or torch.cuda.is_available():
+    if setting == "cpu":
+        return setting
+    if gpu_count():
         return "cuda" if setting == "auto" else setting
     if setting == "auto":
         return "cpu"
@@ -33,8 +42,8 @@ def claimed(setting: str) -> str:
         ConfigError: a CUDA device is asked for and there is none.
     """
     device = resolved(setting)
-    several = device == "cuda" and torch.cuda.device_count() > 1
-    return f"cuda:{claim(torch.cuda.device_count(), Path(tempfile.gettempdir()))}" if several else device
+    several = device == "cuda" and gpu_count() > 1
+    return f"cuda:{claim(gpu_count(), Path(tempfile.gettempdir()))}" if several else device
 
 
 def claim(count: int, folder: Path) -> int:

@@ -6,12 +6,11 @@ Shapes: D embedding dimension, M rows of a shard.
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from stages.cache.blocks import EXTRACT_AGAIN, check_finite
 from stages.model import ModelInfo, enhance_vectors, load_model
 from store import (
     Declaration,
@@ -60,7 +59,7 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
     for position in track(missing, "enhance", console=Console(stderr=True), disable=not sys.stderr.isatty()):
         shard, rows = source.shards[position], source.shard_rows(position)
         raw_MD = source.shard_vectors(position)
-        check_finite(source, position, raw_MD, "run `reseed verify`, then extract the shard again")
+        check_finite(source, position, raw_MD, EXTRACT_AGAIN)
         vectors_MD = enhance_vectors(network, raw_MD, shard_generator(seed, shard.index), device)
         check_finite(source, position, vectors_MD, f"model {model} makes no numbers of it; train it anew")
         write_shard(enhanced, shard.index, vectors_MD, rows, declaration, source=shard.digest)
@@ -82,21 +81,6 @@ def check_fits(source: EmbeddingStore, model: Path, info: ModelInfo) -> None:
         raise ModelError(
             f"model {model} takes {info.dim} dimensions, store {source.path} holds {source.dim}; "
             "train a model on a store of that dimension"
-        )
-
-
-def check_finite(source: EmbeddingStore, position: int, vectors_MD: NDArray[np.floating], advice: str) -> None:
-    """Check the vectors of a shard, as stored or as enhanced.
-
-    Raises:
-        StoreError: some are not finite; names the first such utterance.
-    """
-    bad_M = ~np.isfinite(vectors_MD).all(axis=-1)
-    if bad_M.any():
-        row = source.shard_rows(position, ["utterance_id", "view"]).slice(int(bad_M.argmax()), 1).to_pylist()[0]
-        raise StoreError(
-            f"{source.path}, shard {position}: {bad_M.sum()} vectors are not finite, first utterance "
-            f"{row['utterance_id']!r}, view {row['view']!r}; {advice}"
         )
 
 

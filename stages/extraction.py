@@ -18,18 +18,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import soundfile
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.ahead import ahead
 from stages.audio.bank import WHOLE_S, AudioBank
 from stages.audio.decode import Waveform, read
-from stages.audio.manifest import Manifest, Utterance, check_unchanged, digest_of, manifest_digest, row_digest
+from stages.audio.manifest import Manifest, Utterance, check_unchanged, digest_of, digest_rows, manifest_digest
 from stages.audio.recipe import ExtractSettings, sources_needed
 from stages.audio.views import RENDERING, Draw, crop_starts, draw, stable_seed, wrap_pad
 from stages.backbones import Backbone, backbone_class
-from stages.device import claimed
+from stages.device import claimed, gpu_count
 from stages.embedding import Embedder
 from store import AudioError, ConfigError, Declaration, Reject, read_seal, shard_name, write_shard
 from store.atomic import digest
@@ -74,12 +73,14 @@ class Extraction:
 
     Attributes:
         rows: the utterances: shards are stretches of them.
+        row_digests: 32 bytes for each of them, in their order.
         bank: what views draw from.
         backbone: on the CPU until the first vector is asked for.
     """
 
     order: Order
     rows: Manifest | list[Utterance]
+    row_digests: bytes
     bank: AudioBank
     backbone: Backbone
     declaration: Declaration
@@ -107,7 +108,8 @@ class Extraction:
         manifests = {role: Manifest(paths[role]) for role in ("utterances", *needed)}
         network = backbone_class(order.backbone)
         backbone = network(network.Config.model_validate(order.backbone_settings))
-        digests = {role: manifest_digest(manifest) for role, manifest in manifests.items()}
+        row_digests = {path: digest_rows(Manifest(path)) for path in {paths[role] for role in manifests}}
+        digests = {role: digest_of(row_digests[paths[role]]) for role in manifests}
         declaration = _declare(backbone, settings, order.seed, digests)
         declaration.lineage.extend(
             {"role": role, "path": str(paths[role]), "digest": found} for role, found in digests.items()
@@ -124,7 +126,7 @@ class Extraction:
             }
         )
         bank = AudioBank({kind: manifests[kind] for kind in needed}, backbone.sample_rate_hz)
-        return cls(order, manifests["utterances"], bank, backbone, declaration)
+        return cls(order, manifests["utterances"], row_digests[order.utterances], bank, backbone, declaration)
 
     def plan(self, shards: int | None) -> list[slice]:
         """Cut the utterances into contiguous stretches, one per shard, whose lengths differ by at most one.
@@ -138,9 +140,8 @@ class Extraction:
         return plan_shards(rows, shards)
 
     def names(self, plan: Sequence[slice], first: int = 0) -> list[str]:
-        """Return the names of the shards that this recipe makes from stretches of the manifest, in one pass over it."""
-        digests = b"".join(map(row_digest, self.rows))
-        made_from = [digest_of(digests[32 * stretch.start : 32 * stretch.stop]) for stretch in plan]
+        """Return the names of the shards that this recipe makes from stretches of the manifest."""
+        made_from = [digest_of(self.row_digests[32 * stretch.start : 32 * stretch.stop]) for stretch in plan]
         fingerprint = self.declaration.fingerprint
         return [shard_name(index, fingerprint, source) for index, source in enumerate(made_from, start=first)]
 
@@ -243,7 +244,7 @@ def plan_shards(n_utterances: int, n_shards: int) -> list[slice]:
 
 def default_decoders(device_type: str) -> int:
     """Return how many threads decode: a GPU's share of the cores; one beside a backbone that needs the cores itself."""
-    return max(1, len(os.sched_getaffinity(0)) // torch.cuda.device_count()) if device_type == "cuda" else 1
+    return max(1, len(os.sched_getaffinity(0)) // gpu_count()) if device_type == "cuda" else 1
 
 
 def _declare(backbone: Backbone, settings: ExtractSettings, seed: int, digests: dict[str, str]) -> Declaration:

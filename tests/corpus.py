@@ -1,10 +1,13 @@
 """Small recordings for tests: tones with formant-like colour, noises, rooms; and the real ones where they are there."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+from stages.prepare import PrepareSettings, prepare
 
 RATE_HZ = 16_000
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -36,6 +39,19 @@ def write_corpus(root: Path, splits: tuple[str, ...] = ("train", "dev"), speaker
             decay = np.exp(-np.arange(2000) / 300) * generator.normal(size=2000)
             write_wave(root / "rir" / split / "room" / f"r{index}.flac", decay / np.abs(decay).max() * 0.9)
     return root
+
+
+def prepared(corpus: Path, folder: Path, kinds: Sequence[str], split: str = "train") -> dict[str, Path]:
+    """Prepare some kinds of recordings of a corpus folder; returns the manifest of each."""
+    for kind in kinds:
+        prepare(
+            source=corpus / kind / split,
+            utterances=folder / f"{kind}.parquet",
+            rejects=folder / f"{kind}.rejects.parquet",
+            settings=PrepareSettings(),
+            kind=kind,
+        )
+    return {kind: folder / f"{kind}.parquet" for kind in kinds}
 
 
 def write_wave(path: Path, wave: np.ndarray, rate_hz: int = RATE_HZ, **options: str) -> Path:

@@ -135,18 +135,22 @@ def _hashed(path: str) -> str:
 
 def manifest_digest(utterances: Iterable[Utterance]) -> str:
     """Return the SHA-256 of what a manifest lists, whatever the order and wherever the files lie."""
-    return digest_of(b"".join(map(row_digest, utterances)))
+    return digest_of(digest_rows(utterances))
 
 
-def row_digest(row: Utterance) -> bytes:
-    """Return the SHA-256 of what one row lists, 32 bytes."""
-    listed = [row.utterance_id, row.speaker_id or "", row.sha256, row.start_s, row.duration_s]
-    return hashlib.sha256(json.dumps(listed, ensure_ascii=False).encode()).digest()
+def digest_rows(utterances: Iterable[Utterance]) -> bytes:
+    """Return the SHA-256 of what each row lists, 32 bytes each, one after the other."""
+    return b"".join(map(_row_digest, utterances))
 
 
 def digest_of(rows: bytes) -> str:
     """Return the SHA-256 over row digests in sorted order."""
     return hashlib.sha256(np.sort(np.frombuffer(rows, "S32")).tobytes()).hexdigest()
+
+
+def _row_digest(row: Utterance) -> bytes:
+    listed = [row.utterance_id, row.speaker_id or "", row.sha256, row.start_s, row.duration_s]
+    return hashlib.sha256(json.dumps(listed, ensure_ascii=False).encode()).digest()
 
 
 @contextmanager

@@ -8,9 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from store import EmbeddingStore, StoreError
+
+EXTRACT_AGAIN = "run `reseed verify`, then extract the shard again"
 
 
 class Block(NamedTuple):
@@ -84,14 +87,20 @@ def read_block(store: EmbeddingStore, block: Block, target_NVD: Tensor) -> Tenso
     vectors_MD = host_NVD.view(-1, store.dim).numpy()
     np.copyto(vectors_MD, store.shard_vectors(block.shard)[rows])
     if not np.isfinite(vectors_MD).all():
-        raise StoreError(_complaint(store, block.shard))
+        check_finite(store, block.shard, store.shard_vectors(block.shard), EXTRACT_AGAIN)
     return target_NVD if target_NVD is host_NVD else target_NVD.copy_(host_NVD)
 
 
-def _complaint(store: EmbeddingStore, shard: int) -> str:
-    bad_M = ~np.isfinite(store.shard_vectors(shard)).all(axis=-1)
-    row = store.shard_rows(shard, ["utterance_id", "view"]).slice(int(bad_M.argmax()), 1).to_pylist()[0]
-    return (
-        f"{store.path}, shard {shard}: {bad_M.sum()} vectors are not finite, first utterance "
-        f"{row['utterance_id']!r}, view {row['view']!r}; run `reseed verify`, then extract the shard again"
-    )
+def check_finite(source: EmbeddingStore, position: int, vectors_MD: NDArray[np.floating], advice: str) -> None:
+    """Check the vectors of a shard, as stored or as enhanced.
+
+    Raises:
+        StoreError: some are not finite; names the first such utterance.
+    """
+    bad_M = ~np.isfinite(vectors_MD).all(axis=-1)
+    if bad_M.any():
+        row = source.shard_rows(position, ["utterance_id", "view"]).slice(int(bad_M.argmax()), 1).to_pylist()[0]
+        raise StoreError(
+            f"{source.path}, shard {position}: {bad_M.sum()} vectors are not finite, first utterance "
+            f"{row['utterance_id']!r}, view {row['view']!r}; {advice}"
+        )

@@ -27,7 +27,7 @@ from pydantic import Field
 from torch import Tensor
 
 from stages.enhancers.base import Enhancer
-from stages.enhancers.wccn import inverse_square_root
+from stages.enhancers.wccn import inverse_square_root, no_noise
 from stages.section import Section
 from store import StoreError
 
@@ -65,10 +65,7 @@ class Vire(Enhancer):
         """
         found = Statistics.of(whole_utterances(blocks, crops))
         if not found.within_DD.trace() > _ROUNDING:
-            raise StoreError(
-                f"the views {', '.join(view_names)} hold identical vectors: there is no noise to learn from; "
-                "check the views' recipes and extract again"
-            )
+            raise no_noise(view_names)
         if not found.between_DD.trace() > _ROUNDING:
             means = f"the mean vectors of all {found.utterances} utterances"
             raise StoreError(f"{means} are one: nothing tells them apart; check the recordings")

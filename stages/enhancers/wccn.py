@@ -58,16 +58,21 @@ class ViewWccn(Enhancer):
             mean_D += share * (block_NVD.mean(dim=(0, 1)) - mean_D)
             covariance_DD += share * (view_covariance(block_NVD) - covariance_DD)
         if not covariance_DD.trace() > 0:
-            raise StoreError(
-                f"the views {', '.join(view_names)} hold identical vectors: there is no noise to learn from; "
-                "check the views' recipes and extract again"
-            )
+            raise no_noise(view_names)
         self.mean_D.copy_(mean_D)
         self.whitening_DD.copy_(inverse_square_root(covariance_DD, self.config.shrinkage))
 
     def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
         """Return unit vectors [B, D]; deterministic."""
         return F.normalize((embedding_BD - self.mean_D) @ self.whitening_DD, dim=-1)
+
+
+def no_noise(view_names: list[str]) -> StoreError:
+    """Return the error that views which do not differ deserve."""
+    return StoreError(
+        f"the views {', '.join(view_names)} hold identical vectors: there is no noise to learn from; "
+        "check the views' recipes and extract again"
+    )
 
 
 def view_covariance(vectors_NVD: Tensor) -> Tensor:

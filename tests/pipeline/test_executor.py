@@ -18,9 +18,8 @@ from pipeline.executor import checked, executor
 from stages.audio.recipe import CropSettings, ExtractSettings, View
 from stages.extract import extract
 from stages.extraction import Order
-from stages.prepare import PrepareSettings, prepare
 from store import ConfigError, EmbeddingStore
-from tests.corpus import write_corpus
+from tests.corpus import prepared, write_corpus
 from tests.store.stores import assert_same_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,16 +34,7 @@ SETTINGS = ExtractSettings(
 def order(tmp_path_factory) -> Order:
     folder = tmp_path_factory.mktemp("corpus")
     corpus = write_corpus(folder / "audio", splits=("train",), speakers=8, takes=4)
-    manifests = {}
-    for kind in ("speech", "noise", "rir"):
-        manifests[kind] = folder / f"{kind}.parquet"
-        prepare(
-            source=corpus / kind / "train",
-            utterances=manifests[kind],
-            rejects=folder / "rejects.parquet",
-            settings=PrepareSettings(),
-            kind=kind,
-        )
+    manifests = prepared(corpus, folder, ("speech", "noise", "rir"))
     return Order(utterances=manifests.pop("speech"), sources=manifests, backbone="ge2e", settings=SETTINGS, seed=1)
 
 

@@ -12,10 +12,9 @@ from stages.backbones.base import Backbone
 from stages.backbones.ge2e import GE2EConfig
 from stages.extract import Job, extract
 from stages.extraction import Order, plan_shards
-from stages.prepare import PrepareSettings, prepare
 from store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects
 from store.atomic import sha256_file
-from tests.corpus import write_corpus
+from tests.corpus import prepared, write_corpus
 from tests.store.stores import assert_same_files
 
 VIEWS = {"clean": View(), "noise": View(noise=(0, 15)), "both": View(reverb=True, babble=10)}
@@ -49,17 +48,7 @@ def levels(monkeypatch):
 def manifests(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("corpus")
     corpus = write_corpus(folder / "audio", splits=("train",), speakers=4, takes=2)
-    found = {}
-    for kind in ("speech", "noise", "rir"):
-        found[kind] = folder / f"{kind}.parquet"
-        prepare(
-            source=corpus / kind / "train",
-            utterances=found[kind],
-            rejects=folder / f"{kind}.rejects.parquet",
-            settings=PrepareSettings(),
-            kind=kind,
-        )
-    return found
+    return prepared(corpus, folder, ("speech", "noise", "rir"))
 
 
 def run(manifests: dict[str, Path], store: Path, **changes) -> str:
