@@ -15,7 +15,11 @@ RUN = load_config(Path(config.get("settings", layout.CONFIG)))
 BACKBONE = RUN.backbone.name
 TRAIN, EVALUATION = RUN.corpus.train, RUN.corpus.evaluation
 RECIPES = {TRAIN: "train", EVALUATION: "evaluation"}
-SYSTEMS = ["raw", *RUN.train]
+SYSTEMS = RUN.systems
+MEASURED = bool(RUN.calibrate and RUN.calibrate.quality)
+# Training speech is enhanced only where scores are normalised against it, or calibrated on it.
+COHORT = RUN.cohort()
+SCORED = [EVALUATION, *([TRAIN] if COHORT or RUN.calibrate else [])]
 # On a cluster a job asks for a GPU where the run says `device: cuda`; `auto` takes one where the job has one.
 GPU = {"gpu": 1, "gpu_manufacturer": "nvidia"} if RUN.device.startswith("cuda") else {}
 
@@ -23,6 +27,24 @@ GPU = {"gpu": 1, "gpu_manufacturer": "nvidia"} if RUN.device.startswith("cuda") 
 def sources(split):
     """The manifests that extraction of a split reads, by the name of the option of `reseed extract` that takes each."""
     return {source: layout.manifest(*place) for source, place in RUN.recordings(split).items()}
+
+
+def store(split, system):
+    """The store.json of one split, raw or enhanced."""
+    return layout.store(BACKBONE, split, system) / "store.json"
+
+
+def cohort(system):
+    """What a system is normalised against: input files by name, and the options of `reseed score`."""
+    if not COHORT:
+        return {}, ""
+    options = [f"--cohort={layout.store(BACKBONE, TRAIN, system)}", f"--cohort-utterances={COHORT}"]
+    return {"cohort": store(TRAIN, system), "cohort_utterances": COHORT}, shlex.join(options)
+
+
+def fused(name):
+    """The systems behind a calibrated score file."""
+    return RUN.fused.get(name, [name])
 
 
 def listing(split, kind):
@@ -45,6 +67,7 @@ wildcard_constraints:
     kind="speech|noise|music|rir",
     split="[^/]+",
     system="[^/.]+",
+    name="[^/.]+",
     job=r"\d+",
 
 
@@ -57,8 +80,9 @@ rule all:
         [layout.store(BACKBONE, split) / "store.json" for split in RECIPES],
         layout.TRIALS,
         [layout.model(system) / "model.json" for system in RUN.train],
-        [layout.store(BACKBONE, EVALUATION, system) / "store.json" for system in RUN.train],
+        [store(split, system) for split in SCORED for system in RUN.train],
         [layout.scores(system) for system in SYSTEMS],
+        [layout.calibrated(name) for name in RUN.calibrated],
         layout.PAGE,
         layout.METRICS,
 
@@ -82,6 +106,7 @@ rule synthesise:
 rule prepare:
     input:
         synthetic=[layout.SYNTHETIC_MARKER] if RUN.synthesise else [],
+        speakers=RUN.corpus.prepare.speakers or [],
     output:
         utterances=layout.manifest("{split}", "{kind}"),
         rejects=layout.rejects("{split}", "{kind}"),
@@ -106,6 +131,7 @@ rule trials:
         lists=[path for path in (RUN.trials.list, RUN.trials.enrolment) if path],
     output:
         trials=layout.TRIALS,
+        enrolments=layout.ENROLMENTS,
     params:
         settings=RUN.digest("trials", "seed"),
     log:
@@ -115,7 +141,8 @@ rule trials:
     message:
         "trials: of {EVALUATION}"
     shell:
-        "reseed trials --config config.yaml --utterances {input.utterances:q} --trials {output.trials} >{log} 2>&1"
+        "reseed trials --config config.yaml --utterances {input.utterances:q} --trials {output.trials}"
+        " --enrolments {output.enrolments} >{log} 2>&1"
 
 
 rule extract:
@@ -193,23 +220,23 @@ rule train:
 
 rule enhance:
     input:
-        store=layout.store(BACKBONE, EVALUATION) / "store.json",
+        store=lambda wildcards: store(wildcards.split, "raw"),
         model=layout.model("{system}") / "model.json",
     output:
-        enhanced=layout.store(BACKBONE, EVALUATION, "{system}") / "store.json",
+        enhanced=layout.store(BACKBONE, "{split}", "{system}") / "store.json",
     params:
         settings=RUN.digest("seed"),
-        store=layout.store(BACKBONE, EVALUATION),
+        store=str(layout.store(BACKBONE, "{split}")),
         model=str(layout.model("{system}")),
-        enhanced=str(layout.store(BACKBONE, EVALUATION, "{system}")),
+        enhanced=str(layout.store(BACKBONE, "{split}", "{system}")),
     log:
-        layout.log("enhance", "{system}"),
+        layout.log("enhance", "{split}", "{system}"),
     benchmark:
-        layout.benchmark("enhance", "{system}")
+        layout.benchmark("enhance", "{split}", "{system}")
     resources:
         **GPU,
     message:
-        "enhance: {wildcards.system}"
+        "enhance: {wildcards.split} by {wildcards.system}"
     shell:
         "reseed enhance --config config.yaml --store {params.store:q} --model {params.model}"
         " --enhanced {params.enhanced} >{log} 2>&1"
@@ -217,8 +244,10 @@ rule enhance:
 
 rule score:
     input:
-        store=lambda wildcards: layout.store(BACKBONE, EVALUATION, wildcards.system) / "store.json",
+        unpack(lambda wildcards: cohort(wildcards.system)[0]),
+        store=lambda wildcards: store(EVALUATION, wildcards.system),
         trials=layout.TRIALS,
+        enrolments=layout.ENROLMENTS,
         utterances=layout.manifest(EVALUATION, "speech"),
     output:
         scores=layout.scores("{system}"),
@@ -226,6 +255,7 @@ rule score:
     params:
         settings=RUN.digest("score"),
         store=lambda wildcards: layout.store(BACKBONE, EVALUATION, wildcards.system),
+        cohort=lambda wildcards: cohort(wildcards.system)[1],
     log:
         layout.log("score", "{system}"),
     benchmark:
@@ -234,13 +264,125 @@ rule score:
         "score: {wildcards.system}"
     shell:
         "reseed score --config config.yaml --system {wildcards.system} --store {params.store:q} --trials {input.trials}"
-        " --utterances {input.utterances:q} --scores {output.scores} --identification {output.identification}"
-        " >{log} 2>&1"
+        " --enrolments {input.enrolments} --utterances {input.utterances:q} {params.cohort}"
+        " --scores {output.scores} --identification {output.identification} >{log} 2>&1"
+
+
+rule divide:
+    input:
+        utterances=layout.manifest(TRAIN, "speech"),
+    output:
+        held_out=layout.held_out(TRAIN),
+        rest=layout.rest(TRAIN),
+    params:
+        settings=RUN.digest("seed", *(["calibrate.share"] if RUN.calibrate else [])),
+    log:
+        layout.log("divide"),
+    message:
+        "divide: speakers of {TRAIN} held out for calibration"
+    shell:
+        "reseed divide --config config.yaml --utterances {input.utterances:q} --held-out {output.held_out:q}"
+        " --rest {output.rest:q} >{log} 2>&1"
+
+
+# Trials among training speakers are always generated: a published list is of the evaluation speakers.
+rule held_out_trials:
+    input:
+        utterances=layout.held_out(TRAIN),
+    output:
+        trials=layout.HELD_OUT_TRIALS,
+        enrolments=layout.HELD_OUT_ENROLMENTS,
+    params:
+        settings=RUN.digest("trials", "seed"),
+    log:
+        layout.log("held_out_trials"),
+    message:
+        "trials: of speakers held out of {TRAIN}"
+    shell:
+        "reseed trials --config config.yaml --set trials.list=null --set trials.enrolment=null"
+        " --utterances {input.utterances:q} --trials {output.trials} --enrolments {output.enrolments} >{log} 2>&1"
+
+
+rule score_held_out:
+    input:
+        unpack(lambda wildcards: cohort(wildcards.system)[0]),
+        store=lambda wildcards: store(TRAIN, wildcards.system),
+        trials=layout.HELD_OUT_TRIALS,
+        enrolments=layout.HELD_OUT_ENROLMENTS,
+        utterances=layout.manifest(TRAIN, "speech"),
+    output:
+        scores=layout.held_out_scores("{system}"),
+        identification=temp(layout.held_out_scores("{system}.identification")),
+    params:
+        settings=RUN.digest("score"),
+        store=lambda wildcards: layout.store(BACKBONE, TRAIN, wildcards.system),
+        cohort=lambda wildcards: cohort(wildcards.system)[1],
+    log:
+        layout.log("score_held_out", "{system}"),
+    message:
+        "score: {wildcards.system}, speakers held out"
+    shell:
+        "reseed score --config config.yaml --set score.allow_missing=true --system {wildcards.system}"
+        " --store {params.store:q} --trials {input.trials} --enrolments {input.enrolments}"
+        " --utterances {input.utterances:q} {params.cohort}"
+        " --scores {output.scores} --identification {output.identification} >{log} 2>&1"
+
+
+rule quality:
+    input:
+        store=lambda wildcards: store(wildcards.split, "raw"),
+        reference=store(TRAIN, "raw"),
+        utterances=layout.manifest("{split}", "speech"),
+    output:
+        quality=layout.quality("{split}"),
+    params:
+        store=str(layout.store(BACKBONE, "{split}")),
+        reference=layout.store(BACKBONE, TRAIN),
+    log:
+        layout.log("quality", "{split}"),
+    message:
+        "quality: of {wildcards.split}"
+    shell:
+        "reseed quality --store {params.store:q} --reference {params.reference:q} --utterances {input.utterances:q}"
+        " --quality {output.quality:q} >{log} 2>&1"
+
+
+rule calibrate:
+    input:
+        held_out=lambda wildcards: [layout.held_out_scores(system) for system in fused(wildcards.name)],
+        scores=lambda wildcards: [layout.scores(system) for system in fused(wildcards.name)],
+        quality=[layout.quality(split) for split in (TRAIN, EVALUATION)] if MEASURED else [],
+        enrolments=[layout.HELD_OUT_ENROLMENTS, layout.ENROLMENTS],
+    output:
+        calibrated=layout.calibrated("{name}"),
+    params:
+        settings=RUN.digest("calibrate"),
+        files=lambda wildcards: shlex.join(
+            option
+            for system in fused(wildcards.name)
+            for option in (f"--held-out={layout.held_out_scores(system)}", f"--scores={layout.scores(system)}")
+        ),
+        quality=shlex.join(
+            [f"--held-out-quality={layout.quality(TRAIN)}", f"--quality={layout.quality(EVALUATION)}"]
+            if MEASURED
+            else []
+        ),
+        enrolments=shlex.join(
+            [f"--held-out-enrolments={layout.HELD_OUT_ENROLMENTS}", f"--enrolments={layout.ENROLMENTS}"]
+        ),
+    log:
+        layout.log("calibrate", "{name}"),
+    message:
+        "calibrate: {wildcards.name}"
+    shell:
+        "reseed calibrate --config config.yaml --system {wildcards.name} {params.files} {params.quality}"
+        " {params.enrolments} --calibrated {output.calibrated} >{log} 2>&1"
 
 
 rule report:
     input:
         scores=[layout.scores(system) for system in SYSTEMS],
+        calibrated=[layout.calibrated(name) for name in RUN.calibrated],
         identification=[layout.identification(system) for system in SYSTEMS],
         utterances=layout.manifest(EVALUATION, "speech"),
     output:
@@ -248,7 +390,10 @@ rule report:
         metrics=layout.METRICS,
     params:
         settings=RUN.digest("report", "name", "title", "note"),
-        scores=shlex.join(f"--scores={layout.scores(system)}" for system in SYSTEMS),
+        scores=shlex.join(
+            f"--scores={path}"
+            for path in (*map(layout.scores, SYSTEMS), *map(layout.calibrated, RUN.calibrated))
+        ),
         identification=shlex.join(f"--identification={layout.identification(system)}" for system in SYSTEMS),
         stores=shlex.join(f"--store={layout.store(BACKBONE, EVALUATION, system)}" for system in SYSTEMS),
         report=layout.REPORT,

@@ -104,6 +104,7 @@ def prepare(config: Path, overrides: Sequence[str], **paths: Any) -> None:
 @_config_options
 @_path_option("utterances", "Manifest of the speech.")
 @_path_option("trials", "Trials to write (.parquet).")
+@_path_option("enrolments", "Enrolment models to write (.parquet), where a trial enrols several.", required=False)
 def trials(config: Path, overrides: Sequence[str], **paths: Path) -> None:
     """Read a trial list (VoxCeleb, Kaldi, CSV) or generate one from speaker labels."""
     from stages.trials import make_trials
@@ -265,7 +266,7 @@ def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[st
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="How it samples, e.g. noise_draws=0.")
 def adopt(checkpoint: Path, settings: Sequence[str], **paths: Path) -> None:
     """Make a model of a released checkpoint of SEED's network."""
-    from pipeline.config import section
+    from pipeline.settings import section
     from stages.adopt import RELEASED
     from stages.adopt import adopt as stage
     from stages.enhancers.seed import SeedConfig
@@ -304,13 +305,97 @@ def enhance(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 @_path_option("store", "Store of evaluation embeddings, raw or enhanced.")
 @_path_option("trials", "Trials (.parquet).")
 @_path_option("utterances", "Manifest of the speech.")
+@_path_option("enrolments", "What the enrolment models of the trials are made of.", required=False)
+@_path_option("cohort", "Store of other speakers, for as_norm, s_norm and plda.", required=False)
+@_path_option("cohort-utterances", "Manifest of those of its utterances to use.", required=False)
 @_path_option("scores", "Scores to write (.parquet).")
 @_path_option("identification", "Ranks of the true speakers to write (.parquet).")
-def score(config: Path, overrides: Sequence[str], system: str, **paths: Path) -> None:
-    """Score every trial in every condition."""
+@click.option("--dask", metavar="ADDRESS", help="Spread the list: local, local:4 (workers) or tcp://HOST:8786.")
+def score(config: Path, overrides: Sequence[str], system: str, dask: str | None, **paths: Path) -> None:
+    """Score every trial in every condition, by cosine and whatever else score.scorings names."""
+    from pipeline.executor import checked, executor
     from stages.score import score as stage
 
-    click.echo(stage(system=system, settings=_load(config, overrides).score, **paths))
+    run = _load(config, overrides)
+    with executor(checked(dask)) as execute:
+        spread = execute if dask else None
+        click.echo(stage(system=system, settings=run.score, device=_device(run.device), execute=spread, **paths))
+
+
+@main.command()
+@_config_options
+@_path_option("utterances", "Manifest to divide.")
+@_path_option("held-out", "Manifest to write: the speakers held out.")
+@_path_option("rest", "Manifest to write: everybody else.")
+def divide(config: Path, overrides: Sequence[str], **paths: Path) -> None:
+    """Hold out speakers for calibration: calibrate.share of those with several utterances."""
+    from stages.divide import divide as stage
+    from store import ConfigError
+
+    run = _load(config, overrides)
+    if run.calibrate is None:
+        raise ConfigError(f"{config} has no calibrate section")
+    click.echo(stage(share=run.calibrate.share, seed=run.seed, **paths))
+
+
+@main.command()
+@_path_option("store", "Store whose vectors are judged.")
+@_path_option("reference", "Store of the same space with noisy views, to learn SNR from.")
+@_path_option("utterances", "Manifest of the speech.")
+@_path_option("quality", "Measures to write (.parquet).")
+def quality(**paths: Path) -> None:
+    """Measure each stored utterance for calibration: duration, norm, SNR estimated from its vectors."""
+    from stages.quality import quality as stage
+
+    click.echo(stage(**paths))
+
+
+@main.command()
+@_config_options
+@click.option("--system", help="Name of the result (default: the systems, joined by +).")
+@_path_option("held-out", "Scores of other speakers' trials, to fit on; repeat for each system.", multiple=True)
+@_path_option("scores", "Scores to calibrate, in the order of --held-out; several are fused.", multiple=True)
+@_path_option("held-out-quality", "Quality measures of the held-out utterances.", required=False)
+@_path_option("quality", "Quality measures of the utterances.", required=False)
+@_path_option("held-out-enrolments", "What the held-out enrolment models are made of.", required=False)
+@_path_option("enrolments", "What the enrolment models are made of.", required=False)
+@_path_option("calibrated", "Calibrated scores to write (.parquet).")
+def calibrate(config: Path, overrides: Sequence[str], **options: Any) -> None:
+    """Turn scores into log-likelihood ratios by held-out trials; fuse several systems."""
+    from stages.calibrate import calibrate as stage
+    from stages.scorers.settings import CalibrationSettings
+
+    click.echo(stage(settings=_load(config, overrides).calibrate or CalibrationSettings(), **options))
+
+
+@main.command(name="all-pairs")
+@click.argument("store", type=_FILE)
+@click.option("--view", default="clean", show_default=True, help="Which rendering.")
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Neighbours kept of each utterance.")
+@_path_option("neighbours", "Neighbours to write (.parquet).")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def all_pairs(as_json: bool, device: str, **options: Any) -> None:
+    """Score every pair of utterances: nearest neighbours, histograms and EER, in bounded memory."""
+    from stages.all_pairs import all_pairs as stage
+
+    found = stage(device=_device(device), **options)
+    click.echo(json.dumps(found.facts()) if as_json else found.summary())
+
+
+@main.command()
+@click.argument("scores", type=_FILE)
+@click.option("--false-accept", type=float, required=True, help="Highest rate of accepted non-targets, e.g. 0.01.")
+@click.option("--condition", help="Only this view (default: each, and all pooled).")
+@click.option("--system", help="Which system, where the file holds several.")
+@click.option("--scoring", help="Which scoring, where the file holds several.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def threshold(as_json: bool, **options: Any) -> None:
+    """Find the operating point for a false-accept rate, with its interval."""
+    from stages.threshold import threshold as stage
+
+    found = stage(**options)
+    click.echo(json.dumps(found.facts()) if as_json else found.summary())
 
 
 @main.command()
@@ -342,6 +427,22 @@ def report(
         **paths,
     )
     click.echo(message)
+
+
+@main.command()
+@click.argument("runs", nargs=-1, type=_FILE, required=True)
+@_path_option("report", "Folder to write index.html and metrics.json to.")
+@click.option("--title", default="Runs compared", show_default=True, help="Heading of the page.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting of the report, e.g. seed=1.")
+def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> None:
+    """Put the scores of several finished runs on one page."""
+    from pipeline.run import files_of
+    from pipeline.settings import section
+    from stages.compare import compare as stage
+    from stages.reporting.settings import ReportSettings
+
+    settings = section(ReportSettings, overrides)
+    click.echo(stage(runs=[files_of(run) for run in runs], settings=settings, **options))
 
 
 @main.command()
@@ -387,7 +488,7 @@ def export_(**options: Any) -> None:
 )
 def import_(source: Path, store: Path, format: str, settings: Sequence[str]) -> None:
     """Make a store of embeddings that were exported, or computed elsewhere: faces, emotions, text."""
-    from pipeline.config import section
+    from pipeline.settings import section
     from stages.import_store import ImportSettings, import_store
 
     click.echo(import_store(source=source, store=store, format=format, settings=section(ImportSettings, settings)))

@@ -3,29 +3,27 @@
 Precedence: defaults < YAML < `--set section.key=value`. A key that nobody declared is an error.
 """
 
-import difflib
 import re
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline import layout
+from pipeline.settings import Model, apply_override, validated
 from stages.audio.recipe import ExtractSettings, sources_needed
 from stages.audio.sources import listing_digest
 from stages.prepare import PrepareSettings
 from stages.reporting.settings import ReportSettings
-from stages.score import ScoreSettings
+from stages.scorers.settings import CalibrationSettings, ScoreSettings
 from stages.section import Section
 from stages.synthesise import SynthesiseSettings
 from stages.trials import TrialSettings
 from store import ConfigError
 from store.atomic import digest
-
-Model = TypeVar("Model", bound=BaseModel)
 
 DASK = r"^(local(:[1-9]\d*)?|[a-z]+://.+)$"
 
@@ -96,6 +94,18 @@ class ExtractionSettings(Section):
     dask: str | None = Field(default=None, pattern=DASK)
 
 
+class RunCalibration(CalibrationSettings):
+    """Calibration within a run: fitted on trials among speakers of the training split that are held out for it.
+
+    Attributes:
+        share: of those speakers with several utterances, who are held out of cohort and PLDA.
+        fuse: systems whose scores are fused, e.g. [[raw, vire]].
+    """
+
+    share: float = Field(default=0.5, gt=0, lt=1)
+    fuse: tuple[tuple[str, ...], ...] = ()
+
+
 class RunConfig(Section):
     """One run: a corpus, a backbone, what is extracted, which enhancers are trained, how they are judged.
 
@@ -105,6 +115,7 @@ class RunConfig(Section):
         seed: all randomness of the run comes from it.
         device: "cpu", "cuda" or "auto".
         synthesise: a synthetic corpus to make first, in place of corpus.root.
+        calibrate: scores to likelihood ratios, and fusion; none: scores stay as they are.
         train: system name -> {"method": enhancer (default: the system's name), its own settings ...}.
     """
 
@@ -120,6 +131,7 @@ class RunConfig(Section):
     extract: ExtractionSettings
     train: dict[str, dict[str, Any]]
     score: ScoreSettings = ScoreSettings()
+    calibrate: RunCalibration | None = None
     report: ReportSettings = ReportSettings()
 
     @model_validator(mode="after")
@@ -137,9 +149,22 @@ class RunConfig(Section):
             raise ValueError("extract.train.views needs the view clean and another one to train enhancers on")
         if self.score.enrolment_view not in self.extract.evaluation.views:
             raise ValueError(f"extract.evaluation.views lacks the enrolment view {self.score.enrolment_view!r}")
+        if self.calibrate is not None:
+            self._check_calibration(self.calibrate)
         if "raw" in self.train:
             raise ValueError("train.raw: the name raw is that of the embeddings as they are; choose another")
         return self
+
+    def _check_calibration(self, calibrate: RunCalibration) -> None:
+        if self.score.enrolment_view not in self.extract.train.views:
+            raise ValueError(
+                f"extract.train.views lacks the enrolment view {self.score.enrolment_view!r} to calibrate by"
+            )
+        unknown = [name for names in calibrate.fuse for name in names if name not in ("raw", *self.train)]
+        if unknown:
+            raise ValueError(f"calibrate.fuse names {unknown[0]!r}; there are raw, {', '.join(self.train)}")
+        if any(len(names) < 2 for names in calibrate.fuse):
+            raise ValueError("calibrate.fuse takes two systems or more at a time, e.g. [[raw, vire]]")
 
     def enhancer(self, system: str) -> tuple[str, Any]:
         """Return (method, its validated Config) of one entry of `train`.
@@ -163,6 +188,27 @@ class RunConfig(Section):
             babble = self.corpus.evaluation_babble if split == self.corpus.evaluation else None
             found["babble"] = (babble or split, "speech")
         return {"utterances": (split, "speech"), **found}
+
+    @property
+    def systems(self) -> list[str]:
+        """What is scored by itself: the embeddings as they are, and each enhancer's."""
+        return ["raw", *self.train]
+
+    @property
+    def fused(self) -> dict[str, tuple[str, ...]]:
+        """Return the systems that are fused, by the name of what comes of them."""
+        return {"+".join(names): names for names in self.calibrate.fuse} if self.calibrate else {}
+
+    @property
+    def calibrated(self) -> list[str]:
+        """What has calibrated scores."""
+        return [*self.systems, *self.fused] if self.calibrate else []
+
+    def cohort(self) -> Path | None:
+        """Return the manifest of the training speech that scores are normalised against; none where none is needed."""
+        if not self.score.needs_cohort:
+            return None
+        return layout.rest(self.corpus.train) if self.calibrate else layout.manifest(self.corpus.train, "speech")
 
     def source(self, split: str, kind: str) -> SourceSettings | None:
         """Return where the recordings of one kind and split lie; None where nothing says so."""
@@ -209,7 +255,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds no settings; configs/demo.yaml is an example")
     for override in overrides:
-        _apply(raw, override)
+        apply_override(raw, override)
     config = validated(RunConfig, raw, where=str(path))
     settings = {
         key: str(Path(value).expanduser().resolve()) if key in _FILES_OF_BACKBONES and isinstance(value, str) else value
@@ -224,27 +270,11 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     )
 
 
-def section(model: type[Model], overrides: Sequence[str]) -> Model:
-    """Return a section of which nothing is given but overrides such as "space=arcface:r100"."""
-    raw: dict[str, Any] = {}
-    for override in overrides:
-        _apply(raw, override)
-    return validated(model, raw, where="--set")
-
-
 def check_components(config: RunConfig) -> None:
     """Validate the sections that belong to the chosen backbone and enhancers, before any work is done."""
     config.backbone_settings()
     for system in config.train:
         config.enhancer(system)
-
-
-def validated(model: type[Model], raw: Mapping[str, Any], where: str) -> Model:
-    """Validate `raw` as `model`; the first problem is raised as a ConfigError that says where it is."""
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(_explained(model, error, where)) from None
 
 
 def dump(config: RunConfig) -> str:
@@ -255,55 +285,3 @@ def dump(config: RunConfig) -> str:
 def _absolute(section: Model, key: str) -> Model:
     path = getattr(section, key)
     return section if path is None else section.model_copy(update={key: path.expanduser().resolve()})
-
-
-def _apply(raw: dict[str, Any], override: str) -> None:
-    dotted, equals, text = override.partition("=")
-    if not equals or not dotted:
-        raise ConfigError(f"--set {override!r} is not SECTION.KEY=VALUE")
-    *sections, key = dotted.split(".")
-    for section in sections:
-        if raw.get(section) is None:
-            raw[section] = {}
-        raw = raw[section]
-        if not isinstance(raw, dict):
-            raise ConfigError(f"--set {override!r}: {section} is a value, not a section")
-    try:
-        raw[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: {text!r} is not a YAML value") from error
-
-
-def _explained(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    problem = error.errors()[0]
-    location = [str(part) for part in problem["loc"]]
-    dotted = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        known = sorted(_keys_at(model, location[:-1]))
-        nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"it takes {', '.join(known) or 'no settings'}"
-        return f"{where}: unknown key {dotted!r}; {hint}"
-    message = problem["msg"].removeprefix("Value error, ")
-    given = f" (given: {problem['input']!r})" if isinstance(problem["input"], str | int | float) else ""
-    return f"{where}: {f'{dotted}: ' if dotted else ''}{message[0].lower()}{message[1:]}{given}"
-
-
-def _keys_at(model: type[BaseModel], location: Sequence[str]) -> set[str]:
-    """Return the keys that the section at `location` takes."""
-    if not location:
-        return set(model.model_fields)
-    for candidate in (
-        _models_in(model.model_fields[location[0]].annotation) if location[0] in model.model_fields else ()
-    ):
-        for skip in (1, 2):  # a dict of sections spends one part of the location on its own key
-            keys = _keys_at(candidate, location[skip:]) if len(location) >= skip else set()
-            if keys:
-                return keys
-    return set()
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in typing.get_args(annotation):
-        yield from _models_in(argument)

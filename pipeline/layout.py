@@ -10,6 +10,9 @@ DRY_CONFIG = Path(".dry-run.yaml")
 SYNTHETIC_ROOT = Path("corpus/synthetic")
 SYNTHETIC_MARKER = SYNTHETIC_ROOT / "synthesis.json"
 TRIALS = Path("corpus/trials.parquet")
+ENROLMENTS = Path("corpus/enrolments.parquet")
+HELD_OUT_TRIALS = Path("corpus/held_out.trials.parquet")
+HELD_OUT_ENROLMENTS = Path("corpus/held_out.enrolments.parquet")
 REPORT = Path("report")
 PAGE = REPORT / "index.html"
 METRICS = REPORT / "metrics.json"
@@ -23,6 +26,16 @@ def manifest(split: str, kind: str) -> Path:
 def rejects(split: str, kind: str) -> Path:
     """What `prepare` could not use of that kind."""
     return Path("corpus") / split / kind / "rejects.parquet"
+
+
+def held_out(split: str) -> Path:
+    """The speech of one split that calibration is fitted on."""
+    return Path("corpus") / split / "held_out.parquet"
+
+
+def rest(split: str) -> Path:
+    """The speech of that split that is not held out: cohort, and what PLDA is fitted on."""
+    return Path("corpus") / split / "rest.parquet"
 
 
 def recordings(root: Path, split: str, kind: str) -> Path:
@@ -46,6 +59,19 @@ def model(system: str) -> Path:
 
 def scores(system: str) -> Path:
     return Path("scores") / f"{system}.parquet"
+
+
+def held_out_scores(system: str) -> Path:
+    return Path("scores/held_out") / f"{system}.parquet"
+
+
+def calibrated(system: str) -> Path:
+    """Calibrated scores of a system, or of several that are fused, "raw+vire"."""
+    return Path("scores") / f"{system}.calibrated.parquet"
+
+
+def quality(split: str) -> Path:
+    return Path("quality") / f"{split}.parquet"
 
 
 def identification(system: str) -> Path:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline import layout
-from pipeline.config import RunConfig, check_components, dump
+from pipeline.config import RunConfig, check_components, dump, load_config
 from stages.device import gpu_count, resolved
+from stages.reporting.files import RunFiles
 from store import ConfigError, ReseedError
 from store.atomic import write_text
 
@@ -54,6 +55,33 @@ def run(
         (folder / layout.DRY_CONFIG).unlink(missing_ok=True)
     if status != 0:
         raise ReseedError(f"the run stopped: {_last_error(folder, started_ns)}")
+
+
+def files_of(folder: Path) -> RunFiles:
+    """Return what a report needs of a finished run.
+
+    Raises:
+        ConfigError: no run, or one that is not finished; names the file that is missing.
+    """
+    path = folder / layout.CONFIG
+    if not path.exists():
+        raise ConfigError(f"{folder} is no run: it has no {layout.CONFIG}; give folders such as runs/demo")
+    config = load_config(path)
+    split = config.corpus.evaluation
+    files = RunFiles(
+        name=folder.resolve().name,
+        scores=[
+            folder / place
+            for place in (*map(layout.scores, config.systems), *map(layout.calibrated, config.calibrated))
+        ],
+        identification=[folder / layout.identification(system) for system in config.systems],
+        stores=[folder / layout.store(config.backbone.name, split, system) for system in config.systems],
+        utterances=folder / layout.manifest(split, "speech"),
+    )
+    for needed in (*files.scores, *files.identification, *files.stores, files.utterances):
+        if not needed.exists():
+            raise ConfigError(f"the run {folder} is not finished: {needed} is missing; finish it with `reseed run`")
+    return files
 
 
 def _execute(command: Sequence[str], lock: int) -> int:

@@ -19,11 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stages.audio.datasets import dataset_entries
 from stages.audio.decode import inspect
-from stages.audio.manifest import ROW_GROUP, UTTERANCES_SCHEMA
+from stages.audio.manifest import PERSON_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA
+from stages.audio.people import Person, read_people
 from stages.audio.sources import Entry, list_entries, named
 from stages.section import Section
 from store import AudioError, ManifestError, Reject, write_rejects
@@ -31,6 +32,7 @@ from store.atomic import atomic_path, sha256_file
 
 _CHUNK = 4096
 
+_WRITTEN = pa.unify_schemas([UTTERANCES_SCHEMA, PERSON_SCHEMA])
 _LISTED = pa.schema(
     {
         "utterance_id": pa.string(),
@@ -60,14 +62,22 @@ class PrepareSettings(Section):
     Attributes:
         dataset: a public data set by name ("voxceleb1", "musan", ...) whose unpacked copy the source is;
             none: the source is a folder of audio, a list or a Kaldi directory.
+        speakers: a table of the speakers' gender and age (.csv, .tsv, or LibriSpeech's SPEAKERS.TXT); written into the
+            manifest of speech, by which reports break down.
         min_duration_s: shorter utterances are rejected (speech only; a room response may be short).
         speaker_depth: for a folder: which part of the path names the speaker, counted from the file upwards
             (1 = the folder that holds the file); 0 = speakers unknown.
     """
 
     dataset: str | None = None
+    speakers: Path | None = None
     min_duration_s: float = Field(default=0.5, ge=0)
     speaker_depth: int = Field(default=1, ge=0)
+
+    @field_validator("speakers")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().resolve()
 
 
 def prepare(
@@ -95,6 +105,7 @@ def prepare(
         ManifestError: nothing usable at `source`.
         ConfigError: no such data set, or it has no such kind or split.
     """
+    people = read_people(settings.speakers) if settings.speakers and kind == "speech" else {}
     min_duration_s = settings.min_duration_s if kind == "speech" else 0.0
     if settings.dataset is None:
         entries = list_entries(source, settings.speaker_depth, split)
@@ -111,8 +122,8 @@ def prepare(
         found = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
         raise ManifestError(f"{source}: no usable recording{found}")
     with named(utterances, "written"), atomic_path(utterances) as temporary:
-        written = _write(temporary, inspected, kept)
-    return _summary(source, written, len(rejected))
+        written = _write(temporary, inspected, kept, people)
+    return _summary(source, written, len(rejected)) + _unknown(written, settings.speakers, people)
 
 
 @dataclass(frozen=True)
@@ -230,21 +241,34 @@ def _told_apart(inspected: _Inspected, usable: NDArray[np.bool_]) -> tuple[NDArr
     ]
 
 
-def _write(path: Path, inspected: _Inspected, kept: NDArray[np.int64]) -> pa.Table:
+def _write(path: Path, inspected: _Inspected, kept: NDArray[np.int64], people: Mapping[str, Person]) -> pa.Table:
     """Write the manifest a row group at a time and return of it what the summary tells."""
     written = []
-    with pq.ParquetWriter(path, UTTERANCES_SCHEMA) as writer:
+    with pq.ParquetWriter(path, _WRITTEN) as writer:
         for start in range(0, len(kept), ROW_GROUP):
-            table = _manifest(inspected.rows(kept[start : start + ROW_GROUP]))
+            table = _manifest(inspected.rows(kept[start : start + ROW_GROUP]), people)
             writer.write_table(table)
             written.append(table.select(["speaker_id", "duration_s", "sample_rate_hz", "channels"]))
     return pa.concat_tables(written)
 
 
-def _manifest(rows: pa.Table) -> pa.Table:
+def _manifest(rows: pa.Table, people: Mapping[str, Person]) -> pa.Table:
     remaining_s = pc.subtract(rows["length_s"], rows["start_s"])
     duration_s = pc.min_element_wise(rows["listed_s"], remaining_s)  # skips nulls
-    return rows.append_column("duration_s", duration_s).select(UTTERANCES_SCHEMA.names).cast(UTTERANCES_SCHEMA)
+    rows = rows.append_column("duration_s", duration_s)
+    known = [people.get(speaker) for speaker in rows["speaker_id"].to_pylist()]
+    for field in PERSON_SCHEMA:
+        column = [person and getattr(person, field.name) for person in known]
+        rows = rows.append_column(field, pa.array(column, field.type))
+    return rows.select(_WRITTEN.names).cast(_WRITTEN)
+
+
+def _unknown(accepted: pa.Table, table: Path | None, people: Mapping[str, Person]) -> str:
+    """Say how many speakers a table of speakers does not know; ids in another form are the usual reason."""
+    if not people:
+        return ""
+    strangers = sorted(set(pc.unique(accepted["speaker_id"]).to_pylist()) - {None} - people.keys())
+    return f", {len(strangers)} speakers not in {table}, e.g. {strangers[0]}" if strangers else ""
 
 
 def _summary(source: Path, accepted: pa.Table, rejected: int) -> str:

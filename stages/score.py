@@ -1,80 +1,61 @@
 """`score`: trials and the vectors of one store -> scores.parquet and identification.parquet.
 
 Every view of the store is a test condition; enrolment comes from one view. No audio is opened and no model is loaded.
+The list of trials is streamed. What is in memory is one vector per utterance of the store, for two views.
 
-Shapes: U stored utterances, D embedding dimension, P trials, T test utterances.
+Shapes: X entries (utterances and models), P trials, T test utterances.
 """
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from stages.score_files import (
-    IDENTIFICATION_SCHEMA,
-    RAW,
-    SCORES_SCHEMA,
-    Origin,
-    read_speakers,
-    read_trials,
-    scores_schema,
-)
-from stages.scoring.cosine import cosine_scores, utterance_embeddings
+from stages.score_files import IDENTIFICATION_SCHEMA, RAW, SCORES_SCHEMA, Origin, scores_schema
+from stages.scorers.cohort import Cohort
+from stages.scorers.entries import Indices, entries_of
+from stages.scorers.listing import Listing, Survey, Trials, check_views
+from stages.scorers.settings import NEED_COHORT, ScoreSettings
+from stages.scorers.side import Side
+from stages.scorers.table import Scorer, make_scorer
+from stages.scoring.curves import Floats
 from stages.scoring.identification import rank_speakers
-from stages.section import Section
-from store import EmbeddingStore, ManifestError, ScoringError, StoreError
+from store import EmbeddingStore, ScoringError, StoreError
 from store.atomic import atomic_path
 
-SCORING = "cosine"
-
-Indices = NDArray[np.int64]
+Execute = Callable[[Callable[[int], str], Sequence[int]], Iterator[str]]
 
 
-class ScoreSettings(Section):
-    """How trials are scored.
+@dataclass(frozen=True)
+class ScoreOrder:
+    """What is to be scored, and how; may be sent to other processes.
 
     Attributes:
-        enrolment_view: the view that enrolment embeddings come from.
-        allow_missing: leave out (and count) trials whose utterances are not in the store, instead of refusing them.
+        store: directory of the store to score; every view of it is a condition.
+        trials: trials.parquet; a trial that names a condition is scored on that view alone.
+        utterances: utterances.parquet, which says who speaks.
+        system: how the report calls this store, e.g. "raw" or an enhancer's name.
+        enrolments: which utterances each enrolment model is made of, where trials name models.
+        cohort, cohort_utterances: store of other speakers, and the manifest of those of its utterances to use.
+        device: torch device of the large products.
     """
 
-    enrolment_view: str = "clean"
-    allow_missing: bool = False
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """The stored utterances [U] in the order of their vectors, and who speaks (null where unknown)."""
-
-    ids: pa.DictionaryArray
-    speakers: pa.DictionaryArray
-
-    @property
-    def speaker_codes(self) -> Indices:
-        """Speakers as numbers, [U]; -1 where unknown."""
-        codes: Indices = self.speakers.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-        return codes
-
-
-@dataclass(frozen=True)
-class Trials:
-    """Trials as rows of the catalogue: enrolment and test [P, 2], labels and conditions; and how many were left out."""
-
-    pairs_P2: Indices
-    is_target: pa.Array
-    condition: pa.Array
-    left_out: int
-
-    def on(self, view: str) -> "Trials":
-        """Return the trials to score on one view: those bound to it and those bound to none."""
-        kept = pc.fill_null(pc.equal(self.condition, view), True)
-        rows = kept.to_numpy(zero_copy_only=False)
-        return Trials(self.pairs_P2[rows], self.is_target.filter(kept), self.condition.filter(kept), self.left_out)
+    store: Path
+    trials: Path
+    utterances: Path
+    system: str
+    settings: ScoreSettings
+    enrolments: Path | None = None
+    cohort: Path | None = None
+    cohort_utterances: Path | None = None
+    device: str = "cpu"
 
 
 def score(
@@ -86,123 +67,209 @@ def score(
     identification: Path,
     system: str,
     settings: ScoreSettings,
+    enrolments: Path | None = None,
+    cohort: Path | None = None,
+    cohort_utterances: Path | None = None,
+    device: str = "cpu",
+    execute: Execute | None = None,
 ) -> str:
     """Write scores.parquet and identification.parquet, and return one sentence on them.
 
     Args:
-        store: directory of the store to score; every view of it is a condition.
-        trials: trials.parquet; a trial that names a condition is scored on that view alone.
-        utterances: utterances.parquet, which says who speaks.
-        scores: written; one row per trial and condition.
+        store, trials, utterances, system, enrolments, cohort, cohort_utterances, device: see `ScoreOrder`.
+        scores: written; one row per trial, condition and scoring.
         identification: written; rank of the true speaker per test utterance and condition, where speakers are known.
-        system: how the report calls this store, e.g. "raw" or an enhancer's name.
+        execute: calls a function for each part of the work on other machines that share the disk; none: here.
 
     Raises:
         StoreError: the store, or a view that enrolment or a trial asks for, is missing.
         ManifestError: the trial list or manifest cannot be read, or names an utterance that the store lacks.
-        ScoringError: a vector has no direction.
+        ScoringError: a vector has no direction, or the cohort does not fit the trials.
     """
-    source = EmbeddingStore(store)
-    catalogue = read_catalogue(source, utterances)
-    listed = resolve_trials(trials, source, catalogue, settings)
-    check_views(trials, source, listed, settings)
-    ranked: list[pa.Table] = []
-    with (
-        atomic_path(scores) as temporary,
-        pq.ParquetWriter(temporary, scores_schema(_origin(source, listed, settings)), compression="zstd") as writer,
-    ):
-        for view, enrolment_UD, test_UD in _embeddings(source, settings.enrolment_view):
-            chosen = listed.on(view)
-            score_P = cosine_scores(enrolment_UD, test_UD, chosen.pairs_P2)
-            writer.write_table(_score_table(system, view, chosen, catalogue, score_P))
-            enrolled, tested = np.unique(listed.pairs_P2[:, 0]), np.unique(chosen.pairs_P2[:, 1])
-            rank_T, speakers = rank_speakers(enrolment_UD, test_UD, catalogue.speaker_codes, enrolled, tested)
-            ranked.append(_rank_table(system, view, catalogue, tested[rank_T > 0], rank_T[rank_T > 0], speakers))
+    order = ScoreOrder(store, trials, utterances, system, settings, enrolments, cohort, cohort_utterances, device)
+    job = Job(order)
+    schema = scores_schema(job.origin())
+    with atomic_path(scores) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for table in _scored(job, scores, execute):
+            writer.write_table(table)
     with atomic_path(identification) as temporary:
-        pq.write_table(pa.concat_tables(ranked), temporary, compression="zstd")
-    tail = f", {listed.left_out} left out (their utterances are not in the store)" if listed.left_out else ""
-    return f"{system}: {len(listed.pairs_P2)} trials scored in {len(source.views)} conditions{tail}"
+        pq.write_table(pa.concat_tables(job.ranks()), temporary, compression="zstd")
+    survey = job.survey
+    tail = f", {survey.left_out} left out (their utterances are not in the store)" if survey.left_out else ""
+    ways = "" if len(settings.scorings) == 1 else f" in {len(settings.scorings)} ways"
+    return f"{system}: {survey.stored} trials scored{ways} in {len(job.source.views)} conditions{tail}"
 
 
-def read_catalogue(source: EmbeddingStore, utterances: Path) -> Catalogue:
-    """List the utterances of a store with their speakers, as the manifest names them."""
-    ids_U = pa.array(source.utterance_ids(), pa.string())
-    manifest = read_speakers(utterances)
-    speakers_U = manifest["speaker_id"].take(pc.index_in(ids_U, value_set=manifest["utterance_id"]))
-    return Catalogue(ids_U.dictionary_encode(), speakers_U.combine_chunks().dictionary_encode())
+class Job:
+    """An order with its files opened, its list surveyed, its scorers made."""
 
+    def __init__(self, order: ScoreOrder) -> None:
+        self.order = order
+        self.source = EmbeddingStore(order.store)
+        settings = order.settings
+        if settings.enrolment_view not in self.source.views:
+            raise StoreError(
+                f"{order.store} has the views {', '.join(self.source.views)}, not {settings.enrolment_view!r} to enrol "
+                "from; set score.enrolment_view to one"
+            )
+        entries = entries_of(self.source, order.utterances, order.enrolments)
+        self.listing = Listing(order.trials, entries, entries)
+        self.survey: Survey = self.listing.survey(allow_missing=settings.allow_missing)
+        check_views(self.source, self.survey, order.trials)
+        cohort = self._cohort() if settings.needs_cohort else None
+        self.scorers: dict[str, Scorer] = {
+            scoring: make_scorer(scoring, settings, cohort, order.device) for scoring in settings.scorings
+        }
+        self._sides: dict[str, Side] = {}
+        self._prepared: dict[tuple[str, str], Any] = {}
 
-def resolve_trials(path: Path, source: EmbeddingStore, catalogue: Catalogue, settings: ScoreSettings) -> Trials:
-    """Read a trial list as rows of a store's catalogue.
+    @cached_property
+    def parts(self) -> list[tuple[str, tuple[int, ...]]]:
+        """The work in parts, in the order of the file: a view, and row groups of the list."""
+        return [(view, groups) for view in self.source.views for groups in self.listing.parts()]
 
-    Raises:
-        ManifestError: the list cannot be read, is empty, or names utterances that the store lacks.
-    """
-    table = read_trials(path)
-    ids_U = catalogue.ids.dictionary_decode()
-    rows = {side: pc.index_in(table[side], value_set=ids_U) for side in ("enrolment_id", "test_id")}
-    stored = pc.and_(*(pc.is_valid(row) for row in rows.values()))
-    left_out = table.num_rows - (pc.sum(stored).as_py() or 0)
-    if left_out and not settings.allow_missing:
-        absent = {name for side, row in rows.items() for name in table[side].filter(pc.is_null(row)).to_pylist()}
-        raise ManifestError(
-            f"{path}: {left_out} of {table.num_rows} trials name {len(absent)} utterances that {source.path} lacks, "
-            f"e.g. {', '.join(sorted(absent)[:3])}; they may have been rejected (see rejects.parquet there): "
-            "correct the list, or set score.allow_missing=true to leave these trials out"
+    def tables(self, part: int) -> Iterator[pa.Table]:
+        """Yield the scores of one part: batch by batch, scoring by scoring."""
+        view, row_groups = self.parts[part]
+        for trials in self.listing.batches(view, row_groups):
+            for scoring, scorer in self.scorers.items():
+                enrolment = self._ready(scoring, self.order.settings.enrolment_view)
+                score_P = scorer.score(enrolment, self._ready(scoring, view), trials.pairs_P2)
+                yield self._score_table(scoring, view, trials, score_P)
+
+    def ranks(self) -> Iterator[pa.Table]:
+        """Yield where each test utterance's own speaker ranks, view by view."""
+        entries = self.listing.enrolment
+        enrolled = entries.utterances_of(self.survey.enrolled)
+        codes_U = entries.speaker_codes[: entries.utterances]
+        for view in self.source.views:
+            tested = entries.utterances_of(self.survey.tested_on(view))
+            first, second = self._side(self.order.settings.enrolment_view), self._side(view)
+            rank_T, speakers = rank_speakers(first.unit_UD, second.unit_UD, codes_U, enrolled, tested)
+            yield self._rank_table(view, tested[rank_T > 0], rank_T[rank_T > 0], speakers)
+
+    def origin(self) -> Origin:
+        """Return what the scores come from."""
+        inputs = self.source.header.declaration.inputs
+        return Origin(
+            space=self.source.space,
+            fingerprint=self.source.fingerprint,
+            conditions=self.source.recipes,
+            enrolment_view=self.order.settings.enrolment_view,
+            crops=self.source.crops,
+            crop_s=_crop_s(self.source),
+            method=inputs.get("enhancer", RAW),
+            config=inputs.get("config", {}),
+            left_out=self.survey.left_out,
+            scorings={name: scorer.facts for name, scorer in self.scorers.items()},
         )
-    if left_out == table.num_rows:
-        raise ManifestError(f"{path}: no trial to score; {left_out} of {table.num_rows} name utterances not stored")
-    pairs_P2 = np.stack([row.filter(stored).to_numpy() for row in rows.values()], axis=1).astype(np.int64)
-    labels, conditions = (table[name].filter(stored).combine_chunks() for name in ("is_target", "condition"))
-    return Trials(pairs_P2, labels, conditions, left_out)
+
+    def _cohort(self) -> Cohort:
+        order, entries = self.order, self.listing.enrolment
+        if order.cohort is None or order.cohort_utterances is None:
+            asking = [scoring for scoring in order.settings.scorings if scoring in NEED_COHORT]
+            raise ScoringError(
+                f"{' and '.join(asking)} of {order.store} need other speakers: give --cohort STORE and "
+                "--cohort-utterances MANIFEST"
+            )
+        occurring = np.union1d(self.survey.enrolled, np.concatenate(list(self.survey.tested.values())))
+        used = pa.array(entries.utterances_of(occurring))
+        cohort = Cohort(
+            order.cohort,
+            order.cohort_utterances,
+            order.settings.cohort,
+            entries.ids.take(used),
+            pc.unique(entries.speakers.take(used)),
+        )
+        if cohort.source.space != self.source.space:
+            raise ScoringError(
+                f"the cohort {order.cohort} holds embeddings of {cohort.source.space}, {order.store} those of "
+                f"{self.source.space}; extract or enhance the cohort in the same way"
+            )
+        return cohort
+
+    def _side(self, view: str) -> Side:
+        """Return the vectors of one view; those of enrolment and of the last other view are kept."""
+        kept = self.order.settings.enrolment_view
+        if view not in self._sides:
+            self._sides = {name: side for name, side in self._sides.items() if name == kept}
+            self._prepared = {key: made for key, made in self._prepared.items() if key[1] == kept}
+            self._sides[view] = Side(self.source, view, self.listing.enrolment)
+        return self._sides[view]
+
+    def _ready(self, scoring: str, view: str) -> Any:
+        """Return one view as a scorer wants it."""
+        side = self._side(view)
+        if (scoring, view) not in self._prepared:
+            self._prepared[scoring, view] = self.scorers[scoring].prepare(side)
+        return self._prepared[scoring, view]
+
+    def _score_table(self, scoring: str, view: str, trials: Trials, score_P: Floats) -> pa.Table:
+        enrolment, test = map(pa.array, trials.pairs_P2.T)
+        columns = [
+            *(_constant(name, score_P.size) for name in (self.order.system, scoring, view)),
+            self._names.take(enrolment),
+            self._names.take(test),
+            trials.is_target,
+            self._speakers.take(enrolment),
+            self._speakers.take(test),
+            pa.array(score_P),
+        ]
+        return pa.table(columns, schema=SCORES_SCHEMA)
+
+    def _rank_table(self, view: str, test_T: Indices, rank_T: Indices, speakers: int) -> pa.Table:
+        tested = pa.array(test_T)
+        columns = [
+            *(_constant(name, test_T.size) for name in (self.order.system, view)),
+            self._names.take(tested),
+            self._speakers.take(tested),
+            pa.array(rank_T, pa.int32()),
+            pa.array(np.full(test_T.size, speakers), pa.int32()),
+        ]
+        return pa.table(columns, schema=IDENTIFICATION_SCHEMA)
+
+    @cached_property
+    def _names(self) -> pa.DictionaryArray:
+        return self.listing.enrolment.ids.dictionary_encode()
+
+    @cached_property
+    def _speakers(self) -> pa.DictionaryArray:
+        return self.listing.enrolment.speakers.dictionary_encode()
 
 
-def check_views(path: Path, source: EmbeddingStore, trials: Trials, settings: ScoreSettings) -> None:
-    """Check that a store has the views that enrolment and trials ask for.
+@dataclass(frozen=True)
+class PartTask:
+    """Writes the scores of one part to a file of its own, wherever it is called."""
 
-    Raises:
-        StoreError: a view is missing; names it and those there are.
-    """
-    there = f"{source.path} has the views {', '.join(source.views)}"
-    if settings.enrolment_view not in source.views:
-        raise StoreError(f"{there}, not {settings.enrolment_view!r} to enrol from; set score.enrolment_view to one")
-    absent = sorted(set(pc.unique(trials.condition).to_pylist()) - {None} - set(source.views))
-    if absent:
-        named = ", ".join(map(repr, absent[:3]))
-        raise StoreError(f"{there}, not {named} that {path} asks for; extract that view or correct the list")
+    order: ScoreOrder
+    folder: Path
 
-
-def _embeddings(
-    source: EmbeddingStore, enrolment_view: str
-) -> Iterator[tuple[str, NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield each view with the unit vectors of all utterances in the enrolment view and in this one: [U, D]."""
-    enrolment_UD = _view_embeddings(source, enrolment_view)
-    for view in source.views:
-        yield view, enrolment_UD, enrolment_UD if view == enrolment_view else _view_embeddings(source, view)
+    def __call__(self, part: int) -> str:
+        job = _opened(self.order)
+        path = self.folder / f"{part:06}.parquet"
+        with pq.ParquetWriter(path, SCORES_SCHEMA) as writer:
+            for table in job.tables(part):
+                writer.write_table(table)
+        return path.name
 
 
-def _view_embeddings(source: EmbeddingStore, view: str) -> NDArray[np.float64]:
-    index = source.views.index(view)
-    blocks = (block[:, index].reshape(-1, source.crops, source.dim) for block in source.blocks())
-    try:
-        return np.concatenate([utterance_embeddings(vectors_UCD) for vectors_UCD in blocks])
-    except ScoringError as error:
-        raise ScoringError(f"{source.path}, view {view}: {error}") from error
+@lru_cache(maxsize=1)
+def _opened(order: ScoreOrder) -> Job:
+    return Job(order)
 
 
-def _origin(source: EmbeddingStore, trials: Trials, settings: ScoreSettings) -> Origin:
-    inputs = source.header.declaration.inputs
-    return Origin(
-        space=source.space,
-        fingerprint=source.fingerprint,
-        conditions=source.recipes,
-        enrolment_view=settings.enrolment_view,
-        crops=source.crops,
-        crop_s=_crop_s(source),
-        method=inputs.get("enhancer", RAW),
-        config=inputs.get("config", {}),
-        left_out=trials.left_out,
-    )
+def _scored(job: Job, scores: Path, execute: Execute | None) -> Iterator[pa.Table]:
+    """Yield all scores in the order of the parts, computed here or elsewhere."""
+    if execute is None:
+        for part in range(len(job.parts)):
+            yield from job.tables(part)
+        return
+    scores.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scores.parent, prefix=f".{scores.stem}.") as folder:
+        names = sorted(execute(PartTask(job.order, Path(folder).resolve()), range(len(job.parts))))
+        for name in names:
+            with pq.ParquetFile(Path(folder) / name) as file:
+                yield from map(pa.table, file.iter_batches())
 
 
 def _crop_s(source: EmbeddingStore) -> float | None:
@@ -210,36 +277,6 @@ def _crop_s(source: EmbeddingStore) -> float | None:
     catalogue = source.shard_rows(0) if source.shards else pa.table({})
     lengths_s = pc.unique(catalogue["duration_s"]).to_pylist() if "duration_s" in catalogue.column_names else []
     return lengths_s[0] if len(lengths_s) == 1 else None
-
-
-def _score_table(
-    system: str, view: str, trials: Trials, catalogue: Catalogue, score_P: NDArray[np.float64]
-) -> pa.Table:
-    enrolment, test = pa.array(trials.pairs_P2[:, 0]), pa.array(trials.pairs_P2[:, 1])
-    columns = [
-        *(_constant(name, score_P.size) for name in (system, SCORING, view)),
-        catalogue.ids.take(enrolment),
-        catalogue.ids.take(test),
-        trials.is_target,
-        catalogue.speakers.take(enrolment),
-        catalogue.speakers.take(test),
-        pa.array(score_P),
-    ]
-    return pa.table(columns, schema=SCORES_SCHEMA)
-
-
-def _rank_table(
-    system: str, view: str, catalogue: Catalogue, test_T: Indices, rank_T: Indices, speakers: int
-) -> pa.Table:
-    tested = pa.array(test_T)
-    columns = [
-        *(_constant(name, test_T.size) for name in (system, view)),
-        catalogue.ids.take(tested),
-        catalogue.speakers.take(tested),
-        pa.array(rank_T, pa.int32()),
-        pa.array(np.full(test_T.size, speakers), pa.int32()),
-    ]
-    return pa.table(columns, schema=IDENTIFICATION_SCHEMA)
 
 
 def _constant(name: str, count: int) -> pa.DictionaryArray:

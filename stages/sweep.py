@@ -121,6 +121,9 @@ def sweep(
     ranked = sorted(candidates, key=_rank)
     if not math.isfinite(_rank(ranked[0])[1]) and ranked[0].history:
         raise ModelError("training diverged under every setting of the sweep; lower lr")
+    if not isinstance(ranked[0].network, TrainedEnhancer):  # a closed form, once chosen, is fitted on everything
+        whole = open_data(source, batch=1, held_out=0.0, seed=seed, device=device)
+        ranked[0].network.fit(whole.pairs.blocks(), source.views, source.crops)
     _write(sweep, ranked, source, enhancer)
     return table(ranked)
 

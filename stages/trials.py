@@ -25,6 +25,7 @@ from stages.audio.datasets.trial_lists import (
 )
 from stages.audio.manifest import Manifest, Utterance, read_manifest
 from stages.audio.sources import named
+from stages.score_files import ENROLMENTS_SCHEMA
 from stages.section import Section
 from store import ManifestError
 from store.atomic import atomic_path
@@ -38,6 +39,7 @@ TRIALS_SCHEMA = pa.schema(
     ]
 )
 Trial = tuple[str, str, bool | None, str | None]
+Models = dict[str, list[str]]  # enrolment model -> its utterances
 
 
 class TrialSettings(Section):
@@ -47,7 +49,9 @@ class TrialSettings(Section):
         list: a trial list: VoxCeleb ("1 a b", or "a b" unlabelled), Kaldi ("a b target"), CN-Celeb ("a b 1"), VOiCES
             ("a b tgt") or .csv; none: generated.
         enrolment: which recordings the enrolment ids of the list stand for, "id recording ..." per line, where they are
-            no utterances themselves; an id of several recordings makes one trial of each.
+            no utterances themselves.
+        pool_enrolment: an enrolment of several recordings is one model, scored as one; else it makes one trial of each.
+        enrolment_utterances: of generated trials: how many utterances a speaker is enrolled with; 1: no models.
         max_targets, max_nontargets: generated pairs are thinned at random to at most so many.
         confusable_speakers: groups of speaker ids that may be one person or one room: never impostors of each other.
         drop_unknown: leave out trials that name an utterance the corpus lacks, instead of refusing the list.
@@ -55,6 +59,8 @@ class TrialSettings(Section):
 
     list: Path | None = None
     enrolment: Path | None = None
+    pool_enrolment: bool = False
+    enrolment_utterances: int = Field(default=1, ge=1)
     max_targets: int = Field(default=20_000, ge=1)
     max_nontargets: int = Field(default=20_000, ge=1)
     confusable_speakers: tuple[tuple[str, ...], ...] = ()
@@ -66,34 +72,51 @@ class TrialSettings(Section):
         return None if path is None else path.expanduser().resolve()
 
 
-def make_trials(*, utterances: Path, trials: Path, settings: TrialSettings, seed: int) -> str:
+def make_trials(
+    *, utterances: Path, trials: Path, enrolments: Path | None = None, settings: TrialSettings, seed: int
+) -> str:
     """Write trials.parquet and return one sentence on it.
+
+    Args:
+        enrolments: written; which utterances each enrolment model is made of, empty where trials name utterances.
 
     Raises:
         ManifestError: an unreadable line, an unknown utterance, or too few labelled speakers.
     """
     if settings.list is None:
-        made, title, dropped = _table(generate_trials(read_manifest(utterances), settings, seed)), None, 0
+        listed_trials, models = generate_trials(read_manifest(utterances), settings, seed)
+        made, title, dropped = _table(listed_trials), None, 0
     else:
         listed = read_trial_list(settings.list)
-        made, dropped = _resolved(listed, Manifest(utterances), settings)
+        made, models, dropped = _resolved(listed, Manifest(utterances), settings)
         title = listed.title
     if not len(made):
         raise ManifestError(
             f"{settings.list or utterances}: no trials; at least two speakers or a trial list are needed"
         )
+    if models and enrolments is None:
+        raise ManifestError(f"the {len(models)} enrolment models need a file of their own; give --enrolments FILE")
     with named(trials, "written"), atomic_path(trials) as temporary:
         pq.write_table(made, temporary)
+    if enrolments is not None:
+        rows = [(model, utterance) for model, members in sorted(models.items()) for utterance in members]
+        pairs = [dict(zip(ENROLMENTS_SCHEMA.names, row, strict=True)) for row in rows]
+        with named(enrolments, "written"), atomic_path(enrolments) as temporary:
+            pq.write_table(pa.Table.from_pylist(pairs, ENROLMENTS_SCHEMA), temporary)
     counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(made["is_target"]).to_pylist()}
     return (
         f"{len(made)} trials{f' of {title}' if title else ''}: {counts.get(True, 0)} target,"
         f" {counts.get(False, 0)} non-target, {counts.get(None, 0)} unlabelled"
+        f"{f', {len(models)} enrolment models' if models else ''}"
         f"{f', {dropped} dropped (unknown utterances)' if dropped else ''}"
     )
 
 
-def generate_trials(rows: Iterable[Utterance], settings: TrialSettings, seed: int) -> list[Trial]:
-    """Split each speaker's utterances into an enrolment and a test side and pair the sides.
+def generate_trials(rows: Iterable[Utterance], settings: TrialSettings, seed: int) -> tuple[list[Trial], Models]:
+    """Split each speaker's utterances into an enrolment and a test side and pair the sides; return the models as well.
+
+    Where a speaker is enrolled with several utterances, the enrolment side is cut into models of so many, the rest
+    left over, and the models are paired in place of the utterances.
 
     Every target pair and every non-target pair across the sides is a candidate; both are thinned at random,
     reproducibly for a seed.
@@ -103,8 +126,15 @@ def generate_trials(rows: Iterable[Utterance], settings: TrialSettings, seed: in
     """
     generator = np.random.default_rng(seed)
     enrolment, test = _sides(rows, generator)
+    models: Models = {}
+    if settings.enrolment_utterances > 1:
+        enrolment, models = _modelled(enrolment, settings.enrolment_utterances)
     if len(enrolment) < 2:
-        raise ManifestError("trials need two or more speakers with two or more utterances; give a trial list instead")
+        least = 2 * settings.enrolment_utterances
+        raise ManifestError(
+            f"trials need two or more speakers with {'two' if least == 2 else least} or more utterances; give a "
+            "trial list instead"
+        )
     group = {speaker: names[0] for names in settings.confusable_speakers for speaker in names}
     blocks = [
         (enrolment_ids, test_ids, enrolled == tested)
@@ -116,7 +146,20 @@ def generate_trials(rows: Iterable[Utterance], settings: TrialSettings, seed: in
     for is_target, most in ((True, settings.max_targets), (False, settings.max_nontargets)):
         wanted = [(first, second) for first, second, same in blocks if same is is_target]
         chosen += [(*pair, is_target, None) for pair in _drawn(wanted, most, generator)]
-    return chosen
+    enrolled = {enrolment_id for enrolment_id, *_ in chosen}
+    return chosen, {model: members for model, members in models.items() if model in enrolled}
+
+
+def _modelled(enrolment: dict[str, list[str]], size: int) -> tuple[dict[str, list[str]], Models]:
+    """Cut each speaker's enrolment side into models "SPEAKER#0", "SPEAKER#1", ... of `size` utterances."""
+    models = {
+        speaker: {
+            f"{speaker}#{first // size}": ids[first : first + size] for first in range(0, len(ids) - size + 1, size)
+        }
+        for speaker, ids in enrolment.items()
+    }
+    named_models = {speaker: list(made) for speaker, made in models.items() if made}
+    return named_models, {model: members for made in models.values() for model, members in made.items()}
 
 
 def _sides(
@@ -154,8 +197,8 @@ def _table(trials: Iterable[Trial]) -> pa.Table:
     return pa.Table.from_pylist([dict(zip(TRIALS_SCHEMA.names, trial, strict=True)) for trial in trials], TRIALS_SCHEMA)
 
 
-def _resolved(listed: TrialList, manifest: Manifest, settings: TrialSettings) -> tuple[pa.Table, int]:
-    """Return the trials of a list with ids as in the corpus, and how many are dropped.
+def _resolved(listed: TrialList, manifest: Manifest, settings: TrialSettings) -> tuple[pa.Table, Models, int]:
+    """Return the trials of a list with ids as in the corpus, the pooled models, and how many trials are dropped.
 
     Raises:
         ManifestError: a name that the corpus lacks (unless such trials are dropped), or that means several utterances.
@@ -164,10 +207,13 @@ def _resolved(listed: TrialList, manifest: Manifest, settings: TrialSettings) ->
     ids = manifest.table(["utterance_id"])["utterance_id"].combine_chunks()
     known = utterances_named(chain(listed.names, *models.values()), ids)
     enrolled, tested = set(listed.enrolment_P.tolist()), set(listed.test_P.tolist())
-    enrolment_N, test_N = [], []
+    enrolment_N, test_N, pooled = [], [], {}
     for number, name in enumerate(listed.names):
         recordings = models.get(name, [name])
-        enrolment_N.append(_meant(listed, number, recordings, known, settings) if number in enrolled else [])
+        meant = _meant(listed, number, recordings, known, settings) if number in enrolled else []
+        if settings.pool_enrolment and name in models and meant not in ([], [name]):
+            pooled[name], meant = meant, [name]
+        enrolment_N.append(meant)
         test_N.append(_meant(listed, number, [name], known, settings) if number in tested else [])
     count_P = _counts(enrolment_N)[listed.enrolment_P] * _counts(test_N)[listed.test_P]
     row_R = np.repeat(np.arange(len(count_P)), count_P)  # a trial without its utterances comes not at all
@@ -179,7 +225,7 @@ def _resolved(listed: TrialList, manifest: Manifest, settings: TrialSettings) ->
         pa.array(label_R == 1, mask=label_R == UNLABELLED),
         listed.conditions.take(pa.array(row_R)),
     ]
-    return pa.table(columns, schema=TRIALS_SCHEMA), int((count_P == 0).sum())
+    return pa.table(columns, schema=TRIALS_SCHEMA), pooled, int((count_P == 0).sum())
 
 
 def _meant(

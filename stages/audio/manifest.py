@@ -40,6 +40,9 @@ UTTERANCES_SCHEMA = pa.schema(
     ]
 )
 
+# What is written beside it where it is known, and what no reader of audio needs.
+PERSON_SCHEMA = pa.schema([pa.field("gender", pa.string()), pa.field("age", pa.float64())])
+
 
 @dataclass(frozen=True)
 class Utterance:
@@ -96,10 +99,10 @@ class Manifest:
             for batch in file.iter_batches(_BATCH, columns=UTTERANCES_SCHEMA.names):
                 yield from (Utterance(**row) for row in batch.to_pylist())
 
-    def table(self, columns: Sequence[str]) -> pa.Table:
-        """Return some columns of all rows."""
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return some columns (default: every one) of all rows."""
         with _readable(self.path), pq.ParquetFile(self.path) as file:
-            return file.read(columns=list(columns))
+            return file.read(columns=None if columns is None else list(columns))
 
 
 def read_manifest(path: Path) -> list[Utterance]:

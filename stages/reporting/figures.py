@@ -84,19 +84,22 @@ Looks = Mapping[System, Look]
 def system_looks(labels: Mapping[System, str]) -> dict[System, Look]:
     """Give each system a look: raw is grey and dashed, the others take the palette in order.
 
-    Where the palette is used up it starts anew with other markers and lines.
+    Systems of one label, scored in several ways, look alike. Where the palette is used up it starts anew with other
+    markers and lines.
     """
-    looks: dict[System, Look] = {}
+    by_label: dict[str, Look] = {}
     used = 0
     for system, label in labels.items():
-        if system.is_raw and 0 not in {look.hue for look in looks.values()}:
-            looks[system] = Look(label, 0, "o", "--")
+        if label in by_label:
+            continue
+        if system.is_raw and 0 not in {look.hue for look in by_label.values()}:
+            by_label[label] = Look(label, 0, "o", "--")
             continue
         cycle, place = divmod(used, len(LIGHT.systems) - 1)
         marker = _MARKERS[(place + cycle) % len(_MARKERS)]
-        looks[system] = Look(label, 1 + place, marker, _LINES[cycle % len(_LINES)])
+        by_label[label] = Look(label, 1 + place, marker, _LINES[cycle % len(_LINES)])
         used += 1
-    return looks
+    return {system: by_label[label] for system, label in labels.items()}
 
 
 @contextmanager

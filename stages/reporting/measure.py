@@ -3,7 +3,7 @@
 Shapes: S speakers, R bootstrap replicates.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ from stages.reporting.load import Identified, ScoredSystem, System, TrialScores
 from stages.scoring.bootstrap import eer_replicates, percentile_interval, speaker_draws
 from stages.scoring.conditions import Condition
 from stages.scoring.curves import Floats, det_points, error_rates, grouped
-from stages.scoring.metrics import cllr, eer, min_cllr, min_dcf
+from stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
 from store import ScoringError
 
 Interval = tuple[float, float]
+
+_MERGED = 1e-3  # share of trials: floating-point arithmetic may merge a few scores, a map that clips merges many
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Measurement:
     """All metrics of one system under one condition; error rates are fractions.
 
     Attributes:
+        eer, eer_nearest: on the convex hull of the ROC, and at the corner where both errors come nearest.
+        actual_dcf: None where scores are not calibrated.
         unlabelled: trials scored but in no metric.
         contradictory: trials whose label the manifest contradicts; they are in every metric, by their label, but in
             no replicate, since it is open whom they depend on.
@@ -47,7 +51,9 @@ class Measurement:
     contradictory: int
     eer: float
     eer_ci95: Interval | None
+    eer_nearest: float
     min_dcf: float
+    actual_dcf: float | None
     p_target: float
     cllr: float
     min_cllr: float
@@ -56,7 +62,9 @@ class Measurement:
 
     def row(self) -> dict[str, Any]:
         """Return the row of metrics.json."""
+        identified = self.identified
         return {
+            **({"run": self.system.run} if self.system.run else {}),
             "system": self.system.name,
             "backbone": self.system.backbone,
             "space": self.system.space,
@@ -68,19 +76,36 @@ class Measurement:
             "contradictory": self.contradictory,
             "eer": self.eer,
             "eer_ci95": list(self.eer_ci95) if self.eer_ci95 else None,
+            "eer_nearest": self.eer_nearest,
             "min_dcf": self.min_dcf,
+            "actual_dcf": self.actual_dcf,
             "p_target": self.p_target,
             "cllr": self.cllr,
             "min_cllr": self.min_cllr,
-            "identification_accuracy": self.identified.accuracy if self.identified else None,
-            "identification_speakers": self.identified.speakers if self.identified else None,
+            "identification_accuracy": identified.accuracy if identified else None,
+            "identification_top5": identified.top5 if identified else None,
+            "identification_speakers": identified.speakers if identified else None,
         }
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """How well one calibrated system is calibrated, all trials of all conditions under one threshold."""
+
+    system: System
+    cllr: float
+    min_cllr: float
+    actual_dcf: float
+    min_dcf: float
+
+
 def measure(
-    scored: ScoredSystem, identified: Mapping[tuple[str, str], Identified], draws_SR: Floats | None, p_target: float
-) -> Iterator[Measurement]:
-    """Yield every metric of one system, condition by condition.
+    systems: Sequence[ScoredSystem],
+    identified: Mapping[tuple[System, str], Identified],
+    draws_SR: Floats | None,
+    p_target: float,
+) -> list[Measurement]:
+    """Return every metric of every system, condition by condition.
 
     Args:
         identified: identification by (system, condition), where known.
@@ -89,29 +114,98 @@ def measure(
     Raises:
         ScoringError: a condition lacks targets or non-targets, or has a score that is not finite; names it.
     """
+    twins = reordered_by_nothing(systems)
+    replicates: dict[tuple[System, Condition], Floats | None] = {}
+    measured = []
+    for scored in systems:
+        source = twins.get(scored.system, scored)
+        for condition, trials in scored.trials.items():
+            key = source.system, condition
+            try:
+                if key not in replicates:
+                    replicates[key] = _replicates(source.trials[condition], draws_SR)
+                found = identified.get((scored.system, condition.view))
+                measured.append(_measured(scored.system, condition, trials, found, replicates[key], p_target))
+            except ScoringError as error:
+                where = f"{scored.path}, {scored.system.name}, condition {condition.view}"
+                raise ScoringError(f"{where}: {error}") from error
+    return measured
+
+
+def reordered_by_nothing(systems: Sequence[ScoredSystem]) -> dict[System, ScoredSystem]:
+    """Return the calibrated systems whose trials stand in the order of the uncalibrated ones, with these.
+
+    Nothing that depends on order alone, EER and minDCF, tells the two apart.
+    """
+    by_system = {scored.system: scored for scored in systems}
+    found = {}
+    for scored in systems:
+        twin = by_system.get(scored.system.uncalibrated)
+        if scored.system.is_calibrated and twin is not None and _same_order(scored, twin):
+            found[scored.system] = twin
+    return found
+
+
+def _same_order(scored: ScoredSystem, twin: ScoredSystem) -> bool:
+    if scored.trials.keys() != twin.trials.keys():
+        return False
     for condition, trials in scored.trials.items():
-        scores = trials.target_T, trials.nontarget_N
-        try:
-            point = eer(*scores)
-        except ScoringError as error:
-            raise ScoringError(f"{scored.path}, {scored.system.name}, condition {condition.view}: {error}") from error
-        replicate_R = _replicates(trials, draws_SR)
-        yield Measurement(
-            system=scored.system,
-            condition=condition,
-            trials=trials.target_T.size + trials.nontarget_N.size,
-            targets=trials.target_T.size,
-            unlabelled=trials.unlabelled,
-            contradictory=trials.contradictory,
-            eer=point,
-            eer_ci95=None if replicate_R is None else percentile_interval(replicate_R),
-            min_dcf=min_dcf(*scores, p_target=p_target),
-            p_target=p_target,
-            cllr=cllr(*scores),
-            min_cllr=min_cllr(*scores),
-            identified=identified.get((scored.system.name, condition.view)),
-            replicate_R=replicate_R,
-        )
+        score_P, twin_P = _all_scores(trials), _all_scores(twin.trials[condition])
+        if score_P.size != twin_P.size:
+            return False
+        order_P = np.lexsort((score_P, twin_P))
+        step_P, twin_step_P = np.diff(score_P[order_P]), np.diff(twin_P[order_P])
+        merged = np.count_nonzero((step_P == 0) & (twin_step_P > 0))
+        if (step_P < 0).any() or merged > _MERGED * score_P.size:
+            return False
+    return True
+
+
+def _all_scores(trials: TrialScores) -> Floats:
+    return np.concatenate([trials.target_T, trials.nontarget_N])
+
+
+def _measured(
+    system: System,
+    condition: Condition,
+    trials: TrialScores,
+    identified: Identified | None,
+    replicate_R: Floats | None,
+    p_target: float,
+) -> Measurement:
+    scores = trials.target_T, trials.nontarget_N
+    return Measurement(
+        system=system,
+        condition=condition,
+        trials=trials.target_T.size + trials.nontarget_N.size,
+        targets=trials.target_T.size,
+        unlabelled=trials.unlabelled,
+        contradictory=trials.contradictory,
+        eer=eer(*scores),
+        eer_ci95=None if replicate_R is None else percentile_interval(replicate_R),
+        eer_nearest=eer(*scores, "nearest"),
+        min_dcf=min_dcf(*scores, p_target=p_target),
+        actual_dcf=actual_dcf(*scores, p_target=p_target) if system.is_calibrated else None,
+        p_target=p_target,
+        cllr=cllr(*scores),
+        min_cllr=min_cllr(*scores),
+        identified=identified,
+        replicate_R=replicate_R,
+    )
+
+
+def pooled_calibration(systems: Sequence[ScoredSystem], views: set[str], p_target: float) -> Iterator[Pooled]:
+    """Yield the calibration of each calibrated system, the trials of the conditions `views` pooled."""
+    for scored in systems:
+        if scored.system.is_calibrated:
+            scores = pooled_scores([trials for condition, trials in scored.trials.items() if condition.view in views])
+            costs = actual_dcf(*scores, p_target=p_target), min_dcf(*scores, p_target=p_target)
+            yield Pooled(scored.system, cllr(*scores), min_cllr(*scores), *costs)
+
+
+def pooled_scores(trials: Sequence[TrialScores]) -> tuple[Floats, Floats]:
+    """Return target scores [T] and non-target scores [N] of several conditions together."""
+    return np.concatenate([t.target_T for t in trials]), np.concatenate([t.nontarget_N for t in trials])
 
 
 def draw_speakers(speakers: int, replicates: int, seed: int) -> Floats | None:
@@ -124,8 +218,7 @@ def det_curve(scored: ScoredSystem, *, clean: bool) -> DetCurve | None:
     pooled = [trials for condition, trials in scored.trials.items() if condition.is_clean == clean]
     if not pooled:
         return None
-    target_T = np.concatenate([trials.target_T for trials in pooled])
-    nontarget_N = np.concatenate([trials.nontarget_N for trials in pooled])
+    target_T, nontarget_N = pooled_scores(pooled)
     return DetCurve(*det_points(error_rates(grouped(target_T, nontarget_N))), eer(target_T, nontarget_N))
 
 

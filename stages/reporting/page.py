@@ -1,50 +1,21 @@
 """The page: one self-contained HTML file, every figure a data URI, every text escaped."""
 
-import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.reporting.figures import Looks
-from stages.reporting.load import ScoredSystem, System
-from stages.reporting.measure import Measurement
+from stages.reporting.cards import cards, describe_scoring
+from stages.reporting.contents import Contents, Findings
+from stages.reporting.labels import families, scored_labels
+from stages.reporting.load import System
 from stages.reporting.setup import contradiction, set_up
-from stages.reporting.summary import Summary
-from stages.reporting.tables import eer_table, identified_among, metric_tables, summary_table
+from stages.reporting.tables import identified_among
 from stages.reporting.theme import THEMES
 from stages.reporting.words import counted, in_words
 
 
-@dataclass(frozen=True)
-class Plot:
-    """One figure of the page: its SVG by theme. `name` is also its file name under plots/."""
-
-    name: str
-    title: str
-    caption: str
-    svgs: Mapping[str, str]
-
-    def source(self, theme: str) -> str:
-        """Return the figure as a data URI: an image cannot clash with the page's ids and styles, nor load anything."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.svgs[theme].encode()).decode()
-
-
-@dataclass(frozen=True)
-class Findings:
-    """All that the page shows, computed."""
-
-    systems: Sequence[ScoredSystem]
-    measurements: Sequence[Measurement]
-    summaries: Sequence[Summary]
-    looks: Looks
-    plots: Sequence[Plot]
-    speakers: int
-    replicates: int
-
-
-def render_page(findings: Findings, title: str, note: str) -> str:
+def render_page(findings: Findings, made: Contents, title: str, notes: Sequence[str]) -> str:
     """Return the page as HTML."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -55,42 +26,47 @@ def render_page(findings: Findings, title: str, note: str) -> str:
     )
     measurements, summaries = findings.measurements, findings.summaries
     labels = {system: look.label for system, look in findings.looks.items()}
+    every_label = {s.system: labels.get(s.system, labels.get(s.system.uncalibrated, "")) for s in findings.systems}
     return environment.get_template("page.html.j2").render(
         title=title,
-        notes=[text for text in (note, contradiction(measurements)) if text],
-        subtitle=_subtitle(findings, list(labels)),
-        findings=in_words(summaries, labels),
-        looks=list(findings.looks.values()),
+        notes=[text for text in (*notes, contradiction(measurements)) if text],
+        subtitle=_subtitle(findings),
+        findings=in_words(summaries, scored_labels(labels)),
         themes=THEMES,
-        summary_rows=summary_table(summaries, labels),
-        eer_rows=eer_table(measurements, summaries, labels),
-        metric_tables=metric_tables(measurements, labels),
+        contents=made,
+        describe_scoring=describe_scoring,
         has_intervals=any(m.eer_ci95 for m in measurements),
-        plots=findings.plots,
         p_target=f"{measurements[0].p_target:g}",
+        cards=cards(findings.systems, findings.looks),
         footer={
-            "Set-up": set_up(findings.systems, measurements, labels),
-            "How these numbers are made": _made(findings),
+            "Set-up": set_up(findings.systems, measurements, every_label),
+            "How these numbers are made": _made(findings, made),
         },
     )
 
 
-def _subtitle(findings: Findings, systems: Sequence[System]) -> str:
+def _subtitle(findings: Findings) -> str:
+    systems: list[System] = list(findings.looks)
     conditions = {m.condition.view for m in findings.measurements}
     backbones = ", ".join(sorted({system.backbone for system in systems}))
-    scorings = ", ".join(sorted({system.scoring for system in systems}))
+    runs = sorted({system.run for system in systems} - {""})
     counts = [
-        counted(len(systems), "system"),
+        *([counted(len(runs), "run")] if runs else []),
+        counted(len({look.label for look in findings.looks.values()}), "system"),
         counted(len(conditions), "condition"),
         counted(findings.speakers, "speaker") if findings.speakers else "speakers unknown",
     ]
-    return f"{', '.join(counts)} · backbone {backbones} · {scorings} scoring"
+    return f"{', '.join(counts)} · backbone {backbones} · {', '.join(families(systems))} scoring"
 
 
-def _made(findings: Findings) -> list[tuple[str, str]]:
+def _made(findings: Findings, made: Contents) -> list[tuple[str, str]]:
     p_target = findings.measurements[0].p_target
     entries = [
-        ("EER", "Equal error rate on the convex hull of the ROC, interpolated (convention “rocch”)."),
+        (
+            "EER",
+            "Equal error rate on the convex hull of the ROC, interpolated (convention “rocch”). The nearest-point "
+            "convention (“nearest”) has tables of its own.",
+        ),
         ("Intervals", _intervals(findings)),
         ("Noisy mean", "Plain mean of the EERs of all conditions but the clean ones that every system was scored on."),
         (
@@ -100,15 +76,24 @@ def _made(findings: Findings) -> list[tuple[str, str]]:
         ),
         (
             "Cllr",
-            "Of the raw scores (cosines) taken as natural-log likelihood ratios. They are not calibrated, so Cllr says "
+            "Of the scores taken as natural-log likelihood ratios. Cosines are not calibrated, so their Cllr says "
             "little by itself; min Cllr, after the best monotone map, is what calibration could reach.",
         ),
     ]
+    if made.calibration:
+        entries.append(
+            (
+                "Actual DCF",
+                f"The same cost at the threshold fixed beforehand by Bayes' rule for P_target = {p_target:g}; what "
+                "lies between it and minDCF is lost to calibration. A calibrated system is in the other tables only "
+                "where calibration changes the order of trials.",
+            )
+        )
     among = identified_among(findings.measurements)
     if among:
         text = (
             f"Closed set of {among} speakers: each test utterance against the mean enrolment embedding of every "
-            "speaker; an utterance that is itself enrolled is left out of its own speaker's mean."
+            "speaker, by cosine; an utterance that is itself enrolled is left out of its own speaker's mean."
         )
         entries.append(("Identification", text))
     return entries
@@ -121,7 +106,8 @@ def _intervals(findings: Findings) -> str:
     return (
         f"Central 95\u202f% of {findings.replicates} bootstrap replicates by speaker: speakers are drawn with "
         "replacement, a trial counts as often as its speakers were drawn. All systems and conditions share the draws, "
-        "so changes against raw are paired. They cover the choice of speakers alone: behind every number stand one "
+        "so changes are paired; p is twice the share of replicates on the other side of no change, at least "
+        f"{2 / (findings.replicates + 1):.2g}. They cover the choice of speakers alone: behind every number stand one "
         "seed of training and one draw of the noises, and the best system is picked on these very trials. "
         f"{findings.speakers} speakers.{caution}"
     )

@@ -1,5 +1,7 @@
 """A picture of the embedding space: a few speakers, clean and noisy, in two dimensions, before and after enhancement.
 
+By principal components, or by t-SNE (van der Maaten and Hinton, JMLR 9, 2008).
+
 Shapes: U chosen utterances, R rows of one, V views, C crops, D embedding dimension, N points.
 """
 
@@ -26,6 +28,7 @@ from store import EmbeddingStore
 
 _UTTERANCES_EACH = 10
 _NOISY_VIEWS = 6
+_PERPLEXITY = 30.0
 _HEIGHT_IN = 5.2
 
 
@@ -39,11 +42,11 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Panel:
-    """Points of one system in the plane: clean [U, 2], noisy [U, V, 2], and the variance share of the two axes."""
+    """Points of one system in the plane: clean [U, 2] and noisy [U, V, 2], and what the axes are."""
 
     clean_U2: Floats
     noisy_UV2: Floats
-    explained: float
+    axes: str
 
 
 def choose(source: EmbeddingStore, utterances: Path, speakers: int) -> Chosen | None:
@@ -63,11 +66,15 @@ def choose(source: EmbeddingStore, utterances: Path, speakers: int) -> Chosen | 
     return Chosen(rows_U, speaker_U)
 
 
-def project(source: EmbeddingStore, chosen: Chosen) -> Panel | None:
-    """Project a store's chosen utterances onto the two main axes of their own clean vectors.
+def project(source: EmbeddingStore, chosen: Chosen, method: str = "pca", seed: int = 0) -> Panel | None:
+    """Flatten a store's chosen utterances.
 
     Each system has axes of its own, since an enhancer may rotate or rescale the space. None without a clean and a
     noisy view, or where the clean vectors do not span a plane.
+
+    Args:
+        method: "pca", the two main axes of the clean vectors; "tsne", clean and noisy vectors together.
+        seed: of t-SNE.
     """
     conditions = [describe(view, source.recipes[view]) for view in source.views]
     clean = [index for index, condition in enumerate(conditions) if condition.is_clean][:1]
@@ -77,19 +84,37 @@ def project(source: EmbeddingStore, chosen: Chosen) -> Panel | None:
         return None
     units_UVD = _embeddings(source, chosen.rows_U)
     clean_UD, noisy_UVD = units_UVD[:, clean[0]], units_UVD[:, noisy]
+    return _by_tsne(clean_UD, noisy_UVD, seed) if method == "tsne" else _by_pca(clean_UD, noisy_UVD)
+
+
+def _by_pca(clean_UD: Floats, noisy_UVD: Floats) -> Panel | None:
     mean_D = clean_UD.mean(axis=0)
     _, singular_K, axes_KD = np.linalg.svd(clean_UD - mean_D, full_matrices=False)
     if singular_K.size < 2 or not singular_K[1] > 0:
         return None
     explained = float((singular_K[:2] ** 2).sum() / (singular_K**2).sum())
-    return Panel((clean_UD - mean_D) @ axes_KD[:2].T, (noisy_UVD - mean_D) @ axes_KD[:2].T, explained)
+    axes = f"two main axes of the clean vectors: {100 * explained:.0f}\u202f% of their variance"
+    return Panel((clean_UD - mean_D) @ axes_KD[:2].T, (noisy_UVD - mean_D) @ axes_KD[:2].T, axes)
+
+
+def _by_tsne(clean_UD: Floats, noisy_UVD: Floats, seed: int) -> Panel:
+    from sklearn.manifold import TSNE
+
+    units_NVD = np.concatenate([clean_UD[:, None], noisy_UVD], axis=1)
+    count = units_NVD.shape[0] * units_NVD.shape[1]
+    perplexity = min(_PERPLEXITY, (count - 1) / 3)
+    # The exact gradient: that of Barnes and Hut adds up in an order that the number of threads decides.
+    flat = TSNE(2, perplexity=perplexity, init="pca", method="exact", random_state=seed)
+    points_NV2 = flat.fit_transform(units_NVD.reshape(count, -1)).reshape(*units_NVD.shape[:2], 2).astype(np.float64)
+    points_NV2 -= points_NV2.mean(axis=(0, 1))
+    return Panel(points_NV2[:, 0], points_NV2[:, 1:], f"t-SNE of clean and noisy vectors, perplexity {perplexity:g}")
 
 
 def turned_like(panel: Panel, model: Panel) -> Panel:
     """Rotate or reflect a panel to lie like another one: axes have no sign of their own (orthogonal Procrustes)."""
     left, _, right = np.linalg.svd(panel.clean_U2.T @ model.clean_U2)
     turn_22 = left @ right
-    return Panel(panel.clean_U2 @ turn_22, panel.noisy_UV2 @ turn_22, panel.explained)
+    return Panel(panel.clean_U2 @ turn_22, panel.noisy_UV2 @ turn_22, panel.axes)
 
 
 def draw_panels(panels: Mapping[str, Panel], chosen: Chosen, theme: Theme) -> str:
@@ -99,7 +124,7 @@ def draw_panels(panels: Mapping[str, Panel], chosen: Chosen, theme: Theme) -> st
         for axes, (title, panel) in zip(grid, panels.items(), strict=False):
             _scatter(axes, panel, chosen, theme)
             axes.set_title(title)
-            axes.set_xlabel(f"two main axes of the clean vectors: {100 * panel.explained:.0f}\u202f% of their variance")
+            axes.set_xlabel(panel.axes)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
         drawn.legend(handles=_handles(theme), loc="outside upper center", ncols=2)

@@ -1,23 +1,13 @@
-"""What was compared, in words: systems, enrolment, trials, and what to keep in mind about them."""
+"""What was compared, in words: enrolment, trials, and what to keep in mind about them."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from stages.reporting.labels import Labels
 from stages.reporting.load import ScoredSystem
 from stages.reporting.measure import Measurement
-from stages.reporting.words import Labels, listed
-from stages.score_files import RAW
-
-METHODS = {
-    RAW: "The backbone's embeddings as they are.",
-    "wccn": "View-WCCN: whitening by the covariance that the views of one crop span; in closed form.",
-    "vire": "VIRE: whitening, each direction weighed by how well it tells utterances apart in noise; in closed form.",
-    "seed": "SEED (arXiv 2505.16798): one step of a diffusion model from the noisy to the clean embedding.",
-    "mse": "A residual MLP from the noisy to the clean embedding, trained on their squared distance.",
-    "cosine": "The same MLP trained on the cosine between its output and the clean embedding.",
-    "vmf_pl": "The same MLP trained on the logarithm of that distance, the vMF profile likelihood (arXiv 2610.06691).",
-}
+from stages.reporting.words import listed
 
 Entry = tuple[str, str]
 
@@ -25,7 +15,6 @@ Entry = tuple[str, str]
 def set_up(systems: Sequence[ScoredSystem], measurements: Sequence[Measurement], labels: Labels) -> list[Entry]:
     """Return (term, text) for each thing a reader must know to judge the numbers."""
     entries = [
-        *((labels[scored.system], _system(scored)) for scored in systems),
         ("Enrolment", _by_system({labels[s.system]: _enrolment(s) for s in systems})),
         ("Embedding", _by_system({labels[s.system]: _crops(s) for s in systems})),
         ("Trials", _trials(systems, measurements)),
@@ -53,20 +42,10 @@ _BABBLE = (
 )
 
 
-def _system(scored: ScoredSystem) -> str:
-    origin = scored.origin
-    settings = ", ".join(f"{name} {value}" for name, value in sorted(origin.config.items()))
-    return (
-        METHODS.get(origin.method, f"Enhancer {origin.method}.")
-        + (f" Settings: {settings}." if settings else "")
-        + f" Space: {origin.space}."
-    )
-
-
 def _enrolment(scored: ScoredSystem) -> str:
     return (
-        f"One utterance per trial, always from view “{scored.origin.enrolment_view}”; the test utterance is from the "
-        "view of the condition. An enhancer is applied to both."
+        f"Always from view “{scored.origin.enrolment_view}”; the test utterance is from the view of the condition. An "
+        "enhancer is applied to both."
     )
 
 

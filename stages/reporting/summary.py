@@ -3,7 +3,7 @@
 Shapes: R bootstrap replicates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from stages.reporting.load import System
 from stages.reporting.measure import Interval, Measurement
 from stages.scoring.bootstrap import percentile_interval
 from stages.scoring.curves import Floats
+
+_SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,21 @@ class Mean:
 
 @dataclass(frozen=True)
 class Change:
-    """Relative change of a mean EER (-0.25: a quarter less), over the same draws of speakers."""
+    """Relative change of a mean EER (-0.25: a quarter less), over the same draws of speakers.
+
+    Attributes:
+        p_value: two-sided, of there being no change.
+    """
 
     relative: float
     ci95: Interval | None
+    p_value: float | None
 
     @property
     def is_certain(self) -> bool:
-        return self.ci95 is not None and not self.ci95[0] <= 0 <= self.ci95[1]
+        if self.ci95 is None or self.p_value is None:
+            return False
+        return not self.ci95[0] <= 0 <= self.ci95[1] and self.p_value < _SIGNIFICANT
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Summary:
         """Return the row of summary.json."""
         system = self.system
         row: dict[str, Any] = {
+            **({"run": system.run} if system.run else {}),
             "system": system.name,
             "backbone": system.backbone,
             "space": system.space,
@@ -65,18 +75,20 @@ class Summary:
             row[f"{name}_eer_ci95"] = list(mean.ci95) if mean and mean.ci95 else None
             row[f"{name}_change"] = change.relative if change else None
             row[f"{name}_change_ci95"] = list(change.ci95) if change and change.ci95 else None
+            row[f"{name}_change_p"] = change.p_value if change else None
         return row
 
 
 def summarise(measurements: Sequence[Measurement]) -> list[Summary]:
-    """Return one summary per system, in order of appearance; raw of the same backbone and scoring is the reference.
+    """Return one summary per system, in order of appearance.
 
-    Means cover the conditions that every system was scored on: means over different conditions do not compare.
+    Raw of the same run, backbone and scoring is the reference. Means cover the conditions that every system was scored
+    on: means over different conditions do not compare.
     """
     by_system: dict[System, list[Measurement]] = {}
     for measurement in measurements:
         by_system.setdefault(measurement.system, []).append(measurement)
-    shared = set.intersection(*({m.condition.view for m in group} for group in by_system.values()))
+    shared = shared_views(measurements)
     means = {
         system: tuple(
             _mean([m for m in group if m.condition.view in shared and m.condition.is_clean == clean])
@@ -87,15 +99,48 @@ def summarise(measurements: Sequence[Measurement]) -> list[Summary]:
     return [_summary(system, means) for system in means]
 
 
+def shared_views(measurements: Sequence[Measurement]) -> set[str]:
+    """Return the conditions that every system was scored on."""
+    views: dict[System, set[str]] = {}
+    for measurement in measurements:
+        views.setdefault(measurement.system, set()).add(measurement.condition.view)
+    return set.intersection(*views.values())
+
+
+def reference(system: System, systems: Iterable[System]) -> System | None:
+    """Return raw as `system` was scored: calibrated alike where there is such a one. None for raw itself."""
+    raws = [other for other in systems if other.is_raw and other.comparable(system)]
+    if system.is_raw or not raws:
+        return None
+    return min(raws, key=lambda other: other.scoring != system.scoring)
+
+
 def change(mean: Mean | None, reference: Mean | None) -> Change | None:
     """Return the relative change of a mean against another, paired draw by draw; None where either is missing or 0."""
     if mean is None or reference is None or reference.eer == 0:
         return None
     relative = mean.eer / reference.eer - 1
     if mean.replicate_R is None or reference.replicate_R is None:
-        return Change(relative, None)
+        return Change(relative, None, None)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Change(relative, percentile_interval(mean.replicate_R / reference.replicate_R - 1))
+        change_R = mean.replicate_R / reference.replicate_R - 1
+    return Change(relative, percentile_interval(change_R), p_value(mean.replicate_R - reference.replicate_R))
+
+
+def p_value(difference_R: Floats) -> float | None:
+    """Return the two-sided p-value of no difference, from paired replicates; None where none of them is finite.
+
+    Twice the share of replicates on the rarer side of 0, a replicate at 0 counting on both, and one more on either side
+    for the sample itself, so that it is never 0.
+
+    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 4.4, by inverting the
+    percentile interval.
+    """
+    finite = difference_R[np.isfinite(difference_R)]
+    if not finite.size:
+        return None
+    rarer = min(np.count_nonzero(finite <= 0), np.count_nonzero(finite >= 0))
+    return min(1.0, 2 * (rarer + 1) / (finite.size + 1))
 
 
 def best_system(summaries: Sequence[Summary]) -> Summary:
@@ -114,9 +159,9 @@ _NO_MEAN = Mean(float("inf"), None, 0, None)
 
 def _summary(system: System, means: dict[System, tuple[Mean | None, ...]]) -> Summary:
     clean, noisy = means[system]
-    raw = next((other for other in means if other.is_raw and other.comparable(system)), None)
-    reference = means[raw] if raw and not system.is_raw else (None, None)
-    return Summary(system, clean, noisy, change(clean, reference[0]), change(noisy, reference[1]))
+    raw = reference(system, means)
+    clean_raw, noisy_raw = means[raw] if raw else (None, None)
+    return Summary(system, clean, noisy, change(clean, clean_raw), change(noisy, noisy_raw))
 
 
 def _mean(measurements: list[Measurement]) -> Mean | None:

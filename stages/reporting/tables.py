@@ -1,88 +1,108 @@
-"""Tables of the page: what each cell shows, decided apart from how it is drawn."""
+"""Which tables the page has, and what stands in their cells."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from stages.reporting.load import System
-from stages.reporting.measure import Interval, Measurement
+from stages.reporting.by_group import PARTS, GroupEer
+from stages.reporting.figures import Look, Looks
+from stages.reporting.labels import families
+from stages.reporting.load import Identified, System
+from stages.reporting.measure import Interval, Measurement, Pooled
 from stages.reporting.summary import Change, Mean, Summary
-from stages.reporting.words import Labels, bare_range, percent, signed_percent, signed_range
+from stages.reporting.table import Cell, Column, Row, Table, leader
+from stages.reporting.words import bare_range, p_text, percent, signed_percent, signed_range
 
-_ABSENT = "–"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number, the small print under it, what hovering says, and whether it is the best of its row."""
-
-    text: str
-    small: str = ""
-    title: str = ""
-    is_best: bool = False
+EER_UNIT = "EER in %, lower is better"
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row: its heading, a key (the view's name), cells in the order of the systems, and its kind for styling."""
-
-    heading: str
-    key: str
-    cells: list[Cell]
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class MetricTable:
-    """One small table: a metric by condition and system."""
-
-    title: str
-    unit: str
-    rows: list[Row]
+def overview(summaries: Sequence[Summary], looks: Looks) -> Table:
+    """Return clean and mean noisy EER in %, a row per system and two columns per way of scoring."""
+    by_place = {(looks[s.system], s.system.family): s for s in summaries}
+    shown = list(dict.fromkeys(looks[s.system] for s in summaries))
+    columns, cells = [], []
+    for family in families(s.system for s in summaries):
+        there = [by_place.get((look, family)) for look in shown]
+        for part, means in (("clean", [s and s.clean for s in there]), ("noisy", [s and s.noisy for s in there])):
+            columns.append(Column(part, family))
+            cells.append(_eer_cells([(mean.eer, mean.ci95) if mean else None for mean in means], shown))
+    rows = [
+        Row(look.label, look.label, [column[place] for column in cells], look=look) for place, look in enumerate(shown)
+    ]
+    return Table("overview", "Systems and ways of scoring", EER_UNIT, "system", columns, rows)
 
 
-def eer_table(measurements: Sequence[Measurement], summaries: Sequence[Summary], labels: Labels) -> list[Row]:
-    """Return EER in % by condition and system: clean first, then the mean of the noisy ones, then each of these."""
-    systems = [summary.system for summary in summaries]
-    rows: dict[str, list[Row]] = {"clean": [], "noisy": []}
-    for condition in sorted({m.condition for m in measurements}, key=lambda c: c.reading_order):
-        found = {m.system: m for m in measurements if m.condition == condition}
-        values = [(found[s].eer, found[s].eer_ci95) if s in found else None for s in systems]
-        kind = "clean" if condition.is_clean else "noisy"
-        rows[kind].append(Row(condition.label, condition.view, _eer_cells(values, systems, labels), kind))
-    means = [summary.noisy for summary in summaries]
-    count = next((mean.conditions for mean in means if mean), 0)
-    if count > 1:
-        values = [(mean.eer, mean.ci95) if mean else None for mean in means]
-        rows["clean"].append(Row(f"mean of {count} noisy", "", _eer_cells(values, systems, labels), "mean"))
-    return rows["clean"] + rows["noisy"]
-
-
-def summary_table(summaries: Sequence[Summary], labels: Labels) -> list[Row]:
+def summary_table(slug: str, summaries: Sequence[Summary], looks: Looks) -> Table:
     """Return one row per system: clean and mean noisy EER, and their relative changes against raw."""
-    return [
+    columns = [
+        Column("EER clean, %"),
+        Column("EER noisy, mean, %"),
+        Column("clean against raw, %"),
+        Column("noisy against raw, %"),
+    ]
+    rows = [
         Row(
-            labels[summary.system],
+            looks[summary.system].label,
             summary.system.name,
             [
                 *(_mean_cell(mean) for mean in (summary.clean, summary.noisy)),
                 *(_change_cell(change) for change in (summary.clean_change, summary.noisy_change)),
             ],
             "raw" if summary.system.is_raw else "",
+            looks[summary.system],
         )
         for summary in summaries
     ]
+    return Table(f"summary-{slug}", "In short", "relative changes with interval and p-value", "system", columns, rows)
 
 
-def metric_tables(measurements: Sequence[Measurement], labels: Labels) -> list[MetricTable]:
-    """Return minDCF, min Cllr, Cllr and identification accuracy, each by condition and system."""
-    among = f"accuracy in % among {identified_among(measurements)} speakers; higher is better"
+def eer_table(slug: str, measurements: Sequence[Measurement], summaries: Sequence[Summary], looks: Looks) -> Table:
+    """Return EER in % by condition and system: clean first, then the mean of the noisy ones, then each of these."""
+    systems = [summary.system for summary in summaries]
+    shown = [looks[system] for system in systems]
+    rows: dict[str, list[Row]] = {"clean": [], "noisy": []}
+    for condition in sorted({m.condition for m in measurements}, key=lambda c: c.reading_order):
+        found = {m.system: m for m in measurements if m.condition == condition}
+        values = [(found[s].eer, found[s].eer_ci95) if s in found else None for s in systems]
+        kind = "clean" if condition.is_clean else "noisy"
+        rows[kind].append(Row(condition.label, condition.view, _eer_cells(values, shown), kind))
+    means = [summary.noisy for summary in summaries]
+    count = next((mean.conditions for mean in means if mean), 0)
+    if count > 1:
+        values = [(mean.eer, mean.ci95) if mean else None for mean in means]
+        rows["clean"].append(Row(f"mean of {count} noisy", "", _eer_cells(values, shown), "mean"))
+    title = "Equal error rate by condition"
+    return Table(f"eer-{slug}", title, EER_UNIT, "condition", _of_systems(shown), rows["clean"] + rows["noisy"])
+
+
+def metric_tables(slug: str, measurements: Sequence[Measurement], looks: Looks) -> list[Table]:
+    """Return minDCF, min Cllr, Cllr and actual DCF, each by condition and system, and the other EER convention."""
     made = [
-        _metric_table("minDCF", "normalised; lower is better", measurements, labels, lambda m: m.min_dcf),
-        _metric_table("min Cllr", "bits, after the best monotone map", measurements, labels, lambda m: m.min_cllr),
-        _metric_table("Cllr", "bits, raw scores, not calibrated", measurements, labels, lambda m: m.cllr, best=None),
-        _metric_table("Identification", among, measurements, labels, _accuracy, 1, max),
+        ("min-dcf", "minDCF", "normalised; lower is better", lambda m: m.min_dcf, 3, True),
+        ("min-cllr", "min Cllr", "bits, after the best monotone map", lambda m: m.min_cllr, 3, True),
+        ("cllr", "Cllr", "bits, of the scores as they are", lambda m: m.cllr, 3, False),
+        ("eer-nearest", "EER, nearest corner", "in %, as SEED's code prints it", _nearest, 2, True),
     ]
-    return [table for table in made if any(cell.text != _ABSENT for row in table.rows for cell in row.cells)]
+    systems = list(dict.fromkeys(m.system for m in measurements))
+    return [
+        _metric_table(f"{name}-{slug}", title, unit, measurements, systems, looks, value, digits, ranked)
+        for name, title, unit, value, digits, ranked in made
+    ]
+
+
+def identification_tables(measurements: Sequence[Measurement], looks: Looks) -> list[Table]:
+    """Return the share of utterances whose speaker ranks first, and in the first five; none where unknown."""
+    identified = [m for m in measurements if m.identified]
+    systems = list(dict.fromkeys(m.system for m in identified))
+    unit = f"in % among {identified_among(identified)} speakers"
+    made: list[tuple[str, str, Callable[[Identified], float]]] = [
+        ("identification-top1", "Own speaker first", lambda ranks: ranks.accuracy),
+        ("identification-top5", "Own speaker in first five", lambda ranks: ranks.top5),
+    ]
+    return [
+        _metric_table(name, title, unit, identified, systems, looks, _share(share), 1, True, highest=True)
+        for name, title, share in made
+        if identified
+    ]
 
 
 def identified_among(measurements: Sequence[Measurement]) -> str:
@@ -91,67 +111,113 @@ def identified_among(measurements: Sequence[Measurement]) -> str:
     return " to ".join(str(count) for count in dict.fromkeys([*counts[:1], *counts[-1:]]))
 
 
+def calibration_table(pooled: Sequence[Pooled], looks: Looks) -> Table | None:
+    """Return how well each calibrated system is calibrated, all conditions under one threshold; None without any."""
+    if not pooled:
+        return None
+    columns = [Column("Cllr"), Column("min Cllr"), Column("actual DCF"), Column("minDCF")]
+    rows = []
+    for family in families(p.system for p in pooled):
+        for p in pooled:
+            if p.system.family == family:
+                look = looks.get(p.system.uncalibrated) or looks[p.system]
+                cells = [_number(value) for value in (p.cllr, p.min_cllr, p.actual_dcf, p.min_dcf)]
+                rows.append(Row(f"{look.label} · {family}", p.system.scoring, cells, look=look))
+    unit = "Cllr in bits, DCF normalised; lower is better"
+    return Table("calibration", "Calibrated scores, all conditions pooled", unit, "system", columns, rows)
+
+
+def group_tables(slug: str, groups: Sequence[GroupEer], looks: Looks) -> Iterator[Table]:
+    """Yield a table per grouping: EER in % by group, clean and noisy, and system; groups of too few trials left out."""
+    systems = list(dict.fromkeys(g.system for g in groups))
+    shown = [looks[system] for system in systems]
+    for grouping in dict.fromkeys(g.grouping for g in groups):
+        rows = []
+        places = dict.fromkeys((g.group, g.part) for g in groups if g.grouping == grouping)
+        for group, part in sorted(places, key=lambda place: PARTS.index(place[1])):
+            found = {g.system: g for g in groups if (g.grouping, g.group, g.part) == (grouping, group, part)}
+            values = [found[s].eer if s in found else None for s in systems]
+            if any(value is not None for value in values):
+                cells = _eer_cells([None if value is None else (value, None) for value in values], shown)
+                rows.append(Row(f"{group}, {part}", "", cells))
+        if rows:
+            title = f"EER by {grouping}"
+            yield Table(f"groups-{grouping}-{slug}", title, "in %; lower is better", "trials", _of_systems(shown), rows)
+
+
+def _of_systems(looks: Sequence[Look]) -> list[Column]:
+    return [Column(look.label, look=look) for look in looks]
+
+
 def _metric_table(
+    name: str,
     title: str,
     unit: str,
     measurements: Sequence[Measurement],
-    labels: Labels,
+    systems: Sequence[System],
+    looks: Looks,
     value: Callable[[Measurement], float | None],
-    digits: int = 3,
-    best: Callable[..., str] | None = min,
-) -> MetricTable:
+    digits: int,
+    ranked: bool,
+    *,
+    highest: bool = False,
+) -> Table:
     rows = []
     for condition in sorted({m.condition for m in measurements}, key=lambda c: c.reading_order):
         found = {m.system: value(m) for m in measurements if m.condition == condition}
-        values = [found.get(system) for system in labels]
-        texts = [None if v is None else f"{v:.{digits}f}" for v in values]
-        leader = _leader(texts, best) if best else None
-        cells = [Cell(_ABSENT) if text is None else Cell(text, is_best=text == leader) for text in texts]
-        rows.append(Row(condition.label, condition.view, cells))
-    return MetricTable(title, unit, rows)
+        cells = [_number(found.get(system), digits) for system in systems]
+        rows.append(Row(condition.label, condition.view, _marked(cells, highest=highest) if ranked else cells))
+    return Table(name, title, unit, "condition", _of_systems([looks[system] for system in systems]), rows)
 
 
-def _accuracy(measurement: Measurement) -> float | None:
-    return 100 * measurement.identified.accuracy if measurement.identified else None
+def _share(share: Callable[[Identified], float]) -> Callable[[Measurement], float | None]:
+    return lambda m: 100 * share(m.identified) if m.identified else None
 
 
-def _leader(texts: Sequence[str | None], best: Callable[..., str]) -> str | None:
-    """Return the best number of a row; None where it is alone, or shared with another one as rounded."""
-    numbers = [text for text in texts if text is not None]
-    if len(numbers) < 2:
-        return None
-    leader = best(numbers, key=float)
-    return leader if numbers.count(leader) == 1 else None
+def _nearest(measurement: Measurement) -> float:
+    return 100 * measurement.eer_nearest
 
 
-def _eer_cells(
-    values: Sequence[tuple[float, Interval | None] | None], systems: Sequence[System], labels: Labels
-) -> list[Cell]:
-    shown = [None if value is None else f"{100 * value[0]:.2f}" for value in values]
-    leader = _leader(shown, min)
-    return [
-        Cell(_ABSENT)
-        if value is None or text is None
-        else Cell(
-            text,
-            _short(value[1]),
-            f"{labels[system]}: EER {percent(value[0], 2)}"
-            + (f", 95\u202f% interval {bare_range(value[1], 2)}\u202f%" if value[1] else ""),
-            text == leader,
-        )
-        for value, text, system in zip(values, shown, systems, strict=True)
-    ]
+def _number(value: float | None, digits: int = 3) -> Cell:
+    return Cell() if value is None else Cell(f"{value:.{digits}f}", value=value)
+
+
+def _marked(cells: Sequence[Cell], *, highest: bool = False) -> list[Cell]:
+    """Mark the best cell of a row."""
+    best = leader([cell.text if cell.value is not None else None for cell in cells], highest=highest)
+    return [replace(cell, is_best=cell.value is not None and cell.text == best) for cell in cells]
+
+
+def _eer_cells(values: Sequence[tuple[float, Interval | None] | None], shown: Sequence[Look]) -> list[Cell]:
+    return _marked(
+        [Cell() if value is None else _eer_cell(*value, look) for value, look in zip(values, shown, strict=True)]
+    )
+
+
+def _eer_cell(eer: float, interval: Interval | None, look: Look) -> Cell:
+    range_text = f", 95\u202f% interval {bare_range(interval, 2)}\u202f%" if interval else ""
+    title = f"{look.label}: EER {percent(eer, 2)}{range_text}"
+    return Cell(f"{100 * eer:.2f}", _short(interval), title, False, 100 * eer, _times_100(interval))
 
 
 def _short(interval: Interval | None) -> str:
     return f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f}" if interval else ""
 
 
+def _times_100(interval: Interval | None) -> Interval | None:
+    return (100 * interval[0], 100 * interval[1]) if interval else None
+
+
 def _mean_cell(mean: Mean | None) -> Cell:
-    return Cell(f"{100 * mean.eer:.2f}", _short(mean.ci95)) if mean else Cell(_ABSENT)
+    if mean is None:
+        return Cell()
+    return Cell(f"{100 * mean.eer:.2f}", _short(mean.ci95), value=100 * mean.eer, interval=_times_100(mean.ci95))
 
 
 def _change_cell(change: Change | None) -> Cell:
     if change is None:
-        return Cell(_ABSENT)
-    return Cell(signed_percent(change.relative), signed_range(change.ci95) if change.ci95 else "")
+        return Cell()
+    small = [signed_range(change.ci95)] if change.ci95 else []
+    small += [p_text(change.p_value)] if change.p_value is not None else []
+    text = signed_percent(change.relative)
+    return Cell(text, "; ".join(small), value=100 * change.relative, interval=_times_100(change.ci95))

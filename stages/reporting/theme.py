@@ -12,6 +12,7 @@ class Theme:
         ink, rule, faint: text; axes; grid and shaded bands.
         systems: raw first, then the others in order.
         speakers: other colours than those of the systems, so that a speaker is not taken for a system.
+        classes: targets and non-targets.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Theme:
     faint: str
     systems: tuple[str, ...]
     speakers: tuple[str, ...]
+    classes: tuple[str, str]
 
 
 # Systems: Okabe and Ito's palette, told apart by colour-blind readers, without its yellow, too faint on a light card.
@@ -33,6 +35,7 @@ LIGHT = Theme(
     faint="#d9dbdf",
     systems=("#6b737e", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
     speakers=("#332288", "#117733", "#882255", "#999933", "#44aa99", "#aa4499", "#7a5230", "#111111", "#88ccee"),
+    classes=("#44aa99", "#882255"),
 )
 DARK = Theme(
     name="dark",
@@ -42,5 +45,6 @@ DARK = Theme(
     faint="#3b424d",
     systems=("#a5adb8", "#4ca3f0", "#ff8a45", "#2cc79b", "#e894c4", "#f5bd48", "#9bdcff"),
     speakers=("#a99bff", "#5fc77f", "#e0719f", "#cfcf5a", "#66d3c2", "#df8fe0", "#c79a78", "#f2f2f2", "#b4e3f7"),
+    classes=("#66d3c2", "#e0719f"),
 )
 THEMES = (LIGHT, DARK)

@@ -1,15 +1,24 @@
 """Numbers as a reader wants them, and the summary in words; every sentence follows from the numbers alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
+from stages.reporting.labels import Labels, families
 from stages.reporting.load import System
 from stages.reporting.measure import Interval
-from stages.reporting.summary import Change, Mean, Summary, best_system, change
+from stages.reporting.summary import (
+    Change,
+    Mean,
+    Summary,
+    best_enhanced,
+    best_system,
+    change,
+    reference,
+)
+
+NORMALISED = "as_norm"  # alone often moves an EER by as much as an enhancer does
 
 _SPACE = "\u202f"  # narrow and no-break, between number and unit
 _MINUS = "\u2212"
-
-Labels = Mapping[System, str]
 
 
 def percent(fraction: float, digits: int = 1) -> str:
@@ -32,19 +41,10 @@ def signed_range(interval: Interval) -> str:
     return f"{_signed(interval[0])} to {_signed(interval[1])}"
 
 
-def system_labels(systems: Sequence[System]) -> dict[System, str]:
-    """Name systems as briefly as tells them apart: the name, with backbone or scoring only where these differ."""
-    names, spaces = {s.backbone for s in systems}, {s.backbone_space for s in systems}
-    scorings = {s.scoring for s in systems}
-
-    def parts(system: System) -> Iterator[str]:
-        yield system.name
-        if len(spaces) > 1:
-            yield system.backbone if len(names) == len(spaces) else system.backbone_space
-        if len(scorings) > 1:
-            yield system.scoring
-
-    return {system: " · ".join(parts(system)) for system in systems}
+def p_text(p_value: float) -> str:
+    """0.0321 -> "p = 0.032"."""
+    relation = f"={_SPACE}{p_value:.3f}" if p_value >= 0.0005 else f"<{_SPACE}0.001"
+    return f"p{_SPACE}{relation}"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -60,8 +60,20 @@ def counted(number: int, noun: str) -> str:
 def in_words(summaries: Sequence[Summary], labels: Labels) -> list[str]:
     """Return the findings as sentences, the most important first."""
     best = best_system(summaries)
-    raw = next((s for s in summaries if s.system.is_raw and s.system.comparable(best.system)), None)
-    return [*_lead(best, raw, summaries, labels), *_rivals(best, summaries, labels), *_harmed(summaries, labels)]
+    raw = _reference(best, summaries)
+    return [
+        *_lead(best, raw, summaries, labels),
+        *_second(best, summaries, labels),
+        *_rivals(best, summaries, labels),
+        *_across(best, summaries, labels),
+        *_scoring_alone(summaries, labels),
+        *_harmed([s for s in summaries if s.system.family == best.system.family], labels),
+    ]
+
+
+def _reference(summary: Summary, summaries: Sequence[Summary]) -> Summary | None:
+    found = reference(summary.system, [s.system for s in summaries])
+    return next((s for s in summaries if s.system == found), None)
 
 
 def _lead(best: Summary, raw: Summary | None, summaries: Sequence[Summary], labels: Labels) -> list[str]:
@@ -97,12 +109,15 @@ def _conditions(mean: Mean) -> str:
 
 
 def _by(relative_change: Change | None) -> str:
-    if relative_change is None:
-        return ""
-    text = f", a change of {signed_percent(relative_change.relative)}"
-    if relative_change.ci95 is None:
+    return f", a change of {_amount(relative_change)}" if relative_change else ""
+
+
+def _amount(relative_change: Change) -> str:
+    """ "−12 % (−20 to −5; p = 0.004)", and a remark where that is no evidence."""
+    text = signed_percent(relative_change.relative)
+    if relative_change.ci95 is None or relative_change.p_value is None:
         return text
-    text += f" ({signed_range(relative_change.ci95)})"
+    text += f" ({signed_range(relative_change.ci95)}; {p_text(relative_change.p_value)})"
     return text if relative_change.is_certain else text + ", which these trials cannot tell from none"
 
 
@@ -113,16 +128,76 @@ def _clean_sentence(best: Summary, raw: Summary, labels: Labels) -> list[str]:
     return [f"On clean speech it has {means}{_by(best.clean_change)}."]
 
 
+def _second(best: Summary, summaries: Sequence[Summary], labels: Labels) -> list[str]:
+    """Compare the best with the best that is another system, however scored, unless the lead did."""
+    second = _runner_up(best, summaries)
+    if second is None or second.noisy is None or second is _reference(best, summaries):
+        return []
+    gap = change(best.noisy, second.noisy)
+    against = f"; {labels[best.system]} against it: {_amount(gap)}" if gap else ""
+    return [f"Next in noise is {labels[second.system]}, EER {_value(second.noisy)}{against}."]
+
+
+def _runner_up(best: Summary, summaries: Sequence[Summary]) -> Summary | None:
+    own = best.system.run, best.system.name, best.system.space
+    others = [s for s in summaries if (s.system.run, s.system.name, s.system.space) != own and s.noisy]
+    return best_system(others) if others else None
+
+
 def _rivals(best: Summary, summaries: Sequence[Summary], labels: Labels) -> list[str]:
     """Name the systems that come so close in noise that the trials do not settle the order."""
     others = [s for s in summaries if s is not best and not s.system.is_raw]
     found = [(s, change(s.noisy, best.noisy)) for s in others]
-    close = [labels[s.system] for s, gap in found if gap and gap.ci95 and not gap.is_certain]
-    if not close:
+    close = [s for s, gap in found if gap and gap.ci95 and not gap.is_certain]
+    if not close or close == [_runner_up(best, summaries)]:
         return []
-    return [
-        f"Over the same draws of speakers, {labels[best.system]} cannot be told apart in noise from {listed(close)}."
-    ]
+    names = listed([labels[s.system] for s in close])
+    return [f"Over the same draws of speakers, {labels[best.system]} cannot be told apart in noise from {names}."]
+
+
+def _across(best: Summary, summaries: Sequence[Summary], labels: Labels) -> Iterator[str]:
+    """Compare the best enhanced system with raw under AS-norm and under the first scoring, where it has another."""
+    enhanced = best_enhanced(summaries)
+    if enhanced is None or enhanced.noisy is None:
+        return
+    first = families(s.system for s in summaries)[0]
+    for family in dict.fromkeys([NORMALISED, first]):
+        raw = _raw(enhanced.system, family, summaries)
+        gap = change(enhanced.noisy, raw.noisy) if raw else None
+        told = (enhanced, raw) in ((best, _reference(best, summaries)), (_runner_up(best, summaries), best))
+        if raw and raw.noisy and gap and not told:
+            yield (
+                f"{labels[enhanced.system]} against {labels[raw.system]}, which has {_value(raw.noisy)} in noise: "
+                f"{_amount(gap)}."
+            )
+
+
+def _scoring_alone(summaries: Sequence[Summary], labels: Labels) -> Iterator[str]:
+    """Say what a way of scoring does to raw without any enhancement."""
+    scorings = families(s.system for s in summaries)
+    firsts = [s for s in summaries if s.system.is_raw and s.system.scoring == scorings[0]]
+    for first in firsts:
+        for family in scorings[1:]:
+            raw = _raw(first.system, family, summaries)
+            if raw is None:
+                continue
+            parts = {"in noise": change(raw.noisy, first.noisy), "on clean speech": change(raw.clean, first.clean)}
+            said = [f"{where} by {_amount(gap)}" for where, gap in parts.items() if gap]
+            if said:
+                yield f"{family} alone changes {labels[first.system]} {'; '.join(said)}."
+
+
+def _raw(system: System, family: str, summaries: Sequence[Summary]) -> Summary | None:
+    """Return uncalibrated raw of the same run and backbone under another scoring."""
+    wanted = system.run, system.backbone_space, family
+    return next(
+        (
+            s
+            for s in summaries
+            if s.system.is_raw and (s.system.run, s.system.backbone_space, s.system.scoring) == wanted
+        ),
+        None,
+    )
 
 
 def _harmed(summaries: Sequence[Summary], labels: Labels) -> list[str]:
@@ -130,7 +205,7 @@ def _harmed(summaries: Sequence[Summary], labels: Labels) -> list[str]:
     worse = [
         f"{labels[s.system]} by {percent(cost.relative, 0)} ({bare_range(cost.ci95, 0)})"
         for s in summaries
-        if (cost := s.clean_change) and cost.ci95 and cost.ci95[0] > 0
+        if (cost := s.clean_change) and cost.ci95 and cost.is_certain and cost.relative > 0
     ]
     return [f"Worse than raw on clean speech: {listed(worse)}."] if worse else []
 

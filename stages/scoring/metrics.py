@@ -1,4 +1,4 @@
-"""Metrics of speaker verification: EER, minDCF, Cllr and min Cllr. Error rates are fractions everywhere.
+"""Metrics of speaker verification: EER, minimum and actual DCF, Cllr and min Cllr. Error rates are fractions.
 
 All take scores of target and of non-target trials, in any order; tied scores are one threshold. A trial of weight 2
 counts as that trial given twice. All raise ScoringError where a class is empty or a score is not finite.
@@ -67,12 +67,36 @@ def min_dcf(
 
     Source: NIST SRE 2016 evaluation plan, equations 2 to 4.
     """
-    if not 0 < p_target < 1 or not c_miss > 0 or not c_fa > 0:
-        raise ScoringError(f"minDCF needs 0 < p_target < 1 and costs > 0; got {p_target}, {c_miss} and {c_fa}")
+    cost_miss, cost_fa = _costs(p_target, c_miss, c_fa)
     rates = error_rates(grouped(target_scores, nontarget_scores, target_weights, nontarget_weights))
-    cost_miss, cost_fa = c_miss * p_target, c_fa * (1 - p_target)
     lowest = np.min(cost_miss * rates.miss_K + cost_fa * rates.false_alarm_K)
     return float(lowest / min(cost_miss, cost_fa))
+
+
+def actual_dcf(
+    target_scores: ArrayLike,
+    nontarget_scores: ArrayLike,
+    *,
+    p_target: float = 0.05,
+    c_miss: float = 1.0,
+    c_fa: float = 1.0,
+) -> float:
+    """Return the normalised detection cost at the Bayes threshold, scores taken as natural-log likelihood ratios.
+
+    A trial is accepted where its score is at least log(c_fa (1 - p_target) / (c_miss p_target)). What lies between
+    this and `min_dcf` is lost to calibration.
+
+    Raises:
+        ScoringError: a class is empty, a score is not finite, or prior or costs are out of range.
+
+    Source: NIST SRE 2016 evaluation plan, equations 2 to 5.
+    """
+    cost_miss, cost_fa = _costs(p_target, c_miss, c_fa)
+    trials = grouped(target_scores, nontarget_scores)
+    accepted_K = trials.score_K >= np.log(cost_fa / cost_miss)
+    miss = trials.target_K[~accepted_K].sum() / trials.target_K.sum()
+    false_alarm = trials.nontarget_K[accepted_K].sum() / trials.nontarget_K.sum()
+    return float((cost_miss * miss + cost_fa * false_alarm) / min(cost_miss, cost_fa))
 
 
 def cllr(
@@ -116,6 +140,13 @@ def min_cllr(
     posterior_K = isotonic_regression(trials.target_K / weight_K[present], sample_weight=weight_K[present])
     prior = trials.target_K.sum() / weight_K.sum()
     return _cllr(trials, logit(posterior_K.clip(0, 1)) - logit(prior))
+
+
+def _costs(p_target: float, c_miss: float, c_fa: float) -> tuple[float, float]:
+    """Return what a miss and a false alarm cost, each times the prior of its class."""
+    if not 0 < p_target < 1 or not c_miss > 0 or not c_fa > 0:
+        raise ScoringError(f"a DCF needs 0 < p_target < 1 and costs > 0; got {p_target}, {c_miss} and {c_fa}")
+    return c_miss * p_target, c_fa * (1 - p_target)
 
 
 def _cllr(trials: ScoredTrials, llr_K: Floats) -> float:

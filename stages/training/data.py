@@ -72,11 +72,11 @@ def coverage(source: EmbeddingStore) -> str:
 
 
 def _held_out(source: EmbeddingStore, pairs: PairReader, share: float, device: str) -> HeldOut:
-    vectors_NVD = load_vectors(source, device, Part(share, last=True))
+    vectors_NVD = load_vectors(source, "cpu", Part(share, last=True))  # a few of them go to the device
     held, kept = len(vectors_NVD) // source.crops, pairs.pairs_per_epoch // len(source.views) // source.crops
     if min(held, kept) < _FEWEST:
         raise StoreError(
             f"{source.path}: held_out={share} keeps {kept} utterances to train on and {held} to validate with, and "
             f"either needs {_FEWEST} or more; change held_out, or compact the store if its shards are small"
         )
-    return HeldOut.of(vectors_NVD, source.crops, pairs.clean_view)
+    return HeldOut.of(vectors_NVD, source.crops, pairs.clean_view).to(device)

@@ -9,7 +9,7 @@ V views, W views but the clean one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -36,6 +36,10 @@ class HeldOut:
         noisy = [view for view in range(vectors_NVD.shape[1]) if view != clean_view]
         other = [1 + place % (crops - 1) if crops > 1 else 0 for place in range(len(noisy))]
         return cls(vectors_UCVD[:, 0, clean_view].clone(), vectors_UCVD[:, other, noisy].clone())
+
+    def to(self, device: str) -> Self:
+        """Return the same trials on another device."""
+        return replace(self, enrolment_UD=self.enrolment_UD.to(device), test_UWD=self.test_UWD.to(device))
 
     @torch.no_grad()
     def eer(self, enhancer: Enhancer) -> float:

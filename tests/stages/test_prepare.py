@@ -100,6 +100,19 @@ def test_a_folder_names_speakers_by_the_path_down_to_the_chosen_depth(tmp_path):
     assert "speakers unknown" in message
 
 
+def test_gender_and_age_of_speakers_come_from_a_table_and_strangers_are_counted(tmp_path):
+    for speaker in ("a", "b"):
+        write_wave(tmp_path / "speech" / speaker / "1.flac", voice(0, 0))
+    (tmp_path / "speakers.csv").write_text("speaker_id,gender,age\na,F,31\n")
+    _, _, message = run(tmp_path / "speech", tmp_path, settings={"speakers": tmp_path / "speakers.csv"})
+    table = pq.read_table(tmp_path / "out" / "utterances.parquet")
+    assert table.select(["gender", "age"]).to_pylist() == [
+        {"gender": "female", "age": 31.0},
+        {"gender": None, "age": None},
+    ]
+    assert message.endswith("1 speakers not in " + str(tmp_path / "speakers.csv") + ", e.g. b")
+
+
 def test_the_second_file_of_an_id_is_rejected_and_both_are_named(tmp_path):
     for name in ("a.flac", "a.wav"):
         write_wave(tmp_path / "speech" / "s" / name, voice(0, 0))

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.report import ReportSettings, report
+from stages.reporting.projection import choose, project
 from stages.score import ScoreSettings, score
-from store import ScoringError, StoreError
-from tests.stages.scoring.example import make_example, write_trials
+from store import EmbeddingStore, ScoringError, StoreError
+from tests.stages.scoring.example import add_scorings, fuse, make_example, with_scores, write_scores, write_trials
 
 FEW = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}, "reverb": {"reverb": True}}
 FAST = ReportSettings(bootstrap_replicates=40)
@@ -74,11 +75,14 @@ def test_metrics_have_one_row_per_system_and_condition_with_the_agreed_keys(rows
         "contradictory",
         "eer",
         "eer_ci95",
+        "eer_nearest",
         "min_dcf",
+        "actual_dcf",
         "p_target",
         "cllr",
         "min_cllr",
         "identification_accuracy",
+        "identification_top5",
         "identification_speakers",
     }
 
@@ -97,7 +101,9 @@ def test_metrics_are_fractions_inside_their_intervals(rows, example):
         assert 0 <= row["eer"] < 0.5
         low, high = row["eer_ci95"]
         assert low <= row["eer"] <= high
-        assert 0 <= row["identification_accuracy"] <= 1
+        assert 0 <= row["identification_accuracy"] <= row["identification_top5"] <= 1
+        assert abs(row["eer_nearest"] - row["eer"]) < 0.02
+        assert row["actual_dcf"] is None
         assert row["min_cllr"] <= row["cllr"]
         assert (row["trials"], row["targets"], row["p_target"]) == (len(trials), sum(trials), 0.05)
         assert (row["unlabelled"], row["contradictory"], row["identification_speakers"]) == (0, 0, 12)
@@ -137,7 +143,7 @@ def test_the_page_says_which_system_is_best_and_by_how_much(page, made):
 
 
 def test_the_page_marks_the_best_of_each_row(page, rows):
-    table = page[page.index('id="eer"') : page.index("</table>", page.index('id="eer"'))]
+    table = page[page.index('id="eer-cosine"') : page.index("</table>", page.index('id="eer-cosine"'))]
     for view in FEW:
         row = re.search(rf'<tr class="\w+" data-condition="{view}">.*?</tr>', table).group()
         best = min(r["eer"] for r in rows if r["condition"] == view)
@@ -146,8 +152,8 @@ def test_the_page_marks_the_best_of_each_row(page, rows):
 
 def test_the_page_is_one_file_that_asks_for_nothing(page):
     assert not re.search(r"""(src|href|url\()\s*=?\s*["']?(https?:|//|\./|plots/)""", page)
-    assert page.count("data:image/svg+xml;base64,") == 2 * 4
-    assert "<script" not in page
+    assert page.count("data:image/svg+xml;base64,") == 2 * 5
+    assert "<script src" not in page
 
 
 def test_the_page_explains_its_conventions(page):
@@ -168,10 +174,10 @@ def test_the_page_explains_its_conventions(page):
 def test_the_page_says_what_was_compared(page):
     text = text_of(page)
     for phrase in (
-        "The backbone's embeddings as they are. Space: toy:1.",
-        "View-WCCN: whitening by the covariance that the views of one crop span; in closed form. Settings: epochs 3. "
-        "Space: toy:1+wccn:2.",
-        "One utterance per trial, always from view “clean”",
+        "raw The backbone's embeddings as they are. Space toy:1 ",
+        "wccn View-WCCN: whitening by the covariance that the views of one crop span; in closed form. Settings "
+        "epochs 3 Space toy:1+wccn:2 ",
+        "Always from view “clean”",
         "Mean of 2 crops of 1.6 s per utterance",
         "across gender and age",
         "66 of 66 possible pairs of speakers occur",
@@ -181,29 +187,35 @@ def test_the_page_says_what_was_compared(page):
         assert phrase not in text
 
 
-def test_a_second_run_gives_the_same_bytes(example, made, tmp_path):
+def test_a_second_run_gives_the_same_bytes_and_nothing_of_an_earlier_report_lingers(example, made, tmp_path):
+    stale = [tmp_path / "again" / name for name in ("plots/old.svg", "tables/old.tex")]
+    for path in stale:
+        path.parent.mkdir(parents=True)
+        path.write_text("old")
     again = make_report(example, tmp_path / "again")
+    assert not any(path.exists() for path in stale)
     names = sorted(str(path.relative_to(made)) for path in made.rglob("*.*"))
-    assert len(names) == 4 + 2 * 4
+    tables = ["summary", "eer", "min-dcf", "min-cllr", "cllr", "eer-nearest"]
+    assert sum(name.startswith("tables/") for name in names) == 3 * (len(tables) + 2)
+    assert sum(name.startswith("plots/") for name in names) == 2 * 5
+    assert len(names) == 6 + 3 * (len(tables) + 2) + 2 * 5
     for name in names:
         assert (again / name).read_bytes() == (made / name).read_bytes()
-
-
-def test_plots_of_an_earlier_report_do_not_linger(example, tmp_path):
-    stale = tmp_path / "report" / "plots" / "old.svg"
-    stale.parent.mkdir(parents=True)
-    stale.write_text("<svg/>")
-    make_report(example, tmp_path / "report")
-    assert not stale.exists()
 
 
 def test_title_note_and_ids_are_escaped(tmp_path):
     views = {"clean": {}, '<b>$x$ -- "view': "foreign recipe & more"}
     example = make_example(tmp_path, views=views, systems=("raw", "wccn"))
+    for path in example.scores:
+        table = pq.read_table(path)
+        write_scores(path, with_scores(table, table["score"].to_numpy(), scoring='../<b>"odd" & 1'))
     page = (make_report(example, tmp_path / "r", title="<i>T</i>", note="a & <b>") / "index.html").read_text()
     assert "<i>" not in page
     assert "<b>" not in page
     assert "&lt;b&gt;$x$ -- &#34;view" in page
+    assert "&lt;b&gt;&#34;odd&#34; &amp; 1" in page
+    assert {path.name for path in (tmp_path / "r").iterdir() if path.is_dir()} == {"plots", "tables"}
+    assert (tmp_path / "r" / "tables" / "eer-..__b__odd____1.csv").exists()
 
 
 @pytest.mark.parametrize("views", [{"clean": {}}, {"noise_5db": {"noise": 5.0}}], ids=["clean", "noisy"])
@@ -227,9 +239,12 @@ def test_without_speakers_there_are_no_intervals_and_no_picture_of_speakers(tmp_
     assert "speakers unknown" in (made / "index.html").read_text()
 
 
-def test_identification_stores_and_intervals_can_be_left_out(example, tmp_path):
+def test_identification_stores_and_intervals_can_be_left_out_and_one_sentence_is_returned(example, tmp_path, capsys):
     settings = ReportSettings(bootstrap_replicates=0)
-    made = make_report(example, tmp_path / "report", settings, identification=[], stores=[], note="")
+    made = tmp_path / "report"
+    said = make_report(example, made, settings, identification=[], stores=[], note="", say=True)
+    assert said == f"{made}: 3 systems in 4 conditions, see {made}/index.html"
+    assert capsys.readouterr() == ("", "")
     assert {row["identification_accuracy"] for row in json.loads((made / "metrics.json").read_text())} == {None}
     assert 'class="note"' not in (made / "index.html").read_text()
 
@@ -310,13 +325,6 @@ def test_a_file_that_is_no_score_file_is_named(example, tmp_path):
         make_report(example, tmp_path / "r", scores=[tmp_path / "x.parquet"], identification=[], stores=[])
 
 
-def test_one_sentence_is_returned_and_nothing_is_printed(example, tmp_path, capsys):
-    chosen = {"scores": example.scores[:1], "identification": [], "stores": []}
-    said = make_report(example, tmp_path / "r", **chosen, say=True)
-    assert said == f"{tmp_path}/r: 1 system in 4 conditions, see {tmp_path}/r/index.html"
-    assert capsys.readouterr() == ("", "")
-
-
 def with_labels_turned(path, source, places):
     """Copy a score file, the labels of some trials turned in every condition."""
     table = pq.read_table(source)
@@ -327,22 +335,148 @@ def with_labels_turned(path, source, places):
     return path
 
 
-def test_labels_that_the_manifest_contradicts_are_counted_and_said(example, tmp_path, capsys):
-    scores = with_labels_turned(tmp_path / "x.parquet", example.scores[0], {0, 1, 1484})
-    made = make_report(example, tmp_path / "r", scores=[scores], identification=[], stores=[])
-    assert {row["contradictory"] for row in json.loads((made / "metrics.json").read_text())} == {3}
-    sentence = "The manifest contradicts the label of 3 of 1,485 trials"
-    assert sentence in text_of((made / "index.html").read_text())
-    assert sentence in capsys.readouterr().err
-
-
-def test_contradicted_trials_do_not_move_the_intervals_except_by_their_absence(example, tmp_path):
+def test_contradicted_labels_are_counted_and_said_and_move_no_interval_except_by_their_absence(
+    example, tmp_path, capsys
+):
     turned = with_labels_turned(tmp_path / "turned.parquet", example.scores[0], {0, 1484})
     table = pq.read_table(example.scores[0])
     kept = [row % 1485 not in (0, 1484) for row in range(table.num_rows)]
     pq.write_table(table.filter(pa.array(kept)), tmp_path / "without.parquet")
-    intervals = []
+    intervals, counts = [], []
     for scores in (turned, tmp_path / "without.parquet"):
-        made = make_report(example, tmp_path / "r", scores=[scores], identification=[], stores=[])
-        intervals.append([row["eer_ci95"] for row in json.loads((made / "metrics.json").read_text())])
+        made = make_report(example, tmp_path / scores.stem, scores=[scores], identification=[], stores=[])
+        rows = json.loads((made / "metrics.json").read_text())
+        intervals.append([row["eer_ci95"] for row in rows])
+        counts.append({row["contradictory"] for row in rows})
     assert intervals[0] == intervals[1]
+    assert counts == [{2}, {0}]
+    sentence = "The manifest contradicts the label of 2 of 1,485 trials"
+    assert sentence in text_of((tmp_path / "turned" / "index.html").read_text())
+    assert capsys.readouterr().err.count(sentence) == 1
+
+
+@pytest.fixture(scope="module")
+def scored_in_ways(tmp_path_factory):
+    """Two systems scored in two ways, both calibrated, and their fusion."""
+    root = tmp_path_factory.mktemp("ways")
+    example = make_example(root, views=FEW, systems=("raw", "wccn"), described=True)
+    add_scorings(example, "as_norm", "cosine+calibrated", "as_norm+calibrated")
+    fused = fuse(example, "raw", "wccn", "as_norm+calibrated", root / "scores" / "fused.parquet")
+    return example, [*example.scores, fused]
+
+
+@pytest.fixture(scope="module")
+def ways(scored_in_ways, tmp_path_factory):
+    example, scores = scored_in_ways
+    settings = ReportSettings(bootstrap_replicates=100)
+    return make_report(example, tmp_path_factory.mktemp("ways") / "report", settings, scores=scores)
+
+
+def read(made, name):
+    return json.loads((made / name).read_text())
+
+
+def test_every_scoring_has_its_rows_and_calibrated_ones_an_actual_dcf(ways):
+    rows = read(ways, "metrics.json")
+    assert len(rows) == 4 * (2 * 4 + 1)
+    for row in rows:
+        assert (row["actual_dcf"] is not None) == row["scoring"].endswith("+calibrated")
+        assert (row["identification_top5"] is not None) == (row["scoring"] == "cosine")
+        if row["actual_dcf"] is not None:
+            assert row["actual_dcf"] >= row["min_dcf"]
+
+
+def test_calibrated_systems_are_in_the_eer_tables_only_where_calibration_changes_the_order(ways):
+    shown = [(row["system"], row["scoring"]) for row in read(ways, "summary.json")]
+    assert shown == [
+        ("raw", "cosine"),
+        ("raw", "as_norm"),
+        ("wccn", "cosine"),
+        ("wccn", "as_norm"),
+        ("raw+wccn", "as_norm+calibrated"),
+    ]
+    overview, calibration = read(ways, "tables/overview.json"), read(ways, "tables/calibration.json")
+    assert [row["system"] for row in overview["rows"]] == ["raw", "wccn", "raw+wccn"]
+    assert [row["system"] for row in calibration["rows"]] == [
+        "raw · cosine",
+        "wccn · cosine",
+        "raw · as_norm",
+        "wccn · as_norm",
+        "raw+wccn · as_norm",
+    ]
+
+
+def test_the_tables_hold_the_numbers_of_the_metrics(ways):
+    eer = {(r["system"], r["scoring"], r["condition"]): r["eer"] for r in read(ways, "metrics.json")}
+    with (ways / "tables" / "eer-as_norm.csv").open(newline="") as file:
+        clean = next(csv.DictReader(file))
+    assert float(clean["wccn"]) == pytest.approx(100 * eer["wccn", "as_norm", "clean"])
+    assert float(clean["raw+wccn"]) == pytest.approx(100 * eer["raw+wccn", "as_norm+calibrated", "clean"])
+
+
+def test_the_words_give_the_changes_and_p_values_of_the_summary(ways):
+    text = text_of((ways / "index.html").read_text()).replace("−", "-")
+    summary = {(row["system"], row["scoring"]): row for row in read(ways, "summary.json")}
+    best = min(summary.values(), key=lambda row: row["noisy_eer"])
+    assert f"{best['system']} · {best['scoring'].removesuffix('+calibrated')} is best in noise" in text
+    assert f"a change of {100 * best['noisy_change']:.0f} %" in text
+    assert f"; p = {best['noisy_change_p']:.3f})" in text
+    alone = summary["raw", "as_norm"]["noisy_eer"] / summary["raw", "cosine"]["noisy_eer"] - 1
+    assert f"as_norm alone changes raw · cosine in noise by {100 * alone:.0f} % (" in text
+
+
+def test_groups_are_written_and_what_is_left_out_is_said(ways):
+    groups = read(ways, "groups.json")
+    assert {row["grouping"] for row in groups} == {"gender", "age", "duration"}
+    with (ways / "groups.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(groups)
+    text = text_of((ways / "index.html").read_text())
+    assert "Left out, with fewer than 30 targets or non-targets in a condition: " in text
+    assert "of different gender (0 targets, " in text
+
+
+def test_without_gender_and_age_the_page_says_that_the_manifest_does_not_tell(page):
+    assert "Not by gender, age and duration: the manifest does not tell" in text_of(page)
+
+
+def test_quality_measures_that_reorder_trials_make_a_system_of_its_own(scored_in_ways, tmp_path):
+    example, _ = scored_in_ways
+    paths = []
+    for path in example.scores:
+        table = pq.read_table(path)
+        plain = table.filter(pa.compute.equal(table["scoring"].cast(pa.string()), "cosine"))
+        long = np.array([test_id.endswith(("1", "2")) for test_id in plain["test_id"].to_pylist()])
+        moved = with_scores(plain, 20 * plain["score"].to_numpy() - 3 * long, scoring="cosine+calibrated")
+        paths.append(write_scores(tmp_path / path.name, pa.concat_tables([plain, moved])))
+    settings = ReportSettings(bootstrap_replicates=0)
+    made = make_report(example, tmp_path / "report", settings, scores=paths, identification=[], stores=[])
+    names = list(read(made, "tables/eer-cosine.json")["rows"][0])
+    assert [name for name in names if "95" not in name] == [
+        "condition",
+        "raw",
+        "raw · calibrated",
+        "wccn",
+        "wccn · calibrated",
+    ]
+    assert not (made / "tables" / "overview.csv").exists()
+
+
+def test_only_fused_systems_may_lack_a_store_and_only_at_the_end(scored_in_ways, tmp_path):
+    example, scores = scored_in_ways
+    with pytest.raises(ScoringError, match="3 score files but 1 stores"):
+        make_report(example, tmp_path / "r", scores=scores, stores=example.stores[:1])
+    many = [*example.identification, scores[0]]
+    with pytest.raises(ScoringError, match="2 score files but 3 identification files"):
+        make_report(example, tmp_path / "r", scores=example.scores, identification=many)
+
+
+def test_t_sne_draws_the_same_picture_twice_and_warns_of_its_distances(example, tmp_path):
+    settings = ReportSettings(bootstrap_replicates=0, projection="tsne", projection_speakers=2)
+    source = EmbeddingStore(example.stores[0])
+    chosen = choose(source, example.utterances, 2)
+    first, second = (project(source, chosen, "tsne", seed=3) for _ in range(2))
+    np.testing.assert_array_equal(first.noisy_UV2, second.noisy_UV2)
+    assert np.isfinite(first.clean_U2).all()
+    inputs = {"scores": example.scores[:1], "identification": [], "stores": example.stores[:1]}
+    page = (make_report(example, tmp_path / "r", settings, **inputs) / "index.html").read_text()
+    assert "t-SNE keeps who is near whom" in text_of(page)

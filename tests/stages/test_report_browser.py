@@ -1,13 +1,14 @@
 """The page as a browser shows it: needs a chromium on the machine, asks for no network."""
 
 import shutil
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 
 from stages.report import ReportSettings, report
 from stages.reporting.theme import THEMES
-from tests.stages.scoring.example import make_example
+from tests.stages.scoring.example import add_scorings, fuse, make_example
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -19,9 +20,11 @@ VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}}
 @pytest.fixture(scope="module")
 def page_path(tmp_path_factory):
     root = tmp_path_factory.mktemp("browser")
-    example = make_example(root, views=VIEWS, systems=("raw", "wccn"))
+    example = make_example(root, views=VIEWS, systems=("raw", "wccn"), described=True)
+    add_scorings(example, "as_norm", "as_norm+calibrated")
+    fused = fuse(example, "raw", "wccn", "as_norm+calibrated", root / "scores" / "fused.parquet")
     report(
-        scores=example.scores,
+        scores=[*example.scores, fused],
         identification=example.identification,
         stores=example.stores,
         utterances=example.utterances,
@@ -42,17 +45,31 @@ def browser():
         opened.close()
 
 
-@pytest.fixture(params=["light", "dark"])
-def seen(browser, page_path, request):
+@contextmanager
+def opened(browser, path, scheme):
     """The opened page, what its console said, and what it asked for."""
     messages, requests = [], []
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=request.param)
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     page.on("console", lambda message: messages.append(message.text))
     page.on("pageerror", lambda error: messages.append(str(error)))
     page.on("request", lambda asked: requests.append(asked.url))
-    page.goto(page_path.as_uri())
-    yield SimpleNamespace(page=page, messages=messages, requests=requests, scheme=request.param)
+    page.goto(path.as_uri())
+    yield SimpleNamespace(page=page, messages=messages, requests=requests, scheme=scheme)
     page.close()
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def seen(browser, page_path, request):
+    """The page in either theme, to look at."""
+    with opened(browser, page_path, request.param) as shown:
+        yield shown
+
+
+@pytest.fixture
+def used(browser, page_path):
+    """The page anew, to press and to change."""
+    with opened(browser, page_path, "light") as shown:
+        yield shown
 
 
 def test_the_page_opens_without_complaint_and_asks_for_nothing_but_itself(seen, page_path):
@@ -61,26 +78,27 @@ def test_the_page_opens_without_complaint_and_asks_for_nothing_but_itself(seen, 
 
 
 def test_the_table_has_a_row_per_condition_and_one_for_the_noisy_mean(seen):
-    rows = seen.page.locator("#eer tbody tr")
+    rows = seen.page.locator("#eer-cosine tbody tr")
     assert rows.evaluate_all("rows => rows.map(row => row.dataset.condition)") == [
         "clean",
         "",
         "noise_5db",
         "noise_0db",
     ]
-    assert seen.page.locator("#eer thead th").all_inner_texts() == ["condition", "raw", "wccn"]
+    assert seen.page.locator("#eer-cosine thead th").all_inner_texts() == ["condition", "raw", "wccn"]
 
 
 def test_every_figure_is_drawn(seen):
     widths = seen.page.locator("figure img").evaluate_all("images => images.map(image => image.naturalWidth)")
-    assert len(widths) == 4
+    assert len(widths) == 2 * 4 + 1
     assert min(widths) > 0
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_page_never_scrolls_sideways_from_screen_to_phone(seen, width):
-    seen.page.set_viewport_size({"width": width, "height": 800})
-    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+def test_the_page_never_scrolls_sideways_from_screen_to_phone(used):
+    used.page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+    for width in (1280, 390):
+        used.page.set_viewport_size({"width": width, "height": 800})
+        assert used.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_the_page_follows_the_theme_that_the_reader_prefers(seen):
@@ -95,5 +113,90 @@ def test_figures_and_their_keys_follow_the_theme_too(seen):
     )
     assert set(shown) == {seen.scheme == "light"}
     theme = next(theme for theme in THEMES if theme.name == seen.scheme)
-    key = seen.page.locator("#eer .key").nth(1).evaluate("key => getComputedStyle(key).backgroundColor")
+    key = seen.page.locator("#eer-cosine .key").nth(1).evaluate("key => getComputedStyle(key).backgroundColor")
     assert key == f"rgb{tuple(bytes.fromhex(theme.systems[1].removeprefix('#')))}"
+
+
+def test_the_first_way_of_scoring_is_open_and_the_others_open_by_a_press(used):
+    sections = used.page.locator("details.scoring")
+    assert sections.evaluate_all("all => all.map(one => [one.id, one.open])") == [
+        ["scoring-cosine", True],
+        ["scoring-as_norm", False],
+    ]
+    table = used.page.locator("#eer-as_norm")
+    assert not table.is_visible()
+    sections.nth(1).locator("> summary").click()
+    assert table.is_visible()
+    assert table.locator("thead th").all_inner_texts() == ["condition", "raw", "wccn", "raw+wccn"]
+
+
+def test_a_card_opens_and_names_the_cohort_and_the_calibration(used):
+    card = used.page.locator("details.card").nth(1)
+    card.locator("summary").click()
+    said = card.inner_text()
+    assert "cohort: store stores/toy/train, top 300." in said
+    assert "calibration: p_target 0.05, weights 1.5." in said
+
+
+def column(table, place):
+    return table.locator(f"tbody tr > :nth-child({place})").evaluate_all(
+        "cells => cells.map(cell => cell.firstChild.textContent)"
+    )
+
+
+def test_a_pressed_heading_sorts_its_table_up_then_down_and_the_first_restores_the_order(used):
+    table = used.page.locator("#eer-cosine")
+    before = column(table, 2)
+    button = table.locator("thead th").nth(1).locator("button")
+    button.click()
+    assert column(table, 2) == sorted(before, key=float) != before[::-1]
+    assert table.locator("th[aria-sort]").evaluate_all("all => all.map(one => one.ariaSort)") == ["ascending"]
+    button.click()
+    assert column(table, 2) == sorted(before, key=float, reverse=True)
+    assert table.locator("th[aria-sort]").evaluate_all("all => all.map(one => one.ariaSort)") == ["descending"]
+    table.locator("thead th").nth(0).locator("button").click()
+    assert column(table, 2) == before
+    assert table.locator("th[aria-sort]").count() == 1
+    assert used.messages == []
+
+
+def test_a_table_sorts_from_the_keyboard_and_leaves_absent_numbers_last(used):
+    table = used.page.locator("#overview")
+    cells = column(table, 2)
+    assert cells.count("–") == 1
+    heading = table.locator("thead th").nth(1)
+    heading.locator("button").focus()
+    outline = heading.locator("button").evaluate("button => getComputedStyle(button).outlineStyle")
+    for key in ("Enter", "Space"):
+        used.page.keyboard.press(key)
+        assert column(table, 2)[-1] == "–"
+    assert heading.get_attribute("aria-sort") == "descending"
+    assert outline == "solid"
+
+
+def test_every_table_can_be_had_as_csv_latex_and_json_beside_the_page(seen, page_path):
+    links = seen.page.locator(".files a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    tables = seen.page.locator("table").evaluate_all("tables => tables.map(table => table.id)")
+    assert links == [f"tables/{name}.{suffix}" for name in tables for suffix in ("csv", "tex", "json")]
+    assert all((page_path.parent / link).stat().st_size for link in links)
+    assert len(set(tables)) == len(tables)
+
+
+def luminance(colour):
+    """Relative luminance of "rgb(1, 2, 3)" (WCAG 2.2)."""
+    parts = [int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(",")]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_text_stands_out_from_what_it_lies_on(seen):
+    pairs = seen.page.evaluate(
+        """() => [...document.querySelectorAll("p, td, th, small, dd, dt, h1, h2, h3, .quiet, a")].map(element => {
+            let under = element;
+            while (under && getComputedStyle(under).backgroundColor === "rgba(0, 0, 0, 0)") under = under.parentElement;
+            return [getComputedStyle(element).color, getComputedStyle(under).backgroundColor];
+        })"""
+    )
+    for pair in {tuple(pair) for pair in pairs}:
+        low, high = sorted(map(luminance, pair))
+        assert (high + 0.05) / (low + 0.05) >= 4.5, pair

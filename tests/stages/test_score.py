@@ -108,6 +108,7 @@ def test_metadata_say_what_was_scored_and_how(scoring, tmp_path):
         method="wccn",
         config={"shrinkage": 0.5},
         left_out=0,
+        scorings={"cosine": {}},
     )
 
 

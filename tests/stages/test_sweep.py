@@ -70,10 +70,22 @@ def test_networks_of_one_shape_are_stacked_and_the_rest_is_not():
     assert all(len(group) == 1 for group in groups(candidates, stacked=False))
 
 
-def test_a_closed_form_is_swept_too(store):
+def test_a_closed_form_is_swept_too_and_the_best_is_fitted_on_everything(store):
     swept(store, "sweep", enhancer="wccn", settings=WccnConfig(), vary={"shrinkage": [0.1, 1.0, 10.0]})
-    assert {row["shrinkage"] for row in rows(store, "sweep")} == {0.1, 1.0, 10.0}
-    assert load_model(store.path.parent / "sweep/model")[1].enhancer == "wccn"
+    found = rows(store, "sweep")
+    assert {row["shrinkage"] for row in found} == {0.1, 1.0, 10.0}
+    chosen, info = load_model(store.path.parent / "sweep/model")
+    train(
+        store=store.path,
+        model=store.path.parent / "alone",
+        enhancer="wccn",
+        settings=WccnConfig(shrinkage=found[0]["shrinkage"]),
+        seed=0,
+    )
+    alone, alone_info = load_model(store.path.parent / "alone")
+    assert info.enhancer == alone_info.enhancer == "wccn"
+    for name, value in alone.state_dict().items():
+        assert value.equal(chosen.state_dict()[name]), name
 
 
 @pytest.mark.parametrize("stacked", [False, True])

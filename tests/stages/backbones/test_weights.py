@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipeline.config import validated
+from pipeline.settings import validated
 from stages.backbones import BACKBONES, backbone_class
 from stages.backbones.ecapa_tdnn import ECAPATDNN, ECAPATDNNConfig
 from stages.backbones.ge2e import GE2E

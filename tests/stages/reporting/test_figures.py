@@ -10,6 +10,7 @@ from stages.reporting.load import System
 from stages.reporting.measure import DetCurve
 from stages.reporting.plot_conditions import plan_bands
 from stages.reporting.plot_det import det_panels, marker_place
+from stages.reporting.plot_histogram import ScorePanel, score_histograms, thresholds
 from stages.reporting.plot_snr import eer_by_snr, plan_panels
 from stages.reporting.projection import Panel, turned_like
 from stages.reporting.summary import summarise
@@ -90,6 +91,43 @@ def test_bands_show_clean_then_the_noisy_mean_then_each_noise():
 
 def test_a_mirrored_panel_is_turned_back():
     points = np.random.default_rng(0).normal(size=(6, 2))
-    panel = Panel(points, points[:, None], 0.5)
-    mirrored = Panel(points * [-1, 1], points[:, None] * [-1, 1], 0.5)
+    panel = Panel(points, points[:, None], "axes")
+    mirrored = Panel(points * [-1, 1], points[:, None] * [-1, 1], "axes")
     np.testing.assert_allclose(turned_like(mirrored, panel).noisy_UV2, panel.noisy_UV2, atol=1e-12)
+
+
+def test_systems_of_one_label_scored_in_several_ways_look_alike():
+    systems = [System(name, "ge2e", scoring) for scoring in ("cosine", "as_norm") for name in ("raw", "a", "b")]
+    looks = system_looks({system: system.name for system in systems})
+    assert len(set(looks.values())) == 3
+    assert looks[systems[1]] == looks[systems[4]]
+
+
+def test_thresholds_are_where_both_errors_meet_and_where_the_cost_is_lowest():
+    target, nontarget = np.array([0.3, 0.6, 0.8, 0.9]), np.array([0.1, 0.2, 0.5, 0.7])
+    # At 0.6: one of four targets is missed, one of four non-targets accepted. At 0.8: half missed, none accepted.
+    assert thresholds(target, nontarget, 0.05) == (0.6, 0.8)
+    assert thresholds(target, nontarget, 0.9)[1] == 0.3
+    assert thresholds(target, np.array([0.95] * 4), 0.05)[1] is None
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_histograms_draw_scores_of_any_spread(theme):
+    same = ScorePanel("all the same", np.ones(3), np.ones(4), 1.0, None)
+    wide = ScorePanel("wide", np.linspace(-1e6, 1e6, 50), np.linspace(-9, 9, 50), 0.0, 5.0)
+    svg = score_histograms([[same, wide], [wide]], theme)
+    assert ElementTree.fromstring(svg).tag.endswith("svg")
+    assert theme.classes[1] in svg
+    assert score_histograms([], theme) is None
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_targets_and_non_targets_differ_in_lightness_and_not_in_hue_alone(theme):
+    light, dark = (
+        sum(
+            weight * (value / 255) ** 2.2
+            for weight, value in zip((0.21, 0.72, 0.07), bytes.fromhex(c[1:]), strict=True)
+        )
+        for c in theme.classes
+    )
+    assert (light + 0.05) / (dark + 0.05) > 1.5

@@ -3,16 +3,16 @@ import pytest
 
 from stages.reporting.load import System
 from stages.reporting.measure import Measurement
-from stages.reporting.summary import best_enhanced, best_system, summarise
+from stages.reporting.summary import best_enhanced, best_system, p_value, reference, summarise
 from stages.scoring.conditions import describe
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5}, "music_5db": {"music": 5}}
 
 
-def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None):
+def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None, scoring="cosine"):
     replicates = None if replicates is None else np.array(replicates)
     return Measurement(
-        system=System(name, backbone, "cosine"),
+        system=System(name, backbone, scoring),
         condition=describe(view, VIEWS[view] if recipe is None else recipe),
         trials=10,
         targets=5,
@@ -20,7 +20,9 @@ def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None):
         contradictory=0,
         eer=eer,
         eer_ci95=None,
+        eer_nearest=eer,
         min_dcf=0.5,
+        actual_dcf=None,
         p_target=0.05,
         cllr=0.9,
         min_cllr=0.5,
@@ -94,3 +96,32 @@ def test_the_best_system_is_the_one_of_the_lowest_noisy_mean():
 def test_without_noise_the_best_system_is_the_best_on_clean_speech():
     summaries = summarise([measured("raw", "clean", 0.1), measured("mse", "clean", 0.05)])
     assert best_system(summaries).system.name == "mse"
+
+
+def test_the_p_value_is_twice_the_share_of_replicates_on_the_rarer_side_the_sample_itself_counted():
+    assert p_value(np.array([-3.0, -2.0, -1.0, 1.0])) == pytest.approx(2 * (1 + 1) / 5)
+    assert p_value(np.array([-1.0] * 99)) == pytest.approx(2 / 100)
+    assert p_value(np.array([-1.0, 0.0, np.nan])) == pytest.approx(1.0)
+    assert p_value(np.array([np.nan])) is None
+
+
+def test_the_p_value_agrees_with_the_normal_one_where_differences_are_normal():
+    differences = np.random.default_rng(0).normal(-1.5, 1.0, 200_000)
+    assert p_value(differences) == pytest.approx(0.1336, abs=0.003)
+
+
+def test_a_p_value_above_a_twentieth_is_no_certainty_however_few_the_replicates():
+    _, seed = summarise([measured("raw", "clean", 0.2, [0.2] * 20), measured("seed", "clean", 0.1, [0.1] * 20)])
+    assert seed.clean_change.ci95[1] < 0
+    assert seed.clean_change.p_value == pytest.approx(2 / 21)
+    assert not seed.clean_change.is_certain
+
+
+def test_raw_under_the_same_scoring_is_the_reference_calibrated_alike_where_there_is_one():
+    plain, calibrated = (System("raw", "ge2e", scoring) for scoring in ("as_norm", "as_norm+calibrated"))
+    raws = [System("raw", "ge2e", "cosine"), plain, System("raw", "ge2e", "as_norm", "other run")]
+    fused = System("raw+seed", "ge2e+x", "as_norm+calibrated")
+    assert reference(fused, raws) == plain
+    assert reference(fused, [*raws, calibrated]) == calibrated
+    assert reference(System("seed", "ge2e+x", "plda"), raws) is None
+    assert reference(plain, raws) is None

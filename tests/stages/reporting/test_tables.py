@@ -1,16 +1,35 @@
+import csv
+import io
+import json
 from dataclasses import replace
 
+import pytest
+
+from stages.reporting.by_group import GroupEer
+from stages.reporting.figures import system_looks
+from stages.reporting.labels import system_labels
 from stages.reporting.load import Identified
+from stages.reporting.measure import Pooled
 from stages.reporting.summary import summarise
-from stages.reporting.tables import eer_table, identified_among, metric_tables
-from stages.reporting.words import system_labels
+from stages.reporting.table import Cell, Column, Row, Table, table_files
+from stages.reporting.tables import (
+    calibration_table,
+    eer_table,
+    group_tables,
+    identification_tables,
+    identified_among,
+    overview,
+)
 from tests.stages.reporting.test_summary import measured
+
+
+def looks_of(measurements):
+    return system_looks(system_labels(list(dict.fromkeys(m.system for m in measurements))))
 
 
 def best_of_first_row(*eers):
     measurements = [measured(name, "clean", eer) for name, eer in zip("abc", eers, strict=False)]
-    summaries = summarise(measurements)
-    row = eer_table(measurements, summaries, system_labels([s.system for s in summaries]))[0]
+    row = eer_table("cosine", measurements, summarise(measurements), looks_of(measurements)).rows[0]
     return [cell.is_best for cell in row.cells]
 
 
@@ -25,10 +44,90 @@ def test_a_system_alone_is_not_the_best():
 
 
 def test_identification_says_among_how_many_speakers():
-    one = replace(measured("raw", "clean", 0.1), identified=Identified(0.5, 60))
-    two = replace(measured("seed", "clean", 0.1), identified=Identified(0.75, 58))
+    one = replace(measured("raw", "clean", 0.1), identified=Identified(0.5, 0.75, 60))
+    two = replace(measured("seed", "clean", 0.1), identified=Identified(0.75, 1.0, 58))
     assert identified_among([one]) == "60"
     assert identified_among([one, two]) == "58 to 60"
-    table = metric_tables([one, two], system_labels([one.system, two.system]))[-1]
-    assert table.unit == "accuracy in % among 58 to 60 speakers; higher is better"
-    assert [(cell.text, cell.is_best) for cell in table.rows[0].cells] == [("50.0", False), ("75.0", True)]
+    first, five = identification_tables([one, two], looks_of([one, two]))
+    assert first.unit == "in % among 58 to 60 speakers"
+    assert [(cell.text, cell.is_best) for cell in first.rows[0].cells] == [("50.0", False), ("75.0", True)]
+    assert [cell.text for cell in five.rows[0].cells] == ["75.0", "100.0"]
+    assert identification_tables([measured("raw", "clean", 0.1)], looks_of([one])) == []
+
+
+def test_the_overview_has_a_row_per_system_and_columns_per_scoring():
+    measurements = [
+        measured(name, view, eer, scoring=scoring)
+        for name, scoring, clean, noisy in [
+            ("raw", "cosine", 0.1, 0.2),
+            ("raw", "as_norm", 0.08, 0.18),
+            ("seed", "as_norm", 0.07, 0.1),
+        ]
+        for view, eer in [("clean", clean), ("noise_5db", noisy)]
+    ]
+    table = overview(summarise(measurements), looks_of(measurements))
+    assert [column.name for column in table.columns] == [
+        "cosine, clean",
+        "cosine, noisy",
+        "as_norm, clean",
+        "as_norm, noisy",
+    ]
+    assert [(row.heading, [cell.text for cell in row.cells]) for row in table.rows] == [
+        ("raw", ["10.00", "20.00", "8.00", "18.00"]),
+        ("seed", ["–", "–", "7.00", "10.00"]),
+    ]
+    assert [cell.is_best for cell in table.rows[1].cells] == [False, False, True, True]
+
+
+def test_the_calibration_table_names_each_system_by_its_scoring_before_calibration():
+    raw = measured("raw", "clean", 0.1)
+    pooled = [Pooled(replace(raw.system, scoring="cosine+calibrated"), 0.4, 0.3, 0.6, 0.5)]
+    table = calibration_table(pooled, looks_of([raw]))
+    assert [(row.heading, [cell.value for cell in row.cells]) for row in table.rows] == [
+        ("raw · cosine", [0.4, 0.3, 0.6, 0.5])
+    ]
+    assert calibration_table([], looks_of([raw])) is None
+
+
+def test_groups_of_too_few_trials_are_no_rows():
+    raw = measured("raw", "clean", 0.1)
+    groups = [
+        GroupEer(raw.system, "gender", "both female", part, 1, 40, 90, eer)
+        for part, eer in [("clean", 0.1), ("noisy", 0.2)]
+    ]
+    groups.append(GroupEer(raw.system, "gender", "both male", "clean", 1, 3, 90, None))
+    (table,) = group_tables("cosine", groups, looks_of([raw]))
+    assert [(row.heading, row.cells[0].text) for row in table.rows] == [
+        ("both female, clean", "10.00"),
+        ("both female, noisy", "20.00"),
+    ]
+
+
+@pytest.fixture
+def files():
+    columns = [Column("a_1 & b"), Column("noisy", "as_norm")]
+    cells = [Cell("1.23", "1.0–1.5", is_best=True, value=1.2345, interval=(1.0, 1.5)), Cell()]
+    return table_files(Table("t", "100 % sure", "in %", "system", columns, [Row("x~y", "", cells)]))
+
+
+def test_a_table_as_csv_and_json_has_unrounded_numbers_and_intervals(files):
+    (row,) = csv.DictReader(io.StringIO(files["t.csv"]))
+    assert row == {
+        "system": "x~y",
+        "a_1 & b": "1.2345",
+        "a_1 & b, 95 % low": "1.0",
+        "a_1 & b, 95 % high": "1.5",
+        "as_norm, noisy": "",
+    }
+    made = json.loads(files["t.json"])
+    assert (made["title"], made["unit"]) == ("100 % sure", "in %")
+    assert made["rows"][0]["a_1 & b"] == 1.2345
+    assert made["rows"][0]["as_norm, noisy"] is None
+
+
+def test_a_table_as_latex_escapes_what_latex_would_take_for_commands(files):
+    lines = files["t.tex"].splitlines()
+    assert r"\caption{100 \% sure: in \%.}" in lines
+    assert r"system & a\_1 \& b & as\_norm, noisy \\" in lines
+    assert r"x\textasciitilde{}y & \textbf{1.23} {\scriptsize (1.0--1.5)} & -- \\" in lines
+    assert lines.count(r"\begin{tabular}{lrr}") == 1

@@ -4,15 +4,18 @@ A vector is speaker + session + noise. Enhancers differ in how much of the noise
 session, which makes the order of the systems known beforehand.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.score import ScoreSettings, score
+from stages.score_files import METADATA_KEY
 from store import Declaration, finalise, write_shard
 
 VIEWS: dict[str, dict[str, Any]] = {
@@ -56,12 +59,15 @@ def make_example(
     views: dict[str, Any] = VIEWS,
     systems: tuple[str, ...] = tuple(SYSTEMS),
     speakers_known: bool = True,
+    described: bool = False,
 ) -> Example:
     """Write manifest, trials and one store per system, and score them all."""
     names = [f"s{number:02d}" for number in range(speakers) for _ in range(utterances_each)]
     ids = [f"{name}-u{number % utterances_each}" for number, name in enumerate(names)]
     example = Example(
-        write_manifest(root / "utterances.parquet", ids, names if speakers_known else [None] * len(names)),
+        write_manifest(
+            root / "utterances.parquet", ids, names if speakers_known else [None] * len(names), described=described
+        ),
         write_trials(root / "trials.parquet", draw_trials(ids, names, trials)),
         [root / "stores" / system for system in systems],
         list(systems),
@@ -152,19 +158,86 @@ def write_store(
     return store
 
 
-def write_manifest(path: Path, ids: list[str], names: list[str | None]) -> Path:
-    """Write a manifest, in another order than the store's."""
+def write_manifest(path: Path, ids: list[str], names: list[str | None], *, described: bool = False) -> Path:
+    """Write a manifest, in another order than the store's.
+
+    Args:
+        described: with gender and age of every third speaker or so unknown, and durations from 1 s upwards.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.table(
-        {
-            "utterance_id": pa.array(ids[::-1], pa.string()),
-            "path": pa.array([f"{name}.wav" for name in ids[::-1]], pa.string()),
-            "speaker_id": pa.array(names[::-1], pa.string()),
-            "duration_s": pa.array([2.0] * len(ids)),
-        }
-    )
-    pq.write_table(table, path)
+    columns: dict[str, pa.Array] = {
+        "utterance_id": pa.array(ids[::-1], pa.string()),
+        "path": pa.array([f"{name}.wav" for name in ids[::-1]], pa.string()),
+        "speaker_id": pa.array(names[::-1], pa.string()),
+        "duration_s": pa.array([2.0] * len(ids)),
+    }
+    if described:
+        place = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        columns["gender"] = pa.array([("female", "M", None)[place[name] % 5 // 2] for name in names[::-1]], pa.string())
+        columns["age"] = pa.array([(9.0, 17.9, 30.0, None)[place[name] % 4] for name in names[::-1]], pa.float64())
+        columns["duration_s"] = pa.array([1.0 + 0.25 * (number % 12) for number in range(len(ids))])
+    pq.write_table(pa.table(columns), path)
     return path
+
+
+def add_scorings(example: Example, *names: str) -> None:
+    """Add to every score file scorings of the same trials: "as_norm" less what each test utterance scores on average,
+    and "X+calibrated", the log-likelihood ratios of two normal densities of one variance.
+    """
+    for path in example.scores:
+        table = pq.read_table(path)
+        parts = {"cosine": table}
+        for name in names:
+            base = parts[name.removesuffix("+calibrated")] if name.endswith("+calibrated") else table
+            score_P = _calibrated(base) if name.endswith("+calibrated") else _normalised(base)
+            parts[name] = with_scores(base, score_P, scoring=name)
+        made_from = {name: {"calibration": {"p_target": 0.05, "weights": [1.5]}} for name in names if "+" in name}
+        made_from |= {"as_norm": {"cohort": {"store": "stores/toy/train", "top": 300}}} if "as_norm" in names else {}
+        write_scores(path, pa.concat_tables(parts.values()), scorings=made_from)
+
+
+def fuse(example: Example, first: str, second: str, scoring: str, path: Path) -> Path:
+    """Write the score file of two systems' scores added up."""
+    tables = [pq.read_table(example.scores[example.systems.index(name)]) for name in (first, second)]
+    chosen = [table.filter(pc.equal(table["scoring"].cast(pa.string()), scoring)) for table in tables]
+    total_P = sum(table["score"].to_numpy() for table in chosen)
+    fused = with_scores(chosen[0], total_P, system=f"{first}+{second}", scoring=scoring)
+    return write_scores(path, fused, method="fusion", config={"systems": [first, second]})
+
+
+def with_scores(table: pa.Table, score_P: np.ndarray, **names: str) -> pa.Table:
+    """Return trials with other scores, and other names of system or scoring."""
+    columns = {"score": pa.array(score_P)}
+    columns |= {key: pa.array([name] * len(score_P)).dictionary_encode() for key, name in names.items()}
+    for key, column in columns.items():
+        place = table.schema.get_field_index(key)
+        table = table.set_column(place, table.schema.field(place), column)
+    return table
+
+
+def write_scores(path: Path, table: pa.Table, **origin: Any) -> Path:
+    """Write a score file, parts of its metadata changed."""
+    known = json.loads(table.schema.metadata[METADATA_KEY])
+    metadata = {METADATA_KEY: json.dumps({**known, **origin}).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    return path
+
+
+def _normalised(table: pa.Table) -> np.ndarray:
+    keys = [
+        f"{view} {name}" for view, name in zip(*(table[k].to_pylist() for k in ("condition", "test_id")), strict=True)
+    ]
+    _, code_P = np.unique(keys, return_inverse=True)
+    score_P = table["score"].to_numpy()
+    return score_P - 0.5 * (np.bincount(code_P, score_P) / np.bincount(code_P))[code_P]
+
+
+def _calibrated(table: pa.Table) -> np.ndarray:
+    score_P = table["score"].to_numpy()
+    is_target_P = np.array(table["is_target"].to_pylist(), dtype=bool)
+    target, nontarget = score_P[is_target_P], score_P[~is_target_P]
+    slope = (target.mean() - nontarget.mean()) / (0.5 * (target.var() + nontarget.var()))
+    return slope * (score_P - 0.5 * (target.mean() + nontarget.mean()))
 
 
 def write_trials(path: Path, rows: list[tuple[str, str, bool | None, str | None]]) -> Path:

@@ -173,5 +173,5 @@ def test_an_unknown_convention_names_the_choices():
 
 @pytest.mark.parametrize("settings", [{"p_target": 0.0}, {"p_target": 1.0}, {"c_miss": 0.0}, {"c_fa": -1.0}])
 def test_priors_and_costs_out_of_range_are_an_error(settings):
-    with pytest.raises(ScoringError, match="minDCF needs"):
+    with pytest.raises(ScoringError, match="a DCF needs"):
         min_dcf([1.0], [0.0], **settings)

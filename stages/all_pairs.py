@@ -1,0 +1,169 @@
+"""`all-pairs`: every pair of the utterances of a store -> neighbours.parquet, score histograms and their EER.
+
+Shapes: U utterances, D embedding dimension, K neighbours, H bins.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from stages.scoring.all_pairs import BINS, PairScan, histogram_eer, histogram_quantiles, scan_pairs
+from stages.scoring.cosine import utterance_embeddings
+from store import EmbeddingStore, ScoringError, StoreError
+from store.atomic import atomic_path
+from store.layouts import catalogue_file
+
+NEIGHBOURS_SCHEMA = pa.schema(
+    {
+        "utterance_id": pa.string(),
+        "rank": pa.int32(),
+        "neighbour_id": pa.string(),
+        "score": pa.float32(),
+        "same_speaker": pa.bool_(),
+    }
+)
+_QUANTILES = (0.01, 0.5, 0.99)
+_BLOCK_ELEMENTS = 1 << 21  # of vectors turned to unit length at a time: 16 MB in double precision
+_BLOCK_U = 8192
+
+
+@dataclass(frozen=True)
+class AllPairs:
+    """What all pairs of a store show.
+
+    Attributes:
+        pairs: of different utterances, each counted once.
+        same_speaker, different_speaker: those of known speakers; the rest are in no histogram.
+        eer: an upper bound, from scores known by their bin; a fraction. None where a class is missing.
+        eer_resolution: how far below it the EER may lie at most.
+        bins: of equal width over cosines from -1 to 1.
+        same_quantiles, different_quantiles: cosines at 1, 50 and 99 % of each class; empty where it has no pair.
+    """
+
+    store: Path
+    view: str
+    neighbours: Path
+    utterances: int
+    top: int
+    pairs: int
+    same_speaker: int
+    different_speaker: int
+    eer: float | None
+    eer_resolution: float | None
+    bins: int
+    same_quantiles: list[float]
+    different_quantiles: list[float]
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {**asdict(self), "store": str(self.store), "neighbours": str(self.neighbours)}
+
+    def summary(self) -> str:
+        """Return it in a few lines."""
+        counted = f"{self.store}, {self.view}: {self.pairs:,} pairs of {self.utterances:,} utterances"
+        kinds = f"{self.same_speaker:,} of one speaker, {self.different_speaker:,} of two"
+        named = [("one speaker", self.same_quantiles), ("two speakers", self.different_quantiles)]
+        lines = [f"{counted} ({kinds})"]
+        if self.eer is not None and self.eer_resolution is not None:
+            lines.append(f"EER {self.eer:.3%}, at most {self.eer_resolution:.3%} too high ({self.bins} bins)")
+        else:
+            lines.append("no EER: it needs pairs of one speaker and of two, by the speakers the store names")
+        lines += [f"cosines of {who} at 1, 50, 99 %: {_listed(values)}" for who, values in named if values]
+        return "\n".join([*lines, f"the {self.top} nearest of each: {self.neighbours}"])
+
+
+def all_pairs(*, store: Path, view: str, top: int, neighbours: Path, device: str = "cpu") -> AllPairs:
+    """Score every pair of utterances of one view by cosine (mean of crops), and keep the nearest of each.
+
+    The matrix of all scores is never held: memory is that of the vectors in single precision, their ids and
+    `top` neighbours of each.
+
+    Args:
+        neighbours: written; one row per utterance and rank; same_speaker is null where a speaker is unknown.
+
+    Raises:
+        StoreError: the store or the view is missing.
+        ScoringError: fewer than two utterances, or a vector without direction.
+    """
+    source = EmbeddingStore(store)
+    if view not in source.views:
+        raise StoreError(f"{store} has the views {', '.join(source.views)}, not {view!r}; name one of them")
+    unit_UD = _unit_vectors(source, view)
+    ids, speaker_U = source.utterance_ids(), _speakers(source)
+    scan = scan_pairs(unit_UD, speaker_U, top, device)
+    _write(neighbours, scan, ids, speaker_U)
+    same, different = int(scan.same_H.sum()), int(scan.different_H.sum())
+    low, high = histogram_eer(scan.same_H, scan.different_H) if same and different else (None, None)
+    return AllPairs(
+        store=store,
+        view=view,
+        neighbours=neighbours,
+        utterances=len(ids),
+        top=scan.neighbour_UK.shape[1],
+        pairs=len(ids) * (len(ids) - 1) // 2,
+        same_speaker=same,
+        different_speaker=different,
+        eer=high,
+        eer_resolution=None if high is None or low is None else high - low,
+        bins=BINS,
+        same_quantiles=histogram_quantiles(scan.same_H, _QUANTILES),
+        different_quantiles=histogram_quantiles(scan.different_H, _QUANTILES),
+    )
+
+
+def _unit_vectors(source: EmbeddingStore, view: str) -> NDArray[np.float32]:
+    """Return the unit vectors of all utterances, [U, D], a few at a time in double precision."""
+    index, crops = source.views.index(view), source.crops
+    unit_UD = np.empty((len(source) // len(source.views) // crops, source.dim), np.float32)
+    step, done = max(1, _BLOCK_ELEMENTS // (crops * source.dim)), 0
+    for block in source.blocks():
+        vectors_UCD = block[:, index].reshape(-1, crops, source.dim)
+        for first in range(0, len(vectors_UCD), step):
+            part_UCD = vectors_UCD[first : first + step]
+            try:
+                unit_UD[done : done + len(part_UCD)] = utterance_embeddings(part_UCD)
+            except ScoringError as error:
+                raise ScoringError(f"{source.path}, view {view}, from utterance {done} on: {error}") from error
+            done += len(part_UCD)
+    return unit_UD
+
+
+def _speakers(source: EmbeddingStore) -> NDArray[np.int64]:
+    """Return the speaker of each utterance as a number, -1 where the store does not name one: [U]."""
+    step = source.header.declaration.rows_per_utterance
+    chunks = []
+    for position, shard in enumerate(source.shards):
+        if "speaker_id" in pq.read_schema(catalogue_file(source.path, shard.name)).names:
+            named = source.shard_rows(position, ["speaker_id"])["speaker_id"].cast(pa.string())
+            chunks += named.take(pa.array(np.arange(0, shard.rows, step))).chunks
+        else:
+            chunks.append(pa.nulls(shard.rows // step, pa.string()))
+    encoded = pa.chunked_array(chunks, pa.string()).combine_chunks().dictionary_encode()
+    codes: NDArray[np.int64] = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes
+
+
+def _write(path: Path, scan: PairScan, ids: list[str], speaker_U: NDArray[np.int64]) -> None:
+    id_U, (utterances, top) = pa.array(ids, pa.string()), scan.neighbour_UK.shape
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, NEIGHBOURS_SCHEMA, compression="zstd") as writer:
+        for first in range(0, utterances, _BLOCK_U):
+            row = np.repeat(np.arange(first, min(first + _BLOCK_U, utterances)), top)
+            neighbour = scan.neighbour_UK[first : first + _BLOCK_U].ravel()
+            unknown = (speaker_U[row] < 0) | (speaker_U[neighbour] < 0)
+            columns = [
+                id_U.take(pa.array(row)),
+                pa.array(np.tile(np.arange(1, top + 1, dtype=np.int32), row.size // top)),
+                id_U.take(pa.array(neighbour)),
+                pa.array(scan.score_UK[first : first + _BLOCK_U].ravel()),
+                pa.array(speaker_U[row] == speaker_U[neighbour], mask=unknown),
+            ]
+            writer.write_table(pa.table(columns, schema=NEIGHBOURS_SCHEMA))
+
+
+def _listed(values: list[float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in values)

@@ -1,0 +1,41 @@
+"""`compare`: the scores of several finished runs -> one report."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from stages.reporting.agree import agreed
+from stages.reporting.build import build
+from stages.reporting.files import RunFiles
+from stages.reporting.load import load_systems
+from stages.reporting.settings import ReportSettings
+from store import ScoringError
+
+_NOTE = (
+    "Several runs, compared where trials and recipes of the conditions agree. Each run drew its own noises unless it "
+    "shares the store of another, and raw of the same run is the reference."
+)
+
+
+def compare(*, runs: Sequence[RunFiles], report: Path, title: str, settings: ReportSettings) -> str:
+    """Write one report on several runs and return one sentence on it.
+
+    Conditions under which the runs did not score the same trials, or whose recipes differ, are left out; the page says
+    which and why.
+
+    Args:
+        runs: their files; trials are grouped by the first run's manifest.
+        report: directory to write, as `report` does.
+
+    Raises:
+        ScoringError: fewer than two runs, two of one name, or no condition that all of them share.
+        StoreError, ManifestError: as `report`.
+    """
+    names = [run.name for run in runs]
+    if len(names) < 2:
+        raise ScoringError(f"{len(names)} run to compare; give two or more")
+    if len(set(names)) < len(names):
+        raise ScoringError(f"two of the runs {', '.join(names)} have one name; rename the folder of one")
+    loaded = load_systems([(run.name, path) for run in runs for path in run.scores], runs[0].utterances)
+    systems, left_out = agreed(loaded.systems)
+    return build(replace(loaded, systems=systems), runs, report, title, [_NOTE, *left_out], settings)

@@ -1,0 +1,41 @@
+"""`divide`: the utterances of a manifest, by speaker, into those held out for calibration and the rest."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from stages.audio.manifest import ROW_GROUP, Manifest
+from store import ManifestError
+from store.atomic import atomic_path, digest
+
+
+def divide(*, utterances: Path, held_out: Path, rest: Path, share: float, seed: int) -> str:
+    """Write both manifests and return one sentence on them.
+
+    A speaker's utterances go together. Speakers of one utterance make no target trial and stay with the rest, as do
+    utterances of unknown speakers.
+
+    Args:
+        share: of the speakers with two utterances or more, which are held out.
+
+    Raises:
+        ManifestError: too few such speakers for two on either side.
+    """
+    table = Manifest(utterances).table()
+    counts = {row["values"]: row["counts"] for row in pc.value_counts(table["speaker_id"]).to_pylist()}
+    counts.pop(None, None)
+    useful = sorted(speaker for speaker, count in counts.items() if count > 1)
+    drawn = sorted(useful, key=lambda speaker: digest({"seed": seed, "speaker": speaker}))
+    chosen = set(drawn[: round(share * len(useful))])
+    if min(len(chosen), len(useful) - len(chosen)) < 2:
+        raise ManifestError(
+            f"{utterances}: {len(useful)} speakers have two or more utterances; {share:g} of them held out leaves "
+            "fewer than two speakers on one side, too few to calibrate by"
+        )
+    out = pc.is_in(table["speaker_id"], value_set=pa.array(sorted(chosen), pa.string()))
+    for path, mask in ((held_out, out), (rest, pc.invert(out))):
+        with atomic_path(path) as temporary:
+            pq.write_table(table.filter(mask), temporary, row_group_size=ROW_GROUP)
+    return f"{held_out}: {len(chosen)} of {len(useful)} speakers with two or more utterances held out"

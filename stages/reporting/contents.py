@@ -1,0 +1,142 @@
+"""What the page holds, computed: findings, and the tables and figures made of them, section by section."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from stages.reporting.by_group import FEWEST, GroupEer
+from stages.reporting.figures import Looks
+from stages.reporting.groups import Grouping
+from stages.reporting.labels import families
+from stages.reporting.load import ScoredSystem, System
+from stages.reporting.measure import Measurement, Pooled
+from stages.reporting.plots import Plot, family_plots
+from stages.reporting.summary import Summary
+from stages.reporting.table import Table
+from stages.reporting.tables import (
+    calibration_table,
+    eer_table,
+    group_tables,
+    identification_tables,
+    metric_tables,
+    overview,
+    summary_table,
+)
+from stages.reporting.words import counted, listed
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that was computed.
+
+    Attributes:
+        systems, measurements: of every system.
+        summaries, looks: of those whose EER is shown: not of calibrated ones that order trials as uncalibrated.
+        groups: EER by group of trials, of the same.
+        pooled: of the calibrated ones.
+    """
+
+    systems: Sequence[ScoredSystem]
+    measurements: Sequence[Measurement]
+    summaries: Sequence[Summary]
+    looks: Looks
+    groupings: Sequence[Grouping]
+    groups: Sequence[GroupEer]
+    pooled: Sequence[Pooled]
+    speakers: int
+    replicates: int
+
+    def shown(self, system: System) -> bool:
+        """Whether a system is in the tables of EER."""
+        return system in self.looks
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page shows of one way of scoring; `slug` is its name as ids and files have it."""
+
+    family: str
+    slug: str
+    summary: Table
+    eer: Table
+    plots: list[Plot]
+    metrics: list[Table]
+    groups: list[Table]
+    groups_note: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All tables and figures of the page."""
+
+    overview: Table | None
+    calibration: Table | None
+    sections: list[Section]
+    identification: list[Table]
+    space: Plot | None
+
+    @property
+    def tables(self) -> list[Table]:
+        per_section = ([section.summary, section.eer, *section.metrics, *section.groups] for section in self.sections)
+        first = [table for table in (self.overview, self.calibration) if table]
+        return [*first, *(table for tables in per_section for table in tables), *self.identification]
+
+    @property
+    def plots(self) -> list[Plot]:
+        drawn = [plot for section in self.sections for plot in section.plots]
+        return [*drawn, self.space] if self.space else drawn
+
+
+def contents(findings: Findings, space: Plot | None) -> Contents:
+    """Make every table and figure."""
+    scorings = families(findings.looks)
+    return Contents(
+        overview(findings.summaries, findings.looks) if len(scorings) > 1 else None,
+        calibration_table(findings.pooled, findings.looks),
+        [_section(family, findings) for family in scorings],
+        identification_tables([m for m in findings.measurements if findings.shown(m.system)], findings.looks),
+        space,
+    )
+
+
+def _section(family: str, findings: Findings) -> Section:
+    def own(system: System) -> bool:
+        return findings.shown(system) and system.family == family
+
+    measurements = [m for m in findings.measurements if own(m.system)]
+    summaries = [s for s in findings.summaries if own(s.system)]
+    groups = [g for g in findings.groups if own(g.system)]
+    systems = [s for s in findings.systems if own(s.system)]
+    slug = re.sub(r"[^\w.-]", "_", family)
+    return Section(
+        family,
+        slug,
+        summary_table(slug, summaries, findings.looks),
+        eer_table(slug, measurements, summaries, findings.looks),
+        family_plots(slug, systems, measurements, summaries, findings.looks),
+        metric_tables(slug, measurements, findings.looks),
+        list(group_tables(slug, groups, findings.looks)),
+        _groups_note(groups, findings.groupings),
+    )
+
+
+def _groups_note(groups: Sequence[GroupEer], groupings: Sequence[Grouping]) -> str:
+    """Say what is not broken down, and why."""
+    there = {grouping.name for grouping in groupings}
+    absent = [name for name in ("gender", "age", "duration") if name not in there]
+    said = list(_left_out(groups))
+    if absent:
+        said.append(f"Not by {listed(absent)}: the manifest does not tell recordings apart by that.")
+    return " ".join(said)
+
+
+def _left_out(groups: Sequence[GroupEer]) -> Iterator[str]:
+    missing: dict[str, GroupEer] = {}
+    for group in groups:
+        if group.eer is None:
+            missing.setdefault(group.group, group)
+    if missing:
+        counts = [
+            f"{name} ({counted(g.targets, 'target')}, {g.nontargets:,} non-targets)" for name, g in missing.items()
+        ]
+        yield f"Left out, with fewer than {FEWEST} targets or non-targets in a condition: {listed(counts)}."

@@ -1,0 +1,162 @@
+"""Which figures the page has: planned once, drawn in every theme."""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.reporting.figures import Looks
+from stages.reporting.load import ScoredSystem
+from stages.reporting.measure import Measurement, det_curve
+from stages.reporting.plot_conditions import eer_by_condition, plan_bands
+from stages.reporting.plot_det import det_panels
+from stages.reporting.plot_histogram import ScorePanel, plan_panel, score_histograms
+from stages.reporting.plot_snr import eer_by_snr, plan_panels
+from stages.reporting.projection import Panel, choose, draw_panels, project, turned_like
+from stages.reporting.settings import ReportSettings
+from stages.reporting.summary import Summary, best_enhanced, best_system
+from stages.reporting.theme import THEMES, Theme
+from stages.reporting.words import listed
+from store import EmbeddingStore, StoreError
+
+_ILLUSTRATION = (
+    "An illustration: two of many dimensions. A colour is a speaker, not a system; the rays from a dot are what noise "
+    "does to that utterance. "
+)
+_CAUTIONS = {
+    "pca": "Panels have separate axes and scales, each those of its own clean vectors: distances compare within a "
+    "panel, not between panels.",
+    "tsne": "t-SNE keeps who is near whom; neither distances nor the sizes of clusters mean anything.",
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure of the page: its SVG by theme. `name` is also its file name under plots/."""
+
+    name: str
+    title: str
+    caption: str
+    svgs: Mapping[str, str]
+
+    def source(self, theme: str) -> str:
+        """Return the figure as a data URI: an image cannot clash with the page's ids and styles, nor load anything."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svgs[theme].encode()).decode()
+
+
+def family_plots(
+    slug: str,
+    systems: Sequence[ScoredSystem],
+    measurements: Sequence[Measurement],
+    summaries: Sequence[Summary],
+    looks: Looks,
+) -> list[Plot]:
+    """Return the figures of one way of scoring."""
+    has_intervals = any(m.eer_ci95 for m in measurements)
+    own = {scored.system: looks[scored.system] for scored in systems}
+    best = best_system(summaries).system
+    shaded = [system for system in own if system.is_raw or system == best]
+    band = f"Shaded: 95\u202f% intervals by speaker of {listed([own[s].label for s in shaded])}. "
+    panels, bands = plan_panels(measurements), plan_bands(measurements, summaries)
+    curves = {
+        title: {s.system: curve for s in systems if (curve := det_curve(s, clean=clean)) is not None}
+        for title, clean in (("clean", True), ("all noisy conditions pooled", False))
+    }
+    chosen = [scored for scored in systems if scored.system in shaded]
+    histograms = [_score_panels(scored, own, measurements[0].p_target) for scored in chosen]
+    drawn = [
+        _plot(
+            f"eer_by_snr-{slug}",
+            "EER against SNR",
+            f"{band if has_intervals else ''}The dotted end of a line is the condition with nothing added.",
+            lambda theme: eer_by_snr(panels, shaded, own, theme),
+        ),
+        _plot(
+            f"eer_by_condition-{slug}",
+            "EER by condition",
+            "Bars: 95\u202f% intervals by speaker." if has_intervals else "",
+            lambda theme: eer_by_condition(bands, own, theme),
+        ),
+        _plot(
+            f"det-{slug}",
+            "Detection error trade-off",
+            "Normal-deviate axes; closer to the lower left is better. Markers: equal error rate, on the convex hull. "
+            "The pooled panel has one threshold for all conditions, so its EER is not the mean of the table.",
+            lambda theme: det_panels(curves, own, theme),
+        ),
+        _plot(
+            f"scores-{slug}",
+            "Scores",
+            f"Densities of target and non-target scores of {listed([own[s.system].label for s in chosen])}. Where the "
+            "two thresholds of a system lie elsewhere in noise than on clean speech, one threshold cannot serve both.",
+            lambda theme: score_histograms(histograms, theme),
+        ),
+    ]
+    return [plot for plot in drawn if plot]
+
+
+def space_plot(
+    systems: Sequence[tuple[ScoredSystem, Path]],
+    summaries: Sequence[Summary],
+    looks: Looks,
+    utterances: Path,
+    settings: ReportSettings,
+) -> Plot | None:
+    """Picture raw beside the best enhanced system, or what there is of the two.
+
+    Args:
+        systems: systems with the stores that they were scored from.
+
+    Raises:
+        StoreError: a store is not the one that its scores were computed from.
+    """
+    there = {scored.system for scored, _ in systems}
+    best = best_enhanced([s for s in summaries if s.system in there])
+    raw = [(s, p) for s, p in systems if s.system.is_raw and (not best or s.system.run == best.system.run)][:1]
+    panels: dict[str, Panel] = {}
+    chosen = None
+    for scored, path in raw + [(s, p) for s, p in systems if best and s.system == best.system]:
+        source = open_store(path, scored)
+        chosen = chosen or choose(source, utterances, settings.projection_speakers)
+        panel = project(source, chosen, settings.projection, settings.seed) if chosen else None
+        if panel is not None:
+            model = next(iter(panels.values()), panel)
+            panels[looks[scored.system].label] = turned_like(panel, model)
+    if chosen is None or not panels:
+        return None
+    speakers = chosen
+    return _plot(
+        "projection",
+        "A few speakers in the embedding space",
+        _ILLUSTRATION + _CAUTIONS[settings.projection],
+        lambda theme: draw_panels(panels, speakers, theme),
+    )
+
+
+def open_store(path: Path, scored: ScoredSystem) -> EmbeddingStore:
+    """Open the store behind a system.
+
+    Raises:
+        StoreError: it is not the one that the scores were computed from.
+    """
+    source = EmbeddingStore(path)
+    if source.fingerprint != scored.origin.fingerprint:
+        raise StoreError(
+            f"{path} has fingerprint {source.fingerprint[:12]}, but {scored.path} was scored from "
+            f"{scored.origin.fingerprint[:12]}; score the store again, or give the stores in the order of the scores"
+        )
+    return source
+
+
+def _score_panels(scored: ScoredSystem, looks: Looks, p_target: float) -> list[ScorePanel]:
+    label = looks[scored.system].label
+    parts = {
+        part: [trials for condition, trials in scored.trials.items() if condition.is_clean == clean]
+        for part, clean in (("clean", True), ("all noisy conditions pooled", False))
+    }
+    return [plan_panel(f"{label}, {part}", trials, p_target) for part, trials in parts.items() if trials]
+
+
+def _plot(name: str, title: str, caption: str, draw: Callable[[Theme], str | None]) -> Plot | None:
+    svgs = {theme.name: svg for theme in THEMES if (svg := draw(theme)) is not None}
+    return Plot(name, title, caption, svgs) if svgs else None

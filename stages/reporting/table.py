@@ -1,0 +1,156 @@
+"""A table of the page: what its cells show, and the same table as CSV, LaTeX and JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stages.reporting.figures import Look
+from stages.reporting.measure import Interval
+
+ABSENT = "–"
+
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: "\\" + character for character in "&%$#_{}"},
+    "\u202f": r"\,",
+    "–": "--",
+    "−": "$-$",
+    "·": r"$\cdot$",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows.
+
+    Attributes:
+        text, small, title: the number, the small print under it, and what hovering says.
+        value, interval: the same unrounded, in the unit shown; by the value the table is sorted.
+    """
+
+    text: str = ABSENT
+    small: str = ""
+    title: str = ""
+    is_best: bool = False
+    value: float | None = None
+    interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, what stands small above it, and the look of the system it is about."""
+
+    heading: str
+    above: str = ""
+    look: Look | None = None
+
+    @property
+    def name(self) -> str:
+        """Its heading in one line."""
+        return f"{self.above}, {self.heading}" if self.above else self.heading
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its heading, a key (the view's name), cells in the order of the columns, and its kind for styling."""
+
+    heading: str
+    key: str
+    cells: list[Cell]
+    kind: str = ""
+    look: Look | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. `name` is its id on the page and its file name under tables/; `unit` says what its numbers are."""
+
+    name: str
+    title: str
+    unit: str
+    corner: str
+    columns: list[Column]
+    rows: list[Row]
+
+
+def table_files(table: Table) -> dict[str, str]:
+    """Return file name -> content: CSV, LaTeX (booktabs) and JSON."""
+    return {
+        f"{table.name}.csv": _csv(table),
+        f"{table.name}.tex": _tex(table),
+        f"{table.name}.json": _json(table),
+    }
+
+
+def leader(texts: Sequence[str | None], *, highest: bool = False) -> str | None:
+    """Return the best number of a row; None where it is alone, or shared with another one as rounded."""
+    numbers = [text for text in texts if text is not None]
+    if len(numbers) < 2:
+        return None
+    best = (max if highest else min)(numbers, key=float)
+    return best if numbers.count(best) == 1 else None
+
+
+def _records(table: Table) -> Iterator[dict[str, Any]]:
+    """Yield each row as column -> unrounded number; two more columns where there are intervals."""
+    with_interval = {place for row in table.rows for place, cell in enumerate(row.cells) if cell.interval is not None}
+    for row in table.rows:
+        record: dict[str, Any] = {table.corner: row.heading}
+        for place, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
+            record[column.name] = cell.value
+            if place in with_interval:
+                low, high = cell.interval or (None, None)
+                record[f"{column.name}, 95 % low"], record[f"{column.name}, 95 % high"] = low, high
+        yield record
+
+
+def _csv(table: Table) -> str:
+    records = list(_records(table))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, records[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return buffer.getvalue()
+
+
+def _json(table: Table) -> str:
+    content = {"title": table.title, "unit": table.unit, "rows": list(_records(table))}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _tex(table: Table) -> str:
+    headings = [table.corner, *(column.name for column in table.columns)]
+    lines = [
+        "% \\usepackage{booktabs}",
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{_escaped(table.title)}: {_escaped(table.unit)}.}}",
+        f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        "\\toprule",
+        _tex_row(map(_escaped, headings)),
+        "\\midrule",
+        *(_tex_row([_escaped(row.heading), *map(_tex_cell, row.cells)]) for row in table.rows),
+        "\\bottomrule",
+        "\\end{tabular}",
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tex_row(cells: Any) -> str:
+    return " & ".join(cells) + " \\\\"
+
+
+def _tex_cell(cell: Cell) -> str:
+    text = _escaped(cell.text)
+    bold = f"\\textbf{{{text}}}" if cell.is_best else text
+    return f"{bold} {{\\scriptsize ({_escaped(cell.small)})}}" if cell.small else bold
+
+
+def _escaped(text: str) -> str:
+    return "".join(_TEX.get(character, character) for character in text)

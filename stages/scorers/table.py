@@ -1,0 +1,104 @@
+"""The scorers by name. Each turns one side of the trials into what it compares, once per view, then scores trials.
+
+Shapes: X entries of a side, D embedding dimension, P trials.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from stages.scorers.cohort import Cohort
+from stages.scorers.entries import Indices
+from stages.scorers.settings import ScoreSettings
+from stages.scorers.side import Side
+from stages.scoring.cosine import cosine_scores
+from stages.scoring.crops import crop_distance_scores, crop_pair_scores
+from stages.scoring.curves import Floats
+from stages.scoring.normalise import cohort_statistics, normalise
+from stages.scoring.plda import TwoCovariancePLDA
+
+
+class Scorer(ABC):
+    """One way of scoring.
+
+    Attributes:
+        facts: what scores depend on beside the vectors, for the report.
+    """
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+
+    def prepare(self, side: Side) -> Any:
+        """Return what `score` needs of one side."""
+        return side
+
+    @abstractmethod
+    def score(self, enrolment: Any, test: Any, pairs_P2: Indices) -> Floats:
+        """Return the scores of trials [P], given as rows of the entries of the prepared sides."""
+
+
+class Cosine(Scorer):
+    """Cosine of the means of the unit crops."""
+
+    def score(self, enrolment: Side, test: Side, pairs_P2: Indices) -> Floats:
+        return cosine_scores(enrolment.unit_XD, test.unit_XD, pairs_P2)
+
+
+class Crops(Scorer):
+    """Every crop of one side against every crop of the other."""
+
+    def __init__(self, score: Callable[..., Floats], **options: Any) -> None:
+        super().__init__()
+        self._score, self._options = score, options
+
+    def score(self, enrolment: Side, test: Side, pairs_P2: Indices) -> Floats:
+        return self._score(enrolment.crops_UCD, test.crops_UCD, pairs_P2, **self._options)
+
+
+class Normalised(Scorer):
+    """Cosine, normalised by the cosines of either side with a cohort: S-norm, or AS-norm by the nearest `top` alone."""
+
+    def __init__(self, cohort: Cohort, top: int | None, device: str) -> None:
+        super().__init__()
+        self._cohort, self._top, self._device = cohort, top, device
+        self.facts = {"cohort": cohort.facts | ({} if top is None else {"top": top})}
+
+    def prepare(self, side: Side) -> tuple[Side, Any]:
+        return side, cohort_statistics(side.unit_XD, self._cohort.vectors(), self._top, self._device)
+
+    def score(self, enrolment: tuple[Side, Any], test: tuple[Side, Any], pairs_P2: Indices) -> Floats:
+        cosine_P = cosine_scores(enrolment[0].unit_XD, test[0].unit_XD, pairs_P2)
+        return normalise(cosine_P, pairs_P2, enrolment[1], test[1])
+
+
+class Plda(Scorer):
+    """The log-likelihood ratio of two-covariance PLDA, fitted on the labelled utterances of the cohort's store."""
+
+    def __init__(self, cohort: Cohort, settings: ScoreSettings) -> None:
+        super().__init__()
+        vectors_ND, speaker_N, views = cohort.labelled(settings.plda.views, settings.plda.min_utterances)
+        self._model = TwoCovariancePLDA(settings.plda.dimensions).fit(vectors_ND, speaker_N)
+        speakers = len(set(speaker_N.tolist()))
+        kept = self._model.between_.size
+        fitted = {"vectors": len(vectors_ND), "speakers": speakers, "views": list(views), "dimensions": kept}
+        self.facts = {"plda": {"store": str(cohort.path), **fitted}}
+
+    def prepare(self, side: Side) -> tuple[Floats, Indices]:
+        return side.entries.pooled(self._model.transform(side.unit_UD)), side.entries.count_X
+
+    def score(self, enrolment: tuple[Floats, Indices], test: tuple[Floats, Indices], pairs_P2: Indices) -> Floats:
+        return self._model.score_trials(enrolment[0], test[0], pairs_P2, enrolment[1])
+
+
+def make_scorer(scoring: str, settings: ScoreSettings, cohort: Cohort | None, device: str) -> Scorer:
+    """Return a scorer by its name in `ScoreSettings.scorings`; those that need a cohort are given one."""
+    if scoring == "cosine":
+        return Cosine()
+    if scoring == "crop_pairs":
+        return Crops(crop_pair_scores)
+    if scoring == "crop_distance":
+        return Crops(crop_distance_scores, device=device)
+    assert cohort is not None, scoring  # `ScoreSettings.needs_cohort` was asked
+    if scoring == "plda":
+        return Plda(cohort, settings)
+    return Normalised(cohort, settings.cohort.top if scoring == "as_norm" else None, device)

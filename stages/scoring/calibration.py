@@ -1,0 +1,78 @@
+"""Calibration and fusion: scores and quality measures to natural-log likelihood ratios, by logistic regression.
+
+Brümmer and du Preez, "Application-independent evaluation of speaker detection" (Computer Speech and Language 20, 2006);
+Brümmer et al., "Fusion of heterogeneous speaker recognition systems" (IEEE TASLP 15, 2007); quality measures as further
+inputs: Thienpondt et al. (arXiv 2010.11255).
+
+Shapes: P trials, F features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+
+from stages.scoring.curves import Floats
+from store.errors import ScoringError
+
+_PRECISION = 1e-8
+_CONSTANT = 1e-9
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """An affine map of features to natural-log likelihood ratios.
+
+    Attributes:
+        features: what each column is.
+        weight_F, offset: the map.
+        p_target: prior of a target at which the fit is best.
+    """
+
+    features: tuple[str, ...]
+    weight_F: Floats
+    offset: float
+    p_target: float
+
+    def llr(self, features_PF: Floats) -> Floats:
+        """Return the log-likelihood ratio of each trial, [P]."""
+        llr_P: Floats = features_PF @ self.weight_F + self.offset
+        return llr_P
+
+
+def fit_calibration(
+    features_PF: Floats, is_target_P: ArrayLike, features: Sequence[str], p_target: float = 0.05
+) -> Calibration:
+    """Fit the map that minimises the prior-weighted cost of log-likelihood ratios on labelled trials.
+
+    Targets weigh p_target together and non-targets the rest, whatever their numbers. Features are scaled to variance 1
+    for the fit, with a penalty on the squared weights of one part in the number of trials: it keeps the weights finite
+    where the classes are separable, and does not show elsewhere. A feature that never changes has weight 0.
+
+    Raises:
+        ScoringError: a class is empty, or a feature is not finite; names it.
+    """
+    target_P: NDArray[np.bool_] = np.asarray(is_target_P, np.bool_)
+    targets = int(target_P.sum())
+    if not 0 < targets < target_P.size:
+        raise ScoringError(
+            f"calibration needs target and non-target trials; there are {targets} and {target_P.size - targets}"
+        )
+    for column, name in zip(features_PF.T, features, strict=True):
+        if not np.isfinite(column).all():
+            raise ScoringError(f"{(~np.isfinite(column)).sum()} of {column.size} values of {name!r} are not finite")
+    mean_F, deviation_F = features_PF.mean(axis=0), features_PF.std(axis=0)
+    varies_F = deviation_F > _CONSTANT * (1 + np.abs(mean_F))
+    if not varies_F.any():
+        raise ScoringError(f"nothing to calibrate by: {', '.join(features)} are the same for all trials")
+    scaled_PF = ((features_PF - mean_F) / np.where(varies_F, deviation_F, 1))[:, varies_F]
+    weight_P = np.where(target_P, p_target / targets, (1 - p_target) / (target_P.size - targets)) * target_P.size
+    model = LogisticRegression(C=1.0, tol=_PRECISION, max_iter=1000)
+    model.fit(scaled_PF, target_P, sample_weight=weight_P)
+    weight_F = np.zeros(len(features))
+    weight_F[varies_F] = model.coef_[0] / deviation_F[varies_F]
+    offset = float(model.intercept_[0] - weight_F @ mean_F - logit(p_target))
+    return Calibration(tuple(features), weight_F, offset, p_target)

@@ -1,0 +1,49 @@
+from dataclasses import replace
+
+import pytest
+
+from stages.enhancers import ENHANCERS
+from stages.reporting.cards import METHODS, cards, describe_scoring
+from stages.reporting.figures import system_looks
+from stages.reporting.labels import system_labels
+from stages.scorers.settings import ScoreSettings
+from tests.stages.reporting.test_setup import scored
+
+
+def made(*systems):
+    return cards(systems, system_looks(system_labels([system.system for system in systems])))
+
+
+@pytest.mark.parametrize("method", ["raw", "fusion", *ENHANCERS])
+def test_every_method_is_explained_in_a_line(method):
+    assert made(scored("mine", method=method))[0].method == METHODS[method]
+
+
+def test_a_method_from_elsewhere_is_named_with_its_settings_space_and_store():
+    card = made(scored("x", method="nessa", config={"depth": 2, "bold": True}))[0]
+    assert (card.look.label, card.method) == ("x", "Enhancer nessa.")
+    assert dict(card.entries) == {
+        "Settings": "bold True, depth 2",
+        "Space": "ge2e:1",
+        "Fingerprint of its store": "f" * 64,
+        "cosine": "Cosine of the utterances' mean embeddings.",
+    }
+
+
+def test_ways_of_scoring_share_a_card_and_say_what_they_were_made_from():
+    facts = {"cohort": {"store": "train", "top": 300}, "calibration": {"weights": [0.25, 2.0], "p_target": 0.01}}
+    plain = scored("a", scorings={"as_norm": {"cohort": facts["cohort"]}, "as_norm+calibrated": facts})
+    both = [replace(plain, system=replace(plain.system, scoring=name)) for name in ("as_norm", "as_norm+calibrated")]
+    (card,) = made(*both)
+    said = dict(card.entries)
+    assert said["as_norm"].endswith("highest cohort scores. cohort: store train, top 300.")
+    assert "on held-out trials. cohort:" in said["as_norm+calibrated"]
+    assert said["as_norm+calibrated"].endswith("calibration: p_target 0.01, weights 0.25; 2.")
+
+
+@pytest.mark.parametrize("scoring", ["cosine", "crop_pairs", "crop_distance", "as_norm", "s_norm", "plda"])
+def test_every_scoring_is_explained_in_a_line(scoring):
+    assert scoring in ScoreSettings(scorings=(scoring,)).scorings
+    assert "Scores called" not in describe_scoring(scoring)
+    assert describe_scoring(f"{scoring}+calibrated").endswith("on held-out trials.")
+    assert describe_scoring("mine") == "Scores called mine."

@@ -1,0 +1,85 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.reporting.load import ScoredSystem, System, TrialScores
+from stages.reporting.measure import measure, pooled_calibration, reordered_by_nothing
+from stages.score_files import Origin
+from stages.scoring.bootstrap import speaker_draws
+from stages.scoring.conditions import describe
+from stages.scoring.metrics import actual_dcf, cllr, eer
+
+ORIGIN = Origin("ge2e:1", "f" * 64, {}, "clean", 1, None, "raw", {}, 0)
+CONDITIONS = [describe("clean", {}), describe("noise", {"noise": 5})]
+DRAW = np.random.default_rng(1)
+SPEAKERS = 6
+
+
+def trials(shift):
+    same = DRAW.integers(0, SPEAKERS, 60)
+    first = DRAW.integers(0, SPEAKERS, 90)
+    other = (first + DRAW.integers(1, SPEAKERS, 90)) % SPEAKERS
+    groups = np.empty((90, 0), np.int8)
+    return TrialScores(
+        DRAW.normal(1.5 - shift, 1, 60).round(2),
+        DRAW.normal(0, 1, 90).round(2),
+        np.stack([same, same], axis=1),
+        np.stack([first, other], axis=1),
+        0,
+        groups[:60],
+        groups,
+    )
+
+
+PLAIN = ScoredSystem(
+    System("raw", "ge2e:1", "cosine"), Path("x"), ORIGIN, {CONDITIONS[0]: trials(0), CONDITIONS[1]: trials(0.8)}
+)
+
+
+def mapped(change, scoring="cosine+calibrated"):
+    changed = {
+        condition: replace(t, target_T=change(t.target_T), nontarget_N=change(t.nontarget_N))
+        for condition, t in PLAIN.trials.items()
+    }
+    return replace(PLAIN, system=replace(PLAIN.system, scoring=scoring), trials=changed)
+
+
+def test_a_calibration_that_keeps_the_order_is_recognised_and_shares_the_replicates():
+    calibrated = mapped(lambda scores: 3 * scores - 2)
+    assert reordered_by_nothing([PLAIN, calibrated]) == {calibrated.system: PLAIN}
+    measured = measure([PLAIN, calibrated], {}, speaker_draws(SPEAKERS, 30, 0), 0.05)
+    alone = measure([calibrated], {}, speaker_draws(SPEAKERS, 30, 0), 0.05)
+    for plain, twin, apart in zip(measured[:2], measured[2:], alone, strict=True):
+        assert (twin.eer, twin.min_dcf) == pytest.approx((plain.eer, plain.min_dcf))
+        assert twin.eer_ci95 == pytest.approx(apart.eer_ci95)
+        assert (plain.actual_dcf is None, twin.actual_dcf is None) == (True, False)
+
+
+@pytest.mark.parametrize("change", [lambda s: -s, np.sin, np.round], ids=["turned", "folded", "tied"])
+def test_a_map_that_changes_the_order_or_ties_scores_is_recognised_too(change):
+    assert reordered_by_nothing([PLAIN, mapped(change)]) == {}
+
+
+def test_fused_systems_have_no_uncalibrated_self():
+    fused = replace(mapped(lambda s: s), system=System("raw+x", "ge2e:1", "cosine+calibrated"))
+    assert reordered_by_nothing([PLAIN, fused]) == {}
+
+
+def test_pooled_calibration_is_over_all_trials_of_the_shared_conditions():
+    calibrated = mapped(lambda scores: 2 * scores - 1)
+    (pooled,) = pooled_calibration([PLAIN, calibrated], {"clean", "noise"}, 0.05)
+    target, nontarget = (
+        np.concatenate([getattr(t, name) for t in calibrated.trials.values()]) for name in ("target_T", "nontarget_N")
+    )
+    assert pooled.cllr == cllr(target, nontarget)
+    assert pooled.actual_dcf == actual_dcf(target, nontarget, p_target=0.05)
+    assert pooled.min_cllr <= pooled.cllr
+    assert pooled.min_dcf <= pooled.actual_dcf
+
+
+def test_both_conventions_of_the_eer_are_measured():
+    for measurement, t in zip(measure([PLAIN], {}, None, 0.05), PLAIN.trials.values(), strict=True):
+        assert measurement.eer == eer(t.target_T, t.nontarget_N)
+        assert measurement.eer_nearest == eer(t.target_T, t.nontarget_N, "nearest")
