@@ -1,6 +1,9 @@
 """What every speaker backbone offers: a frozen network from waveforms to embeddings.
 
-Shapes: B batch, T samples, D embedding dimension.
+Shapes: B batch, T samples, D embedding dimension, M features per frame, F frames, C channels.
+
+    Backbone            waveforms to embeddings
+    └── StagedBackbone  in three differentiable steps: features, activation map, embedding; can be trained
 """
 
 from typing import Any, ClassVar, Self
@@ -8,6 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from stages.backbones.features import in_full_precision
 from stages.section import Section
 from store.atomic import digest
 
@@ -42,3 +46,25 @@ class Backbone(nn.Module):
     def frozen(self, device: str | torch.device = "cpu") -> Self:
         """Move to `device`, switch to evaluation and stop gradients; returns self."""
         return self.to(device).eval().requires_grad_(False)
+
+
+class StagedBackbone(Backbone):
+    """A backbone whose features and whose activation map before pooling are open, and differentiable.
+
+    A subclass implements the three steps; `forward` is one after the other.
+    """
+
+    def features(self, waveform_BT: Tensor) -> Tensor:
+        """Map waveforms [B, T] to what the network sees, [B, M, F], in full precision."""
+        raise NotImplementedError
+
+    def activations(self, feature_BMF: Tensor) -> Tensor:
+        """Map features [B, M, F] to what is pooled: [B, C, ...], frames last."""
+        raise NotImplementedError
+
+    def pool(self, activation: Tensor) -> Tensor:
+        """Map activations to embeddings [B, D]."""
+        raise NotImplementedError
+
+    def forward(self, waveform_BT: Tensor) -> Tensor:
+        return self.pool(self.activations(in_full_precision(self.features, waveform_BT)))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
-from stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, in_full_precision, mel_spectrogram
+from stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, mel_spectrogram
 from stages.backbones.weights import Checkpoint, CheckpointConfig
 
 
@@ -45,18 +45,18 @@ class ECAPATaoRuijie(ECAPATrunk):
         )
         checkpoint.load_into(self, recomputed=("torchfbank.",))
 
-    def forward(self, waveform_BT: Tensor) -> Tensor:
-        map_BCF = self.frame_map(in_full_precision(self.features, waveform_BT))
+    def features(self, waveform_BT: Tensor) -> Tensor:
+        """Return log-mel bands [B, M, F], each of mean 0 over time."""
+        log_BMF = (self.torchfbank(waveform_BT) + LOG_OFFSET).log()
+        return log_BMF - log_BMF.mean(dim=2, keepdim=True)
+
+    def pool(self, activation: Tensor) -> Tensor:
+        map_BCF = activation
         weight_BCF = self.attention(with_context(map_BCF))
         mean_BC = (map_BCF * weight_BCF).sum(dim=2)
         variance_BC = (map_BCF.square() * weight_BCF).sum(dim=2) - mean_BC.square()
         pooled_BC = torch.cat([mean_BC, variance_BC.clamp(min=VARIANCE_FLOOR).sqrt()], dim=1)
         return self.bn6(self.fc6(self.bn5(pooled_BC)))
-
-    def features(self, waveform_BT: Tensor) -> Tensor:
-        """Return log-mel bands [B, M, F], each of mean 0 over time."""
-        log_BMF = (self.torchfbank(waveform_BT) + LOG_OFFSET).log()
-        return log_BMF - log_BMF.mean(dim=2, keepdim=True)
 
 
 def _gate(channels: int) -> nn.Sequential:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
-from stages.backbones.features import SAMPLE_RATE_HZ, in_full_precision, mfcc
+from stages.backbones.features import SAMPLE_RATE_HZ, mfcc
 from stages.backbones.weights import Checkpoint, CheckpointConfig
 
 
@@ -45,19 +45,19 @@ class ECAPATDNN(ECAPATrunk):
         )
         checkpoint.load_into(self, recomputed=("torchmfcc.",))
 
-    def forward(self, waveform_BT: Tensor) -> Tensor:
-        map_BCF = self.frame_map(in_full_precision(self.features, waveform_BT))
+    def features(self, waveform_BT: Tensor) -> Tensor:
+        """Return MFCC [B, M, F], each of mean 0 over time."""
+        mfcc_BMF = self.torchmfcc(waveform_BT)
+        return mfcc_BMF - mfcc_BMF.mean(dim=2, keepdim=True)
+
+    def pool(self, activation: Tensor) -> Tensor:
+        map_BCF = activation
         weight_BCF = self.attention(with_context(map_BCF))
         mean_BC = (map_BCF * weight_BCF).sum(dim=2)
         moment_BC = (map_BCF.square() * weight_BCF).sum(dim=2)
         variance_BC = moment_BC - mean_BC.square()
         pooled_BC = torch.cat([moment_BC, variance_BC], dim=1).clamp(min=VARIANCE_FLOOR).sqrt()
         return self.fc6(self.bn5(pooled_BC))
-
-    def features(self, waveform_BT: Tensor) -> Tensor:
-        """Return MFCC [B, M, F], each of mean 0 over time."""
-        mfcc_BMF = self.torchmfcc(waveform_BT)
-        return mfcc_BMF - mfcc_BMF.mean(dim=2, keepdim=True)
 
 
 def _gate(channels: int) -> nn.Sequential:

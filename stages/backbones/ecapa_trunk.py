@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.backbones.base import Backbone
+from stages.backbones.base import StagedBackbone
 from stages.backbones.weights import Checkpoint
 
 SCALE = 8
@@ -24,7 +24,7 @@ VARIANCE_FLOOR = 1e-4
 Gate = Callable[[int], nn.Sequential]
 
 
-class ECAPATrunk(Backbone):
+class ECAPATrunk(StagedBackbone):
     """Base of `ecapa_tdnn` and `ecapa_taoruijie`, with the names of weights that both have."""
 
     features_text: str
@@ -47,7 +47,7 @@ class ECAPATrunk(Backbone):
     def identity(self) -> dict[str, Any]:
         return {"backbone": self.name, "weights_sha256": self.weights_sha256, "features": self.features_text}
 
-    def frame_map(self, feature_BMF: Tensor) -> Tensor:
+    def activations(self, feature_BMF: Tensor) -> Tensor:
         """Map features [B, M, F] to what is pooled, [B, 1536, F]."""
         map_BCF = self.bn1(F.relu(self.conv1(feature_BMF)))
         one_BCF = self.layer1(map_BCF)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.transforms import MelSpectrogram
 
-from stages.backbones.base import Backbone
+from stages.backbones.base import StagedBackbone
 from stages.section import Section
 from store import ModelError
 from store.atomic import sha256_file
@@ -25,13 +25,14 @@ WINDOWS_PER_S = 1.3
 MIN_COVERAGE = 0.75
 TARGET_DBFS = -30.0
 HOP_SAMPLES = 160
+WINDOW_STEP = round(16_000 / WINDOWS_PER_S / HOP_SAMPLES)
 
 
 class GE2EConfig(Section):
     """Settings of the `ge2e` backbone: none; the published encoder is used as it is."""
 
 
-class GE2E(Backbone):
+class GE2E(StagedBackbone):
     """Three LSTM layers of 256 units on 40 mel bands (power, no logarithm), 160-frame windows; D = 256.
 
     Recordings longer than one window are cut into overlapping windows, 1.3 a second, whose embeddings are
@@ -46,7 +47,7 @@ class GE2E(Backbone):
 
     def __init__(self, config: GE2EConfig | None = None) -> None:
         super().__init__()
-        self.features = MelSpectrogram(
+        self.mel = MelSpectrogram(
             sample_rate=self.sample_rate_hz,
             n_fft=400,
             hop_length=HOP_SAMPLES,
@@ -69,21 +70,32 @@ class GE2E(Backbone):
             "windows": [WINDOW_FRAMES, WINDOWS_PER_S, MIN_COVERAGE],
         }
 
-    def forward(self, waveform_BT: Tensor) -> Tensor:
-        starts = window_starts(waveform_BT.shape[1])
-        needed = (starts[-1] + WINDOW_FRAMES) * HOP_SAMPLES
+    def features(self, waveform_BT: Tensor) -> Tensor:
+        """Return mel bands [B, 40, F] of power, at the volume wanted, padded to whole windows."""
+        needed = (window_starts(waveform_BT.shape[1])[-1] + WINDOW_FRAMES) * HOP_SAMPLES
         waveform_BT = F.pad(raise_volume(waveform_BT), (0, max(0, needed - waveform_BT.shape[1])))
-        mel_BFM = self.features(waveform_BT).transpose(1, 2)
-        window_BWFM = torch.stack([mel_BFM[:, start : start + WINDOW_FRAMES] for start in starts], dim=1)
-        _, (hidden, _) = self.lstm(window_BWFM.flatten(0, 1))
-        window_BWD = F.normalize(F.relu(self.linear(hidden[-1])), dim=-1).unflatten(0, window_BWFM.shape[:2])
+        mel_BMF: Tensor = self.mel(waveform_BT)
+        return mel_BMF[:, :, : needed // HOP_SAMPLES]
+
+    def activations(self, feature_BMF: Tensor) -> Tensor:
+        """Return the outputs of the last LSTM layer [B, 256, W x 160], window after window."""
+        window_BMWF = feature_BMF.unfold(2, WINDOW_FRAMES, WINDOW_STEP)
+        window_NFM = window_BMWF.permute(0, 2, 3, 1).flatten(0, 1)
+        output_NFC, _ = self.lstm(window_NFM)
+        output_BWFC: Tensor = output_NFC.unflatten(0, (len(feature_BMF), -1))
+        return output_BWFC.flatten(1, 2).transpose(1, 2)
+
+    def pool(self, activation: Tensor) -> Tensor:
+        """Return the mean over windows of what their last frames say, to unit length."""
+        last_BWC = activation[:, :, WINDOW_FRAMES - 1 :: WINDOW_FRAMES].transpose(1, 2)
+        window_BWD = F.normalize(F.relu(self.linear(last_BWC)), dim=-1)
         return F.normalize(window_BWD.mean(dim=1), dim=-1)
 
     def _load(self) -> None:
         state = torch.load(self._weights, map_location="cpu", weights_only=True)["model_state"]
         # The two scalars of the training loss are stored with the encoder and play no part in embedding.
         state = {key: value for key, value in state.items() if not key.startswith("similarity_")}
-        own = {key for key in self.state_dict() if not key.startswith("features.")}
+        own = {key for key in self.state_dict() if not key.startswith("mel.")}
         if own != set(state):
             raise ModelError(f"{self._weights}: weights {sorted(own ^ set(state))} do not match the GE2E encoder")
         self.load_state_dict(state, strict=False)
@@ -99,8 +111,7 @@ def raise_volume(waveform_BT: Tensor) -> Tensor:
 def window_starts(n_samples: int) -> list[int]:
     """Return the first frame of each window over `n_samples`; the last one is dropped if covered under 75 %."""
     n_frames = n_samples // HOP_SAMPLES + 1
-    step = round(16_000 / WINDOWS_PER_S / HOP_SAMPLES)
-    starts = list(range(0, max(1, n_frames - WINDOW_FRAMES + step + 1), step))
+    starts = list(range(0, max(1, n_frames - WINDOW_FRAMES + WINDOW_STEP + 1), WINDOW_STEP))
     coverage = (n_samples / HOP_SAMPLES - starts[-1]) / WINDOW_FRAMES
     return starts[:-1] if coverage < MIN_COVERAGE and len(starts) > 1 else starts
 

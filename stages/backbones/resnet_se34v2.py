@@ -13,8 +13,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.backbones.base import Backbone
-from stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, in_full_precision, mel_spectrogram
+from stages.backbones.base import StagedBackbone
+from stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, mel_spectrogram
 from stages.backbones.weights import Checkpoint, CheckpointConfig
 
 BLOCKS = (3, 4, 6, 3)
@@ -32,7 +32,7 @@ class ResNetSE34V2Config(CheckpointConfig):
     variance_floor: float = Field(default=1e-4, gt=0)
 
 
-class ResNetSE34V2(Backbone):
+class ResNetSE34V2(StagedBackbone):
     """Log-mel bands, each normalised over time; residual blocks with squeeze-excitation; attentive pooling; D = 512.
 
     The pooling is of mean and deviation (ASP) or of the mean alone (SAP), as the last layer's input asks. Embeddings
@@ -77,21 +77,25 @@ class ResNetSE34V2(Backbone):
             "variance_floor": self.config.variance_floor,
         }
 
-    def forward(self, waveform_BT: Tensor) -> Tensor:
-        map_B1MF = in_full_precision(self.features, waveform_BT)[:, None]
-        map_BCMF = self.bn1(F.relu(self.conv1(map_B1MF), inplace=True))
-        map_BCMF = self.layer4(self.layer3(self.layer2(self.layer1(map_BCMF))))
-        map_BCF = map_BCMF.flatten(1, 2).float()  # also under autocast: squares follow
+    def features(self, waveform_BT: Tensor) -> Tensor:
+        """Return log-mel bands [B, M, F], each of mean 0 and variance 1 over time."""
+        return F.instance_norm((self.torchfb(waveform_BT) + LOG_OFFSET).log())
+
+    def activations(self, feature_BMF: Tensor) -> Tensor:
+        """Return what the last residual layer gives: [B, 256, M / 8, F / 8]."""
+        map_BCMF = self.bn1(F.relu(self.conv1(feature_BMF[:, None]), inplace=True))
+        out_BCMF: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(map_BCMF))))
+        return out_BCMF
+
+    def pool(self, activation: Tensor) -> Tensor:
+        """Return the embedding of attentive mean (and deviation) over time."""
+        map_BCF = activation.flatten(1, 2).float()  # also under autocast: squares follow
         weight_BCF = self.attention(map_BCF)
         mean_BC = (map_BCF * weight_BCF).sum(dim=2)
         if not self.pools_deviation:
             return self.fc(mean_BC)
         variance_BC = (map_BCF.square() * weight_BCF).sum(dim=2) - mean_BC.square()
         return self.fc(torch.cat([mean_BC, variance_BC.clamp(min=self.config.variance_floor).sqrt()], dim=1))
-
-    def features(self, waveform_BT: Tensor) -> Tensor:
-        """Return log-mel bands [B, M, F], each of mean 0 and variance 1 over time."""
-        return F.instance_norm((self.torchfb(waveform_BT) + LOG_OFFSET).log())
 
 
 class ResidualBlock(nn.Module):

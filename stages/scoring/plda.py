@@ -21,6 +21,7 @@ from store.errors import ScoringError
 
 _ITERATIONS = 20
 _SHRINKAGE = 1e-3  # of the within-speaker covariance: keeps it invertible where vectors are few
+_FEWEST_SPEAKERS = 3  # two leave one dimension, in which vectors of one length are all alike
 _BLOCK_P = 65_536
 
 Labels = NDArray[Any]
@@ -46,12 +47,12 @@ class TwoCovariancePLDA(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         """Estimate everything from vectors [N, D] of speakers [N], by 20 steps of EM.
 
         Raises:
-            ScoringError: fewer than two speakers with two vectors, or a vector without direction.
+            ScoringError: fewer than three speakers with two vectors, or a vector without direction.
         """
         speaker_N, count_S = _coded(y)
-        if (count_S > 1).sum() < 2:
+        if (count_S > 1).sum() < _FEWEST_SPEAKERS:
             raise ScoringError(
-                f"PLDA needs two or more speakers with two or more vectors each; there are {(count_S > 1).sum()} among "
+                f"PLDA needs {_FEWEST_SPEAKERS} or more speakers with two or more vectors each; there are {(count_S > 1).sum()} among "
                 f"{count_S.size} speakers of {speaker_N.size} vectors"
             )
         unit_ND = unit_rows(X)

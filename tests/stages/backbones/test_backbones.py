@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from stages.backbones import BACKBONES, backbone_class
+from stages.backbones.base import StagedBackbone
 from stages.backbones.ge2e import raise_volume, window_starts
 from store import ConfigError
 from tests.corpus import REAL, needs_recordings, voice
@@ -50,6 +51,24 @@ def test_embedding_twice_gives_the_same_bits_and_no_gradients(backbone):
     waveform_BT = batch(1.6)
     assert torch.equal(backbone(waveform_BT), backbone(waveform_BT))
     assert not backbone(waveform_BT).requires_grad
+
+
+@pytest.mark.parametrize("duration_s", [1.6, 3.0])
+def test_a_staged_backbone_can_be_differentiated_from_its_embedding_back_to_features_and_sound(backbone, duration_s):
+    if not isinstance(backbone, StagedBackbone):
+        pytest.skip(f"{backbone.name} is not staged")
+    waveform_BT = batch(duration_s, 2).requires_grad_()
+    feature_BMF = backbone.features(waveform_BT)
+    activation = backbone.activations(feature_BMF)
+    embedding_BD = backbone.pool(activation)
+    torch.testing.assert_close(embedding_BD, backbone(waveform_BT))
+    assert activation.ndim >= 3
+    for source in (activation, feature_BMF, waveform_BT):
+        (gradient,) = torch.autograd.grad(
+            embedding_BD.square().sum() + embedding_BD[:, 0].sum(), source, retain_graph=True
+        )
+        assert torch.isfinite(gradient).all()
+        assert gradient.abs().max() > 0
 
 
 def test_half_precision_by_autocast_hardly_turns_embeddings(backbone):

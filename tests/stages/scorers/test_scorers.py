@@ -186,7 +186,7 @@ def test_a_cohort_that_does_not_fit_is_named(world, tmp_path):
 def test_plda_leaves_out_speakers_of_too_few_utterances(world, tmp_path):
     scored(world, tmp_path, ("plda",), settings={"plda": {"dimensions": 8, "min_utterances": 3}})
     assert read_scores(tmp_path / "scores.parquet")[1].scorings["plda"]["plda"]["speakers"] == 30
-    with pytest.raises(ScoringError, match="two or more speakers with two or more vectors each; there are 0 among 0"):
+    with pytest.raises(ScoringError, match="3 or more speakers with two or more vectors each; there are 0 among 0"):
         scored(world, tmp_path, ("plda",), settings={"plda": {"dimensions": 8, "min_utterances": 4}})
 
 

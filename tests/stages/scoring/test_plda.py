@@ -78,5 +78,7 @@ def test_is_cloned_and_configured_like_any_estimator() -> None:
 
 def test_labels_that_tell_nothing_are_refused() -> None:
     vectors, _, _ = drawn(4, 1)
-    with pytest.raises(ScoringError, match="two or more speakers with two or more vectors each; there are 0 among 4"):
+    with pytest.raises(ScoringError, match="3 or more speakers with two or more vectors each; there are 0 among 4"):
         TwoCovariancePLDA().fit(vectors, np.arange(4))
+    with pytest.raises(ScoringError, match="there are 2 among 2 speakers"):
+        TwoCovariancePLDA().fit(vectors, np.array([0, 0, 1, 1]))
