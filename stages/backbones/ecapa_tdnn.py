@@ -31,9 +31,9 @@ class ECAPATDNN(ECAPATrunk):
     landmarks = ("conv1.weight", "layer1.se.se.4.weight", "attention.3.weight", "fc6.weight")
     features_text = "MFCC of log-mel 20..7600 Hz, 25/10 ms, Hamming, pre-emphasis 0.97, less the mean"
 
-    def __init__(self, config: ECAPATDNNConfig | None = None) -> None:
+    def __init__(self, config: ECAPATDNNConfig | None = None, checkpoint: Checkpoint | None = None) -> None:
         super().__init__()
-        checkpoint = Checkpoint.read((config or ECAPATDNNConfig()).weights, type(self))
+        checkpoint = checkpoint or Checkpoint.read((config or ECAPATDNNConfig()).weights, type(self))
         self.torchmfcc = mfcc(checkpoint.size("conv1.weight", 1), f_min=20.0, f_max=7600.0)
         self.build_trunk(checkpoint, _gate)
         self.attention = nn.Sequential(

@@ -7,6 +7,7 @@ Shapes: B batch, T samples, F frames, M mel bands, W windows, D embedding dimens
 """
 
 import importlib.metadata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from torchaudio.transforms import MelSpectrogram
 
 from stages.backbones.base import StagedBackbone
+from stages.backbones.weights import Checkpoint, present
 from stages.section import Section
 from store import ModelError
 from store.atomic import sha256_file
@@ -29,7 +31,13 @@ WINDOW_STEP = round(16_000 / WINDOWS_PER_S / HOP_SAMPLES)
 
 
 class GE2EConfig(Section):
-    """Settings of the `ge2e` backbone: none; the published encoder is used as it is."""
+    """Settings of the `ge2e` backbone.
+
+    Attributes:
+        weights: a checkpoint of the same network, e.g. one that `train-backbone` wrote; default: the published encoder.
+    """
+
+    weights: Path | None = None
 
 
 class GE2E(StagedBackbone):
@@ -59,8 +67,12 @@ class GE2E(StagedBackbone):
         )
         self.lstm = nn.LSTM(40, 256, num_layers=3, batch_first=True)
         self.linear = nn.Linear(256, self.embedding_dim)
-        self._weights = _weights_path()
-        self._load()
+        given = (config or GE2EConfig()).weights
+        self._weights = _weights_path() if given is None else present(given)
+        checkpoint = Checkpoint.read(self._weights, type(self))
+        # The two scalars of the training loss are stored with the published encoder and play no part in embedding.
+        state = {key: value for key, value in checkpoint.state.items() if not key.startswith("similarity_")}
+        replace(checkpoint, state=state).load_into(self, recomputed=("mel.",))
 
     def identity(self) -> dict[str, Any]:
         return {
@@ -90,15 +102,6 @@ class GE2E(StagedBackbone):
         last_BWC = activation[:, :, WINDOW_FRAMES - 1 :: WINDOW_FRAMES].transpose(1, 2)
         window_BWD = F.normalize(F.relu(self.linear(last_BWC)), dim=-1)
         return F.normalize(window_BWD.mean(dim=1), dim=-1)
-
-    def _load(self) -> None:
-        state = torch.load(self._weights, map_location="cpu", weights_only=True)["model_state"]
-        # The two scalars of the training loss are stored with the encoder and play no part in embedding.
-        state = {key: value for key, value in state.items() if not key.startswith("similarity_")}
-        own = {key for key in self.state_dict() if not key.startswith("mel.")}
-        if own != set(state):
-            raise ModelError(f"{self._weights}: weights {sorted(own ^ set(state))} do not match the GE2E encoder")
-        self.load_state_dict(state, strict=False)
 
 
 def raise_volume(waveform_BT: Tensor) -> Tensor:

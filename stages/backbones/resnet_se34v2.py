@@ -44,10 +44,10 @@ class ResNetSE34V2(StagedBackbone):
     sample_rate_hz = SAMPLE_RATE_HZ
     landmarks = ("layer4.2.se.fc.2.weight", "attention.3.weight", "fc.weight")
 
-    def __init__(self, config: ResNetSE34V2Config | None = None) -> None:
+    def __init__(self, config: ResNetSE34V2Config | None = None, checkpoint: Checkpoint | None = None) -> None:
         super().__init__()
         self.config = config or ResNetSE34V2Config()
-        checkpoint = Checkpoint.read(self.config.weights, type(self))
+        checkpoint = checkpoint or Checkpoint.read(self.config.weights, type(self))
         self.weights_sha256 = checkpoint.sha256
         pooled, self.embedding_dim = checkpoint.size("attention.3.weight"), checkpoint.size("fc.weight")
         self.pools_deviation = checkpoint.size("fc.weight", 1) != pooled

@@ -103,6 +103,19 @@ class Checkpoint:
         return _misfit(self.path, self.network, faults, self.state)
 
 
+class Blank(Checkpoint):
+    """The sizes of a network that is yet to be trained: nothing is loaded, its layers keep their first weights."""
+
+    @classmethod
+    def of(cls, network: type[Backbone], sizes: Mapping[str, Sequence[int]]) -> Self:
+        """Say how large a network is by the shapes of those of its tensors that it asks for."""
+        state = {key: torch.empty(tuple(shape), device="meta") for key, shape in sizes.items()}
+        return cls(Path(), network, "", state)
+
+    def load_into(self, module: nn.Module, recomputed: Sequence[str] = ()) -> None:
+        """Leave `module` as it is."""
+
+
 def present(path: Path) -> Path:
     """Return `path`, if there is a file of a model and not of something that often lies in its place.
 

@@ -26,6 +26,9 @@ class Pairs:
     clean_BD: Tensor
     noisy_BD: Tensor
 
+    def __len__(self) -> int:
+        return len(self.noisy_BD)
+
 
 class TrainingSettings(Section):
     """How a trained enhancer is optimised; the defaults for lr and weight_decay are SEED's (arXiv 2505.16798)."""

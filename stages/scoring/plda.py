@@ -50,9 +50,10 @@ class TwoCovariancePLDA(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
             ScoringError: fewer than three speakers with two vectors, or a vector without direction.
         """
         speaker_N, count_S = _coded(y)
-        if (count_S > 1).sum() < _FEWEST_SPEAKERS:
+        useful = int((count_S > 1).sum())
+        if useful < _FEWEST_SPEAKERS:
             raise ScoringError(
-                f"PLDA needs {_FEWEST_SPEAKERS} or more speakers with two or more vectors each; there are {(count_S > 1).sum()} among "
+                f"PLDA needs {_FEWEST_SPEAKERS} or more speakers with two or more vectors each; there are {useful} among "
                 f"{count_S.size} speakers of {speaker_N.size} vectors"
             )
         unit_ND = unit_rows(X)

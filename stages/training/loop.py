@@ -143,13 +143,13 @@ class Training:
             step += 1
             if self.team.size == 1 and self.pairs.position:
                 self._save_if_due([self._random_state()])
-        loss = sum(self.team.gathered(self.total.item())) / self.pairs.pairs_per_epoch
-        left = self.pairs.pairs_per_epoch - start * self.pairs.batch
-        pairs_per_s = round(left / (time.perf_counter() - started_s))
+        loss = sum(self.team.gathered(self.total.item())) / self.pairs.rows_per_epoch
+        left = self.pairs.rows_per_epoch - start * self.pairs.batch
+        rows_per_s = round(left / (time.perf_counter() - started_s))
         if not math.isfinite(loss):
             raise ModelError(f"training diverged in epoch {epoch} (loss {loss}); lower lr, which is {self.settings.lr}")
         lr = self.settings.lr * lr_factor(self.settings, self._steps, step - self.pairs.batches_per_epoch)
-        row: Row = {"epoch": epoch, "step": step, "loss": loss, "pairs_per_s": pairs_per_s, "lr": lr}
+        row: Row = {"epoch": epoch, "step": step, "loss": loss, f"{self.pairs.unit}_per_s": rows_per_s, "lr": lr}
         if self.held_out is not None:
             row["validation_eer"] = self._judge(epoch)
         self.total.zero_()
@@ -199,7 +199,7 @@ class Training:
             loss = self._loss(mine, self.generator)
         self._optimiser.zero_grad()
         # The gradients of a team are averaged: a share of another size than the mean must weigh accordingly.
-        weighed = loss * (rows * self.team.size / len(pairs.noisy_BD)) if self.team.size > 1 else loss
+        weighed = loss * (rows * self.team.size / len(pairs)) if self.team.size > 1 else loss
         self._scaler.scale(weighed).backward()
         if self.settings.grad_clip is not None:
             self._scaler.unscale_(self._optimiser)  # else the bound would be on the scaled gradients
@@ -209,6 +209,8 @@ class Training:
         if self.average is not None:
             average = list(self.average.parameters())
             get_ema_multi_avg_fn(self.settings.ema)(average, self._parameters, 0)
+            for kept, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                kept.copy_(current)  # statistics of normalisations are averages already
         self.total += loss.detach() * rows
 
     def _judge(self, epoch: int) -> float:

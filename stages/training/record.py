@@ -70,4 +70,5 @@ def _charts(folder: Path | None) -> Iterator[Callable[[Row], None]]:
 
 def _line(row: Row, epochs: int) -> str:
     judged = f", EER {100 * row['validation_eer']:.2f} % on held-out utterances" if "validation_eer" in row else ""
-    return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}{judged}, {row['pairs_per_s']:,} pairs/s"
+    speed = next(f"{row[name]:,} {name.removesuffix('_per_s')}/s" for name in row if name.endswith("_per_s"))
+    return f"epoch {row['epoch']}/{epochs}: loss {row['loss']:.4f}{judged}, {speed}"

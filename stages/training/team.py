@@ -37,11 +37,11 @@ class Team:
 
         Fewer rows than processes are computed by all of them, and count once.
         """
-        rows = len(pairs.noisy_BD)
+        rows = len(pairs)
         if self.size == 1 or rows < self.size:
             return pairs, rows / self.size
         mine = on_tensors(pairs, lambda tensor: tensor.tensor_split(self.size)[self.rank])
-        return mine, len(mine.noisy_BD)
+        return mine, len(mine)
 
     def agreed(self, value: Any) -> Any:
         """Return the leader's value."""
