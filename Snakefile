@@ -322,7 +322,7 @@ rule score_held_out:
     message:
         "score: {wildcards.system}, speakers held out"
     shell:
-        "reseed score --config config.yaml --set score.allow_missing=true --system {wildcards.system}"
+        "reseed score --config config.yaml --allow-missing --system {wildcards.system}"
         " --store {params.store:q} --trials {input.trials} --enrolments {input.enrolments}"
         " --utterances {input.utterances:q} {params.cohort}"
         " --scores {output.scores} --identification {output.identification} >{log} 2>&1"

@@ -310,13 +310,16 @@ def enhance(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 @_path_option("cohort-utterances", "Manifest of those of its utterances to use.", required=False)
 @_path_option("scores", "Scores to write (.parquet).")
 @_path_option("identification", "Ranks of the true speakers to write (.parquet).")
+@click.option("--allow-missing", is_flag=True, help="Leave out trials whose utterances are not stored.")
 @click.option("--dask", metavar="ADDRESS", help="Spread the list: local, local:4 (workers) or tcp://HOST:8786.")
-def score(config: Path, overrides: Sequence[str], system: str, dask: str | None, **paths: Path) -> None:
+def score(
+    config: Path, overrides: Sequence[str], system: str, allow_missing: bool, dask: str | None, **paths: Path
+) -> None:
     """Score every trial in every condition, by cosine and whatever else score.scorings names."""
     from pipeline.executor import checked, executor
     from stages.score import score as stage
 
-    run = _load(config, overrides)
+    run = _load(config, [*overrides, *(["score.allow_missing=true"] if allow_missing else [])])
     with executor(checked(dask)) as execute:
         spread = execute if dask else None
         click.echo(stage(system=system, settings=run.score, device=_device(run.device), execute=spread, **paths))

@@ -17,66 +17,23 @@ from stages.score_files import (
     CALIBRATED,
     SCORES_SCHEMA,
     Origin,
-    read_enrolments,
+    is_calibrated,
+    names_in,
     read_origin,
-    read_quality,
     score_batches,
+    score_count,
     scores_schema,
 )
-from stages.scorers.settings import CalibrationSettings, Measure
+from stages.scorers.measures import Quality
+from stages.scorers.settings import CalibrationSettings
 from stages.scoring.calibration import Calibration, fit_calibration
 from stages.scoring.curves import Floats
 from store import ScoringError
 from store.atomic import atomic_path, digest
 
-_COLUMNS: dict[Measure, str] = {"duration": "duration_s", "norm": "norm", "snr": "snr_db"}
 _BATCH_P = 262_144
 _FITTED_P = 2_000_000
-
-
-class Quality:
-    """Quality measures of trials: of each measure the lower of the two sides, and how far apart they are."""
-
-    def __init__(self, path: Path, measures: Sequence[Measure], enrolments: Path | None) -> None:
-        self._path = path
-        self._measures = measures
-        table = read_quality(path)
-        if enrolments is not None:
-            table = pa.concat_tables([table, _of_models(table, enrolments)])
-        self._key = pc.binary_join_element_wise(
-            table["condition"].cast(pa.string()), table["utterance_id"].cast(pa.string()), "\t"
-        ).combine_chunks()
-        self._values = {measure: table[_COLUMNS[measure]].to_numpy() for measure in measures}
-
-    @property
-    def names(self) -> list[str]:
-        return [f"{measure}, {what}" for measure in self._measures for what in ("the lower", "difference")]
-
-    def of(self, trials: pa.Table, enrolment_view: str) -> list[Floats]:
-        """Return the features of some trials, each [P].
-
-        Raises:
-            ScoringError: an utterance has no measures.
-        """
-        enrolled = self._rows(pa.scalar(enrolment_view), trials["enrolment_id"])
-        tested = self._rows(trials["condition"].cast(pa.string()), trials["test_id"])
-        made = []
-        for measure in self._measures:
-            values = self._values[measure]
-            values = np.log(values.clip(min=1e-3)) if measure == "duration" else values
-            made += [np.minimum(values[enrolled], values[tested]), np.abs(values[enrolled] - values[tested])]
-        return made
-
-    def _rows(self, view: Any, ids: pa.ChunkedArray) -> Any:
-        keys = pc.binary_join_element_wise(view, ids.cast(pa.string()), "\t")
-        rows = pc.index_in(keys, value_set=self._key)
-        if rows.null_count:
-            view_of, name = keys.filter(pc.is_null(rows))[0].as_py().split("\t", 1)
-            raise ScoringError(
-                f"{self._path} has no measures of {name} in view {view_of} (and {rows.null_count - 1} more); make it "
-                "of the store that was scored, and give --enrolments where trials name models"
-            )
-        return rows.to_numpy()
+_OTHERWISE = "score other trials, or in another order; score both anew"
 
 
 def calibrate(
@@ -109,9 +66,9 @@ def calibrate(
     if settings.quality and (held_out_quality is None or quality is None):
         raise ScoringError(f"{', '.join(settings.quality)}: give --quality and --held-out-quality")
     origins = [read_origin(path) for path in scores]
-    for learnt, path, origin in zip(held_out, scores, origins, strict=True):
-        if read_origin(learnt).space != origin.space:
-            raise ScoringError(f"{learnt} scores {read_origin(learnt).space}, {path} scores {origin.space}")
+    for learnt, path in zip(held_out, scores, strict=True):
+        _check_alike(learnt, path)
+    _check_apart(held_out[0], scores[0])
     fits = _fitted(held_out, _quality(held_out_quality, settings, held_out_enrolments), settings)
     measures = _quality(quality, settings, enrolments)
     named = system or "+".join(dict.fromkeys(_system(path) for path in scores))
@@ -123,12 +80,59 @@ def calibrate(
     ):
         for scoring, trials, features_PF in _features(scores, measures):
             if scoring in fits:
+                _check_finite(features_PF, scoring, scores)
                 llr_P = fits[scoring].llr(features_PF)
                 writer.write_table(_relabelled(trials, named, scoring + CALIBRATED, llr_P))
                 written += len(llr_P)
     if not written:
         raise ScoringError(f"{scores[0]} and {held_out[0]} share no scoring; score both in the same ways")
-    return f"{named}: {', '.join(sorted(fits))} calibrated on {held_out[0]}"
+    return f"{named}: {', '.join(fits)} calibrated on {held_out[0]}"
+
+
+def _check_alike(learnt: Path, path: Path) -> None:
+    """Check that held-out scores were made as the scores to calibrate were.
+
+    Raises:
+        ScoringError: of another space, enrolment view, cohort or PLDA, or calibrated already; names both files.
+    """
+    held, origin = read_origin(learnt), read_origin(path)
+    if held.space != origin.space:
+        raise ScoringError(f"{learnt} scores {held.space}, {path} scores {origin.space}; give scores of one system")
+    if held.enrolment_view != origin.enrolment_view:
+        raise ScoringError(
+            f"{learnt} enrols from the view {held.enrolment_view}, {path} from {origin.enrolment_view}; score alike"
+        )
+    for scoring in held.scorings.keys() & origin.scorings.keys():
+        if is_calibrated(scoring):
+            raise ScoringError(f"{path} holds {scoring}, which is calibrated already; give the scores it was made from")
+        if held.scorings[scoring] != origin.scorings[scoring]:
+            raise ScoringError(
+                f"{scoring} of {learnt} was made with {held.scorings[scoring]}, of {path} with "
+                f"{origin.scorings[scoring]}; score both with one cohort"
+            )
+
+
+def _check_apart(learnt: Path, path: Path) -> None:
+    """Check that nobody is in the trials a map is fitted on and in those it is meant for.
+
+    Raises:
+        ScoringError: speakers, or utterances where speakers are unknown, that are in both; counts them.
+    """
+    for what in ("speaker_id", "id"):
+        held, here = (names_in(file, [f"enrolment_{what}", f"test_{what}"]) for file in (learnt, path))
+        both = sorted(held & here)
+        if both:
+            noun = "speakers" if what == "speaker_id" else "utterances"
+            raise ScoringError(
+                f"{len(both)} {noun} are in the trials of {learnt} and of {path}, e.g. {', '.join(both[:3])}: such a "
+                "calibration flatters; hold other speakers out (`reseed divide`)"
+            )
+
+
+def _check_finite(features_PF: Floats, scoring: str, scores: Sequence[Path]) -> None:
+    bad = int((~np.isfinite(features_PF)).any(axis=1).sum())
+    if bad:
+        raise ScoringError(f"{scores[0]}: {bad} trials of {scoring} have a score that is not finite; score them anew")
 
 
 def _quality(path: Path | None, settings: CalibrationSettings, enrolments: Path | None) -> Quality | None:
@@ -136,13 +140,14 @@ def _quality(path: Path | None, settings: CalibrationSettings, enrolments: Path 
 
 
 def _fitted(held_out: Sequence[Path], quality: Quality | None, settings: CalibrationSettings) -> dict[str, Calibration]:
-    """Fit one map per scoring, on at most two million trials."""
+    """Fit one map per scoring; of more than two million scores every so many are taken, evenly over all conditions."""
     gathered: dict[str, list[tuple[Floats, Any]]] = {}
+    every = max(1, -(-score_count(held_out[0]) // _FITTED_P))
     for scoring, trials, features_PF in _features(held_out, quality):
         labelled = pc.is_valid(trials["is_target"]).to_numpy()
-        if sum(len(features) for features, _ in gathered.get(scoring, [])) < _FITTED_P and labelled.any():
+        if labelled.any():
             labels = trials["is_target"].filter(pa.array(labelled)).to_numpy()
-            gathered.setdefault(scoring, []).append((features_PF[labelled], labels))
+            gathered.setdefault(scoring, []).append((features_PF[labelled][::every], labels[::every]))
     if not gathered:
         raise ScoringError(f"{held_out[0]} holds no labelled trial to calibrate by")
     names = [f"score of {_system(path)}" for path in held_out] + (quality.names if quality else [])
@@ -163,19 +168,35 @@ def _features(paths: Sequence[Path], quality: Quality | None) -> Iterator[tuple[
         ScoringError: they do not.
     """
     view = read_origin(paths[0]).enrolment_view
-    for tables in zip(*(score_batches(path, _BATCH_P) for path in paths), strict=True):
-        for other, path in zip(tables[1:], paths[1:], strict=True):
-            for column in ("scoring", "condition", "enrolment_id", "test_id"):
-                if not pc.all(pc.equal(tables[0][column].cast(pa.string()), other[column].cast(pa.string()))).as_py():
-                    raise ScoringError(
-                        f"{paths[0]} and {path} score other trials, or in another order; score both anew"
-                    )
+    for tables in _in_step(paths):
         for scoring in pc.unique(tables[0]["scoring"].cast(pa.string())).to_pylist():
             mask = pc.equal(tables[0]["scoring"].cast(pa.string()), scoring)
             chosen = [table.filter(mask) for table in tables]
             columns = [table["score"].to_numpy() for table in chosen]
             columns += quality.of(chosen[0], view) if quality else []
             yield scoring, chosen[0], np.stack(columns, axis=1)
+
+
+def _in_step(paths: Sequence[Path]) -> Iterator[list[pa.Table]]:
+    """Yield the same trials of all files at a time, whatever row groups these have.
+
+    Raises:
+        ScoringError: they list other trials, or in another order.
+    """
+    readers = [score_batches(path, _BATCH_P) for path in paths]
+    waiting = [next(reader, None) for reader in readers]
+    while all(table is not None for table in waiting):
+        rows = min(len(table) for table in waiting)
+        taken = [table.slice(0, rows) for table in waiting]
+        for other, path in zip(taken[1:], paths[1:], strict=True):
+            for column in ("scoring", "condition", "enrolment_id", "test_id"):
+                if not pc.all(pc.equal(taken[0][column].cast(pa.string()), other[column].cast(pa.string()))).as_py():
+                    raise ScoringError(f"{paths[0]} and {path} {_OTHERWISE}")
+        yield taken
+        rest = [table.slice(rows) for table in waiting]
+        waiting = [table if len(table) else next(reader, None) for table, reader in zip(rest, readers, strict=True)]
+    if any(table is not None for table in waiting):
+        raise ScoringError(f"{' and '.join(map(str, paths))} {_OTHERWISE}")
 
 
 def _relabelled(trials: pa.Table, system: str, scoring: str, score_P: Floats) -> pa.Table:
@@ -188,17 +209,21 @@ def _relabelled(trials: pa.Table, system: str, scoring: str, score_P: Floats) ->
 
 
 def _system(path: Path) -> str:
-    return str(next(score_batches(path, 1))["system"][0].as_py())
+    first = next(score_batches(path, 1), None)
+    if first is None:
+        raise ScoringError(f"{path} holds no scores; score a list that has trials")
+    return str(first["system"][0].as_py())
 
 
 def _origin(origins: Sequence[Origin], fits: dict[str, Calibration], held_out: Sequence[Path]) -> Origin:
     """Say what was calibrated; what is fused has a space and a fingerprint of its own."""
     first = origins[0]
-    scorings = {
-        scoring + CALIBRATED: first.scorings.get(scoring, {})
-        | {"calibration": _facts(fit) | {"held_out": [str(path) for path in held_out]}}
-        for scoring, fit in fits.items()
-    }
+    scorings = {}
+    for scoring, fit in fits.items():
+        made = {origin.space: origin.scorings.get(scoring, {}) for origin in origins}
+        own = made[first.space] if len(origins) == 1 else {"members": made}
+        facts = _facts(fit) | {"held_out": [str(path) for path in held_out]}
+        scorings[scoring + CALIBRATED] = own | {"calibration": facts}
     if len(origins) == 1:
         return replace(first, scorings=scorings)
     backbone = first.space.partition("+")[0]
@@ -214,19 +239,3 @@ def _origin(origins: Sequence[Origin], fits: dict[str, Calibration], held_out: S
 
 def _facts(fit: Calibration) -> dict[str, Any]:
     return {**asdict(fit), "weight_F": [float(weight) for weight in fit.weight_F]}
-
-
-def _of_models(table: pa.Table, enrolments: Path) -> pa.Table:
-    """Return the measures of enrolment models: the means of those of their utterances, by condition."""
-    members = read_enrolments(enrolments)
-    joined = table.cast(pa.schema([*((field.name, _plain(field.type)) for field in table.schema)])).join(
-        members, "utterance_id", join_type="inner"
-    )
-    columns = list(_COLUMNS.values())
-    means = joined.group_by(["enrolment_id", "condition"]).aggregate([(name, "mean") for name in columns])
-    renamed = means.select(["enrolment_id", "condition", *(f"{name}_mean" for name in columns)])
-    return renamed.rename_columns(["utterance_id", "condition", *columns]).select(table.schema.names).cast(table.schema)
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -40,7 +40,7 @@ class SnrEstimate:
 
 
 def fit_snr(reference: EmbeddingStore) -> SnrEstimate:
-    """Fit ridge regression of the SNR that views were rendered with, on at most 100,000 vectors of a store.
+    """Fit ridge regression of the SNR that views were rendered with, on about 100,000 random vectors of a store.
 
     Every tenth utterance is kept for the error. Nothing added counts as 30 dB, and so does anything fainter.
 
@@ -48,10 +48,11 @@ def fit_snr(reference: EmbeddingStore) -> SnrEstimate:
         ScoringError: the store has no vector of a known SNR.
     """
     vectors, snrs, kept = [], [], []
-    every = max(1, -(-sum(shard.rows for shard in reference.shards) // _FITTED_N))
+    generator = np.random.default_rng(0)
+    share = min(1.0, _FITTED_N / max(1, sum(shard.rows for shard in reference.shards)))
     for position in range(len(reference.shards)):
         rows = reference.shard_rows(position, columns=["utterance_id", "snr_db"])
-        chosen = np.arange(rows.num_rows)[::every]
+        chosen = np.flatnonzero(generator.random(rows.num_rows) < share)
         vectors.append(unit_rows(reference.shard_vectors(position)[chosen]))
         snrs.append(pc.fill_null(rows["snr_db"], CLEAN_DB).to_numpy()[chosen])
         kept.append(rows["utterance_id"].combine_chunks().dictionary_encode().indices.to_numpy()[chosen] % 10 == 9)

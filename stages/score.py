@@ -1,7 +1,8 @@
 """`score`: trials and the vectors of one store -> scores.parquet and identification.parquet.
 
 Every view of the store is a test condition; enrolment comes from one view. No audio is opened and no model is loaded.
-The list of trials is streamed. What is in memory is one vector per utterance of the store, for two views.
+The list of trials is streamed. What is in memory is one vector per utterance of the store, for two views (of all
+crops, where these are compared).
 
 Shapes: X entries (utterances and models), P trials, T test utterances.
 """
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -95,7 +97,8 @@ def score(
     with atomic_path(identification) as temporary:
         pq.write_table(pa.concat_tables(job.ranks()), temporary, compression="zstd")
     survey = job.survey
-    tail = f", {survey.left_out} left out (their utterances are not in the store)" if survey.left_out else ""
+    tail = f", {survey.unlabelled} of them unlabelled" if survey.unlabelled else ""
+    tail += f", {survey.left_out} left out (their utterances are not in the store)" if survey.left_out else ""
     ways = "" if len(settings.scorings) == 1 else f" in {len(settings.scorings)} ways"
     return f"{system}: {survey.stored} trials scored{ways} in {len(job.source.views)} conditions{tail}"
 
@@ -245,7 +248,7 @@ class PartTask:
     folder: Path
 
     def __call__(self, part: int) -> str:
-        job = _opened(self.order)
+        job = _opened(self.order, get_ident())
         path = self.folder / f"{part:06}.parquet"
         with pq.ParquetWriter(path, SCORES_SCHEMA) as writer:
             for table in job.tables(part):
@@ -253,8 +256,9 @@ class PartTask:
         return path.name
 
 
-@lru_cache(maxsize=1)
-def _opened(order: ScoreOrder) -> Job:
+@lru_cache(maxsize=16)
+def _opened(order: ScoreOrder, thread: int) -> Job:
+    """Open an order once in each thread of a worker: a job keeps the last view, which threads must not share."""
     return Job(order)
 
 

@@ -139,6 +139,29 @@ def score_batches(path: Path, rows: int) -> Iterator[pa.Table]:
             yield pa.table(batch).select(SCORES_SCHEMA.names)
 
 
+def score_count(path: Path) -> int:
+    """Return how many rows scores.parquet has.
+
+    Raises:
+        ScoringError: missing, or not Parquet.
+    """
+    with _translated(path, ScoringError, "a score file", "score"):
+        return int(pq.read_metadata(path).num_rows)
+
+
+def names_in(path: Path, columns: Sequence[str]) -> set[str]:
+    """Return the names in some columns of scores.parquet.
+
+    Raises:
+        ScoringError: missing, not Parquet, or a column missing.
+    """
+    found = set[str]()
+    with _translated(path, ScoringError, "a score file", "score"), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=list(columns)):
+            found |= {name for column in batch.columns for name in column.cast(pa.string()).unique().to_pylist()}
+    return found - {None}
+
+
 def read_identification(path: Path) -> pa.Table:
     """Return identification.parquet.
 

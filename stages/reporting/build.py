@@ -13,7 +13,7 @@ from stages.reporting.figures import system_looks
 from stages.reporting.files import RunFiles
 from stages.reporting.labels import system_labels
 from stages.reporting.load import Identified, Loaded, ScoredSystem, System, load_identification
-from stages.reporting.measure import draw_speakers, measure, pooled_calibration, reordered_by_nothing
+from stages.reporting.measure import Costs, draw_speakers, measure, pooled_calibration, reordered_by_nothing
 from stages.reporting.page import render_page
 from stages.reporting.plots import space_plot
 from stages.reporting.settings import ReportSettings
@@ -66,7 +66,8 @@ def _check_lengths(run: RunFiles, systems: Sequence[ScoredSystem]) -> None:
 
 def _findings(loaded: Loaded, runs: Sequence[RunFiles], settings: ReportSettings) -> Findings:
     draws_SR = draw_speakers(len(loaded.speakers), settings.bootstrap_replicates, settings.seed)
-    measurements = measure(loaded.systems, _identified(loaded.systems, runs), draws_SR, settings.p_target)
+    costs = Costs(settings.p_target, settings.c_miss, settings.c_fa)
+    measurements = measure(loaded.systems, _identified(loaded.systems, runs), draws_SR, costs)
     repeats = reordered_by_nothing(loaded.systems)
     systems = [scored for scored in loaded.systems if scored.system not in repeats]
     summaries = summarise([m for m in measurements if m.system not in repeats])
@@ -78,7 +79,7 @@ def _findings(loaded: Loaded, runs: Sequence[RunFiles], settings: ReportSettings
         system_looks(system_labels([scored.system for scored in systems])),
         loaded.groupings,
         list(measure_groups(systems, loaded.groupings, views)),
-        list(pooled_calibration(loaded.systems, views, settings.p_target)) if views else [],
+        list(pooled_calibration(loaded.systems, views, costs)) if views else [],
         len(loaded.speakers),
         settings.bootstrap_replicates,
     )

@@ -18,6 +18,7 @@ from stages.scoring.conditions import Condition, describe
 from stages.scoring.curves import Floats
 from store import ScoringError
 
+FUSION = "fusion"
 Speakers = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
@@ -49,6 +50,11 @@ class System:
     @property
     def is_raw(self) -> bool:
         return self.name == RAW
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether its scores are those of several systems: `calibrate` ends the space of such by "+fusion:5e6f7a8b"."""
+        return self.space.rpartition("+")[2].startswith(f"{FUSION}:")
 
     @property
     def family(self) -> str:

@@ -22,6 +22,40 @@ _MERGED = 1e-3  # share of trials: floating-point arithmetic may merge a few sco
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What the detection cost weighs: the prior of a target trial, and what a miss and a false alarm cost."""
+
+    p_target: float
+    c_miss: float = 1.0
+    c_fa: float = 1.0
+
+    @property
+    def of_misses(self) -> float:
+        """What it costs to miss every target."""
+        return self.p_target * self.c_miss
+
+    @property
+    def of_false_alarms(self) -> float:
+        """What it costs to accept every non-target."""
+        return (1 - self.p_target) * self.c_fa
+
+    @property
+    def in_words(self) -> str:
+        """The three numbers: "0.05, C_miss = C_fa = 1"."""
+        equal = self.c_miss == self.c_fa
+        costs = f"C_miss = C_fa = {self.c_fa:g}" if equal else f"C_miss = {self.c_miss:g}, C_fa = {self.c_fa:g}"
+        return f"{self.p_target:g}, {costs}"
+
+    def minimum(self, target_T: Floats, nontarget_N: Floats) -> float:
+        """Return minDCF."""
+        return min_dcf(target_T, nontarget_N, p_target=self.p_target, c_miss=self.c_miss, c_fa=self.c_fa)
+
+    def actual(self, target_T: Floats, nontarget_N: Floats) -> float:
+        """Return the actual DCF of natural-log likelihood ratios."""
+        return actual_dcf(target_T, nontarget_N, p_target=self.p_target, c_miss=self.c_miss, c_fa=self.c_fa)
+
+
+@dataclass(frozen=True)
 class DetCurve:
     """A DET curve [K], thinned for plotting, and the EER of the same trials; fractions."""
 
@@ -54,7 +88,7 @@ class Measurement:
     eer_nearest: float
     min_dcf: float
     actual_dcf: float | None
-    p_target: float
+    costs: Costs
     cllr: float
     min_cllr: float
     identified: Identified | None
@@ -79,7 +113,9 @@ class Measurement:
             "eer_nearest": self.eer_nearest,
             "min_dcf": self.min_dcf,
             "actual_dcf": self.actual_dcf,
-            "p_target": self.p_target,
+            "p_target": self.costs.p_target,
+            "c_miss": self.costs.c_miss,
+            "c_fa": self.costs.c_fa,
             "cllr": self.cllr,
             "min_cllr": self.min_cllr,
             "identification_accuracy": identified.accuracy if identified else None,
@@ -103,7 +139,7 @@ def measure(
     systems: Sequence[ScoredSystem],
     identified: Mapping[tuple[System, str], Identified],
     draws_SR: Floats | None,
-    p_target: float,
+    costs: Costs,
 ) -> list[Measurement]:
     """Return every metric of every system, condition by condition.
 
@@ -125,7 +161,7 @@ def measure(
                 if key not in replicates:
                     replicates[key] = _replicates(source.trials[condition], draws_SR)
                 found = identified.get((scored.system, condition.view))
-                measured.append(_measured(scored.system, condition, trials, found, replicates[key], p_target))
+                measured.append(_measured(scored.system, condition, trials, found, replicates[key], costs))
             except ScoringError as error:
                 where = f"{scored.path}, {scored.system.name}, condition {condition.view}"
                 raise ScoringError(f"{where}: {error}") from error
@@ -171,7 +207,7 @@ def _measured(
     trials: TrialScores,
     identified: Identified | None,
     replicate_R: Floats | None,
-    p_target: float,
+    costs: Costs,
 ) -> Measurement:
     scores = trials.target_T, trials.nontarget_N
     return Measurement(
@@ -184,9 +220,9 @@ def _measured(
         eer=eer(*scores),
         eer_ci95=None if replicate_R is None else percentile_interval(replicate_R),
         eer_nearest=eer(*scores, "nearest"),
-        min_dcf=min_dcf(*scores, p_target=p_target),
-        actual_dcf=actual_dcf(*scores, p_target=p_target) if system.is_calibrated else None,
-        p_target=p_target,
+        min_dcf=costs.minimum(*scores),
+        actual_dcf=costs.actual(*scores) if system.is_calibrated else None,
+        costs=costs,
         cllr=cllr(*scores),
         min_cllr=min_cllr(*scores),
         identified=identified,
@@ -194,13 +230,14 @@ def _measured(
     )
 
 
-def pooled_calibration(systems: Sequence[ScoredSystem], views: set[str], p_target: float) -> Iterator[Pooled]:
+def pooled_calibration(systems: Sequence[ScoredSystem], views: set[str], costs: Costs) -> Iterator[Pooled]:
     """Yield the calibration of each calibrated system, the trials of the conditions `views` pooled."""
     for scored in systems:
         if scored.system.is_calibrated:
             scores = pooled_scores([trials for condition, trials in scored.trials.items() if condition.view in views])
-            costs = actual_dcf(*scores, p_target=p_target), min_dcf(*scores, p_target=p_target)
-            yield Pooled(scored.system, cllr(*scores), min_cllr(*scores), *costs)
+            yield Pooled(
+                scored.system, cllr(*scores), min_cllr(*scores), costs.actual(*scores), costs.minimum(*scores)
+            )
 
 
 def pooled_scores(trials: Sequence[TrialScores]) -> tuple[Floats, Floats]:

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 
 from stages.reporting.figures import figure, to_svg
 from stages.reporting.load import TrialScores
-from stages.reporting.measure import pooled_scores
+from stages.reporting.measure import Costs, pooled_scores
 from stages.reporting.theme import Theme
 from stages.scoring.curves import Floats, error_rates, grouped
 
@@ -34,20 +34,21 @@ class ScorePanel:
     min_dcf_threshold: float | None
 
 
-def plan_panel(title: str, trials: Sequence[TrialScores], p_target: float) -> ScorePanel:
+def plan_panel(title: str, trials: Sequence[TrialScores], costs: Costs) -> ScorePanel:
     """Pool conditions and find the thresholds."""
     target_T, nontarget_N = pooled_scores(trials)
-    return ScorePanel(title, target_T, nontarget_N, *thresholds(target_T, nontarget_N, p_target))
+    return ScorePanel(title, target_T, nontarget_N, *thresholds(target_T, nontarget_N, costs))
 
 
-def thresholds(target_T: Floats, nontarget_N: Floats, p_target: float) -> tuple[float, float | None]:
+def thresholds(target_T: Floats, nontarget_N: Floats, costs: Costs) -> tuple[float, float | None]:
     """Return the score at which both error rates come nearest, and that of the lowest detection cost.
 
     A trial is accepted where its score is at least the threshold. The second is None where rejecting all is cheapest.
     """
     rates = error_rates(grouped(target_T, nontarget_N))
     nearest = int(np.argmin(np.abs(rates.miss_K - rates.false_alarm_K)[:-1]))
-    cheapest = float(rates.threshold_K[np.argmin(p_target * rates.miss_K + (1 - p_target) * rates.false_alarm_K)])
+    cost_K = costs.of_misses * rates.miss_K + costs.of_false_alarms * rates.false_alarm_K
+    cheapest = float(rates.threshold_K[np.argmin(cost_K)])
     return float(rates.threshold_K[nearest]), cheapest if np.isfinite(cheapest) else None
 
 

@@ -148,6 +148,22 @@ def best_system(summaries: Sequence[Summary]) -> Summary:
     return min(summaries, key=lambda s: (s.noisy or s.clean or _NO_MEAN).eer)
 
 
+def leading(summaries: Sequence[Summary]) -> tuple[Summary, Summary | None]:
+    """Return the system to name first, and a fused one with a lower EER that is not certainly better, if there is one.
+
+    A fused system leads only where it is certainly better than the best of the others, or than the best of those that
+    are scored as it is.
+    """
+    best = best_system(summaries)
+    single = [s for s in summaries if not s.system.is_fused]
+    if not best.system.is_fused or not single:
+        return best, None
+    alike = [s for s in single if s.system.family == best.system.family]
+    rivals = [best_system(group) for group in (single, alike) if group]
+    gaps = [change(best.noisy, rival.noisy) or change(best.clean, rival.clean) for rival in rivals]
+    return (best, None) if any(gap and gap.is_certain for gap in gaps) else (rivals[0], best)
+
+
 def best_enhanced(summaries: Sequence[Summary]) -> Summary | None:
     """Return the best system that is not raw, or None."""
     enhanced = [summary for summary in summaries if not summary.system.is_raw]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from stages.reporting.labels import Labels, families
 from stages.reporting.load import System
-from stages.reporting.measure import Interval
+from stages.reporting.measure import Costs, Interval, Pooled
 from stages.reporting.summary import (
     Change,
     Mean,
@@ -12,6 +12,7 @@ from stages.reporting.summary import (
     best_enhanced,
     best_system,
     change,
+    leading,
     reference,
 )
 
@@ -59,15 +60,27 @@ def counted(number: int, noun: str) -> str:
 
 def in_words(summaries: Sequence[Summary], labels: Labels) -> list[str]:
     """Return the findings as sentences, the most important first."""
-    best = best_system(summaries)
-    raw = _reference(best, summaries)
+    best, fused = leading(summaries)
+    single = [s for s in summaries if not s.system.is_fused] if fused else summaries
     return [
-        *_lead(best, raw, summaries, labels),
-        *_second(best, summaries, labels),
-        *_rivals(best, summaries, labels),
-        *_across(best, summaries, labels),
+        *_lead(best, fused, single, labels),
+        *_second(best, single, labels),
+        *_rivals(best, single, labels),
+        *_across(best, single, labels),
         *_scoring_alone(summaries, labels),
         *_harmed([s for s in summaries if s.system.family == best.system.family], labels),
+    ]
+
+
+def calibration_warning(pooled: Sequence[Pooled], labels: Labels, costs: Costs) -> list[str]:
+    """Name the calibrated systems whose decisions cost more than deciding without any score; none: no sentence."""
+    worse = [f"{labels[p.system]} ({p.actual_dcf:.2f})" for p in pooled if p.actual_dcf > 1]
+    if not worse:
+        return []
+    instead = "rejecting" if costs.of_misses <= costs.of_false_alarms else "accepting"
+    return [
+        f"Calibration does not hold for {listed(worse)}: in brackets the actual DCF, and above 1 {instead} everyone "
+        "costs less."
     ]
 
 
@@ -76,21 +89,36 @@ def _reference(summary: Summary, summaries: Sequence[Summary]) -> Summary | None
     return next((s for s in summaries if s.system == found), None)
 
 
-def _lead(best: Summary, raw: Summary | None, summaries: Sequence[Summary], labels: Labels) -> list[str]:
-    name = labels[best.system]
+def _lead(best: Summary, fused: Summary | None, summaries: Sequence[Summary], labels: Labels) -> list[str]:
+    name, raw = labels[best.system], _reference(best, summaries)
+    second = _fused_sentence(best, fused, labels)
+    is_best = "is the best single system" if fused else "is best"
     if len(summaries) == 1:
-        return [f"{name}: {_where(best)}."]
+        return [f"{name}: {_where(best)}.", *second]
     if best.system.is_raw:
-        return [f"No enhancer has a lower EER than {name}, {_where(best)}."]
+        return [f"No enhancer has a lower EER than {name}, {_where(best)}.", *second]
     if raw is None:
-        return [f"{name} is best: {_where(best)}. There is no raw system to compare it with."]
+        return [f"{name} {is_best}: {_where(best)}. There is no raw system to compare it with.", *second]
     if best.noisy is None or raw.noisy is None:
-        return [f"{name} is best.", *_clean_sentence(best, raw, labels)]
+        return [f"{name} {is_best}.", *second, *_clean_sentence(best, raw, labels)]
     return [
-        f"{name} is best in noise: EER {_value(best.noisy)} on the mean of {_conditions(best.noisy)}, against "
+        f"{name} {is_best} in noise: EER {_value(best.noisy)} on the mean of {_conditions(best.noisy)}, against "
         f"{_value(raw.noisy)} for {labels[raw.system]}{_by(best.noisy_change)}.",
+        *second,
         *_clean_sentence(best, raw, labels),
     ]
+
+
+def _fused_sentence(best: Summary, fused: Summary | None, labels: Labels) -> list[str]:
+    """Compare a fused system that does not lead with the one that does."""
+    if fused is None:
+        return []
+    mean, where, gap = fused.noisy, "in noise", change(fused.noisy, best.noisy)
+    if mean is None:
+        mean, where, gap = fused.clean, "on clean speech", change(fused.clean, best.clean)
+    value = f", EER {_value(mean)} {where}" if mean else ""
+    against = f"; against {labels[best.system]}: {_amount(gap)}" if gap else ""
+    return [f"Lower still, but fused from several systems: {labels[fused.system]}{value}{against}."]
 
 
 def _where(summary: Summary) -> str:
@@ -125,7 +153,7 @@ def _clean_sentence(best: Summary, raw: Summary, labels: Labels) -> list[str]:
     if best.clean is None or raw.clean is None:
         return []
     means = f"{_value(best.clean)}, {labels[raw.system]} {_value(raw.clean)}"
-    return [f"On clean speech it has {means}{_by(best.clean_change)}."]
+    return [f"On clean speech {labels[best.system]} has {means}{_by(best.clean_change)}."]
 
 
 def _second(best: Summary, summaries: Sequence[Summary], labels: Labels) -> list[str]:
@@ -145,14 +173,19 @@ def _runner_up(best: Summary, summaries: Sequence[Summary]) -> Summary | None:
 
 
 def _rivals(best: Summary, summaries: Sequence[Summary], labels: Labels) -> list[str]:
-    """Name the systems that come so close in noise that the trials do not settle the order."""
+    """Name further systems that come so close in noise that the trials do not settle the order."""
     others = [s for s in summaries if s is not best and not s.system.is_raw]
     found = [(s, change(s.noisy, best.noisy)) for s in others]
     close = [s for s, gap in found if gap and gap.ci95 and not gap.is_certain]
-    if not close or close == [_runner_up(best, summaries)]:
+    second = _runner_up(best, summaries)
+    further = [labels[s.system] for s in close if s is not second]
+    if not further:
         return []
-    names = listed([labels[s.system] for s in close])
-    return [f"Over the same draws of speakers, {labels[best.system]} cannot be told apart in noise from {names}."]
+    either = " either" if len(further) < len(close) else ""
+    return [
+        f"Over the same draws of speakers, {labels[best.system]} cannot be told apart in noise from "
+        f"{listed(further)}{either}."
+    ]
 
 
 def _across(best: Summary, summaries: Sequence[Summary], labels: Labels) -> Iterator[str]:
@@ -211,7 +244,8 @@ def _harmed(summaries: Sequence[Summary], labels: Labels) -> list[str]:
 
 
 def _signed(fraction: float) -> str:
-    """The percentage, rounded, without its unit."""
-    rounded = round(100 * fraction)
-    sign = "+" if rounded > 0 else _MINUS if rounded < 0 else ""
-    return f"{sign}{abs(rounded)}"
+    """The percentage, without its unit: rounded, to one or two decimals where that would make it 0."""
+    for digits in range(3):
+        if rounded := round(100 * fraction, digits):
+            return f"{'+' if rounded > 0 else _MINUS}{abs(rounded):.{digits}f}"
+    return "0"

@@ -112,8 +112,11 @@ class Cohort:
         owner_N = self._owners()
         enough_N = np.bincount(owner_N)[owner_N] >= min_utterances
         used_N = enough_N & pc.is_valid(self._speakers_N).to_numpy(zero_copy_only=False)
-        vectors_NVD = np.concatenate(list(self._blocks(chosen)))[used_N]
-        speaker_N = np.repeat(owner_N[used_N], len(chosen))
+        vectors, start = [np.empty((0, len(chosen), self.source.dim))], 0
+        for found_NVD in self._blocks(chosen):
+            vectors.append(found_NVD[used_N[start : start + len(found_NVD)]])
+            start += len(found_NVD)
+        vectors_NVD, speaker_N = np.concatenate(vectors), np.repeat(owner_N[used_N], len(chosen))
         return vectors_NVD.reshape(-1, self.source.dim), speaker_N, chosen
 
     def _owners(self) -> NDArray[np.intp]:

@@ -34,12 +34,14 @@ class Survey:
 
     Attributes:
         stored, left_out: trials that can be scored, and those whose utterances are not stored.
+        unlabelled: of those that can be scored, how many do not say whether they are targets.
         enrolled: the entries that are enrolled, ascending.
         tested: condition (null: of every condition) -> the entries tested in it, ascending.
     """
 
     stored: int
     left_out: int
+    unlabelled: int
     enrolled: Indices
     tested: dict[str | None, Indices]
 
@@ -76,13 +78,14 @@ class Listing:
         Raises:
             ManifestError: it cannot be read, is empty, or names utterances that are not stored.
         """
-        stored = left_out = 0
+        stored = left_out = unlabelled = 0
         absent = set[str]()
         enrolled = np.zeros(len(self.enrolment.ids), np.bool_)
         tested: dict[str | None, NDArray[np.bool_]] = {}
         for table, pairs_P2 in self._resolved(None):
             there = (pairs_P2 >= 0).all(axis=1)
             stored, left_out = stored + int(there.sum()), left_out + int((~there).sum())
+            unlabelled += int((there & pc.is_null(table["is_target"]).to_numpy()).sum())
             for side, name in enumerate(("enrolment_id", "test_id")):
                 absent |= set(pc.unique(table[name].filter(pa.array(pairs_P2[:, side] < 0))).to_pylist())
             enrolled[pairs_P2[there, 0]] = True
@@ -97,10 +100,12 @@ class Listing:
                 f"stored, e.g. {', '.join(sorted(absent)[:3])}; they may have been rejected (see rejects.parquet in "
                 "the store): correct the list, or set score.allow_missing=true to leave these trials out"
             )
+        if not stored + left_out:
+            raise ManifestError(f"{self.path}: no trials; make a list with `reseed trials`")
         if not stored:
             raise ManifestError(f"{self.path}: no trial to score; {left_out} of {left_out} name utterances not stored")
         found = {condition: np.flatnonzero(mask) for condition, mask in tested.items()}
-        return Survey(stored, left_out, np.flatnonzero(enrolled), found)
+        return Survey(stored, left_out, unlabelled, np.flatnonzero(enrolled), found)
 
     def _resolved(self, row_groups: Sequence[int] | None) -> Iterator[tuple[pa.Table, Indices]]:
         """Yield batches with the row of either side, [P, 2]; -1 where it is not stored."""

@@ -39,9 +39,9 @@ class Side:
         """One unit vector per entry; a model's is the mean of its utterances', to unit length."""
         return unit_rows(self.entries.pooled(self.unit_UD))
 
-    @cached_property
+    @property
     def crops_UCD(self) -> NDArray[np.floating[Any]]:
-        """The stored vectors of all crops.
+        """The stored vectors of all crops, read anew each time.
 
         Raises:
             ScoringError: there are models, which have no crops of their own.

@@ -4,15 +4,17 @@ Shapes: X entries of a side, D embedding dimension, P trials.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stages.scorers.cohort import Cohort
 from stages.scorers.entries import Indices
 from stages.scorers.settings import ScoreSettings
 from stages.scorers.side import Side
 from stages.scoring.cosine import cosine_scores
-from stages.scoring.crops import crop_distance_scores, crop_pair_scores
+from stages.scoring.crops import unit_crop_distance_scores, unit_crops
 from stages.scoring.curves import Floats
 from stages.scoring.normalise import cohort_statistics, normalise
 from stages.scoring.plda import TwoCovariancePLDA
@@ -44,15 +46,28 @@ class Cosine(Scorer):
         return cosine_scores(enrolment.unit_XD, test.unit_XD, pairs_P2)
 
 
-class Crops(Scorer):
-    """Every crop of one side against every crop of the other."""
+class CropPairs(Scorer):
+    """Mean cosine of every crop of one side with every crop of the other: that of the means of the unit crops."""
 
-    def __init__(self, score: Callable[..., Floats], **options: Any) -> None:
+    def prepare(self, side: Side) -> Floats:
+        return unit_crops(side.crops_UCD).mean(axis=1, dtype=np.float64)
+
+    def score(self, enrolment: Floats, test: Floats, pairs_P2: Indices) -> Floats:
+        return cosine_scores(enrolment, test, pairs_P2)
+
+
+class CropDistance(Scorer):
+    """Minus the mean distance of every crop of one side to every crop of the other."""
+
+    def __init__(self, device: str) -> None:
         super().__init__()
-        self._score, self._options = score, options
+        self._device = device
 
-    def score(self, enrolment: Side, test: Side, pairs_P2: Indices) -> Floats:
-        return self._score(enrolment.crops_UCD, test.crops_UCD, pairs_P2, **self._options)
+    def prepare(self, side: Side) -> NDArray[np.float32]:
+        return unit_crops(side.crops_UCD)
+
+    def score(self, enrolment: NDArray[np.float32], test: NDArray[np.float32], pairs_P2: Indices) -> Floats:
+        return unit_crop_distance_scores(enrolment, test, pairs_P2, self._device)
 
 
 class Normalised(Scorer):
@@ -95,9 +110,9 @@ def make_scorer(scoring: str, settings: ScoreSettings, cohort: Cohort | None, de
     if scoring == "cosine":
         return Cosine()
     if scoring == "crop_pairs":
-        return Crops(crop_pair_scores)
+        return CropPairs()
     if scoring == "crop_distance":
-        return Crops(crop_distance_scores, device=device)
+        return CropDistance(device)
     assert cohort is not None, scoring  # `ScoreSettings.needs_cohort` was asked
     if scoring == "plda":
         return Plda(cohort, settings)

@@ -20,6 +20,7 @@ from store.errors import ScoringError
 
 _PRECISION = 1e-8
 _CONSTANT = 1e-9
+_PENALTY_INVERSE = 1e4
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def fit_calibration(
     """Fit the map that minimises the prior-weighted cost of log-likelihood ratios on labelled trials.
 
     Targets weigh p_target together and non-targets the rest, whatever their numbers. Features are scaled to variance 1
-    for the fit, with a penalty on the squared weights of one part in the number of trials: it keeps the weights finite
-    where the classes are separable, and does not show elsewhere. A feature that never changes has weight 0.
+    for the fit; a slight penalty on the squared weights keeps these finite where the classes are separable. A feature
+    that never changes has weight 0.
 
     Raises:
         ScoringError: a class is empty, or a feature is not finite; names it.
@@ -70,7 +71,7 @@ def fit_calibration(
         raise ScoringError(f"nothing to calibrate by: {', '.join(features)} are the same for all trials")
     scaled_PF = ((features_PF - mean_F) / np.where(varies_F, deviation_F, 1))[:, varies_F]
     weight_P = np.where(target_P, p_target / targets, (1 - p_target) / (target_P.size - targets)) * target_P.size
-    model = LogisticRegression(C=1.0, tol=_PRECISION, max_iter=1000)
+    model = LogisticRegression(C=_PENALTY_INVERSE, tol=_PRECISION, max_iter=1000)
     model.fit(scaled_PF, target_P, sample_weight=weight_P)
     weight_F = np.zeros(len(features))
     weight_F[varies_F] = model.coef_[0] / deviation_F[varies_F]

@@ -56,18 +56,29 @@ def crop_distance_scores(enrolment_UCD: Vectors, test_UCD: Vectors, pairs_P2: In
     Source: SEED (Interspeech 2025) and voxceleb_trainer score so, with C = 10.
     """
     _check_shapes(enrolment_UCD, test_UCD)
+    unit_UCD = unit_crops(enrolment_UCD)
+    other_UCD = unit_UCD if test_UCD is enrolment_UCD else unit_crops(test_UCD)
+    return unit_crop_distance_scores(unit_UCD, other_UCD, pairs_P2, device)
+
+
+def unit_crop_distance_scores(
+    unit_UCD: NDArray[np.float32], other_UCD: NDArray[np.float32], pairs_P2: Indices, device: str = "cpu"
+) -> Floats:
+    """Return what `crop_distance_scores` does, of crops that have unit length already: many batches of trials."""
     if device != "cpu":
-        return _scores_on_device(unit_rows(enrolment_UCD), unit_rows(test_UCD), pairs_P2, device)
-    unit_UCD = _unit_crops(enrolment_UCD)
-    other_UCD = unit_UCD if test_UCD is enrolment_UCD else _unit_crops(test_UCD)
+        return _scores_on_device(unit_UCD, other_UCD, pairs_P2, device)
     score_P = np.empty(pairs_P2.shape[0])
     for row, trials_N in _by_enrolment(pairs_P2):
         score_P[trials_N] = -_mean_distances(unit_UCD[row], other_UCD[pairs_P2[trials_N, 1]])
     return score_P
 
 
-def _unit_crops(vectors_UCD: Vectors) -> NDArray[np.float32]:
-    """Return unit crops in single precision, a few utterances at a time: all in double precision would be slow."""
+def unit_crops(vectors_UCD: Vectors) -> NDArray[np.float32]:
+    """Return crops of unit length in single precision, [U, C, D].
+
+    Raises:
+        ScoringError: a vector has length zero or is not finite.
+    """
     unit_UCD = np.empty(vectors_UCD.shape, np.float32)
     for first in range(0, len(vectors_UCD), _BLOCK_N):
         try:
@@ -98,10 +109,12 @@ def _mean_distances(enrolment_CD: NDArray[np.float32], test_NCD: NDArray[np.floa
     return mean_N
 
 
-def _scores_on_device(enrolment_UCD: Floats, test_UCD: Floats, pairs_P2: Indices, device: str) -> Floats:
+def _scores_on_device(
+    enrolment_UCD: NDArray[np.float32], test_UCD: NDArray[np.float32], pairs_P2: Indices, device: str
+) -> Floats:
     import torch
 
-    enrolment, test = (torch.from_numpy(unit_UCD).to(device) for unit_UCD in (enrolment_UCD, test_UCD))
+    enrolment, test = (torch.from_numpy(unit).to(device, torch.float64) for unit in (enrolment_UCD, test_UCD))
     pairs = torch.from_numpy(pairs_P2.astype(np.int64)).to(device)
     score = torch.empty(len(pairs), dtype=torch.float64, device=device)
     block = max(1, _BLOCK_ELEMENTS // max(1, enrolment[0].numel() if len(enrolment) else 1))

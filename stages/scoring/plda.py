@@ -20,7 +20,7 @@ from stages.scoring.curves import Floats
 from store.errors import ScoringError
 
 _ITERATIONS = 20
-_SHRINKAGE = 1e-3  # of the within-speaker covariance: keeps it invertible where vectors are few
+_SHRINKAGE = 1e-3  # of the mean variance of all vectors
 _FEWEST_SPEAKERS = 3  # two leave one dimension, in which vectors of one length are all alike
 _BLOCK_P = 65_536
 
@@ -53,8 +53,8 @@ class TwoCovariancePLDA(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
         useful = int((count_S > 1).sum())
         if useful < _FEWEST_SPEAKERS:
             raise ScoringError(
-                f"PLDA needs {_FEWEST_SPEAKERS} or more speakers with two or more vectors each; there are {useful} among "
-                f"{count_S.size} speakers of {speaker_N.size} vectors"
+                f"PLDA needs {_FEWEST_SPEAKERS} or more speakers with two or more vectors each; there are {useful} "
+                f"among {count_S.size} speakers of {speaker_N.size} vectors"
             )
         unit_ND = unit_rows(X)
         self.mean_: Floats = unit_ND.mean(axis=0)
@@ -116,7 +116,7 @@ def _lda(vectors_ND: Floats, speaker_N: NDArray[np.intp], count_S: NDArray[np.in
     means_SD = _sums(vectors_ND, speaker_N, count_S.size) / count_S[:, None]
     within_DD = np.cov((vectors_ND - means_SD[speaker_N]).T, bias=True)
     between_DD = np.cov(means_SD.T, bias=True, fweights=count_S)
-    within_DD += _SHRINKAGE * np.trace(within_DD) / len(within_DD) * np.eye(len(within_DD))
+    within_DD += _floor(np.cov(vectors_ND.T, bias=True))
     kept = min(dimensions, count_S.size - 1, vectors_ND.shape[1])
     directions_DD: Floats = eigh(between_DD, within_DD)[1]
     return directions_DD[:, ::-1][:, :kept]
@@ -130,7 +130,9 @@ def _two_covariances(
     centred_NK = vectors_NK - centre_K
     sums_SK = _sums(centred_NK, speaker_N, count_S.size)
     total_KK = centred_NK.T @ centred_NK
+    floor_KK = _floor(total_KK / count_S.sum())
     between_KK, within_KK = _first_guess(sums_SK, total_KK, count_S)
+    within_KK += floor_KK
     for _ in range(_ITERATIONS):
         basis_KK, ratio_K = _diagonal(between_KK, within_KK)
         # In the basis every speaker's posterior is diagonal: precision n + 1 / ratio.
@@ -142,15 +144,19 @@ def _two_covariances(
         cross_KK = (sums_SK @ basis_KK).T @ expected_SK
         spread_KK = (expected_SK * count_S[:, None]).T @ expected_SK + np.diag(count_S @ variance_SK)
         inside_KK = basis_KK.T @ total_KK @ basis_KK - cross_KK - cross_KK.T + spread_KK
-        within_KK = back_KK.T @ inside_KK @ back_KK / count_S.sum()
+        within_KK = back_KK.T @ inside_KK @ back_KK / count_S.sum() + floor_KK
     return centre_K, *_diagonal(between_KK, within_KK)
 
 
 def _first_guess(sums_SK: Floats, total_KK: Floats, count_S: NDArray[np.intp]) -> tuple[Floats, Floats]:
     of_means_KK = (sums_SK / count_S[:, None]).T @ sums_SK
-    within_KK = (total_KK - of_means_KK) / count_S.sum()
-    within_KK += _SHRINKAGE * np.trace(within_KK) / len(within_KK) * np.eye(len(within_KK))
-    return of_means_KK / count_S.sum(), within_KK
+    return of_means_KK / count_S.sum(), (total_KK - of_means_KK) / count_S.sum()
+
+
+def _floor(total_KK: Floats) -> Floats:
+    """Return what is added to a covariance of sessions, so that it stays invertible where vectors are few or alike."""
+    floor_KK: Floats = _SHRINKAGE * np.trace(total_KK) / len(total_KK) * np.eye(len(total_KK))
+    return floor_KK
 
 
 def _diagonal(between_KK: Floats, within_KK: Floats) -> tuple[Floats, Floats]:

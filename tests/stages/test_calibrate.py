@@ -177,6 +177,63 @@ def test_files_that_do_not_belong_together_are_named(world, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+def rewritten(source: Path, path: Path, change: Any, **options: Any) -> Path:
+    """A score file with its table changed, its metadata kept."""
+    table = pq.read_table(source)
+    metadata = table.schema.metadata
+    pq.write_table(change(table).replace_schema_metadata(metadata), path, **options)
+    return path
+
+
+def test_files_of_other_row_groups_are_fused_all_the_same(world, tmp_path):
+    cut = rewritten(world.scores("test", "wccn"), tmp_path / "cut.parquet", lambda table: table, row_group_size=777)
+    whole = run(world, tmp_path / "whole.parquet", ("raw", "wccn"))
+    other = run(world, tmp_path / "other.parquet", ("raw", "wccn"), scores=[world.scores("test", "raw"), cut])
+    assert both(whole, "cosine+calibrated")[0] == pytest.approx(both(other, "cosine+calibrated")[0])
+    short = rewritten(world.scores("test", "wccn"), tmp_path / "short.parquet", lambda table: table.slice(0, 5000))
+    with pytest.raises(ScoringError, match="score other trials, or in another order"):
+        run(world, tmp_path / "x", ("raw", "wccn"), scores=[world.scores("test", "raw"), short])
+
+
+def test_what_would_flatter_or_make_no_sense_is_refused(world, tmp_path):
+    raw = world.scores("test", "raw")
+    with pytest.raises(ScoringError, match=r"15 speakers are in the trials of .*, e\.g\. s15, s16, s17: such a calib"):
+        run(world, tmp_path / "x", held_out=[raw])
+    calibrated = [run(world, tmp_path / f"{half}.p", scores=[world.scores("test", "raw")]) for half in ("a", "b")]
+    with pytest.raises(ScoringError, match="calibrated, which is calibrated already"):
+        run(world, tmp_path / "x", held_out=calibrated[:1], scores=calibrated[1:])
+    nan = pa.array(np.full(pq.read_metadata(raw).num_rows, np.nan))
+    broken = rewritten(raw, tmp_path / "nan.p", lambda table: table.set_column(8, "score", nan))
+    with pytest.raises(ScoringError, match="trials of cosine have a score that is not finite"):
+        run(world, tmp_path / "x", scores=[broken])
+    empty = rewritten(raw, tmp_path / "empty.p", lambda table: table.slice(0, 0))
+    with pytest.raises(ScoringError, match="empty.p holds no scores"):
+        run(world, tmp_path / "x", scores=[empty])
+    noisy = world.score("test", "raw", settings=ScoreSettings(enrolment_view="noise_5db"))
+    with pytest.raises(ScoringError, match="enrols from the view clean, .* from noise_5db"):
+        run(world, tmp_path / "x", scores=[noisy])
+    world.score("test", "raw")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_large_held_out_file_is_thinned_evenly(world, tmp_path, monkeypatch):
+    whole = run(world, tmp_path / "whole.parquet")
+    monkeypatch.setattr("stages.calibrate._FITTED_P", 4000)
+    thin = run(world, tmp_path / "thin.parquet")
+    facts = [read_scores(path)[1].scorings["cosine+calibrated"]["calibration"] for path in (whole, thin)]
+    assert facts[0]["weight_F"] != facts[1]["weight_F"]
+    assert facts[1]["weight_F"] == pytest.approx(facts[0]["weight_F"], rel=0.3)
+
+
+def test_snr_is_learnt_from_rows_at_random_whatever_the_number_of_views(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("stages.quality._FITTED_N", 300)  # a third: every third row would be of one view
+    reference = with_snr(world, tmp_path / "reference")
+    made = tmp_path / "quality.parquet"
+    quality(store=world.stores["raw"], reference=reference, utterances=world.utterances, quality=made)
+    mean = pq.read_table(made).to_pandas().groupby("condition", observed=True).snr_db.mean()
+    assert mean["clean"] > mean["noise_5db"] > mean["noise_0db"]
+
+
 def test_held_out_trials_without_labels_or_of_one_class_are_refused(world, tmp_path):
     for label, message in (
         (None, "holds no labelled trial"),

@@ -121,7 +121,7 @@ def test_a_store_that_nothing_enhanced_is_raw_and_crops_of_unknown_length_stay_u
 
 def test_one_sentence_is_returned_and_nothing_is_printed(scoring, capsys):
     scoring()
-    assert scoring.said == "wccn: 3 trials scored in 3 conditions"
+    assert scoring.said == "wccn: 3 trials scored in 3 conditions, 1 of them unlabelled"
     assert capsys.readouterr() == ("", "")
 
 
@@ -179,7 +179,7 @@ def test_trials_on_utterances_not_stored_can_be_left_out_and_are_counted(scoring
 def test_a_list_without_a_single_stored_trial_is_an_error(scoring):
     with pytest.raises(ManifestError, match="no trial to score; 1 of 1 name utterances not stored"):
         scoring([("x1", "a1", False, None)], allow_missing=True)
-    with pytest.raises(ManifestError, match="no trial to score"):
+    with pytest.raises(ManifestError, match="no trials; make a list with"):
         scoring([])
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 
 from stages.scoring.calibration import fit_calibration
 from stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
@@ -50,6 +51,19 @@ def test_fusion_is_ahead_of_both_systems_and_quality_of_neither():
 
     assert judged(first, second) < min(judged(first), judged(second)) - 0.01
     assert judged(third, noise_db) < judged(third) - 0.03
+
+
+def test_few_trials_are_fitted_as_without_a_penalty():
+    score, target = trials(60, seed=5)
+    fitted = fit_calibration(score[:, None], target, ["cosine"], p_target=0.5)
+    weights = np.where(target, 0.5 / target.sum(), 0.5 / (~target).sum()) * 60
+
+    def cost(parameters: np.ndarray) -> float:
+        logit = parameters[0] * score + parameters[1]
+        return float(weights @ np.where(target, np.logaddexp(0, -logit), np.logaddexp(0, logit)))
+
+    best = minimize(cost, [1.0, 0.0], tol=1e-12).x
+    assert fitted.weight_F[0] == pytest.approx(best[0], rel=1e-3)
 
 
 def test_separable_classes_give_finite_weights_and_a_constant_feature_none():

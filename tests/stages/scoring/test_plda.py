@@ -72,6 +72,16 @@ def test_dimensions_are_bounded_by_the_speakers_and_fewer_vectors_than_dimension
     assert np.isfinite(model.score_trials(model.transform(vectors), model.transform(vectors), np.array([[0, 1]]))).all()
 
 
+@pytest.mark.parametrize("counts", [[1] * 30 + [2, 2, 2], [2] * 63, [6, 5, 4]])
+def test_few_or_equal_vectors_of_many_dimensions_give_finite_scores_of_a_sane_size(counts):
+    generator = np.random.default_rng(0)
+    speaker = np.repeat(np.arange(len(counts)), counts)
+    for vectors in (generator.normal(size=(speaker.size, 256)), generator.normal(size=(len(counts), 256))[speaker]):
+        latent = (model := TwoCovariancePLDA().fit(vectors, speaker)).transform(vectors)
+        scores = model.score_trials(latent, latent, np.stack(np.triu_indices(speaker.size, 1), axis=1))
+        assert np.abs(scores).max() < 1e5
+
+
 def test_is_cloned_and_configured_like_any_estimator() -> None:
     assert clone(TwoCovariancePLDA(dimensions=7)).get_params() == {"dimensions": 7}
 
