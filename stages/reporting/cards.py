@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.reporting.figures import Look, Looks
-from stages.reporting.load import ScoredSystem
-from stages.score_files import CALIBRATED, RAW
+from stages.reporting.load import FUSION, ScoredSystem
+from stages.reporting.words import listed
+from stages.score_files import CALIBRATED, RAW, Origin
 
 METHODS = {
     RAW: "The backbone's embeddings as they are.",
@@ -16,7 +17,7 @@ METHODS = {
     "mse": "A residual MLP from the noisy to the clean embedding, trained on their squared distance.",
     "cosine": "The same MLP trained on the cosine between its output and the clean embedding.",
     "vmf_pl": "The same MLP trained on the logarithm of that distance, the vMF profile likelihood (arXiv 2610.06691).",
-    "fusion": "The scores of several systems, weighted and added up.",
+    FUSION: "The scores of several systems, added up with fitted weights.",
 }
 
 SCORINGS = {
@@ -29,6 +30,8 @@ SCORINGS = {
 }
 
 Entry = tuple[str, str]
+_MEMBERS = "members"  # of a fused system: space -> what made the scores of that member
+_SCORE_OF = "score of "  # begins the name of a feature that is a score, not a measure of quality
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def cards(systems: Sequence[ScoredSystem], looks: Looks) -> list[Card]:
     grouped: dict[tuple[str, ...], list[ScoredSystem]] = {}
     for scored in systems:
         grouped.setdefault((scored.system.run, scored.system.name, scored.system.space), []).append(scored)
-    return [_card(group, looks) for group in grouped.values()]
+    names = {scored.system.space: scored.system.name for scored in systems}
+    return [_card(group, looks, names) for group in grouped.values()]
 
 
 def describe_scoring(scoring: str) -> str:
@@ -55,23 +59,51 @@ def describe_scoring(scoring: str) -> str:
     return f"{text} Calibrated by logistic regression on held-out trials." if scoring != base else text
 
 
-def _card(group: Sequence[ScoredSystem], looks: Looks) -> Card:
+def _card(group: Sequence[ScoredSystem], looks: Looks, names: Mapping[str, str]) -> Card:
+    """Make the card of one system, scored in several ways; `names` are those of all systems by space."""
     origin = group[0].origin
+    fused = origin.method == FUSION
+    method = METHODS.get(origin.method, f"Enhancer {origin.method}.")
     look = next(looks[scored.system] for scored in group if scored.system in looks)
     entries = [
-        *([("Settings", _said(origin.config))] if origin.config else []),
+        *([(_settings(origin, names))] if origin.config else []),
         *([("Run", group[0].system.run)] if group[0].system.run else []),
         ("Space", origin.space),
-        ("Fingerprint of its store", origin.fingerprint),
-        *((scored.system.scoring, _scoring(scored)) for scored in group),
+        *([] if fused else [("Fingerprint of its store", origin.fingerprint)]),
+        *((scored.system.scoring, _scoring(scored, names)) for scored in group),
     ]
-    return Card(look, METHODS.get(origin.method, f"Enhancer {origin.method}."), entries)
+    return Card(look, " ".join([method, *_negative(group)]), entries)
 
 
-def _scoring(scored: ScoredSystem) -> str:
+def _settings(origin: Origin, names: Mapping[str, str]) -> Entry:
+    if origin.method == FUSION:
+        return "Fused from", _said(
+            [f"{names[space]}, {space}" if space in names else space for space in origin.config["of"]]
+        )
+    return "Settings", _said(origin.config)
+
+
+def _scoring(scored: ScoredSystem, names: Mapping[str, str]) -> str:
     made_from = scored.origin.scorings.get(scored.system.scoring, {})
-    parts = [f"{name.replace('_', ' ')}: {_said(value)}." for name, value in made_from.items()]
-    return " ".join([describe_scoring(scored.system.scoring), *parts])
+    members = made_from.get(_MEMBERS, {})
+    each = [f"Of {names.get(space, space)}, {fact}" for space, facts in members.items() for fact in _facts(facts)]
+    own = _facts({name: value for name, value in made_from.items() if name != _MEMBERS})
+    return " ".join([describe_scoring(scored.system.scoring), *each, *own])
+
+
+def _facts(made_from: Mapping[str, Any]) -> list[str]:
+    return [f"{name.replace('_', ' ')}: {_said(value)}." for name, value in made_from.items()]
+
+
+def _negative(group: Sequence[ScoredSystem]) -> list[str]:
+    """Name the scores that a fusion subtracts, which adding up would not make one expect."""
+    found: dict[str, list[str]] = {}
+    for scored in group:
+        fit = scored.origin.scorings.get(scored.system.scoring, {}).get("calibration", {})
+        for feature, weight in zip(fit.get("features", ()), fit.get("weight_F", ()), strict=False):
+            if weight < 0 and feature.startswith(_SCORE_OF):
+                found.setdefault(feature.removeprefix(_SCORE_OF), []).append(scored.system.family)
+    return [f"It weights {name} negatively under {listed(scorings)}." for name, scorings in found.items()]
 
 
 def _said(value: Any) -> str:

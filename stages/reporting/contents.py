@@ -11,13 +11,14 @@ from stages.reporting.labels import families
 from stages.reporting.load import ScoredSystem, System
 from stages.reporting.measure import Measurement, Pooled
 from stages.reporting.plots import Plot, family_plots
-from stages.reporting.summary import Summary
+from stages.reporting.summary import Summary, means_by_kind, shared_views
 from stages.reporting.table import Table
 from stages.reporting.tables import (
     calibration_table,
     eer_table,
     group_tables,
     identification_tables,
+    kind_table,
     metric_tables,
     overview,
     summary_table,
@@ -59,6 +60,7 @@ class Section:
     slug: str
     summary: Table
     eer: Table
+    kinds: Table | None
     plots: list[Plot]
     metrics: list[Table]
     groups: list[Table]
@@ -77,9 +79,12 @@ class Contents:
 
     @property
     def tables(self) -> list[Table]:
-        per_section = ([section.summary, section.eer, *section.metrics, *section.groups] for section in self.sections)
-        first = [table for table in (self.overview, self.calibration) if table]
-        return [*first, *(table for tables in per_section for table in tables), *self.identification]
+        per_section = (
+            [section.summary, section.eer, section.kinds, *section.metrics, *section.groups]
+            for section in self.sections
+        )
+        made = [self.overview, self.calibration, *(table for tables in per_section for table in tables)]
+        return [*(table for table in made if table), *self.identification]
 
     @property
     def plots(self) -> list[Plot]:
@@ -113,6 +118,7 @@ def _section(family: str, findings: Findings) -> Section:
         slug,
         summary_table(slug, summaries, findings.looks),
         eer_table(slug, measurements, summaries, findings.looks),
+        kind_table(slug, means_by_kind(measurements, shared_views(findings.measurements)), findings.looks),
         family_plots(slug, systems, measurements, summaries, findings.looks),
         metric_tables(slug, measurements, findings.looks),
         list(group_tables(slug, groups, findings.looks)),

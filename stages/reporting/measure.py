@@ -235,9 +235,7 @@ def pooled_calibration(systems: Sequence[ScoredSystem], views: set[str], costs: 
     for scored in systems:
         if scored.system.is_calibrated:
             scores = pooled_scores([trials for condition, trials in scored.trials.items() if condition.view in views])
-            yield Pooled(
-                scored.system, cllr(*scores), min_cllr(*scores), costs.actual(*scores), costs.minimum(*scores)
-            )
+            yield Pooled(scored.system, cllr(*scores), min_cllr(*scores), costs.actual(*scores), costs.minimum(*scores))
 
 
 def pooled_scores(trials: Sequence[TrialScores]) -> tuple[Floats, Floats]:

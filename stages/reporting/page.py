@@ -10,9 +10,9 @@ from stages.reporting.contents import Contents, Findings
 from stages.reporting.labels import families, scored_labels
 from stages.reporting.load import System
 from stages.reporting.setup import contradiction, set_up
-from stages.reporting.tables import identified_among
+from stages.reporting.tables import calibrated_label, identified_among
 from stages.reporting.theme import THEMES
-from stages.reporting.words import counted, in_words
+from stages.reporting.words import calibration_warning, counted, in_words
 
 
 def render_page(findings: Findings, made: Contents, title: str, notes: Sequence[str]) -> str:
@@ -32,17 +32,22 @@ def render_page(findings: Findings, made: Contents, title: str, notes: Sequence[
         notes=[text for text in (*notes, contradiction(measurements)) if text],
         subtitle=_subtitle(findings),
         findings=in_words(summaries, scored_labels(labels)),
+        warnings=calibration_warning(findings.pooled, _calibrated(findings), measurements[0].costs),
         themes=THEMES,
         contents=made,
         describe_scoring=describe_scoring,
         has_intervals=any(m.eer_ci95 for m in measurements),
-        p_target=f"{measurements[0].p_target:g}",
+        costs=measurements[0].costs.in_words,
         cards=cards(findings.systems, findings.looks),
         footer={
             "Set-up": set_up(findings.systems, measurements, every_label),
             "How these numbers are made": _made(findings, made),
         },
     )
+
+
+def _calibrated(findings: Findings) -> dict[System, str]:
+    return {pooled.system: calibrated_label(pooled.system, findings.looks) for pooled in findings.pooled}
 
 
 def _subtitle(findings: Findings) -> str:
@@ -60,7 +65,7 @@ def _subtitle(findings: Findings) -> str:
 
 
 def _made(findings: Findings, made: Contents) -> list[tuple[str, str]]:
-    p_target = findings.measurements[0].p_target
+    costs = findings.measurements[0].costs.in_words
     entries = [
         (
             "EER",
@@ -71,8 +76,8 @@ def _made(findings: Findings, made: Contents) -> list[tuple[str, str]]:
         ("Noisy mean", "Plain mean of the EERs of all conditions but the clean ones that every system was scored on."),
         (
             "minDCF",
-            f"Lowest detection cost over all thresholds at P_target = {p_target:g}, C_miss = C_fa = 1, normalised: 1 "
-            "is the cost of the better of accepting all and rejecting all.",
+            f"Lowest detection cost over all thresholds at P_target = {costs}, normalised: 1 is "
+            "the cost of the better of accepting all and rejecting all.",
         ),
         (
             "Cllr",
@@ -84,8 +89,8 @@ def _made(findings: Findings, made: Contents) -> list[tuple[str, str]]:
         entries.append(
             (
                 "Actual DCF",
-                f"The same cost at the threshold fixed beforehand by Bayes' rule for P_target = {p_target:g}; what "
-                "lies between it and minDCF is lost to calibration. A calibrated system is in the other tables only "
+                f"The same cost at the threshold fixed beforehand by Bayes' rule for P_target = {costs}; what lies "
+                " between it and minDCF is lost to calibration. A calibrated system is in the other tables only "
                 "where calibration changes the order of trials.",
             )
         )

@@ -1,13 +1,13 @@
-"""DET curves on normal-deviate axes: Gaussian scores are straight lines there (Martin et al., Eurospeech 1997)."""
+"""DET and ROC curves. On the DET's normal-deviate axes Gaussian scores are lines (Martin et al., Eurospeech 1997)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from scipy.special import ndtri
 
-from stages.reporting.figures import Looks, dot, figure, to_svg
+from stages.reporting.figures import PERCENT, Looks, dot, figure, to_svg
 from stages.reporting.load import System
 from stages.reporting.measure import DetCurve
 from stages.reporting.theme import Theme
@@ -15,18 +15,38 @@ from stages.reporting.words import percent
 
 _TICKS = np.array([0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
 _LOWEST = 1e-4  # an EER of 0 has no place on these axes
-_HEIGHT_IN = 5.4
+_DET_HEIGHT_IN, _ROC_HEIGHT_IN = 5.4, 4.2
+
+Panels = Mapping[str, Mapping[System, DetCurve]]
+_Draw = Callable[[Axes, Mapping[System, DetCurve], Looks, Theme], None]
 
 
-def det_panels(panels: Mapping[str, Mapping[System, DetCurve]], looks: Looks, theme: Theme) -> str | None:
+def det_panels(panels: Panels, looks: Looks, theme: Theme) -> str | None:
     """Draw one panel per title, one curve per system and a marker at its EER; None where there is nothing to draw."""
+    return _pair(panels, looks, theme, _DET_HEIGHT_IN, _det)
+
+
+def roc_panels(panels: Panels, looks: Looks, theme: Theme) -> str | None:
+    """Draw the same curves as hits against false alarms, the latter on a logarithmic axis."""
+    return _pair(panels, looks, theme, _ROC_HEIGHT_IN, _roc)
+
+
+def fewest_false_alarms(curves: Mapping[System, DetCurve]) -> float:
+    """Return where the axis of false alarms begins: at the least rate of any curve but 0, within 0.01 % and 2 %."""
+    rates_K = np.concatenate([curve.false_alarm_K for curve in curves.values()])
+    return float(rates_K[rates_K >= _LOWEST].min(initial=0.02))
+
+
+def _pair(panels: Panels, looks: Looks, theme: Theme, height_in: float, draw: _Draw) -> str | None:
     shown = {title: curves for title, curves in panels.items() if curves}
     if not shown:
         return None
-    with figure(theme, _HEIGHT_IN) as drawn:
+    with figure(theme, height_in) as drawn:
         grid = drawn.subplots(1, 2, squeeze=False)[0]
         for axes, (title, curves) in zip(grid, shown.items(), strict=False):
-            _panel(axes, title, curves, looks, theme)
+            axes.set_title(title)
+            axes.set_xlabel("false alarms")
+            draw(axes, curves, looks, theme)
         for axes in grid[len(shown) :]:
             axes.set_axis_off()
         return to_svg(drawn)
@@ -40,7 +60,23 @@ def marker_place(curve: DetCurve) -> float:
     return float(ndtri(max(curve.eer, _LOWEST)))
 
 
-def _panel(axes: Axes, title: str, curves: Mapping[System, DetCurve], looks: Looks, theme: Theme) -> None:
+def _roc(axes: Axes, curves: Mapping[System, DetCurve], looks: Looks, theme: Theme) -> None:
+    for system, curve in curves.items():
+        look = looks[system]
+        hits_K = 100 * (1 - curve.miss_K)
+        axes.plot(100 * curve.false_alarm_K, hits_K, color=look.colour(theme), linestyle=look.line, linewidth=1.7)
+        dot(axes, 100 * max(curve.eer, _LOWEST), 100 * (1 - curve.eer), look, theme)
+    axes.set_xscale("log")
+    axes.set_xlim(100 * fewest_false_alarms(curves), 100)
+    axes.set_ylim(0, 101)
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.set_ylabel("hits")
+    handles = [looks[system].handle(theme) for system in curves]
+    _boxed_legend(axes, theme, handles=handles, loc="lower right")
+
+
+def _det(axes: Axes, curves: Mapping[System, DetCurve], looks: Looks, theme: Theme) -> None:
     low, high = _limits([curve.eer for curve in curves.values()])
     axes.plot([low, high], [low, high], color=theme.ink, linewidth=0.8, linestyle=":", alpha=0.7)
     for system, curve in curves.items():
@@ -55,15 +91,16 @@ def _panel(axes: Axes, title: str, curves: Mapping[System, DetCurve], looks: Loo
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_aspect("equal")
-    axes.set_title(title)
-    axes.set_xlabel("false alarms")
     axes.set_ylabel("misses")
     handles = [
         looks[system].handle(theme, f"{looks[system].label}  {percent(curve.eer, 2)}")
         for system, curve in curves.items()
     ]
-    place: Any = {"loc": "upper right", "alignment": "left", "borderaxespad": 0, "frameon": True, "framealpha": 1}
-    box = axes.legend(handles=handles, title="EER", **place)
+    _boxed_legend(axes, theme, handles=handles, loc="upper right", title="EER")
+
+
+def _boxed_legend(axes: Axes, theme: Theme, **options: Any) -> None:
+    box = axes.legend(alignment="left", borderaxespad=0, frameon=True, framealpha=1, **options)
     box.get_frame().set(facecolor=theme.card, linewidth=0)
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from stages.reporting.figures import Looks
 from stages.reporting.load import ScoredSystem
-from stages.reporting.measure import Measurement, det_curve
+from stages.reporting.measure import Costs, Measurement, det_curve
 from stages.reporting.plot_conditions import eer_by_condition, plan_bands
-from stages.reporting.plot_det import det_panels
+from stages.reporting.plot_det import det_panels, roc_panels
 from stages.reporting.plot_histogram import ScorePanel, plan_panel, score_histograms
 from stages.reporting.plot_snr import eer_by_snr, plan_panels
 from stages.reporting.projection import Panel, choose, draw_panels, project, turned_like
 from stages.reporting.settings import ReportSettings
-from stages.reporting.summary import Summary, best_enhanced, best_system
+from stages.reporting.summary import Summary, best_enhanced, leading
 from stages.reporting.theme import THEMES, Theme
 from stages.reporting.words import listed
 from store import EmbeddingStore, StoreError
@@ -32,12 +32,15 @@ _CAUTIONS = {
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure of the page: its SVG by theme. `name` is also its file name under plots/."""
+    """One figure of the page: its SVG by theme. `name` is also its file name under plots/; `folded` ones are unfolded
+    by a press.
+    """
 
     name: str
     title: str
     caption: str
     svgs: Mapping[str, str]
+    folded: bool = False
 
     def source(self, theme: str) -> str:
         """Return the figure as a data URI: an image cannot clash with the page's ids and styles, nor load anything."""
@@ -54,7 +57,7 @@ def family_plots(
     """Return the figures of one way of scoring."""
     has_intervals = any(m.eer_ci95 for m in measurements)
     own = {scored.system: looks[scored.system] for scored in systems}
-    best = best_system(summaries).system
+    best = leading(summaries)[0].system
     shaded = [system for system in own if system.is_raw or system == best]
     band = f"Shaded: 95\u202f% intervals by speaker of {listed([own[s].label for s in shaded])}. "
     panels, bands = plan_panels(measurements), plan_bands(measurements, summaries)
@@ -63,7 +66,7 @@ def family_plots(
         for title, clean in (("clean", True), ("all noisy conditions pooled", False))
     }
     chosen = [scored for scored in systems if scored.system in shaded]
-    histograms = [_score_panels(scored, own, measurements[0].p_target) for scored in chosen]
+    histograms = [_score_panels(scored, own, measurements[0].costs) for scored in chosen]
     drawn = [
         _plot(
             f"eer_by_snr-{slug}",
@@ -83,6 +86,14 @@ def family_plots(
             "Normal-deviate axes; closer to the lower left is better. Markers: equal error rate, on the convex hull. "
             "The pooled panel has one threshold for all conditions, so its EER is not the mean of the table.",
             lambda theme: det_panels(curves, own, theme),
+        ),
+        _plot(
+            f"roc-{slug}",
+            "Receiver operating characteristic",
+            "The same curves as hits against false alarms, these on a logarithmic axis; closer to the upper left is "
+            "better. Markers: equal error rate.",
+            lambda theme: roc_panels(curves, own, theme),
+            folded=True,
         ),
         _plot(
             f"scores-{slug}",
@@ -148,15 +159,17 @@ def open_store(path: Path, scored: ScoredSystem) -> EmbeddingStore:
     return source
 
 
-def _score_panels(scored: ScoredSystem, looks: Looks, p_target: float) -> list[ScorePanel]:
+def _score_panels(scored: ScoredSystem, looks: Looks, costs: Costs) -> list[ScorePanel]:
     label = looks[scored.system].label
     parts = {
         part: [trials for condition, trials in scored.trials.items() if condition.is_clean == clean]
         for part, clean in (("clean", True), ("all noisy conditions pooled", False))
     }
-    return [plan_panel(f"{label}, {part}", trials, p_target) for part, trials in parts.items() if trials]
+    return [plan_panel(f"{label}, {part}", trials, costs) for part, trials in parts.items() if trials]
 
 
-def _plot(name: str, title: str, caption: str, draw: Callable[[Theme], str | None]) -> Plot | None:
+def _plot(
+    name: str, title: str, caption: str, draw: Callable[[Theme], str | None], *, folded: bool = False
+) -> Plot | None:
     svgs = {theme.name: svg for theme in THEMES if (svg := draw(theme)) is not None}
-    return Plot(name, title, caption, svgs) if svgs else None
+    return Plot(name, title, caption, svgs, folded) if svgs else None

@@ -107,6 +107,22 @@ def shared_views(measurements: Sequence[Measurement]) -> set[str]:
     return set.intersection(*views.values())
 
 
+def means_by_kind(measurements: Sequence[Measurement], views: set[str]) -> dict[str, dict[System, Mean]]:
+    """Return the mean EER over the conditions of each kind of noise, by kind in reading order and by system.
+
+    Args:
+        views: the conditions that every system was scored on.
+    """
+    groups: dict[str, dict[System, list[Measurement]]] = {}
+    for m in sorted(measurements, key=lambda m: m.condition.reading_order):
+        if m.condition.view in views and not m.condition.is_clean:
+            groups.setdefault(m.condition.kind, {}).setdefault(m.system, []).append(m)
+    return {
+        kind: {system: mean for system, group in by_system.items() if (mean := _mean(group))}
+        for kind, by_system in groups.items()
+    }
+
+
 def reference(system: System, systems: Iterable[System]) -> System | None:
     """Return raw as `system` was scored: calibrated alike where there is such a one. None for raw itself."""
     raws = [other for other in systems if other.is_raw and other.comparable(system)]

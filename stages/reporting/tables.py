@@ -1,6 +1,6 @@
 """Which tables the page has, and what stands in their cells."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from stages.reporting.by_group import PARTS, GroupEer
@@ -74,6 +74,21 @@ def eer_table(slug: str, measurements: Sequence[Measurement], summaries: Sequenc
     return Table(f"eer-{slug}", title, EER_UNIT, "condition", _of_systems(shown), rows["clean"] + rows["noisy"])
 
 
+def kind_table(slug: str, kinds: Mapping[str, Mapping[System, Mean]], looks: Looks) -> Table | None:
+    """Return the mean EER in % by kind of noise and system; None where no kind has more than one condition."""
+    counts = {kind: max(mean.conditions for mean in means.values()) for kind, means in kinds.items()}
+    if max(counts.values(), default=0) < 2:
+        return None
+    systems = list(dict.fromkeys(system for means in kinds.values() for system in means))
+    shown = [looks[system] for system in systems]
+    rows = []
+    for kind, means in kinds.items():
+        values = [(means[s].eer, means[s].ci95) if s in means else None for s in systems]
+        of = f", mean of {counts[kind]}" if counts[kind] > 1 else ""
+        rows.append(Row(f"{kind.replace('+', ' + ')}{of}", kind, _eer_cells(values, shown)))
+    return Table(f"eer_by_kind-{slug}", "EER by kind of noise", EER_UNIT, "kind", _of_systems(shown), rows)
+
+
 def metric_tables(slug: str, measurements: Sequence[Measurement], looks: Looks) -> list[Table]:
     """Return minDCF, min Cllr, Cllr and actual DCF, each by condition and system, and the other EER convention."""
     made = [
@@ -122,9 +137,15 @@ def calibration_table(pooled: Sequence[Pooled], looks: Looks) -> Table | None:
             if p.system.family == family:
                 look = looks.get(p.system.uncalibrated) or looks[p.system]
                 cells = [_number(value) for value in (p.cllr, p.min_cllr, p.actual_dcf, p.min_dcf)]
-                rows.append(Row(f"{look.label} · {family}", p.system.scoring, cells, look=look))
+                rows.append(Row(calibrated_label(p.system, looks), p.system.scoring, cells, look=look))
     unit = "Cllr in bits, DCF normalised; lower is better"
     return Table("calibration", "Calibrated scores, all conditions pooled", unit, "system", columns, rows)
+
+
+def calibrated_label(system: System, looks: Looks) -> str:
+    """Name a calibrated system by its label before calibration and by its scoring."""
+    look = looks.get(system.uncalibrated) or looks[system]
+    return f"{look.label} · {system.family}"
 
 
 def group_tables(slug: str, groups: Sequence[GroupEer], looks: Looks) -> Iterator[Table]:

@@ -79,12 +79,10 @@ def unit_crops(vectors_UCD: Vectors) -> NDArray[np.float32]:
     Raises:
         ScoringError: a vector has length zero or is not finite.
     """
-    unit_UCD = np.empty(vectors_UCD.shape, np.float32)
-    for first in range(0, len(vectors_UCD), _BLOCK_N):
-        try:
-            unit_UCD[first : first + _BLOCK_N] = unit_rows(vectors_UCD[first : first + _BLOCK_N])
-        except ScoringError:
-            unit_rows(vectors_UCD)  # counts them all, and names the row among all
+    length_UC = np.sqrt(np.einsum("ucd,ucd->uc", vectors_UCD, vectors_UCD, dtype=np.float64))
+    if not (np.isfinite(length_UC) & (length_UC > 0)).all():
+        unit_rows(vectors_UCD)  # counts those without direction, and names the first
+    unit_UCD: NDArray[np.float32] = vectors_UCD.astype(np.float32, copy=False) / length_UC[..., None].astype(np.float32)
     return unit_UCD
 
 

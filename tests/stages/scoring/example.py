@@ -192,17 +192,32 @@ def add_scorings(example: Example, *names: str) -> None:
             score_P = _calibrated(base) if name.endswith("+calibrated") else _normalised(base)
             parts[name] = with_scores(base, score_P, scoring=name)
         made_from = {name: {"calibration": {"p_target": 0.05, "weights": [1.5]}} for name in names if "+" in name}
-        made_from |= {"as_norm": {"cohort": {"store": "stores/toy/train", "top": 300}}} if "as_norm" in names else {}
+        made_from |= (
+            {"as_norm": {"cohort": {"store": f"stores/{path.stem}/train", "top": 300}}} if "as_norm" in names else {}
+        )
         write_scores(path, pa.concat_tables(parts.values()), scorings=made_from)
 
 
 def fuse(example: Example, first: str, second: str, scoring: str, path: Path) -> Path:
-    """Write the score file of two systems' scores added up."""
+    """Write the score file of two systems' scores, weighted and added up, described as `calibrate` describes it."""
     tables = [pq.read_table(example.scores[example.systems.index(name)]) for name in (first, second)]
     chosen = [table.filter(pc.equal(table["scoring"].cast(pa.string()), scoring)) for table in tables]
-    total_P = sum(table["score"].to_numpy() for table in chosen)
+    weights = [1.5, -0.5]
+    total_P = sum(weight * table["score"].to_numpy() for weight, table in zip(weights, chosen, strict=True))
     fused = with_scores(chosen[0], total_P, system=f"{first}+{second}", scoring=scoring)
-    return write_scores(path, fused, method="fusion", config={"systems": [first, second]})
+    origins = [json.loads(table.schema.metadata[METADATA_KEY]) for table in tables]
+    spaces = [origin["space"] for origin in origins]
+    facts = {origin["space"]: origin["scorings"].get(scoring.removesuffix("+calibrated"), {}) for origin in origins}
+    fit = {"features": [f"score of {first}", f"score of {second}"], "weight_F": weights, "p_target": 0.05}
+    return write_scores(
+        path,
+        fused,
+        space=f"{spaces[0]}+fusion:3",
+        fingerprint="0" * 64,
+        method="fusion",
+        config={"of": spaces},
+        scorings={scoring: {"members": facts, "calibration": fit}},
+    )
 
 
 def with_scores(table: pa.Table, score_P: np.ndarray, **names: str) -> pa.Table:
