@@ -89,7 +89,7 @@ def family_plots(
         ),
         _plot(
             f"roc-{slug}",
-            "Receiver operating characteristic",
+            "Receiver operating characteristic (ROC)",
             "The same curves as hits against false alarms, these on a logarithmic axis; closer to the upper left is "
             "better. Markers: equal error rate.",
             lambda theme: roc_panels(curves, own, theme),

@@ -116,9 +116,8 @@ def _fused_sentence(best: Summary, fused: Summary | None, labels: Labels) -> lis
     mean, where, gap = fused.noisy, "in noise", change(fused.noisy, best.noisy)
     if mean is None:
         mean, where, gap = fused.clean, "on clean speech", change(fused.clean, best.clean)
-    value = f", EER {_value(mean)} {where}" if mean else ""
     against = f"; against {labels[best.system]}: {_amount(gap)}" if gap else ""
-    return [f"Lower still, but fused from several systems: {labels[fused.system]}{value}{against}."]
+    return [f"Fused, {labels[fused.system]} has EER {_value(mean)} {where}{against}."] if mean else []
 
 
 def _where(summary: Summary) -> str:

@@ -6,39 +6,46 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from stages.cache import PairReader
-from stages.enhancers import Pairs, TrainedEnhancer, TrainingSettings
+from stages.cache.reader import BatchReader
 from stages.training.checkpoint import Checkpoint, State
 from stages.training.record import Row, told
 from stages.training.team import ALONE, Team
-from stages.training.validation import HeldOut
+from stages.training_settings import TrainingSettings
 from store import ModelError
 
 
+class Judge(Protocol):
+    """What a network under training is judged by."""
+
+    def eer(self, network: Any) -> float:
+        """Return an EER, a fraction."""
+
+
 def optimise(
-    network: TrainedEnhancer,
-    pairs: PairReader,
+    network: Any,
+    pairs: BatchReader[Any],
     seed: int,
     *,
-    held_out: HeldOut | None = None,
+    held_out: Judge | None = None,
     checkpoint: Checkpoint | None = None,
     tensorboard: Path | None = None,
     team: Team = ALONE,
 ) -> list[Row]:
-    """Minimise the enhancer's loss over all pairs, in place, by AdamW, as its settings say.
+    """Minimise a network's loss over all batches, in place, by AdamW, as its settings say.
 
     Left in `network` are the weights after the last epoch, or those of the epoch with the lowest EER where some
     utterances are held out; with `ema`, the average of the weights in place of the weights.
 
     Args:
-        pairs: on the device of the network.
+        network: a module with `config`, a TrainingSettings, and `loss(batch, generator)`.
+        pairs: the batches, on the device of the network.
         seed: seeds everything random in the loss; the global generators are put back as they were.
         held_out: judged after every epoch.
         checkpoint: gone on from if it is there, and kept up to date.
@@ -74,15 +81,15 @@ def lr_factor(settings: TrainingSettings, steps: int, step: int) -> float:
 
 
 class LossOf(nn.Module):
-    """An enhancer's loss as a module's forward: what can be shared out and stacked."""
+    """A network's loss as a module's forward: what can be shared out and stacked."""
 
-    def __init__(self, enhancer: TrainedEnhancer) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
-        self.enhancer = enhancer
+        self.network = network
 
-    def forward(self, pairs: Pairs, generator: torch.Generator) -> Tensor:
+    def forward(self, batch: Any, generator: torch.Generator) -> Tensor:
         """Return the scalar loss."""
-        return self.enhancer.loss(pairs, generator)
+        return self.network.loss(batch, generator)
 
 
 class Training:
@@ -90,10 +97,10 @@ class Training:
 
     def __init__(
         self,
-        network: TrainedEnhancer,
-        pairs: PairReader,
+        network: Any,
+        pairs: BatchReader[Any],
         seed: int,
-        held_out: HeldOut | None,
+        held_out: Judge | None,
         checkpoint: Checkpoint | None,
         team: Team,
     ) -> None:
@@ -125,7 +132,7 @@ class Training:
         )
 
     @property
-    def kept(self) -> TrainedEnhancer:
+    def kept(self) -> Any:
         """The network whose weights are kept: the average, or the trained one itself."""
         return self.network if self.average is None else self.average
 
@@ -191,7 +198,7 @@ class Training:
         self.total.copy_(state["total"])
         self.history, self.best = state["history"], state["best"]
 
-    def _step(self, pairs: Pairs, step: int) -> None:
+    def _step(self, pairs: Any, step: int) -> None:
         for group in self._optimiser.param_groups:
             group["lr"] = self.settings.lr * lr_factor(self.settings, self._steps, step)
         mine, rows = self.team.share(pairs)
@@ -229,7 +236,7 @@ class Training:
         return [self.generator.get_state(), torch.get_rng_state(), *on_gpu]
 
 
-def _prepared(network: TrainedEnhancer, settings: TrainingSettings, team: Team) -> Any:
+def _prepared(network: Any, settings: TrainingSettings, team: Team) -> Any:
     if settings.compile:
         for child in network.children():
             child.compile(dynamic=False)

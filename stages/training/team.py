@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import distributed, multiprocessing
 
-from stages.enhancers import Pairs
 from store import ConfigError, errors
 
 _PATIENCE = timedelta(minutes=10)
@@ -32,7 +31,7 @@ class Team:
         """Whether this process speaks for all: it tells, saves and validates."""
         return self.rank == 0
 
-    def share(self, pairs: Pairs) -> tuple[Pairs, float]:
+    def share(self, pairs: Any) -> tuple[Any, float]:
         """Return this process's rows of a batch and how many of its rows they stand for.
 
         Fewer rows than processes are computed by all of them, and count once.
@@ -63,8 +62,8 @@ class Team:
 ALONE = Team()
 
 
-def on_tensors(pairs: Pairs, function: Callable[[torch.Tensor], torch.Tensor]) -> Pairs:
-    """Return the pairs with `function` applied to every tensor they have."""
+def on_tensors(pairs: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """Return a batch with `function` applied to every tensor they have."""
     held = {field.name: getattr(pairs, field.name) for field in fields(pairs)}
     return replace(pairs, **{name: function(value) for name, value in held.items() if value is not None})
 

@@ -79,6 +79,8 @@ def test_metrics_have_one_row_per_system_and_condition_with_the_agreed_keys(rows
         "min_dcf",
         "actual_dcf",
         "p_target",
+        "c_miss",
+        "c_fa",
         "cllr",
         "min_cllr",
         "identification_accuracy",
@@ -152,14 +154,14 @@ def test_the_page_marks_the_best_of_each_row(page, rows):
 
 def test_the_page_is_one_file_that_asks_for_nothing(page):
     assert not re.search(r"""(src|href|url\()\s*=?\s*["']?(https?:|//|\./|plots/)""", page)
-    assert page.count("data:image/svg+xml;base64,") == 2 * 5
+    assert page.count("data:image/svg+xml;base64,") == 2 * 6
     assert "<script src" not in page
 
 
 def test_the_page_explains_its_conventions(page):
     text = text_of(page)
     for phrase in (
-        "P_target = 0.05",
+        "P_target = 0.05, C_miss = C_fa = 1",
         "40 bootstrap replicates by speaker",
         "convex hull",
         "not calibrated",
@@ -195,10 +197,10 @@ def test_a_second_run_gives_the_same_bytes_and_nothing_of_an_earlier_report_ling
     again = make_report(example, tmp_path / "again")
     assert not any(path.exists() for path in stale)
     names = sorted(str(path.relative_to(made)) for path in made.rglob("*.*"))
-    tables = ["summary", "eer", "min-dcf", "min-cllr", "cllr", "eer-nearest"]
+    tables = ["summary", "eer", "eer_by_kind", "min-dcf", "min-cllr", "cllr", "eer-nearest"]
     assert sum(name.startswith("tables/") for name in names) == 3 * (len(tables) + 2)
-    assert sum(name.startswith("plots/") for name in names) == 2 * 5
-    assert len(names) == 6 + 3 * (len(tables) + 2) + 2 * 5
+    assert sum(name.startswith("plots/") for name in names) == 2 * 6
+    assert len(names) == 6 + 3 * (len(tables) + 2) + 2 * 6
     for name in names:
         assert (again / name).read_bytes() == (made / name).read_bytes()
 
@@ -480,3 +482,32 @@ def test_t_sne_draws_the_same_picture_twice_and_warns_of_its_distances(example, 
     inputs = {"scores": example.scores[:1], "identification": [], "stores": example.stores[:1]}
     page = (make_report(example, tmp_path / "r", settings, **inputs) / "index.html").read_text()
     assert "t-SNE keeps who is near whom" in text_of(page)
+
+
+def test_the_means_by_kind_are_those_of_the_metrics(made, rows):
+    kinds = read(made, "tables/eer_by_kind-cosine.json")["rows"]
+    noise = [r["eer"] for r in rows if r["system"] == "mse" and r["condition"].startswith("noise")]
+    (reverb,) = (r["eer"] for r in rows if r["system"] == "mse" and r["condition"] == "reverb")
+    assert [row["kind"] for row in kinds] == ["noise, mean of 2", "reverb"]
+    assert [row["mse"] for row in kinds] == pytest.approx([100 * np.mean(noise), 100 * reverb])
+
+
+def test_other_costs_are_on_the_page_and_in_the_rows_and_a_calibration_that_fails_is_named(scored_in_ways, tmp_path):
+    example, scores = scored_in_ways
+    table = pq.read_table(scores[0])
+    shifted = table["score"].to_numpy() + 9 * np.array(
+        [s.endswith("+calibrated") for s in table["scoring"].to_pylist()]
+    )
+    path = write_scores(tmp_path / "raw.parquet", with_scores(table, shifted))
+    settings = ReportSettings(bootstrap_replicates=0, c_miss=2, c_fa=10)
+    report = make_report(example, tmp_path / "r", settings, scores=[path, scores[1]], identification=[], stores=[])
+    assert {(row["c_miss"], row["c_fa"]) for row in read(report, "metrics.json")} == {(2, 10)}
+    text = text_of((report / "index.html").read_text())
+    assert "DCF at a target prior of 0.05, C_miss = 2, C_fa = 10." in text
+    assert text.count("P_target = 0.05, C_miss = 2, C_fa = 10") == 2
+    assert "Fitted on trials among training speakers who are held out of cohort and PLDA." in text
+    worst = {row["system"]: row["actual DCF"] for row in read(report, "tables/calibration.json")["rows"]}
+    assert all((cost > 1) == name.startswith("raw") for name, cost in worst.items())
+    named = " and ".join(f"{name} ({cost:.2f})" for name, cost in worst.items() if cost > 1)
+    assert f"Calibration does not hold for {named}: " in text
+    assert "rejecting everyone costs less" in text

@@ -90,7 +90,7 @@ def test_the_table_has_a_row_per_condition_and_one_for_the_noisy_mean(seen):
 
 def test_every_figure_is_drawn(seen):
     widths = seen.page.locator("figure img").evaluate_all("images => images.map(image => image.naturalWidth)")
-    assert len(widths) == 2 * 4 + 1
+    assert len(widths) == 2 * 5 + 1
     assert min(widths) > 0
 
 
@@ -134,8 +134,26 @@ def test_a_card_opens_and_names_the_cohort_and_the_calibration(used):
     card = used.page.locator("details.card").nth(1)
     card.locator("summary").click()
     said = card.inner_text()
-    assert "cohort: store stores/toy/train, top 300." in said
+    assert "cohort: store stores/wccn/train, top 300." in said
     assert "calibration: p_target 0.05, weights 1.5." in said
+
+
+def test_the_card_of_a_fusion_names_what_each_member_was_normalised_by(used):
+    card = used.page.locator("details.card").nth(2)
+    assert "It weights wccn negatively under as_norm." in card.locator("summary").inner_text()
+    card.locator("summary").click()
+    said = card.inner_text()
+    assert "Of raw, cohort: store stores/raw/train, top 300. Of wccn, cohort: store stores/wccn/train, top 300." in said
+    assert "Fingerprint" not in said
+
+
+def test_the_roc_unfolds_under_the_det(used):
+    figures = used.page.locator("#scoring-cosine figure").evaluate_all("all => all.map(one => one.id)")
+    assert figures.index("roc-cosine") == figures.index("det-cosine") + 1
+    roc = used.page.locator("#roc-cosine")
+    assert not roc.is_visible()
+    used.page.locator("#scoring-cosine details.folded > summary").click()
+    assert roc.is_visible()
 
 
 def column(table, place):

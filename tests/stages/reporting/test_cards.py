@@ -47,3 +47,24 @@ def test_every_scoring_is_explained_in_a_line(scoring):
     assert "Scores called" not in describe_scoring(scoring)
     assert describe_scoring(f"{scoring}+calibrated").endswith("on held-out trials.")
     assert describe_scoring("mine") == "Scores called mine."
+
+
+def test_a_fused_system_has_no_store_and_says_what_made_the_scores_of_each_member():
+    members = {"ge2e:1": {"cohort": {"store": "a", "top": 50}}, "ge2e:1+vire:2": {"cohort": {"store": "b", "top": 60}}}
+    fit = {"features": ["score of raw", "score of vire", "duration, the lower"], "weight_F": [-1.5, 2.0, -3.0]}
+    fused = scored(
+        "raw+vire",
+        method="fusion",
+        space="ge2e:1+fusion:3",
+        config={"of": list(members)},
+        scorings={"as_norm+calibrated": {"members": members, "calibration": fit}},
+    )
+    system = replace(fused.system, space="ge2e:1+fusion:3", scoring="as_norm+calibrated")
+    card = made(scored("raw"), replace(fused, system=system))[1]
+    said = dict(card.entries)
+    assert card.method == (
+        "The scores of several systems, added up with fitted weights. It weights raw negatively under as_norm."
+    )
+    assert said["Fused from"] == "raw, ge2e:1; ge2e:1+vire:2"
+    assert "Of raw, cohort: store a, top 50. Of ge2e:1+vire:2, cohort: store b, top 60." in said["as_norm+calibrated"]
+    assert not {"Fingerprint of its store", "Settings"} & set(said)

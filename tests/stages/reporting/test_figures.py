@@ -7,9 +7,9 @@ from scipy.special import ndtr
 
 from stages.reporting.figures import system_looks
 from stages.reporting.load import System
-from stages.reporting.measure import DetCurve
+from stages.reporting.measure import Costs, DetCurve
 from stages.reporting.plot_conditions import plan_bands
-from stages.reporting.plot_det import det_panels, marker_place
+from stages.reporting.plot_det import det_panels, fewest_false_alarms, marker_place, roc_panels
 from stages.reporting.plot_histogram import ScorePanel, score_histograms, thresholds
 from stages.reporting.plot_snr import eer_by_snr, plan_panels
 from stages.reporting.projection import Panel, turned_like
@@ -40,11 +40,12 @@ def test_a_system_looks_the_same_whatever_comes_after_it():
 
 @pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
 @pytest.mark.parametrize("rate", [0.0, 1e-5, 0.01, 0.3, 0.6])
-def test_det_curves_draw_at_any_error_rate_in_any_theme_and_leave_matplotlib_as_it_was(rate, theme):
+@pytest.mark.parametrize("panels", [det_panels, roc_panels])
+def test_curves_draw_at_any_error_rate_in_any_theme_and_leave_matplotlib_as_it_was(rate, theme, panels):
     before = dict(mpl.rcParams)
     at = max(rate, 1e-5)
     curve = DetCurve(np.array([1 - 1e-5, at, 1e-5]), np.array([1e-5, at, 1 - 1e-5]), rate)
-    svg = det_panels({"clean": {SYSTEMS[0]: curve}, "noisy": {}}, LOOKS, theme)
+    svg = panels({"clean": {SYSTEMS[0]: curve}, "noisy": {}}, LOOKS, theme)
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert theme.ink in svg
     assert dict(mpl.rcParams) == before
@@ -55,8 +56,16 @@ def test_the_marker_of_a_det_curve_stands_at_the_eer_and_not_where_the_thinned_c
     assert ndtr(marker_place(curve)) == pytest.approx(0.2)
 
 
+def test_the_axis_of_false_alarms_begins_at_the_least_rate_that_is_not_0():
+    false_alarms = [[1 - 1e-5, 0.2, 1e-5], [1 - 1e-5, 0.004, 1e-5]]
+    curves = [DetCurve(np.array(rates), np.array([1e-5, 0.5, 1]), 0.2) for rates in false_alarms]
+    assert fewest_false_alarms(dict(zip(SYSTEMS, curves, strict=False))) == 0.004
+    assert fewest_false_alarms({SYSTEMS[0]: curves[0]}) == 0.02
+
+
 def test_nothing_to_draw_is_no_figure():
     assert det_panels({"clean": {}, "noisy": {}}, LOOKS, THEMES[0]) is None
+    assert roc_panels({"clean": {}, "noisy": {}}, LOOKS, THEMES[0]) is None
     assert eer_by_snr([], [], LOOKS, THEMES[0]) is None
 
 
@@ -106,9 +115,10 @@ def test_systems_of_one_label_scored_in_several_ways_look_alike():
 def test_thresholds_are_where_both_errors_meet_and_where_the_cost_is_lowest():
     target, nontarget = np.array([0.3, 0.6, 0.8, 0.9]), np.array([0.1, 0.2, 0.5, 0.7])
     # At 0.6: one of four targets is missed, one of four non-targets accepted. At 0.8: half missed, none accepted.
-    assert thresholds(target, nontarget, 0.05) == (0.6, 0.8)
-    assert thresholds(target, nontarget, 0.9)[1] == 0.3
-    assert thresholds(target, np.array([0.95] * 4), 0.05)[1] is None
+    assert thresholds(target, nontarget, Costs(0.05)) == (0.6, 0.8)
+    assert thresholds(target, nontarget, Costs(0.9))[1] == 0.3
+    assert thresholds(target, nontarget, Costs(0.05, c_miss=171))[1] == 0.3
+    assert thresholds(target, np.array([0.95] * 4), Costs(0.05))[1] is None
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)

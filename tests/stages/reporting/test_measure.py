@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stages.reporting.load import ScoredSystem, System, TrialScores
-from stages.reporting.measure import measure, pooled_calibration, reordered_by_nothing
+from stages.reporting.measure import Costs, measure, pooled_calibration, reordered_by_nothing
 from stages.score_files import Origin
 from stages.scoring.bootstrap import speaker_draws
 from stages.scoring.conditions import describe
@@ -15,6 +15,7 @@ ORIGIN = Origin("ge2e:1", "f" * 64, {}, "clean", 1, None, "raw", {}, 0)
 CONDITIONS = [describe("clean", {}), describe("noise", {"noise": 5})]
 DRAW = np.random.default_rng(1)
 SPEAKERS = 6
+COSTS = Costs(0.05)
 
 
 def trials(shift):
@@ -49,8 +50,8 @@ def mapped(change, scoring="cosine+calibrated"):
 def test_a_calibration_that_keeps_the_order_is_recognised_and_shares_the_replicates():
     calibrated = mapped(lambda scores: 3 * scores - 2)
     assert reordered_by_nothing([PLAIN, calibrated]) == {calibrated.system: PLAIN}
-    measured = measure([PLAIN, calibrated], {}, speaker_draws(SPEAKERS, 30, 0), 0.05)
-    alone = measure([calibrated], {}, speaker_draws(SPEAKERS, 30, 0), 0.05)
+    measured = measure([PLAIN, calibrated], {}, speaker_draws(SPEAKERS, 30, 0), COSTS)
+    alone = measure([calibrated], {}, speaker_draws(SPEAKERS, 30, 0), COSTS)
     for plain, twin, apart in zip(measured[:2], measured[2:], alone, strict=True):
         assert (twin.eer, twin.min_dcf) == pytest.approx((plain.eer, plain.min_dcf))
         assert twin.eer_ci95 == pytest.approx(apart.eer_ci95)
@@ -69,7 +70,7 @@ def test_fused_systems_have_no_uncalibrated_self():
 
 def test_pooled_calibration_is_over_all_trials_of_the_shared_conditions():
     calibrated = mapped(lambda scores: 2 * scores - 1)
-    (pooled,) = pooled_calibration([PLAIN, calibrated], {"clean", "noise"}, 0.05)
+    (pooled,) = pooled_calibration([PLAIN, calibrated], {"clean", "noise"}, COSTS)
     target, nontarget = (
         np.concatenate([getattr(t, name) for t in calibrated.trials.values()]) for name in ("target_T", "nontarget_N")
     )
@@ -79,7 +80,26 @@ def test_pooled_calibration_is_over_all_trials_of_the_shared_conditions():
     assert pooled.min_dcf <= pooled.actual_dcf
 
 
+@pytest.mark.parametrize("costs", [Costs(0.05, 10, 1), Costs(0.2, 1, 3.5)])
+def test_costs_are_in_both_kinds_of_detection_cost_and_in_the_rows(costs):
+    calibrated = mapped(lambda scores: 2 * scores - 1)
+    for measurement, t in zip(measure([calibrated], {}, None, costs), calibrated.trials.values(), strict=True):
+        weights = costs.c_miss * costs.p_target, costs.c_fa * (1 - costs.p_target)
+
+        def cost(threshold, t=t, weights=weights):
+            errors = np.mean(t.target_T < threshold), np.mean(t.nontarget_N >= threshold)
+            return np.dot(weights, errors) / min(weights)
+
+        lowest = min(cost(threshold) for threshold in [*t.target_T, *t.nontarget_N, np.inf])
+        assert measurement.min_dcf == pytest.approx(lowest)
+        assert measurement.actual_dcf == pytest.approx(cost(np.log(weights[1] / weights[0])))
+        row = measurement.row()
+        assert (row["p_target"], row["c_miss"], row["c_fa"]) == (costs.p_target, costs.c_miss, costs.c_fa)
+    (pooled,) = pooled_calibration([calibrated], {"clean", "noise"}, costs)
+    assert pooled.min_dcf <= pooled.actual_dcf != next(pooled_calibration([calibrated], {"clean"}, COSTS)).actual_dcf
+
+
 def test_both_conventions_of_the_eer_are_measured():
-    for measurement, t in zip(measure([PLAIN], {}, None, 0.05), PLAIN.trials.values(), strict=True):
+    for measurement, t in zip(measure([PLAIN], {}, None, COSTS), PLAIN.trials.values(), strict=True):
         assert measurement.eer == eer(t.target_T, t.nontarget_N)
         assert measurement.eer_nearest == eer(t.target_T, t.nontarget_N, "nearest")

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from stages.reporting.load import System
-from stages.reporting.measure import Measurement
-from stages.reporting.summary import best_enhanced, best_system, p_value, reference, summarise
+from stages.reporting.measure import Costs, Measurement
+from stages.reporting.summary import best_enhanced, best_system, leading, means_by_kind, p_value, reference, summarise
 from stages.scoring.conditions import describe
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5}, "music_5db": {"music": 5}}
@@ -23,7 +23,7 @@ def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None, sco
         eer_nearest=eer,
         min_dcf=0.5,
         actual_dcf=None,
-        p_target=0.05,
+        costs=Costs(0.05),
         cllr=0.9,
         min_cllr=0.5,
         identified=None,
@@ -125,3 +125,54 @@ def test_raw_under_the_same_scoring_is_the_reference_calibrated_alike_where_ther
     assert reference(fused, [*raws, calibrated]) == calibrated
     assert reference(System("seed", "ge2e+x", "plda"), raws) is None
     assert reference(plain, raws) is None
+
+
+FUSED = "ge2e+fusion:1"
+
+
+def led_by(*systems):
+    """The names of the leading system and of a fused one beside it; of (name, space, scoring, noisy replicates)."""
+    measurements = [
+        measured(name, "noise_5db", float(np.mean(draws)), draws, backbone=space, scoring=scoring)
+        for name, space, scoring, draws in systems
+    ]
+    first, fused = leading(summarise(measurements))
+    return first.system.name, fused and fused.system.name
+
+
+def test_a_fused_system_leads_only_where_it_is_certainly_better_than_the_best_single_one():
+    draws = np.linspace(0.1, 0.3, 100)
+    raw, member = ("raw", "ge2e", "cosine", draws), ("vire", "ge2e+vire:1", "cosine", 0.8 * draws)
+    assert led_by(raw, member) == ("vire", None)
+    level = ("both", FUSED, "cosine+calibrated", 0.8 * draws + np.where(np.arange(100) % 3, -0.01, 0.015))
+    assert led_by(raw, member, level) == ("vire", "both")
+    assert led_by(raw, member, ("both", FUSED, "cosine+calibrated", 0.7 * draws)) == ("both", None)
+    assert led_by(raw, member, ("both", FUSED, "cosine+calibrated", 0.9 * draws)) == ("vire", None)
+    assert led_by(level) == ("both", None)
+
+
+def test_a_fused_system_is_judged_by_those_scored_alike():
+    draws = np.linspace(0.1, 0.3, 100)
+    fused = ("both", FUSED, "cosine+calibrated", 0.7 * draws)
+    wobbly = ("vire", "ge2e+vire:1", "as_norm", 0.7 * draws + np.where(np.arange(100) % 2, -0.02, 0.021))
+    assert led_by(("raw", "ge2e", "cosine", draws), wobbly, fused) == ("both", None)
+    assert led_by(wobbly, fused) == ("vire", "both")
+
+
+def test_the_mean_by_kind_is_over_the_shared_conditions_of_that_kind():
+    recipes = {
+        "clean": {},
+        "n0": {"noise": 0},
+        "n5": {"noise": 5},
+        "rn": {"reverb": True, "noise": 5},
+        "m": {"music": 5},
+    }
+    measurements = [
+        measured("raw", view, eer, [eer, 2 * eer], recipe=recipe)
+        for (view, recipe), eer in zip(recipes.items(), (0.05, 0.3, 0.2, 0.4, 0.1), strict=True)
+    ]
+    kinds = means_by_kind(measurements, set(recipes) - {"m"})
+    assert list(kinds) == ["noise", "reverb+noise"]
+    (mean,) = kinds["noise"].values()
+    assert (mean.eer, mean.conditions) == pytest.approx((0.25, 2))
+    assert mean.replicate_R == pytest.approx([0.25, 0.5])

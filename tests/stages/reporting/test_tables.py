@@ -10,7 +10,7 @@ from stages.reporting.figures import system_looks
 from stages.reporting.labels import system_labels
 from stages.reporting.load import Identified
 from stages.reporting.measure import Pooled
-from stages.reporting.summary import summarise
+from stages.reporting.summary import means_by_kind, summarise
 from stages.reporting.table import Cell, Column, Row, Table, table_files
 from stages.reporting.tables import (
     calibration_table,
@@ -18,6 +18,7 @@ from stages.reporting.tables import (
     group_tables,
     identification_tables,
     identified_among,
+    kind_table,
     overview,
 )
 from tests.stages.reporting.test_summary import measured
@@ -77,6 +78,23 @@ def test_the_overview_has_a_row_per_system_and_columns_per_scoring():
         ("seed", ["–", "–", "7.00", "10.00"]),
     ]
     assert [cell.is_best for cell in table.rows[1].cells] == [False, False, True, True]
+
+
+def test_kinds_of_noise_have_a_table_where_one_has_several_conditions():
+    recipes = {"n0": {"noise": 0}, "n5": {"noise": 5}, "rb": {"reverb": True, "babble": 5}}
+    measurements = [
+        measured(name, view, factor * eer, recipe=recipe)
+        for name, factor in (("raw", 1), ("seed", 0.5))
+        for (view, recipe), eer in zip(recipes.items(), (0.3, 0.2, 0.4), strict=True)
+    ]
+    table = kind_table("cosine", means_by_kind(measurements, set(recipes)), looks_of(measurements))
+    assert table.name == "eer_by_kind-cosine"
+    assert [(row.heading, [(cell.text, cell.is_best) for cell in row.cells]) for row in table.rows] == [
+        ("noise, mean of 2", [("25.00", False), ("12.50", True)]),
+        ("reverb + babble", [("40.00", False), ("20.00", True)]),
+    ]
+    assert kind_table("cosine", means_by_kind(measurements, {"n0", "rb"}), looks_of(measurements)) is None
+    assert kind_table("cosine", {}, {}) is None
 
 
 def test_the_calibration_table_names_each_system_by_its_scoring_before_calibration():

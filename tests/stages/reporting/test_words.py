@@ -1,10 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from stages.reporting.labels import scored_labels, system_labels
 from stages.reporting.load import System
+from stages.reporting.measure import Costs, Pooled
 from stages.reporting.summary import Mean, Summary, change
-from stages.reporting.words import bare_range, in_words, listed, p_text, signed_percent, signed_range
+from stages.reporting.words import (
+    bare_range,
+    calibration_warning,
+    in_words,
+    listed,
+    p_text,
+    signed_percent,
+    signed_range,
+)
 
 DRAWS = np.linspace(-1, 1, 41)
 
@@ -27,10 +38,15 @@ def say(*summaries):
 
 
 def test_numbers_read_as_a_reader_wants_them():
-    texts = [bare_range((0.101, 0.2)), signed_percent(-0.331), signed_percent(0.002), signed_range((-0.3, 0.1))]
+    texts = [bare_range((0.101, 0.2)), signed_percent(-0.331), signed_percent(0.0), signed_range((-0.3, 0.1))]
     assert [text.replace("\u202f", " ") for text in texts] == ["10.1 to 20.0", "−33 %", "0 %", "−30 to +10"]
     assert [p_text(p).replace("\u202f", " ") for p in (0.0321, 0.0002)] == ["p = 0.032", "p < 0.001"]
     assert [listed(["a"]), listed(["a", "b", "c"])] == ["a", "a, b and c"]
+
+
+def test_what_is_not_0_is_not_shown_as_0():
+    ranges = [(-0.13, -0.003), (0.0004, 0.004), (-1e-12, 0.0)]
+    assert [signed_range(r) for r in ranges] == ["−13 to −0.3", "+0.04 to +0.4", "0 to 0"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +78,7 @@ def test_a_clear_gain_is_said_with_both_means_the_change_and_the_intervals():
     assert say(raw, summary("seed", mean(0.05, 0.02), mean(0.1, 0.02), raw)) == [
         "seed is best in noise: EER 10.0 % (8.0 to 12.0) on the mean of 3 noisy conditions, "
         "against 20.0 % (18.0 to 22.0) for raw, a change of −50 % (−55 to −46; p = 0.048).",
-        "On clean speech it has 5.0 % (3.0 to 7.0), raw 5.0 % (4.0 to 6.0), a change of 0 % (−23 to +16; p = 1.000), "
+        "On clean speech seed has 5.0 % (3.0 to 7.0), raw 5.0 % (4.0 to 6.0), a change of 0 % (−23 to +16; p = 1.000), "
         "which these trials cannot tell from none.",
     ]
 
@@ -87,7 +103,7 @@ def test_rivals_are_those_that_the_paired_draws_do_not_separate():
     third = summary("vmf_pl", None, mean(0.103, 0.01), raw)
     assert say(raw, best, close, apart, third)[-2:] == [
         second,
-        "Over the same draws of speakers, wccn cannot be told apart in noise from mse and vmf_pl.",
+        "Over the same draws of speakers, wccn cannot be told apart in noise from vmf_pl either.",
     ]
 
 
@@ -179,9 +195,44 @@ def test_clean_speech_alone_is_compared_on_clean_speech():
     raw = summary("raw", mean(0.05), None)
     assert say(raw, summary("seed", mean(0.04), None, raw)) == [
         "seed is best.",
-        "On clean speech it has 4.0 %, raw 5.0 %, a change of −20 %.",
+        "On clean speech seed has 4.0 %, raw 5.0 %, a change of −20 %.",
     ]
 
 
 def test_systems_that_share_no_condition_are_not_compared():
     assert "no condition that all systems share" in say(summary("raw", None, None), summary("seed", None, None))[0]
+
+
+def with_fusion(noisy):
+    raw = summary("raw", mean(0.05, 0.01), mean(0.2, 0.02))
+    vire = summary("vire", mean(0.05, 0.01), mean(0.1, 0.01), raw)
+    fused = summary("raw+vire", mean(0.05, 0.01), noisy, raw)
+    return raw, vire, replace(fused, system=replace(fused.system, space="ge2e+fusion:1"))
+
+
+def test_a_fused_system_that_is_not_certainly_better_comes_second_and_once():
+    said = say(*with_fusion(mean(0.099, 0.03)))
+    assert said[0].startswith("vire is the best single system in noise: EER 10.0 %")
+    assert said[1] == (
+        "Fused, raw+vire has EER 9.9 % (6.9 to 12.9) in noise; against vire: −1 % (−22 to +16; p = 1.000), which these "
+        "trials cannot tell from none."
+    )
+    assert sum("raw+vire" in sentence for sentence in said) == 1
+
+
+def test_a_fused_system_that_is_certainly_better_leads():
+    said = say(*with_fusion(mean(0.05, 0.005)))
+    assert said[0].startswith("raw+vire is best in noise: EER 5.0 %")
+    assert said[2].startswith("Next in noise is vire, EER 10.0 %")
+
+
+@pytest.mark.parametrize(("costs", "instead"), [(Costs(0.05), "rejecting"), (Costs(0.5, 3), "accepting")])
+def test_a_calibrated_system_that_costs_more_than_deciding_blindly_is_warned_of(costs, instead):
+    systems = [System(name, "ge2e", "cosine+calibrated") for name in ("raw", "mse", "seed")]
+    pooled = [Pooled(s, 0.5, 0.4, actual, 0.3) for s, actual in zip(systems, (0.9, 1.456, 1.01), strict=True)]
+    labels = {system: f"{system.name} · cosine" for system in systems}
+    assert calibration_warning(pooled, labels, costs) == [
+        "Calibration does not hold for mse · cosine (1.46) and seed · cosine (1.01): in brackets the actual DCF, and "
+        f"above 1 {instead} everyone costs less."
+    ]
+    assert calibration_warning(pooled[:1], labels, costs) == []

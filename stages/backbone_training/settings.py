@@ -1,0 +1,74 @@
+"""Settings of backbone training, apart from the code: the configuration tree needs them, and torch takes seconds."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from stages.audio.recipe import Speed, View
+from stages.section import Section
+from stages.training_settings import TrainingSettings
+
+
+class Proximity(Section):
+    """How embeddings are held near the stored clean ones (stage-wise learning with fixed anchors, arXiv 2510.18530).
+
+    Attributes:
+        kind: 1 - cosine, the squared distance of unit vectors, or the logarithm of that (as vMF-PL).
+        weight: of the proximity beside the classification.
+    """
+
+    kind: Literal["cosine", "l2", "log_residual"] = "cosine"
+    weight: float = Field(default=1.0, gt=0)
+
+
+class BackboneTraining(TrainingSettings):
+    """How a backbone is trained: by classifying the speakers of labelled speech, near anchors where there are any.
+
+    Attributes:
+        backbone: ge2e, ecapa_tdnn or resnet_se34v2.
+        weights: checkpoint to start from; none: ge2e from its published weights, the others untrained.
+        channels, dimensions, bands: sizes of an untrained network: channels of ecapa_tdnn, dimensions of its embeddings,
+            bands (coefficients) of its features.
+        head: additive angular margin or plain softmax over speakers; none: anchors alone, without labels.
+        margin, scale: of the additive angular margin (arXiv 1801.07698).
+        crop_s, crops: length of a crop, and how many an epoch takes of each utterance; with anchors the store's.
+        speeds: each speed makes speakers of its own of all speakers.
+        views: renderings, of which every crop is given one at random.
+        proximity: to the anchors.
+        frozen: parameters whose names begin with one of these stay as they are.
+        held_out: share of the speakers kept for a validation EER.
+    """
+
+    backbone: Literal["ge2e", "ecapa_tdnn", "resnet_se34v2"] = "ecapa_tdnn"
+    weights: Path | None = None
+    channels: int = Field(default=256, ge=8, multiple_of=8)
+    dimensions: int = Field(default=192, ge=2)
+    bands: int = Field(default=80, ge=8, multiple_of=8)
+    head: Literal["aam", "softmax"] | None = "aam"
+    margin: float = Field(default=0.2, ge=0, lt=1.57)
+    scale: float = Field(default=30.0, gt=0)
+    crop_s: float = Field(default=1.6, gt=0.1)
+    crops: int = Field(default=1, ge=1)
+    speeds: tuple[Speed, ...] = (1.0,)
+    views: dict[str, View] = {"clean": View()}
+    proximity: Proximity = Proximity()
+    frozen: tuple[str, ...] = ()
+    epochs: int = Field(default=30, ge=1)
+    batch: int = Field(default=64, ge=2)
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-3, ge=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_steps: int = Field(default=50, ge=0)
+    grad_clip: float | None = Field(default=5.0, gt=0)
+
+    @field_validator("weights")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().resolve()
+
+    @model_validator(mode="after")
+    def _has_views(self) -> Self:
+        if not self.views or not self.speeds:
+            raise ValueError("views and speeds must not be empty; views: {clean: {}} is clean speech alone")
+        return self

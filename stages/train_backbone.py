@@ -1,0 +1,232 @@
+"""`reseed train-backbone`: train a speaker network on labelled speech, or fine-tune one near stored anchors.
+
+The outcome is a checkpoint of its own: `extract` takes it by `backbone.settings.weights`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from stages.audio.bank import AudioBank
+from stages.audio.manifest import Manifest, Utterance, manifest_digest, read_manifest
+from stages.audio.mix import mix
+from stages.audio.recipe import sources_needed
+from stages.audio.views import draw, stable_seed
+from stages.backbone_training.anchors import Anchors
+from stages.backbone_training.judge import HeldOutSpeakers, hold_out
+from stages.backbone_training.network import SpeakerClassifier, make_backbone
+from stages.backbone_training.reader import SpeechReader, clean_crops
+from stages.backbone_training.settings import BackboneTraining
+from stages.backbones.base import StagedBackbone
+from stages.training import ALONE, Checkpoint, Team, optimise
+from stages.training.record import log
+from stages.training.team import check_processes, together
+from store import ConfigError, EmbeddingStore, ManifestError, ModelError, atomic
+
+WEIGHTS = "weights.safetensors"
+INFO = "backbone.json"
+
+
+def train_backbone(
+    *,
+    utterances: Path,
+    model: Path,
+    settings: BackboneTraining,
+    seed: int,
+    sources: Mapping[str, Path] | None = None,
+    anchors: Path | None = None,
+    device: str = "cpu",
+    processes: int = 1,
+    tensorboard: Path | None = None,
+    checkpoint_every_s: float = 60.0,
+) -> None:
+    """Train a backbone and write a directory: weights.safetensors, backbone.json, train.jsonl, README.md.
+
+    A training that was killed goes on from `.NAME.checkpoint` beside the model.
+
+    Args:
+        utterances: manifest of the labelled speech.
+        model: directory to write; an older backbone there is replaced.
+        sources: "noise", "music", "rir", "babble" -> manifest, as the views need; babble is the speech by default.
+        anchors: store of clean vectors of the very backbone that the training starts from; embeddings of the same
+            crops, heard in noise, are held near them.
+        processes: how many share every batch: one per GPU, or all on the CPU.
+
+    Raises:
+        ConfigError: a view asks for a source that is not given, a setting does not fit, or fewer GPUs than processes.
+        ManifestError: labels or speakers are too few, or a recording cannot be used.
+        StoreError: the anchors are of another backbone; or the speakers are not those of a training that was killed.
+        ModelError: the checkpoint to start from does not load, training diverged, or `model` is something else.
+    """
+    check_processes(processes, device)
+    if model.exists() and not (model / INFO).exists():
+        raise ModelError(f"{model} exists and is not a backbone, so it is not replaced; choose another path")
+    arguments: dict[str, Any] = {
+        "utterances": utterances,
+        "model": model,
+        "settings": settings,
+        "seed": seed,
+        "sources": {"babble": utterances, **(sources or {})},
+        "anchors": anchors,
+        "tensorboard": tensorboard,
+        "checkpoint_every_s": checkpoint_every_s,
+    }
+    _check(settings, arguments["sources"], anchors)
+    if processes > 1:
+        together(processes, device, _train, arguments)
+    else:
+        _train(team=ALONE, device=device, **arguments)
+
+
+def _train(
+    *,
+    team: Team,
+    utterances: Path,
+    model: Path,
+    settings: BackboneTraining,
+    seed: int,
+    sources: Mapping[str, Path],
+    anchors: Path | None,
+    device: str,
+    tensorboard: Path | None,
+    checkpoint_every_s: float,
+) -> None:
+    backbone = make_backbone(settings, seed)
+    started_from = backbone.space if settings.weights or settings.backbone == "ge2e" else "untrained"
+    held = Anchors(EmbeddingStore(anchors), backbone) if anchors else None
+    rows, judged = hold_out(read_manifest(utterances), settings.held_out)
+    rows, speakers = _usable(rows, settings, held, utterances)
+    needed = sources_needed(settings.views)
+    reader = SpeechReader(
+        rows,
+        speakers,
+        settings,
+        sources={kind: sources[kind] for kind in needed},
+        sample_rate_hz=backbone.sample_rate_hz,
+        seed=seed,
+        device=device,
+        anchors=held,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = SpeakerClassifier(settings, backbone, len(speakers) * len(settings.speeds)).to(reader.device).train()
+    facts = {
+        "backbone": settings.backbone,
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+        "started_from": started_from,
+        "utterances": str(utterances),
+        "utterances_digest": manifest_digest(rows),
+        "anchors": held and {"path": str(held.path), "space": held.space, "fingerprint": held.fingerprint},
+    }
+    if team.leads:
+        near = f", near the anchors of {anchors}" if anchors else ""
+        log(f"train-backbone {settings.backbone}: {len(rows)} utterances of {len(speakers)} speakers{near}")
+    path = model.resolve()
+    about = {"settings": facts["settings"], "seed": seed, "started_from": started_from, "anchors": facts["anchors"]}
+    checkpoint = Checkpoint(path.with_name(f".{path.name}.checkpoint"), about, checkpoint_every_s)
+    history = optimise(
+        network,
+        reader,
+        seed,
+        held_out=_judge(judged, settings, sources, backbone, reader, seed) if judged else None,
+        checkpoint=checkpoint,
+        tensorboard=tensorboard,
+        team=team,
+    )
+    if team.leads:
+        _save(model, network.backbone, facts | {"speakers": speakers}, history)
+        checkpoint.remove()
+
+
+def _check(settings: BackboneTraining, sources: Mapping[str, Path], anchors: Path | None) -> None:
+    missing = [kind for kind in sources_needed(settings.views) if kind not in sources]
+    if missing:
+        raise ConfigError(f"the views ask for {', '.join(missing)}; give the manifest with --{missing[0]}")
+    if anchors is None and settings.head is None:
+        raise ConfigError("head: null trains by anchors alone; give --anchors STORE, or a head")
+    if anchors is not None and settings.speeds != (1.0,):
+        raise ConfigError("anchors are of speech at its own speed; set speeds: [1.0]")
+
+
+def _usable(
+    rows: Sequence[Utterance], settings: BackboneTraining, anchors: Anchors | None, manifest: Path
+) -> tuple[list[Utterance], list[str]]:
+    """Return the utterances that can be trained on, and their speakers, sorted."""
+    if settings.head is not None:
+        unlabelled = sum(row.speaker_id is None for row in rows)
+        if unlabelled:
+            raise ManifestError(
+                f"{manifest}: {unlabelled} of {len(rows)} utterances have no speaker; leave them out, or train with "
+                "head: null and anchors, which needs no labels"
+            )
+    if anchors is not None:
+        stored = [row for row in rows if row.utterance_id in anchors]
+        if not stored:
+            raise ManifestError(f"none of the {len(rows)} utterances of {manifest} is among the anchors {anchors.path}")
+        if len(stored) < len(rows):
+            log(f"{len(rows) - len(stored)} utterances have no anchor in {anchors.path} and are left out")
+        rows = stored
+    speakers = sorted({row.speaker_id for row in rows if row.speaker_id is not None})
+    if settings.head is not None and len(speakers) < 2:
+        raise ManifestError(f"{manifest}: {len(speakers)} speaker to train on; classification needs two or more")
+    return list(rows), speakers
+
+
+def _judge(
+    rows: Sequence[Utterance],
+    settings: BackboneTraining,
+    sources: Mapping[str, Path],
+    backbone: StagedBackbone,
+    reader: SpeechReader,
+    seed: int,
+) -> HeldOutSpeakers:
+    """Render the crops of held-out speakers: clean, and in the training's views by turns."""
+    rate = backbone.sample_rate_hz
+    bank = AudioBank({kind: Manifest(sources[kind]) for kind in sources_needed(settings.views)}, rate)
+    views = list(settings.views.items())
+    plain, draws, speakers = [], [], []
+    for number, (row, clean_T) in enumerate(clean_crops(rows, reader.crop_s, rate)):
+        name, view = views[number % len(views)]
+        speakers.append(str(row.speaker_id))
+        plain.append(torch.from_numpy(np.ascontiguousarray(clean_T)))
+        seeded = stable_seed(seed, "judge", row.utterance_id, name)
+        draws.append(draw(clean_T, view, bank, seed=seeded, speaker=str(row.speaker_id)))
+    plain_UT = torch.stack(plain).to(reader.device)
+    return HeldOutSpeakers(plain_UT, mix(draws, rate, reader.device), speakers)
+
+
+def _save(path: Path, backbone: StagedBackbone, facts: dict[str, Any], history: list[dict[str, float]]) -> None:
+    state = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in backbone.state_dict().items()
+        if name.partition(".")[0] not in ("mel", "torchfb", "torchmfcc")  # features are made anew
+    }
+    with atomic.atomic_directory(path) as directory:
+        with atomic.atomic_path(directory / WEIGHTS) as temporary:
+            save_file(state, temporary)
+        facts = facts | {"weights_sha256": atomic.sha256_file(directory / WEIGHTS)}
+        atomic.write_text(directory / "train.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+        atomic.write_text(directory / "README.md", _card(facts, history))
+        atomic.write_json(directory / INFO, facts)
+
+
+def _card(facts: dict[str, Any], history: list[dict[str, float]]) -> str:
+    settings = "\n".join(f"| {name} | {value} |" for name, value in facts["settings"].items())
+    judged = [row["validation_eer"] for row in history if "validation_eer" in row]
+    eer = f"Lowest EER on held-out speakers: {100 * min(judged):.2f} %. " if judged else ""
+    anchors = facts["anchors"]
+    near = f" Held near the anchors of `{anchors['path']}` ({anchors['space']})." if anchors else ""
+    return (
+        f"# A speaker backbone: {facts['backbone']}\n\n"
+        f"Trained by `reseed train-backbone` on {len(facts['speakers'])} speakers of `{facts['utterances']}`, "
+        f"starting from {facts['started_from']}.{near} {eer}Final loss {history[-1]['loss']:.4f} after {len(history)} "
+        "epochs.\n\n"
+        f"Use `backbone: {{name: {facts['backbone']}, settings: {{weights: {WEIGHTS}}}}}`, with that file's path.\n\n"
+        f"| setting | value |\n|---|---|\n{settings}\n"
+    )
