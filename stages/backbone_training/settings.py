@@ -28,7 +28,7 @@ class BackboneTraining(TrainingSettings):
     Attributes:
         backbone: ge2e, ecapa_tdnn or resnet_se34v2.
         weights: checkpoint to start from; none: ge2e from its published weights, the others untrained.
-        channels, dimensions, bands: of an untrained network: channels of ecapa_tdnn, dimensions of its embeddings, bands
+        channels, dimensions, bands: of an untrained network: channels (ecapa_tdnn), dimensions of embeddings, bands
             (coefficients) of its features.
         head: additive angular margin or plain softmax over speakers; none: anchors alone, without labels.
         margin, scale: of the additive angular margin (arXiv 1801.07698).
