@@ -19,6 +19,8 @@ from stages.scoring.curves import Floats
 from stages.scoring.normalise import cohort_statistics, normalise
 from stages.scoring.plda import TwoCovariancePLDA
 
+Cohorts = tuple[Cohort, Cohort]  # of the enrolment and of the test side
+
 
 class Scorer(ABC):
     """One way of scoring.
@@ -30,8 +32,8 @@ class Scorer(ABC):
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
 
-    def prepare(self, side: Side) -> Any:
-        """Return what `score` needs of one side."""
+    def prepare(self, side: Side, *, enrolling: bool) -> Any:
+        """Return what `score` needs of one side; of the enrolment side where `enrolling`."""
         return side
 
     @abstractmethod
@@ -49,7 +51,7 @@ class Cosine(Scorer):
 class CropPairs(Scorer):
     """Mean cosine of every crop of one side with every crop of the other: that of the means of the unit crops."""
 
-    def prepare(self, side: Side) -> Floats:
+    def prepare(self, side: Side, *, enrolling: bool) -> Floats:
         return unit_crops(side.crops_UCD).mean(axis=1, dtype=np.float64)
 
     def score(self, enrolment: Floats, test: Floats, pairs_P2: Indices) -> Floats:
@@ -63,7 +65,7 @@ class CropDistance(Scorer):
         super().__init__()
         self._device = device
 
-    def prepare(self, side: Side) -> NDArray[np.float32]:
+    def prepare(self, side: Side, *, enrolling: bool) -> NDArray[np.float32]:
         return unit_crops(side.crops_UCD)
 
     def score(self, enrolment: NDArray[np.float32], test: NDArray[np.float32], pairs_P2: Indices) -> Floats:
@@ -73,13 +75,18 @@ class CropDistance(Scorer):
 class Normalised(Scorer):
     """Cosine, normalised by the cosines of either side with a cohort: S-norm, or AS-norm by the nearest `top` alone."""
 
-    def __init__(self, cohort: Cohort, top: int | None, device: str) -> None:
+    def __init__(self, cohorts: Cohorts, top: int | None, device: str) -> None:
         super().__init__()
-        self._cohort, self._top, self._device = cohort, top, device
-        self.facts = {"cohort": cohort.facts | ({} if top is None else {"top": top})}
+        self._cohorts, self._top, self._device = cohorts, top, device
+        enrolment, test = cohorts
+        chosen = {} if top is None else {"top": top}
+        self.facts = {"cohort": test.facts | chosen}
+        if enrolment is not test:
+            self.facts |= {"enrolment_cohort": enrolment.facts | chosen}
 
-    def prepare(self, side: Side) -> tuple[Side, Any]:
-        return side, cohort_statistics(side.unit_XD, self._cohort.vectors(), self._top, self._device)
+    def prepare(self, side: Side, *, enrolling: bool) -> tuple[Side, Any]:
+        cohort = self._cohorts[0 if enrolling else 1]
+        return side, cohort_statistics(side.unit_XD, cohort.vectors(), self._top, self._device)
 
     def score(self, enrolment: tuple[Side, Any], test: tuple[Side, Any], pairs_P2: Indices) -> Floats:
         cosine_P = cosine_scores(enrolment[0].unit_XD, test[0].unit_XD, pairs_P2)
@@ -98,22 +105,22 @@ class Plda(Scorer):
         fitted = {"vectors": len(vectors_ND), "speakers": speakers, "views": list(views), "dimensions": kept}
         self.facts = {"plda": {"store": str(cohort.path), **fitted}}
 
-    def prepare(self, side: Side) -> tuple[Floats, Indices]:
+    def prepare(self, side: Side, *, enrolling: bool) -> tuple[Floats, Indices]:
         return side.entries.pooled(self._model.transform(side.unit_UD)), side.entries.count_X
 
     def score(self, enrolment: tuple[Floats, Indices], test: tuple[Floats, Indices], pairs_P2: Indices) -> Floats:
         return self._model.score_trials(enrolment[0], test[0], pairs_P2, enrolment[1])
 
 
-def make_scorer(scoring: str, settings: ScoreSettings, cohort: Cohort | None, device: str) -> Scorer:
-    """Return a scorer by its name in `ScoreSettings.scorings`; those that need a cohort are given one."""
+def make_scorer(scoring: str, settings: ScoreSettings, cohorts: Cohorts | None, device: str) -> Scorer:
+    """Return a scorer by its name in `ScoreSettings.scorings`; those that need cohorts are given them."""
     if scoring == "cosine":
         return Cosine()
     if scoring == "crop_pairs":
         return CropPairs()
     if scoring == "crop_distance":
         return CropDistance(device)
-    assert cohort is not None, scoring  # `ScoreSettings.needs_cohort` was asked
+    assert cohorts is not None, scoring  # `ScoreSettings.needs_cohort` was asked
     if scoring == "plda":
-        return Plda(cohort, settings)
-    return Normalised(cohort, settings.cohort.top if scoring == "as_norm" else None, device)
+        return Plda(cohorts[1], settings)
+    return Normalised(cohorts, settings.cohort.top if scoring == "as_norm" else None, device)

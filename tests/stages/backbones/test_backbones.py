@@ -56,7 +56,8 @@ def test_embedding_twice_gives_the_same_bits_and_no_gradients(backbone):
 @pytest.mark.parametrize("duration_s", [1.6, 3.0])
 def test_a_staged_backbone_can_be_differentiated_from_its_embedding_back_to_features_and_sound(backbone, duration_s):
     if not isinstance(backbone, StagedBackbone):
-        pytest.skip(f"{backbone.name} is not staged")
+        assert not hasattr(backbone, "activations")
+        return
     waveform_BT = batch(duration_s, 2).requires_grad_()
     feature_BMF = backbone.features(waveform_BT)
     activation = backbone.activations(feature_BMF)

@@ -1,0 +1,26 @@
+"""Alignments by name. To add one: a file with its Config and class, and one line here."""
+
+from stages.aligners.base import SIDES, Alignment, Shared, Side
+from stages.aligners.closed_form import CanonicalCorrelation, Identity, Procrustes, RidgeRegression, SpeakerLogits
+from stages.aligners.nessa import Nessa
+from store import ConfigError
+
+ALIGNERS: dict[str, type[Alignment]] = {
+    "identity": Identity,
+    "procrustes": Procrustes,
+    "ridge": RidgeRegression,
+    "cca": CanonicalCorrelation,
+    "logits": SpeakerLogits,
+    "nessa": Nessa,
+}
+
+
+def aligner_class(name: str) -> type[Alignment]:
+    """Return the class behind `name`; an unknown name raises ConfigError with the choices."""
+    try:
+        return ALIGNERS[name]
+    except KeyError:
+        raise ConfigError(f"no alignment {name!r}; choose one of {', '.join(ALIGNERS)}") from None
+
+
+__all__ = ["ALIGNERS", "SIDES", "Alignment", "Shared", "Side", "aligner_class"]

@@ -1,0 +1,168 @@
+"""NESSA: light networks map both sides to one speaker space after training, so that either can be updated alone.
+
+arXiv 2401.12440 (ICASSP 2024); layer sizes and loss are not public. Here: each side is whitened by how its vectors of
+one utterance scatter, turned onto the other by canonical correlation, and bent by a residual MLP, trained by contrast.
+
+Shapes: B utterances of a batch, N shared rows, D dimension of a side, K of the shared space.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from stages.aligners.base import Alignment, Shared
+from stages.section import Section
+from store import ModelError
+
+
+class NessaConfig(Section):
+    """Settings of `nessa`.
+
+    Attributes:
+        sides: which side is mapped by a trained network: enrolment, test or both; the other keeps its first map.
+        dimensions: of the shared space.
+        hidden: width of the residual MLP of each side; 0: linear maps alone.
+        positives: what belongs together: rows of one utterance (no labels), or of one speaker where speakers are known.
+        temperature: of the contrast.
+        shrinkage: of the covariance that whitens, in its mean eigenvalues.
+        epochs, batch, lr, weight_decay, dropout: of AdamW; a batch is so many utterances.
+    """
+
+    sides: Literal["enrolment", "test", "both"] = "both"
+    dimensions: int = Field(default=128, ge=2)
+    hidden: int = Field(default=256, ge=0)
+    positives: Literal["utterance", "speaker"] = "utterance"
+    temperature: float = Field(default=0.1, gt=0)
+    shrinkage: float = Field(default=0.2, gt=0)
+    epochs: int = Field(default=10, ge=0)
+    batch: int = Field(default=256, ge=2)
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+
+
+class Bent(nn.Module):
+    """A linear map after centring, and a residual MLP around it that begins as nothing."""
+
+    def __init__(self, dim: int, shared: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("mean_D", torch.zeros(dim))
+        self.linear = nn.Linear(dim, shared, bias=False)
+        self.dropout = nn.Dropout(dropout)
+        self.mlp = nn.Sequential(nn.Linear(shared, hidden), nn.SiLU(), nn.Linear(hidden, shared)) if hidden else None
+        if self.mlp is not None:
+            nn.init.zeros_(self.mlp[-1].weight)
+            nn.init.zeros_(self.mlp[-1].bias)
+
+    def forward(self, embedding_BD: Tensor) -> Tensor:
+        shared_BK: Tensor = F.normalize(self.linear(self.dropout(embedding_BD - self.mean_D)), dim=-1)
+        return shared_BK if self.mlp is None else shared_BK + self.mlp(shared_BK)
+
+
+class Nessa(Alignment):
+    """Trained by contrast: a row of one side finds the rows of its utterance (or speaker) on the other side."""
+
+    Config = NessaConfig
+    config: NessaConfig
+
+    def __init__(self, config: Section, dims: tuple[int, int]) -> None:
+        super().__init__(config, dims)
+        kept = min(self.config.dimensions, *dims)
+        self.enrolment, self.test = (Bent(dim, kept, self.config.hidden, self.config.dropout) for dim in dims)
+
+    def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
+        settings = self.config
+        if settings.positives == "speaker" and not (shared.speaker_N >= 0).any():
+            raise ModelError("positives: speaker needs speakers known by name; use positives: utterance")
+        self._begin(shared)
+        trained = [side for side in ("enrolment", "test") if settings.sides in (side, "both")]
+        parameters = [parameter for side in trained for parameter in self.get_submodule(side).parameters()]
+        optimiser = torch.optim.AdamW(parameters, settings.lr, weight_decay=settings.weight_decay)
+        generator = torch.Generator().manual_seed(seed)
+        rows_U = _rows_by_utterance(shared.utterance_N)
+        group_N = shared.utterance_N
+        if settings.positives == "speaker":
+            named_N = shared.speaker_N >= 0  # an utterance of an unknown speaker belongs with itself alone
+            group_N = torch.where(named_N, shared.speaker_N, shared.utterance_N + 1 + shared.speaker_N.max())
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            for epoch in range(settings.epochs):
+                self.train()
+                total = 0.0
+                order = torch.randperm(len(rows_U), generator=generator)
+                batches = order.split(settings.batch)
+                for batch in batches:
+                    picked = [
+                        [rows_U[u][int(torch.randint(len(rows_U[u]), (1,), generator=generator))] for u in batch]
+                        for _ in range(2)
+                    ]
+                    first_B, second_B = (torch.tensor(rows) for rows in picked)
+                    loss = self._loss(shared, first_B, second_B, group_N)
+                    optimiser.zero_grad()
+                    loss.backward()
+                    optimiser.step()
+                    total += loss.item() * len(batch)
+                yield {"epoch": epoch + 1, "loss": total / len(rows_U)}
+        self.eval()
+
+    def _loss(self, shared: Shared, first_B: Tensor, second_B: Tensor, group_N: Tensor) -> Tensor:
+        """Contrast both ways: enrolment rows against test rows, and test rows against enrolment rows."""
+        enrolment_BK = self.map("enrolment", shared.enrolment_ND[first_B])
+        test_BK = self.map("test", shared.test_NE[second_B])
+        score_BB = enrolment_BK @ test_BK.T / self.config.temperature
+        same_BB = group_N[first_B][:, None] == group_N[second_B][None]
+        return 0.5 * (_contrast(score_BB, same_BB) + _contrast(score_BB.T, same_BB.T))
+
+    @torch.no_grad()
+    def _begin(self, shared: Shared) -> None:
+        """Set the first maps: whiten each side by the scatter within utterances, then correlate what is left."""
+        sides = []
+        for vectors, module in ((shared.enrolment_ND, self.enrolment), (shared.test_NE, self.test)):
+            double = vectors.double()
+            mean = double.mean(dim=0)
+            within = double - _means_by(double, shared.utterance_N)
+            white = _inverse_root(within.T @ within / len(within), self.config.shrinkage)
+            sides.append((module, mean, white, _means_by((double - mean) @ white, shared.utterance_N)))
+        (one, mean_D, white_DD, first_NK), (two, mean_E, white_EE, second_NK) = sides
+        # The scatter of utterances, with that of sessions (1 after whitening) added: canonical correlations, damped.
+        roots = [
+            _inverse_root(side.T @ side / len(side) + torch.eye(side.shape[1]), 0.0) for side in (first_NK, second_NK)
+        ]
+        u, _, v = torch.linalg.svd(roots[0] @ (first_NK.T @ second_NK / len(first_NK)) @ roots[1])
+        kept = one.linear.out_features
+        for module, mean, white, root, turn in (
+            (one, mean_D, white_DD, roots[0], u[:, :kept]),
+            (two, mean_E, white_EE, roots[1], v.T[:, :kept]),
+        ):
+            spread = torch.linalg.inv(root) @ turn  # keep the weight that reliable directions have
+            module.mean_D = mean.float()
+            module.linear.weight.copy_((white @ spread).T.float())
+
+
+def _contrast(score_BB: Tensor, same_BB: Tensor) -> Tensor:
+    """Return the mean negative log-probability of what belongs to each row (supervised contrast, arXiv 2004.11362)."""
+    log_BB = F.log_softmax(score_BB, dim=1)
+    return -((log_BB * same_BB).sum(dim=1) / same_BB.sum(dim=1)).mean()
+
+
+def _inverse_root(covariance: Tensor, shrinkage: float) -> Tensor:
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * (values.clamp(min=0) + shrinkage * values.mean() + 1e-9).rsqrt()) @ vectors.T
+
+
+def _means_by(rows: Tensor, group_N: Tensor) -> Tensor:
+    """Return for each row the mean of its group."""
+    _, place_N, count_G = group_N.unique(return_inverse=True, return_counts=True)
+    sums = torch.zeros(len(count_G), rows.shape[1], dtype=rows.dtype).index_add_(0, place_N, rows)
+    return (sums / count_G[:, None])[place_N]
+
+
+def _rows_by_utterance(utterance_N: Tensor) -> list[list[int]]:
+    rows: dict[int, list[int]] = {}
+    for row, utterance in enumerate(utterance_N.tolist()):
+        rows.setdefault(utterance, []).append(row)
+    return list(rows.values())
