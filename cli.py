@@ -260,6 +260,66 @@ def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[st
 
 
 @main.command()
+@_config_options
+@click.option("--name", required=True, help="Which entry of the section backbones.")
+@_path_option("utterances", "Manifest of the labelled speech.")
+@_path_option("noise", "Manifest of the noises.", required=False)
+@_path_option("music", "Manifest of the music.", required=False)
+@_path_option("rir", "Manifest of the room responses.", required=False)
+@_path_option("babble", "Manifest of the speech that babbles (default: that of --utterances).", required=False)
+@_path_option("anchors", "Store of clean vectors of the backbone that is started from.", required=False)
+@_path_option("model", "Folder to write: weights, train.jsonl, card.")
+@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Share batches over GPUs.")
+@_path_option("tensorboard", "Folder for TensorBoard's files.", required=False)
+def train_backbone(
+    config: Path,
+    overrides: Sequence[str],
+    name: str,
+    noise: Path | None,
+    music: Path | None,
+    rir: Path | None,
+    babble: Path | None,
+    **options: Any,
+) -> None:
+    """Train a speaker network on labelled speech, or fine-tune one near stored anchors. Goes on after a kill."""
+    from stages.device import resolved
+    from stages.train_backbone import train_backbone as stage
+
+    run = _load(config, overrides)
+    given = {"noise": noise, "music": music, "rir": rir, "babble": babble}
+    sources = {kind: path for kind, path in given.items() if path is not None}
+    device = resolved(run.device) if options["processes"] > 1 else _device(run.device)
+    stage(settings=run.trained_backbone(name), seed=run.seed, sources=sources, device=device, **options)
+
+
+@main.command()
+@_config_options
+@click.option("--name", required=True, help="Which entry of the section align.")
+@_path_option("enrolment", "Store of the enrolment side.")
+@_path_option("test", "Store of the test side: the same speech by another backbone.")
+@_path_option("model", "Folder to write.")
+def align(config: Path, overrides: Sequence[str], name: str, **paths: Path) -> None:
+    """Learn maps of two backbones' embeddings into one space, from the crops that both stores hold."""
+    from stages.align import align as stage
+
+    run = _load(config, overrides)
+    method, settings = run.aligner(name)
+    click.echo(stage(method=method, settings=settings, seed=run.seed, **paths))
+
+
+@main.command(name="map")
+@_path_option("store", "Store to map.")
+@_path_option("model", "Folder of the alignment.")
+@click.option("--side", type=click.Choice(["enrolment", "test"]), required=True, help="Which side the store is.")
+@_path_option("mapped", "Store to write.")
+def map_(**options: Any) -> None:
+    """Map a store of one side into the space that an alignment shares."""
+    from stages.map import map_store
+
+    click.echo(map_store(**options))
+
+
+@main.command()
 @click.argument("checkpoint", type=_FILE)
 @_path_option("store", "Store of the backbone that the network was trained with.")
 @_path_option("model", "Model directory to write.")
@@ -308,6 +368,8 @@ def enhance(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 @_path_option("enrolments", "What the enrolment models of the trials are made of.", required=False)
 @_path_option("cohort", "Store of other speakers, for as_norm, s_norm and plda.", required=False)
 @_path_option("cohort-utterances", "Manifest of those of its utterances to use.", required=False)
+@_path_option("enrolment", "Store that enrolment comes from, if not --store (see `reseed map`).", required=False)
+@_path_option("enrolment-cohort", "The cohort as the enrolment side has it.", required=False)
 @_path_option("scores", "Scores to write (.parquet).")
 @_path_option("identification", "Ranks of the true speakers to write (.parquet).")
 @click.option("--allow-missing", is_flag=True, help="Leave out trials whose utterances are not stored.")

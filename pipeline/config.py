@@ -5,7 +5,7 @@ Precedence: defaults < YAML < `--set section.key=value`. A key that nobody decla
 
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipeline import layout
 from pipeline.settings import Model, apply_override, validated
 from stages.audio.recipe import ExtractSettings, sources_needed
 from stages.audio.sources import listing_digest
+from stages.backbone_training.settings import BackboneTraining
 from stages.prepare import PrepareSettings
 from stages.reporting.settings import ReportSettings
 from stages.scorers.settings import CalibrationSettings, ScoreSettings
@@ -117,6 +118,8 @@ class RunConfig(Section):
         synthesise: a synthetic corpus to make first, in place of corpus.root.
         calibrate: scores to likelihood ratios, and fusion; none: scores stay as they are.
         train: system name -> {"method": enhancer (default: the system's name), its own settings ...}.
+        backbones: name -> how that backbone is trained, for `reseed train-backbone`.
+        align: name -> {"method": alignment (default: the name), its own settings ...}, for `reseed align`.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
@@ -130,6 +133,8 @@ class RunConfig(Section):
     backbone: BackboneChoice = BackboneChoice()
     extract: ExtractionSettings
     train: dict[str, dict[str, Any]]
+    backbones: dict[str, BackboneTraining] = {}
+    align: dict[str, dict[str, Any]] = {}
     score: ScoreSettings = ScoreSettings()
     calibrate: RunCalibration | None = None
     report: ReportSettings = ReportSettings()
@@ -174,11 +179,35 @@ class RunConfig(Section):
         """
         from stages.enhancers import enhancer_class  # torch takes seconds to import; most commands need none
 
-        if system not in self.train:
-            raise ConfigError(f"train has no system {system!r}; it has {', '.join(self.train)}")
-        settings = dict(self.train[system])
-        method = settings.pop("method", system)
-        return method, validated(enhancer_class(method).Config, settings, where=f"train.{system}")
+        return self._component("train", system, enhancer_class)
+
+    def aligner(self, name: str) -> tuple[str, Any]:
+        """Return (method, its validated Config) of one entry of `align`.
+
+        Raises:
+            ConfigError: no such entry or method, or a setting its method does not have.
+        """
+        from stages.aligners import aligner_class
+
+        return self._component("align", name, aligner_class)
+
+    def _component(self, section: str, name: str, class_of: Callable[[str], Any]) -> tuple[str, Any]:
+        entries = getattr(self, section)
+        if name not in entries:
+            raise ConfigError(f"{section} has no entry {name!r}; it has {', '.join(entries) or 'none'}")
+        settings = dict(entries[name])
+        method = settings.pop("method", name)
+        return method, validated(class_of(method).Config, settings, where=f"{section}.{name}")
+
+    def trained_backbone(self, name: str) -> BackboneTraining:
+        """Return one entry of `backbones`.
+
+        Raises:
+            ConfigError: no such entry.
+        """
+        if name not in self.backbones:
+            raise ConfigError(f"backbones has no entry {name!r}; it has {', '.join(self.backbones) or 'none'}")
+        return self.backbones[name]
 
     def recordings(self, split: str) -> dict[str, tuple[str, str]]:
         """Return what extraction of a split reads: source -> (split, kind of recordings)."""
@@ -275,6 +304,8 @@ def check_components(config: RunConfig) -> None:
     config.backbone_settings()
     for system in config.train:
         config.enhancer(system)
+    for name in config.align:
+        config.aligner(name)
 
 
 def dump(config: RunConfig) -> str:

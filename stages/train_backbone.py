@@ -26,7 +26,7 @@ from stages.backbones.base import StagedBackbone
 from stages.training import ALONE, Checkpoint, Team, optimise
 from stages.training.record import log
 from stages.training.team import check_processes, together
-from store import ConfigError, EmbeddingStore, ManifestError, ModelError, atomic
+from store import ConfigError, EmbeddingStore, ManifestError, ModelError, StoreError, atomic
 
 WEIGHTS = "weights.safetensors"
 INFO = "backbone.json"
@@ -99,6 +99,11 @@ def _train(
     backbone = make_backbone(settings, seed)
     started_from = backbone.space if settings.weights or settings.backbone == "ge2e" else "untrained"
     held = Anchors(EmbeddingStore(anchors), backbone) if anchors else None
+    if held is not None and not np.isclose(held.crop_s, settings.crop_s):
+        raise StoreError(
+            f"the anchors {anchors} are of crops of {held.crop_s:g} s, the training hears {settings.crop_s:g} s; set "
+            "crop_s to theirs, or extract anchors of that length"
+        )
     rows, judged = hold_out(read_manifest(utterances), settings.held_out)
     rows, speakers = _usable(rows, settings, held, utterances)
     needed = sources_needed(settings.views)

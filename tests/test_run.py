@@ -252,33 +252,3 @@ def times(run: Path) -> dict[str, int]:
     """When each artefact was last written; Snakemake's own records and the lock aside."""
     files = [path for path in run.rglob("*") if path.is_file() and ".snakemake" not in path.parts]
     return {str(path.relative_to(run)): path.stat().st_mtime_ns for path in files if path.name != ".lock"}
-
-
-def test_a_run_is_scored_in_more_ways_calibrated_fused_and_compared(folder, finished):
-    before = finished.stat().st_mtime
-    more = {
-        "score.scorings": "[cosine,as_norm,s_norm]",
-        "score.cohort.top": "2",
-        "calibrate": "{quality: [snr, norm], fuse: [[raw, quick]]}",
-        "trials.enrolment_utterances": "2",
-    }
-    options = [part for key, value in more.items() for part in ("--set", f"{key}={value}")]
-    reseed("run", folder / "toy.yaml", "--runs", folder / "runs", *options)
-    rows = json.loads((finished / "report" / "metrics.json").read_text())
-    systems = ("raw", "wccn", "quick", "raw+quick")
-    ways = ("cosine", "as_norm", "s_norm")
-    expected = {(system, way) for system in systems[:3] for way in ways}
-    expected |= {(system, f"{way}+calibrated") for system in systems for way in ways}
-    assert {(row["system"], row["scoring"]) for row in rows} == expected
-    assert all((row["actual_dcf"] is None) is ("calibrated" not in row["scoring"]) for row in rows)
-    assert (finished / "quality" / "train.parquet").stat().st_mtime > before
-    told = reseed("threshold", finished / "scores" / "raw.calibrated.parquet", "--false-accept", 0.1, ok=False)
-    assert "holds 3 scorings" in told or "--scoring" in told
-    told = reseed("threshold", finished / "scores" / "raw.parquet", "--scoring", "as_norm", "--false-accept", 0.1)
-    assert "clean" in told
-    shutil.copytree(finished, folder / "runs" / "copy")
-    out = folder / "compared"
-    told = reseed("compare", finished, folder / "runs" / "copy", "--report", out, "--set", "bootstrap_replicates=5")
-    assert {row["run"] for row in json.loads((out / "metrics.json").read_text())} == {"toy", "copy"}
-    told = reseed("compare", finished, folder / "audio", "--report", out, ok=False)
-    assert "audio is no run: it has no config.yaml" in told

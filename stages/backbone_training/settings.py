@@ -32,7 +32,7 @@ class BackboneTraining(TrainingSettings):
             (coefficients) of its features.
         head: additive angular margin or plain softmax over speakers; none: anchors alone, without labels.
         margin, scale: of the additive angular margin (arXiv 1801.07698).
-        crop_s, crops: length of a crop, and how many an epoch takes of each utterance; with anchors the store's.
+        crop_s, crops: length of a crop, and how many an epoch takes of each utterance (with anchors: the stored).
         speeds: each speed makes speakers of its own of all speakers.
         views: renderings, of which every crop is given one at random.
         proximity: to the anchors.

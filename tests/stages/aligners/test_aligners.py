@@ -1,0 +1,101 @@
+"""Every alignment on two views of one speaker space, by two generated backbones."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stages.aligners import ALIGNERS, Shared, aligner_class
+from stages.scoring.metrics import eer
+from store import ConfigError, ModelError
+
+SPEAKERS, EACH, LATENT = 40, 6, 12
+
+
+def world(dims=(24, 18), seed=0, unknown=False):
+    """Two backbones that see the same speakers through maps of their own, each with sessions and noise of its own."""
+    draw = np.random.default_rng(seed)
+    maps = [np.random.default_rng(99 + side).normal(size=(LATENT, dim)) for side, dim in enumerate(dims)]
+    voices = np.repeat(draw.normal(size=(SPEAKERS, LATENT)), EACH, axis=0)
+    rows = np.repeat(voices + 0.3 * draw.normal(size=voices.shape), 4, axis=0)  # crops and views of an utterance
+    sides = [rows @ m + 1.0 * draw.normal(size=(len(rows), m.shape[1])) + 2.0 for m in maps]
+    units = [F.normalize(torch.from_numpy(side).float(), dim=-1) for side in sides]
+    speaker = torch.arange(SPEAKERS).repeat_interleave(4 * EACH)
+    return Shared(*units, torch.arange(SPEAKERS * EACH).repeat_interleave(4), speaker * 0 - 1 if unknown else speaker)
+
+
+def cross_eer(alignment, shared, speaker):
+    """EER of enrolment rows against test rows of other utterances."""
+    with torch.no_grad():
+        first, second = alignment.map("enrolment", shared.enrolment_ND), alignment.map("test", shared.test_NE)
+    score = (first @ second.T).numpy()
+    same = (speaker[:, None] == speaker[None]).numpy()
+    other = (shared.utterance_N[:, None] != shared.utterance_N[None]).numpy()
+    return eer(score[same & other], score[~same])
+
+
+def fitted(name, shared, **settings):
+    kind = aligner_class(name)
+    dims = shared.enrolment_ND.shape[1], shared.test_NE.shape[1]
+    extra = {"speakers": SPEAKERS} if name == "logits" else {}
+    torch.manual_seed(0)
+    alignment = kind(kind.Config(**settings), dims, **extra)
+    list(alignment.fit(shared, 0))
+    return alignment.eval()
+
+
+@pytest.mark.parametrize("name", sorted(set(ALIGNERS) - {"identity"}))
+def test_speakers_that_training_never_saw_are_told_apart_across_backbones(name):
+    train, test = world(seed=0), world(seed=1)
+    settings = {"cca": {"components": 12}, "nessa": {"epochs": 5, "dimensions": 12, "hidden": 32}}.get(name, {})
+    alignment = fitted(name, train, **settings)
+    assert cross_eer(alignment, test, torch.arange(SPEAKERS).repeat_interleave(4 * EACH)) < 0.2
+    mapped = alignment.map("test", test.test_NE)
+    torch.testing.assert_close(mapped.norm(dim=1), torch.ones(len(mapped)))
+
+
+def test_nessa_is_ahead_of_its_rivals_where_sessions_are_loud_and_needs_no_labels():
+    speaker = torch.arange(SPEAKERS).repeat_interleave(4 * EACH)
+    train, test = world(seed=0, unknown=True), world(seed=1)
+    rates = {name: cross_eer(fitted(name, train), test, speaker) for name in ("procrustes", "ridge")}
+    ours = cross_eer(fitted("nessa", train, dimensions=12, hidden=32, epochs=5), test, speaker)
+    assert ours < min(rates.values())
+
+
+def test_procrustes_finds_a_rotation():
+    draw = torch.Generator().manual_seed(0)
+    first = F.normalize(torch.randn(500, 8, generator=draw), dim=-1)
+    turn = torch.linalg.qr(torch.randn(8, 8, generator=draw))[0]
+    shared = Shared(first, first @ turn, torch.arange(500), torch.full((500,), -1))
+    alignment = fitted("procrustes", shared)
+    torch.testing.assert_close(
+        alignment.map("enrolment", first), alignment.map("test", first @ turn), atol=1e-5, rtol=0
+    )
+
+
+def test_one_side_alone_can_be_trained():
+    train = world()
+    before = fitted("nessa", train, epochs=0)
+    after = fitted("nessa", train, epochs=2, sides="test")
+    for side, moved in (("enrolment", False), ("test", True)):
+        same = all(
+            torch.equal(value, after.get_submodule(side).state_dict()[name])
+            for name, value in before.get_submodule(side).state_dict().items()
+        )
+        assert same is not moved
+
+
+def test_the_same_seed_gives_the_same_maps():
+    one, two = (fitted("nessa", world(), epochs=2).state_dict() for _ in range(2))
+    assert all(torch.equal(value, two[name]) for name, value in one.items())
+
+
+def test_what_cannot_be_aligned_is_refused():
+    with pytest.raises(ModelError, match="identity needs sides of one dimension, these have 24 and 18"):
+        fitted("identity", world())
+    with pytest.raises(ModelError, match="logits need two or more speakers"):
+        fitted("logits", world(unknown=True))
+    with pytest.raises(ModelError, match="positives: speaker needs speakers known by name"):
+        fitted("nessa", world(unknown=True), positives="speaker")
+    with pytest.raises(ConfigError, match="no alignment 'pca'; choose one of identity, procrustes"):
+        aligner_class("pca")

@@ -1,0 +1,156 @@
+"""Aligning, mapping and asymmetric scoring on real stores of two generated backbones."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from stages.align import align
+from stages.aligners import aligner_class
+from stages.map import map_store
+from stages.score import score
+from stages.scorers.settings import ScoreSettings
+from stages.scoring.metrics import eer
+from store import EmbeddingStore, ModelError, ScoringError, StoreError
+from tests.stages.scoring.example import simulate, write_manifest, write_store, write_trials
+
+VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}}
+TURN = np.linalg.qr(np.random.default_rng(5).normal(size=(16, 16)))[0][:, :12]
+
+
+class World:
+    """Forty speakers embedded by two backbones; the last ten are for trials."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.people = [f"s{number:02d}" for number in range(40) for _ in range(4)]
+        self.ids = [f"{who}-{number % 4}" for number, who in enumerate(self.people)]
+        self.utterances = write_manifest(root / "utterances.parquet", self.ids, self.people)
+        vectors = simulate(self.people, VIEWS, dim=16, crops=2, system="raw")
+        noise = np.random.default_rng(1).normal(size=(*vectors.shape[:-1], 12)).astype(np.float32)
+        self.vectors = {"x": vectors, "y": (vectors @ TURN + 0.2 * noise).astype(np.float32)}
+        self.stores = {}
+        for half, rows in (("train", slice(0, 120)), ("test", slice(120, 160))):
+            for side, space in (("x", "one:1"), ("y", "two:2")):
+                path = root / f"{half}.{side}"
+                self.stores[half, side] = write_store(
+                    path, self.ids[rows], self.people[rows], self.vectors[side][rows], VIEWS, space
+                )
+        tested = range(120, 160)
+        pairs = [(a, b) for a in tested for b in tested if a < b]
+        listed = [(self.ids[a], self.ids[b], self.people[a] == self.people[b], None) for a, b in pairs]
+        self.trials = write_trials(root / "trials.parquet", listed)
+
+    def align(self, method: str, model: Path, **options: Any) -> str:
+        kind = aligner_class(method)
+        settings = kind.Config(**options.pop("settings", {}))
+        stores = {"enrolment": self.stores["train", "x"], "test": self.stores["train", "y"]}
+        return align(**{**stores, "model": model, "method": method, "settings": settings, "seed": 0, **options})
+
+    def mapped(self, model: Path, out: Path, half: str = "test") -> dict[str, Path]:
+        paths = {}
+        for side, name in (("enrolment", "x"), ("test", "y")):
+            paths[side] = out / f"{half}.{side}"
+            map_store(store=self.stores[half, name], model=model, side=side, mapped=paths[side])
+        return paths
+
+    def score(self, out: Path, **options: Any) -> float:
+        files = {"scores": out / "scores.parquet", "identification": out / "identification.parquet"}
+        settings = ScoreSettings(**options.pop("settings", {}))
+        common = {"trials": self.trials, "utterances": self.utterances, "system": "nessa", "settings": settings}
+        score(**{**common, **files, **options})
+        rows = [row for row in pq.read_table(files["scores"]).to_pylist() if row["condition"] == "clean"]
+        values, same = (np.array([row[name] for row in rows]) for name in ("score", "is_target"))
+        return eer(values[same], values[~same])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+def test_mapped_sides_are_scored_against_each_other(world, tmp_path):
+    said = world.align("nessa", tmp_path / "model", settings={"epochs": 3, "dimensions": 12})
+    assert "nessa of 120 shared utterances in 2 views, space one~two:" in said
+    paths = world.mapped(tmp_path / "model", tmp_path)
+    store = EmbeddingStore(paths["test"])
+    assert store.space == EmbeddingStore(paths["enrolment"]).space
+    assert store.dim == 12
+    store.verify()
+    assert world.score(tmp_path, store=paths["test"], enrolment=paths["enrolment"]) < 0.2
+    ranks = pq.read_table(tmp_path / "identification.parquet")
+    assert ranks.num_rows > 0
+    cohorts = world.mapped(tmp_path / "model", tmp_path, "train")
+    assert (
+        world.score(
+            tmp_path,
+            store=paths["test"],
+            enrolment=paths["enrolment"],
+            cohort=cohorts["test"],
+            enrolment_cohort=cohorts["enrolment"],
+            cohort_utterances=world.utterances,
+            settings={"scorings": ("as_norm",), "cohort": {"top": 10}},
+        )
+        < 0.2
+    )
+
+
+def test_asymmetric_scores_are_worked_out_by_hand(world, tmp_path):
+    world.align("procrustes", tmp_path / "model")
+    paths = world.mapped(tmp_path / "model", tmp_path)
+    world.score(tmp_path, store=paths["test"], enrolment=paths["enrolment"])
+    row = pq.read_table(tmp_path / "scores.parquet").to_pylist()[-1]
+    assert row["condition"] == "noise_5db"
+    first = EmbeddingStore(paths["enrolment"]), row["enrolment_id"], "clean"
+    second = EmbeddingStore(paths["test"]), row["test_id"], "noise_5db"
+    means = []
+    for store, name, view in (first, second):
+        crops = np.stack([store.get(name, view=view, crop=crop) for crop in range(2)]).astype(float)
+        mean = (crops / np.linalg.norm(crops, axis=1, keepdims=True)).mean(axis=0)
+        means.append(mean / np.linalg.norm(mean))
+    assert row["score"] == pytest.approx(means[0] @ means[1], abs=1e-6)
+
+
+def test_stores_that_share_nothing_are_refused_with_counts(world, tmp_path):
+    with pytest.raises(StoreError, match=r"share none of their 120 and 40 utterances, e\.g\. s00-0 and s30-0"):
+        world.align("ridge", tmp_path / "m", test=world.stores["test", "y"])
+    fewer = write_store(
+        tmp_path / "fewer", world.ids[:120], world.people[:120], world.vectors["y"][:120, :1], VIEWS, "two:2"
+    )
+    with pytest.raises(StoreError, match="has 2 crops of an utterance, .*fewer 1"):
+        world.align("ridge", tmp_path / "m", test=fewer)
+    other = {"phone": {}, "mono": {}}
+    alien = write_store(tmp_path / "alien", world.ids, world.people, world.vectors["y"], other, "two:2")
+    with pytest.raises(StoreError, match="the views clean, noise_5db, .* phone, mono: none of them is shared"):
+        world.align("ridge", tmp_path / "m", test=alien)
+    assert not (tmp_path / "m").exists()
+
+
+def test_sides_that_are_swapped_are_named(world, tmp_path):
+    world.align("ridge", tmp_path / "model")
+    with pytest.raises(
+        ModelError, match="holds two:2, the test side of .*, not the enrolment side; map it as --side test"
+    ):
+        map_store(
+            store=world.stores["test", "y"], model=tmp_path / "model", side="enrolment", mapped=tmp_path / "mapped"
+        )
+    paths = world.mapped(tmp_path / "model", tmp_path)
+    with pytest.raises(ScoringError, match="is mapped for the test side and given as the enrolment side: swap"):
+        world.score(tmp_path, store=paths["enrolment"], enrolment=paths["test"])
+    with pytest.raises(ScoringError, match="enrolment .* is of one:1, test .* of two:2, which do not compare"):
+        world.score(tmp_path, store=world.stores["test", "y"], enrolment=world.stores["test", "x"])
+
+
+def test_a_damaged_or_foreign_alignment_is_named(world, tmp_path):
+    world.align("ridge", tmp_path / "model")
+    weights = tmp_path / "model" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8] + b"\0" * 8)
+    with pytest.raises(ModelError, match="is not what was written; train the alignment again"):
+        world.mapped(tmp_path / "model", tmp_path)
+    with pytest.raises(ModelError, match="is no alignment that can be used"):
+        world.mapped(tmp_path / "nothing", tmp_path)
+    (tmp_path / "full").mkdir()
+    with pytest.raises(ModelError, match="exists and is not an alignment"):
+        world.align("ridge", tmp_path / "full")

@@ -1,0 +1,211 @@
+"""Backbones trained on files of generated voices: from nothing, from ge2e near stored anchors, killed and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from stages.audio.manifest import read_manifest
+from stages.audio.recipe import ExtractSettings
+from stages.backbone_training.reader import SpeechReader
+from stages.backbone_training.settings import BackboneTraining
+from stages.backbones import backbone_class
+from stages.extract import extract
+from stages.extraction import Order
+from stages.train_backbone import train_backbone
+from store import ConfigError, EmbeddingStore, ManifestError, ModelError, StoreError
+from tests.corpus import prepared, write_corpus
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+SMALL = {"backbone": "ecapa_tdnn", "channels": 8, "dimensions": 16, "bands": 24, "crop_s": 0.4, "batch": 8}
+NOISY = {"clean": {}, "noise": {"noise": [0, 10]}, "babble": {"babble": 5}}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Manifests of the speech of four speakers, four utterances each, and of noise."""
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder / "audio", speakers=4, takes=4)
+    return prepared(folder / "audio", folder, ("speech", "noise"))
+
+
+@pytest.fixture(scope="module")
+def anchors(corpus: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    store = tmp_path_factory.mktemp("anchors") / "store"
+    views = ExtractSettings(views={"clean": {}, "noise": {"noise": 5}}, crops={"count": 2, "duration_s": 1.6})
+    sources = {"noise": corpus["noise"]}
+    extract(order=Order(corpus["speech"], "ge2e", views, 0, sources), store=store, shards=2)
+    return store
+
+
+def run(corpus: dict[str, Path], model: Path, **options: Any) -> dict[str, Any]:
+    settings = BackboneTraining(**(SMALL | options.pop("settings", {})))
+    given = {"utterances": corpus["speech"], "sources": {"noise": corpus["noise"]}, "seed": 0}
+    train_backbone(**{**given, "model": model, "settings": settings, **options})
+    return json.loads((model / "backbone.json").read_text())
+
+
+def losses(model: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (model / "train.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("head", ["aam", "softmax"])
+def test_an_untrained_network_learns_speakers_and_is_extracted_like_any_other(corpus, tmp_path, head):
+    model = tmp_path / "small"
+    facts = run(corpus, model, settings={"head": head, "epochs": 5, "crops": 2, "speeds": [0.9, 1.0], "margin": 0.0})
+    assert losses(model)[-1] < 0.8 * losses(model)[0]
+    assert len(facts["speakers"]) == 4
+    assert facts["started_from"] == "untrained"
+    weights = {"weights": str(model / "weights.safetensors")}
+    views = ExtractSettings(views={"clean": {}}, crops={"duration_s": 0.4})
+    extract(order=Order(corpus["speech"], "ecapa_tdnn", views, 0, {}, weights), store=tmp_path / "store", shards=1)
+    store = EmbeddingStore(tmp_path / "store")
+    assert store.dim == 16
+    assert store.space.startswith("ecapa_tdnn:")
+    assert "# A speaker backbone: ecapa_tdnn" in (model / "README.md").read_text()
+
+
+def test_resnet_is_trained_too_and_judged_on_speakers_held_out(corpus, tmp_path):
+    sizes = {"backbone": "resnet_se34v2", "bands": 16, "dimensions": 8, "epochs": 1, "held_out": 0.5, "ema": 0.9}
+    facts = run(corpus, tmp_path / "resnet", settings=sizes | {"views": NOISY})
+    assert len(facts["speakers"]) == 2
+    row = json.loads((tmp_path / "resnet" / "train.jsonl").read_text())
+    assert 0 <= row["validation_eer"] <= 1
+    assert row["crops_per_s"] > 0
+    network = backbone_class("resnet_se34v2")
+    made = network(network.Config(weights=tmp_path / "resnet" / "weights.safetensors")).frozen()
+    assert torch.isfinite(made(torch.randn(2, 8000))).all()
+
+
+def test_fine_tuning_near_anchors_holds_embeddings_where_they_were(corpus, anchors, tmp_path):
+    tuned = {"backbone": "ge2e", "crop_s": 1.6, "epochs": 3, "lr": 3e-4, "views": NOISY, "head": "softmax", "batch": 8}
+    near = tuned | {"proximity": {"kind": "cosine", "weight": 100.0}}
+    facts = run(corpus, tmp_path / "near", settings=near, anchors=anchors)
+    assert facts["anchors"]["space"] == facts["started_from"] == EmbeddingStore(anchors).space
+    run(corpus, tmp_path / "free", settings=tuned | {"crops": 2})
+    kept = {}
+    for name in ("near", "free"):
+        network = backbone_class("ge2e")
+        moved = network(network.Config(weights=tmp_path / name / "weights.safetensors")).frozen()
+        assert moved.space != EmbeddingStore(anchors).space
+        views = ExtractSettings(views={"clean": {}}, crops={"count": 2, "duration_s": 1.6})
+        weights = {"weights": str(tmp_path / name / "weights.safetensors")}
+        extract(
+            order=Order(corpus["speech"], "ge2e", views, 0, {}, weights), store=tmp_path / f"{name}.store", shards=1
+        )
+        first, second = EmbeddingStore(anchors).vectors("clean"), EmbeddingStore(tmp_path / f"{name}.store").vectors()
+        kept[name] = float((first * second).sum(axis=1).mean())
+    assert kept["near"] > kept["free"]
+    assert kept["near"] > 0.9
+
+
+@pytest.mark.parametrize("kind", ["l2", "log_residual"])
+def test_anchors_alone_need_no_labels_and_frozen_layers_stay(corpus, anchors, tmp_path, kind):
+    unlabelled = tmp_path / "unlabelled.parquet"
+    table = pq.read_table(corpus["speech"])
+    place = table.schema.get_field_index("speaker_id")
+    pq.write_table(table.set_column(place, "speaker_id", pa.nulls(len(table), pa.string())), unlabelled)
+    settings = {"backbone": "ge2e", "crop_s": 1.6, "epochs": 1, "head": None, "proximity": {"kind": kind}}
+    run({**corpus, "speech": unlabelled}, tmp_path / "m", settings=settings | {"frozen": ["lstm"]}, anchors=anchors)
+    network = backbone_class("ge2e")
+    before = network().state_dict()
+    after = network(network.Config(weights=tmp_path / "m" / "weights.safetensors")).state_dict()
+    changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"linear"}
+
+
+def test_batches_depend_on_seed_epoch_and_position_alone(corpus):
+    settings = BackboneTraining(**SMALL, views=NOISY, speeds=(0.9, 1.0), crops=2)
+    rows = read_manifest(corpus["speech"])
+    speakers = sorted({row.speaker_id for row in rows})
+
+    def reader(seed: int = 0) -> SpeechReader:
+        sources = {"noise": corpus["noise"], "babble": corpus["speech"]}
+        return SpeechReader(rows, speakers, settings, sources=sources, sample_rate_hz=16_000, seed=seed, device="cpu")
+
+    whole = list(reader().batches(1))
+    assert len(whole) == 4
+    tail = list(reader().batches(1, 2))
+    for first, second in zip(whole[2:], tail, strict=True):
+        assert torch.equal(first.waveform_BT, second.waveform_BT)
+        assert torch.equal(first.label_B, second.label_B)
+    assert {int(label) for batch in whole for label in batch.label_B} <= set(range(8))
+    assert not torch.equal(next(iter(reader().batches(2))).waveform_BT, whole[0].waveform_BT)
+    assert not torch.equal(next(iter(reader(1).batches(1))).waveform_BT, whole[0].waveform_BT)
+
+
+def test_a_killed_training_goes_on_to_the_very_same_weights(corpus, tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from stages.train_backbone import train_backbone as train\n"
+        "from stages.backbone_training.settings import BackboneTraining\n"
+        f"train(utterances=Path({str(corpus['speech'])!r}), model=Path(sys.argv[1]), seed=0, checkpoint_every_s=0.0,\n"
+        f"      settings=BackboneTraining(**{SMALL | {'epochs': 10, 'crops': 2}!r}))"
+    )
+
+    def started(model: Path) -> subprocess.Popen:
+        command = [sys.executable, "-c", script, str(model)]
+        return subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+
+    assert started(tmp_path / "whole").wait(120) == 0
+    killed, checkpoint = started(tmp_path / "cut"), tmp_path / ".cut.checkpoint"
+    while not checkpoint.exists() and killed.poll() is None:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert checkpoint.exists()
+    resumed = started(tmp_path / "cut")
+    _, told = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0
+    assert "going on from" in told
+    assert (tmp_path / "cut/weights.safetensors").read_bytes() == (tmp_path / "whole/weights.safetensors").read_bytes()
+
+
+def test_what_cannot_be_trained_on_is_named(corpus, anchors, tmp_path):
+    model = tmp_path / "m"
+    with pytest.raises(ConfigError, match="the views ask for music; give the manifest with --music"):
+        run(corpus, model, settings={"views": {"music": {"music": 5}}})
+    with pytest.raises(ConfigError, match="head: null trains by anchors alone"):
+        run(corpus, model, settings={"head": None})
+    ge2e = {"backbone": "ge2e", "crop_s": 1.6}
+    with pytest.raises(ConfigError, match=r"set speeds: \[1.0\]"):
+        run(corpus, model, settings=ge2e | {"speeds": [0.9]}, anchors=anchors)
+    with pytest.raises(StoreError, match=r"anchors .* are of crops of 1.6 s, the training hears 0.4 s"):
+        run(corpus, model, settings={"backbone": "ge2e"}, anchors=anchors)
+    with pytest.raises(StoreError, match="holds anchors of ge2e:.*, the training starts from ecapa_tdnn:"):
+        run(corpus, model, settings={"crop_s": 1.6}, anchors=anchors)
+    with pytest.raises(ConfigError, match=r"ge2e has no parameter conv1\.\.\.; its layers are lstm, linear"):
+        run(corpus, model, settings=ge2e | {"frozen": ["conv1"]})
+    table = pq.read_table(corpus["speech"])
+    place = table.schema.get_field_index("speaker_id")
+    for names, message in (
+        (["a"] * 15 + [None], "1 of 16 utterances have no speaker"),
+        (["a"] * 16, "1 speaker to train on; classification needs two"),
+    ):
+        changed = tmp_path / "changed.parquet"
+        pq.write_table(table.set_column(place, "speaker_id", pa.array(names, pa.string())), changed)
+        with pytest.raises(ManifestError, match=message):
+            run({**corpus, "speech": changed}, model)
+    model.mkdir()
+    with pytest.raises(ModelError, match="exists and is not a backbone"):
+        run(corpus, model)
+
+
+def test_speakers_that_changed_are_named_on_resume(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("stages.training.checkpoint.Checkpoint.remove", lambda self: None)
+    run(corpus, tmp_path / "m", settings={"epochs": 2}, checkpoint_every_s=0.0)
+    table = pq.read_table(corpus["speech"])
+    fewer = tmp_path / "fewer.parquet"
+    pq.write_table(table.slice(0, 12), fewer)
+    with pytest.raises(StoreError, match="speakers was 4 and is 3"):
+        run({**corpus, "speech": fewer}, tmp_path / "m", settings={"epochs": 2})
