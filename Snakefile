@@ -13,9 +13,9 @@ from stages.audio.sources import listing_digest
 
 RUN = load_config(Path(config.get("settings", layout.CONFIG)))
 BACKBONE = RUN.backbone.name
+BACKBONES = [BACKBONE, *RUN.backbones]
 TRAIN, EVALUATION = RUN.corpus.train, RUN.corpus.evaluation
 RECIPES = {TRAIN: "train", EVALUATION: "evaluation"}
-SYSTEMS = RUN.systems
 MEASURED = bool(RUN.calibrate and RUN.calibrate.quality)
 # Training speech is enhanced only where scores are normalised against it, or calibrated on it.
 COHORT = RUN.cohort()
@@ -42,9 +42,25 @@ def cohort(system):
     return {"cohort": store(TRAIN, system), "cohort_utterances": COHORT}, shlex.join(options)
 
 
+def trained(backbone):
+    """What says that a backbone of the run's own is trained; the configured one needs no training."""
+    return [] if backbone == BACKBONE else [layout.backbone(backbone) / "backbone.json"]
+
+
+def recipe(wildcards):
+    """A digest of what an extraction depends on beside its sources."""
+    own = ["backbone"] if wildcards.backbone == BACKBONE else [f"backbones.{wildcards.backbone}"]
+    return RUN.digest(*own, "seed", "extract.shards", "extract.jobs", f"extract.{RECIPES[wildcards.split]}")
+
+
 def fused(name):
     """The systems behind a calibrated score file."""
     return RUN.fused.get(name, [name])
+
+
+def sided(wildcards):
+    """The backbone of one side of a pair."""
+    return wildcards.pair.split("~")[wildcards.side == "test"]
 
 
 def listing(split, kind):
@@ -68,6 +84,9 @@ wildcard_constraints:
     split="[^/]+",
     system="[^/.]+",
     name="[^/.]+",
+    backbone="[^/+~]+",
+    pair="[^/+]+~[^/+]+",
+    side="enrolment|test",
     job=r"\d+",
 
 
@@ -76,12 +95,24 @@ wildcard_constraints:
 rule all:
     input:
         [list(sources(split).values()) for split in RECIPES],
-        [layout.extracted(BACKBONE, split, str(job)) for split in RECIPES for job in range(RUN.extract.jobs)],
-        [layout.store(BACKBONE, split) / "store.json" for split in RECIPES],
+        [trained(backbone) for backbone in BACKBONES],
+        [
+            layout.extracted(backbone, split, str(job))
+            for backbone in BACKBONES
+            for split in RECIPES
+            for job in range(RUN.extract.jobs)
+        ],
+        [layout.store(backbone, split) / "store.json" for backbone in BACKBONES for split in RECIPES],
         layout.TRIALS,
+        [layout.alignment(pair, name) / "alignment.json" for pair, name in RUN.sided],
+        [
+            layout.mapped(pair, name, side, EVALUATION) / "store.json"
+            for pair, name in RUN.sided
+            for side in ("enrolment", "test")
+        ],
         [layout.model(system) / "model.json" for system in RUN.train],
         [store(split, system) for split in SCORED for system in RUN.train],
-        [layout.scores(system) for system in SYSTEMS],
+        [scores for scores, _, _ in RUN.scored],
         [layout.calibrated(name) for name in RUN.calibrated],
         layout.PAGE,
         layout.METRICS,
@@ -145,54 +176,82 @@ rule trials:
         " --enrolments {output.enrolments} >{log} 2>&1"
 
 
+rule train_backbone:
+    input:
+        utterances=layout.manifest(TRAIN, "speech") if not RUN.calibrate else layout.rest(TRAIN),
+        sources=lambda wildcards: list(RUN.heard_by(wildcards.backbone).values()),
+    output:
+        backbone=layout.backbone("{backbone}") / "backbone.json",
+    params:
+        settings=lambda wildcards: RUN.digest("seed", f"backbones.{wildcards.backbone}"),
+        sources=lambda wildcards: shlex.join(
+            f"--{source}={path}" for source, path in RUN.heard_by(wildcards.backbone).items()
+        ),
+        model=str(layout.backbone("{backbone}")),
+    log:
+        layout.log("train_backbone", "{backbone}"),
+    benchmark:
+        layout.benchmark("train_backbone", "{backbone}")
+    threads: workflow.cores or 1
+    resources:
+        **GPU,
+    message:
+        "train-backbone: {wildcards.backbone}"
+    shell:
+        "reseed train-backbone --config config.yaml --name {wildcards.backbone} --utterances {input.utterances:q}"
+        " {params.sources} --model {params.model} >{log} 2>&1"
+
+
 rule extract:
     input:
         sources=lambda wildcards: list(sources(wildcards.split).values()),
+        trained=lambda wildcards: trained(wildcards.backbone),
     output:
-        marker=touch(layout.extracted(BACKBONE, "{split}", "{job}")),
+        marker=touch(layout.extracted("{backbone}", "{split}", "{job}")),
     params:
-        settings=lambda wildcards: RUN.digest(
-            "backbone", "seed", "extract.shards", "extract.jobs", f"extract.{RECIPES[wildcards.split]}"
-        ),
+        settings=recipe,
         weights=RUN.backbone_files(),
         sources=lambda wildcards: shlex.join(
             f"--{source}={path}" for source, path in sources(wildcards.split).items()
         ),
-        store=str(layout.store(BACKBONE, "{split}")),
+        store=str(layout.store("{backbone}", "{split}")),
         recipe=lambda wildcards: RECIPES[wildcards.split],
+        trained=lambda wildcards: shlex.join(f"--trained={path.parent}" for path in trained(wildcards.backbone)),
         jobs=RUN.extract.jobs,
     log:
-        layout.log("extract", "{split}", "{job}"),
+        layout.log("extract", "{backbone}", "{split}", "{job}"),
     benchmark:
-        layout.benchmark("extract", "{split}", "{job}")
+        layout.benchmark("extract", "{backbone}", "{split}", "{job}")
     resources:
         **GPU,
     retries: 1
     message:
-        "extract: {wildcards.split}, job {wildcards.job} of {params.jobs}"
+        "extract: {wildcards.split} by {wildcards.backbone}, job {wildcards.job} of {params.jobs}"
     shell:
-        "reseed extract --config config.yaml --section {params.recipe} {params.sources}"
+        "reseed extract --config config.yaml --section {params.recipe} {params.trained} {params.sources}"
         " --store {params.store:q} --job {wildcards.job}/{params.jobs} >{log} 2>&1"
 
 
 rule seal:
     input:
         sources=lambda wildcards: list(sources(wildcards.split).values()),
-        jobs=[layout.extracted(BACKBONE, "{split}", str(job)) for job in range(RUN.extract.jobs)],
+        trained=lambda wildcards: trained(wildcards.backbone),
+        jobs=[layout.extracted("{backbone}", "{split}", str(job)) for job in range(RUN.extract.jobs)],
     output:
-        store=layout.store(BACKBONE, "{split}") / "store.json",
+        store=layout.store("{backbone}", "{split}") / "store.json",
     params:
         sources=rules.extract.params.sources,
         store=rules.extract.params.store,
         recipe=rules.extract.params.recipe,
+        trained=rules.extract.params.trained,
     log:
-        layout.log("seal", "{split}"),
+        layout.log("seal", "{backbone}", "{split}"),
     benchmark:
-        layout.benchmark("seal", "{split}")
+        layout.benchmark("seal", "{backbone}", "{split}")
     message:
-        "seal: the store of {wildcards.split}"
+        "seal: the store of {wildcards.split} by {wildcards.backbone}"
     shell:
-        "reseed extract --config config.yaml --section {params.recipe} {params.sources}"
+        "reseed extract --config config.yaml --section {params.recipe} {params.trained} {params.sources}"
         " --store {params.store:q} >{log} 2>&1"
 
 
@@ -379,11 +438,102 @@ rule calibrate:
         " {params.enrolments} --calibrated {output.calibrated} >{log} 2>&1"
 
 
+# A backbone of the run's own, scored by itself.
+rule score_backbone:
+    input:
+        store=lambda wildcards: layout.store(wildcards.backbone, EVALUATION) / "store.json",
+        trials=layout.TRIALS,
+        enrolments=layout.ENROLMENTS,
+        utterances=layout.manifest(EVALUATION, "speech"),
+    output:
+        scores=layout.scores("backbones/{backbone}"),
+        identification=layout.identification("backbones/{backbone}"),
+    params:
+        settings=RUN.digest("score"),
+        store=lambda wildcards: layout.store(wildcards.backbone, EVALUATION),
+    log:
+        layout.log("score", "{backbone}"),
+    message:
+        "score: {wildcards.backbone}"
+    shell:
+        "reseed score --config config.yaml --set score.scorings=[cosine] --system {wildcards.backbone}"
+        " --store {params.store:q} --trials {input.trials} --enrolments {input.enrolments}"
+        " --utterances {input.utterances:q} --scores {output.scores} --identification {output.identification}"
+        " >{log} 2>&1"
+
+
+rule align:
+    input:
+        stores=lambda wildcards: [
+            layout.store(backbone, TRAIN) / "store.json" for backbone in wildcards.pair.split("~")
+        ],
+    output:
+        model=layout.alignment("{pair}", "{name}") / "alignment.json",
+    params:
+        settings=lambda wildcards: RUN.digest("seed", f"align.{wildcards.name}"),
+        stores=lambda wildcards: shlex.join(
+            f"--{side}={layout.store(backbone, TRAIN)}"
+            for side, backbone in zip(("enrolment", "test"), wildcards.pair.split("~"))
+        ),
+        model=str(layout.alignment("{pair}", "{name}")),
+    log:
+        layout.log("align", "{pair}", "{name}"),
+    benchmark:
+        layout.benchmark("align", "{pair}", "{name}")
+    message:
+        "align: {wildcards.pair} by {wildcards.name}"
+    shell:
+        "reseed align --config config.yaml --name {wildcards.name} {params.stores} --model {params.model} >{log} 2>&1"
+
+
+rule map:
+    input:
+        store=lambda wildcards: layout.store(sided(wildcards), wildcards.split) / "store.json",
+        model=layout.alignment("{pair}", "{name}") / "alignment.json",
+    output:
+        mapped=layout.mapped("{pair}", "{name}", "{side}", "{split}") / "store.json",
+    params:
+        store=lambda wildcards: layout.store(sided(wildcards), wildcards.split),
+        model=str(layout.alignment("{pair}", "{name}")),
+        mapped=str(layout.mapped("{pair}", "{name}", "{side}", "{split}")),
+    log:
+        layout.log("map", "{pair}", "{name}", "{side}", "{split}"),
+    message:
+        "map: {wildcards.split}, the {wildcards.side} side of {wildcards.pair} by {wildcards.name}"
+    shell:
+        "reseed map --store {params.store:q} --model {params.model} --side {wildcards.side} --mapped {params.mapped}"
+        " >{log} 2>&1"
+
+
+rule score_pair:
+    input:
+        sides=[layout.mapped("{pair}", "{name}", side, EVALUATION) / "store.json" for side in ("enrolment", "test")],
+        trials=layout.TRIALS,
+        enrolments=layout.ENROLMENTS,
+        utterances=layout.manifest(EVALUATION, "speech"),
+    output:
+        scores=layout.scores("{pair}/{name}"),
+        identification=layout.identification("{pair}/{name}"),
+    params:
+        settings=RUN.digest("score"),
+        enrolment=str(layout.mapped("{pair}", "{name}", "enrolment", EVALUATION)),
+        test=str(layout.mapped("{pair}", "{name}", "test", EVALUATION)),
+    log:
+        layout.log("score", "{pair}", "{name}"),
+    message:
+        "score: {wildcards.pair} by {wildcards.name}"
+    shell:
+        "reseed score --config config.yaml --set score.scorings=[cosine] --system {wildcards.pair}:{wildcards.name}"
+        " --enrolment {params.enrolment} --store {params.test} --trials {input.trials} --enrolments {input.enrolments}"
+        " --utterances {input.utterances:q} --scores {output.scores} --identification {output.identification}"
+        " >{log} 2>&1"
+
+
 rule report:
     input:
-        scores=[layout.scores(system) for system in SYSTEMS],
+        scores=[scores for scores, _, _ in RUN.scored],
         calibrated=[layout.calibrated(name) for name in RUN.calibrated],
-        identification=[layout.identification(system) for system in SYSTEMS],
+        identification=[identification for _, identification, _ in RUN.scored],
         utterances=layout.manifest(EVALUATION, "speech"),
     output:
         page=layout.PAGE,
@@ -392,10 +542,10 @@ rule report:
         settings=RUN.digest("report", "name", "title", "note"),
         scores=shlex.join(
             f"--scores={path}"
-            for path in (*map(layout.scores, SYSTEMS), *map(layout.calibrated, RUN.calibrated))
+            for path in (*(scores for scores, _, _ in RUN.scored), *map(layout.calibrated, RUN.calibrated))
         ),
-        identification=shlex.join(f"--identification={layout.identification(system)}" for system in SYSTEMS),
-        stores=shlex.join(f"--store={layout.store(BACKBONE, EVALUATION, system)}" for system in SYSTEMS),
+        identification=shlex.join(f"--identification={identification}" for _, identification, _ in RUN.scored),
+        stores=shlex.join(f"--store={place}" for _, _, place in RUN.scored),
         report=layout.REPORT,
     log:
         layout.log("report"),

@@ -116,6 +116,7 @@ def trials(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         _path_option("store", "The store; finished shards of the same recipe are kept."),
+        _path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False),
         _path_option("babble", "Manifest of the speech that babbles (default: that of --utterances).", required=False),
         _path_option("rir", "Manifest of the room responses.", required=False),
         _path_option("music", "Manifest of the music.", required=False),
@@ -135,17 +136,22 @@ def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _order(
-    config: Path, overrides: Sequence[str], section: str, utterances: Path, **sources: Path | None
+    config: Path, overrides: Sequence[str], section: str, utterances: Path, trained: Path | None, **sources: Path | None
 ) -> tuple[Any, Any]:
+    from stages.backbone_training.trained import read_trained
     from stages.extraction import Order
 
     run = _load(config, overrides)
-    settings = run.backbone_settings().model_dump(mode="json", exclude_defaults=True)
+    backbone, settings = (
+        (run.backbone.name, run.backbone_settings().model_dump(mode="json", exclude_defaults=True))
+        if trained is None
+        else read_trained(trained)
+    )
     given = {kind: path for kind, path in sources.items() if path is not None}
     return run, Order(
         utterances=utterances,
         sources=given,
-        backbone=run.backbone.name,
+        backbone=backbone,
         backbone_settings=settings,
         settings=getattr(run.extract, section),
         seed=run.seed,

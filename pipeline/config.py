@@ -10,101 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from pipeline import layout
+from pipeline.sections import BackboneChoice, CorpusSettings, ExtractionSettings, RunCalibration, SourceSettings
 from pipeline.settings import Model, apply_override, validated
-from stages.audio.recipe import ExtractSettings, sources_needed
+from stages.audio.recipe import sources_needed
 from stages.audio.sources import listing_digest
 from stages.backbone_training.settings import BackboneTraining
-from stages.prepare import PrepareSettings
 from stages.reporting.settings import ReportSettings
-from stages.scorers.settings import CalibrationSettings, ScoreSettings
+from stages.scorers.settings import ScoreSettings
 from stages.section import Section
 from stages.synthesise import SynthesiseSettings
 from stages.trials import TrialSettings
 from store import ConfigError
 from store.atomic import digest
 
-DASK = r"^(local(:[1-9]\d*)?|[a-z]+://.+)$"
-
 _FILES_OF_BACKBONES = ("weights", "model")
-
-
-class SourceSettings(Section):
-    """Where the recordings of one kind and split lie, if not in the corpus folder.
-
-    Attributes:
-        path: a folder of audio, a .csv or .jsonl list, a Kaldi directory, or an unpacked public data set.
-        dataset: the name of that data set; docs/datasets.md lists them.
-        split: the data set's own name of a part, or several joined by "+"; of a list that names splits: which to keep.
-    """
-
-    path: Path
-    dataset: str | None = None
-    split: str | None = None
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().resolve()
-
-
-class CorpusSettings(Section):
-    """The corpus folder and which of its splits are used for what.
-
-    Attributes:
-        root: a folder with speech/SPLIT and, as the views ask, noise/SPLIT, music/SPLIT, rir/SPLIT.
-        sources: "KIND/SPLIT" -> what lies elsewhere, e.g. "noise/train": {dataset: musan, path: /data/musan}.
-        train: the split whose embeddings enhancers are trained on.
-        evaluation: the split whose trials are scored.
-        evaluation_babble: the split whose speakers babble in evaluation views; default: the evaluation split itself,
-            whose babble may then hold the voice of an enrolled speaker.
-        prepare: how recordings are accepted.
-    """
-
-    root: Path | None = None
-    sources: dict[str, SourceSettings] = {}
-    train: str = "train"
-    evaluation: str = "dev"
-    evaluation_babble: str | None = None
-    prepare: PrepareSettings = PrepareSettings()
-
-
-class BackboneChoice(Section):
-    """A backbone by name, and its own settings."""
-
-    name: str = "ge2e"
-    settings: dict[str, Any] = {}
-
-
-class ExtractionSettings(Section):
-    """What is extracted of either split, in how many shards, by how many jobs.
-
-    Attributes:
-        train, evaluation: views and crops of the two splits.
-        shards: shards per store: the unit of resume and of loss; default: as many as keep each to minutes of work.
-        jobs: processes per store, each of which renders its share of the shards.
-        dask: spread the shards of each job over Dask workers: "local", "local:4" or a scheduler's address.
-    """
-
-    train: ExtractSettings
-    evaluation: ExtractSettings
-    shards: int | None = Field(default=None, ge=1, le=99_999)
-    jobs: int = Field(default=2, ge=1)
-    dask: str | None = Field(default=None, pattern=DASK)
-
-
-class RunCalibration(CalibrationSettings):
-    """Calibration within a run: fitted on trials among speakers of the training split that are held out for it.
-
-    Attributes:
-        share: of those speakers with several utterances, who are held out of cohort and PLDA.
-        fuse: systems whose scores are fused, e.g. [[raw, vire]].
-    """
-
-    share: float = Field(default=0.5, gt=0, lt=1)
-    fuse: tuple[tuple[str, ...], ...] = ()
 
 
 class RunConfig(Section):
@@ -119,6 +41,7 @@ class RunConfig(Section):
         calibrate: scores to likelihood ratios, and fusion; none: scores stay as they are.
         train: system name -> {"method": enhancer (default: the system's name), its own settings ...}.
         backbones: name -> how that backbone is trained, for `reseed train-backbone`.
+        pairs: which of backbone.name and these enrol and test against each other, e.g. [[ge2e, small]].
         align: name -> {"method": alignment (default: the name), its own settings ...}, for `reseed align`.
     """
 
@@ -134,6 +57,7 @@ class RunConfig(Section):
     extract: ExtractionSettings
     train: dict[str, dict[str, Any]]
     backbones: dict[str, BackboneTraining] = {}
+    pairs: tuple[tuple[str, str], ...] = ()
     align: dict[str, dict[str, Any]] = {}
     score: ScoreSettings = ScoreSettings()
     calibrate: RunCalibration | None = None
@@ -154,11 +78,24 @@ class RunConfig(Section):
             raise ValueError("extract.train.views needs the view clean and another one to train enhancers on")
         if self.score.enrolment_view not in self.extract.evaluation.views:
             raise ValueError(f"extract.evaluation.views lacks the enrolment view {self.score.enrolment_view!r}")
+        self._check_pairs()
         if self.calibrate is not None:
             self._check_calibration(self.calibrate)
         if "raw" in self.train:
             raise ValueError("train.raw: the name raw is that of the embeddings as they are; choose another")
         return self
+
+    def _check_pairs(self) -> None:
+        there = (self.backbone.name, *self.backbones)
+        for name in self.backbones:
+            if name == self.backbone.name or not re.fullmatch(r"[A-Za-z0-9][\w-]*", name):
+                raise ValueError(
+                    f"backbones.{name}: a name of letters, digits, _ and -, other than {there[0]}, is needed"
+                )
+        for name in {name for pair in self.pairs for name in pair} - {*there}:
+            raise ValueError(f"pairs names {name!r}; there are {', '.join(there)}")
+        if self.pairs and not self.align:
+            raise ValueError("pairs need align, e.g. align: {nessa: {}}")
 
     def _check_calibration(self, calibrate: RunCalibration) -> None:
         if self.score.enrolment_view not in self.extract.train.views:
@@ -217,6 +154,25 @@ class RunConfig(Section):
             babble = self.corpus.evaluation_babble if split == self.corpus.evaluation else None
             found["babble"] = (babble or split, "speech")
         return {"utterances": (split, "speech"), **found}
+
+    @property
+    def sided(self) -> list[tuple[str, str]]:
+        """What is scored across backbones: each pair, "ge2e~small", by each alignment."""
+        return [("~".join(pair), name) for pair in self.pairs for name in self.align]
+
+    def heard_by(self, backbone: str) -> dict[str, Path]:
+        """Return the manifests that training a backbone hears beside the speech, by the option that takes each."""
+        kinds = sources_needed(self.backbones[backbone].views)
+        return {kind: layout.manifest(self.corpus.train, kind) for kind in kinds if kind != "babble"}
+
+    @property
+    def scored(self) -> list[tuple[Path, Path, Path]]:
+        """Return scores, identification and store of all that is scored by itself, in the order of the report."""
+        split, own = self.corpus.evaluation, self.backbone.name
+        stores = {system: layout.store(own, split, system) for system in self.systems}
+        stores |= {f"backbones/{name}": layout.store(name, split) for name in self.backbones}
+        stores |= {f"{pair}/{name}": layout.mapped(pair, name, "test", split) for pair, name in self.sided}
+        return [(layout.scores(name), layout.identification(name), store) for name, store in stores.items()]
 
     @property
     def systems(self) -> list[str]:

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from pipeline.config import DASK
+from pipeline.sections import DASK
 from stages.device import gpu_count
 from stages.extract import Execute, in_process
 from store import ConfigError, ReseedError

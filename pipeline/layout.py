@@ -57,6 +57,21 @@ def model(system: str) -> Path:
     return Path("models") / system
 
 
+def backbone(name: str) -> Path:
+    """A backbone that the run trains."""
+    return Path("backbones") / name
+
+
+def alignment(pair: str, name: str) -> Path:
+    """The maps of a pair of backbones, "ge2e~small"."""
+    return Path("models") / pair / name
+
+
+def mapped(pair: str, name: str, side: str, split: str) -> Path:
+    """The embeddings of one side of a pair, in the space that an alignment shares."""
+    return Path("stores") / f"{pair}+{name}" / side / split
+
+
 def scores(system: str) -> Path:
     return Path("scores") / f"{system}.parquet"
 

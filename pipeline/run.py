@@ -67,16 +67,13 @@ def files_of(folder: Path) -> RunFiles:
     if not path.exists():
         raise ConfigError(f"{folder} is no run: it has no {layout.CONFIG}; give folders such as runs/demo")
     config = load_config(path)
-    split = config.corpus.evaluation
+    scores, identification, stores = ([folder / path for path in paths] for paths in zip(*config.scored, strict=True))
     files = RunFiles(
         name=folder.resolve().name,
-        scores=[
-            folder / place
-            for place in (*map(layout.scores, config.systems), *map(layout.calibrated, config.calibrated))
-        ],
-        identification=[folder / layout.identification(system) for system in config.systems],
-        stores=[folder / layout.store(config.backbone.name, split, system) for system in config.systems],
-        utterances=folder / layout.manifest(split, "speech"),
+        scores=[*scores, *(folder / layout.calibrated(name) for name in config.calibrated)],
+        identification=identification,
+        stores=stores,
+        utterances=folder / layout.manifest(config.corpus.evaluation, "speech"),
     )
     for needed in (*files.scores, *files.identification, *files.stores, files.utterances):
         if not needed.exists():

@@ -12,6 +12,7 @@ from stages.aligners import SIDES, Alignment, Side, aligner_class
 from store import ConfigError, ModelError, atomic
 
 _WEIGHTS, _INFO = "weights.safetensors", "alignment.json"
+_FILES = {_WEIGHTS, _INFO, "train.jsonl", "README.md"}
 
 
 class AlignmentInfo(BaseModel):
@@ -70,7 +71,7 @@ def save_alignment(
     Raises:
         ModelError: `path` is something other than an alignment.
     """
-    if path.exists() and not (path / _INFO).exists():
+    if not (path / _INFO).exists() and not atomic.holds_only(path, _FILES):
         raise ModelError(f"{path} exists and is not an alignment, so it is not replaced; choose another path")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in alignment.state_dict().items()}
     with atomic.atomic_directory(path) as directory:

@@ -156,10 +156,7 @@ def check_replaceable(path: Path) -> None:
     Raises:
         ModelError: `path` is a file, or a directory that holds other things than a model.
     """
-    if not path.exists() or (path / _INFO).exists():
-        return
-    # Without model.json it was one all the same: Snakemake removes a rule's declared output before it repeats it.
-    if path.is_dir() and {file.name for file in path.iterdir()} <= _FILES:
+    if (path / _INFO).exists() or atomic.holds_only(path, _FILES):
         return
     raise ModelError(f"{path} exists and is not a model, so it is not replaced; choose another path or remove it")
 

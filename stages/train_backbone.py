@@ -22,14 +22,12 @@ from stages.backbone_training.judge import HeldOutSpeakers, hold_out
 from stages.backbone_training.network import SpeakerClassifier, make_backbone
 from stages.backbone_training.reader import SpeechReader, clean_crops
 from stages.backbone_training.settings import BackboneTraining
+from stages.backbone_training.trained import FILES, INFO, WEIGHTS
 from stages.backbones.base import StagedBackbone
 from stages.training import ALONE, Checkpoint, Team, optimise
 from stages.training.record import log
 from stages.training.team import check_processes, together
 from store import ConfigError, EmbeddingStore, ManifestError, ModelError, StoreError, atomic
-
-WEIGHTS = "weights.safetensors"
-INFO = "backbone.json"
 
 
 def train_backbone(
@@ -64,7 +62,7 @@ def train_backbone(
         ModelError: the checkpoint to start from does not load, training diverged, or `model` is something else.
     """
     check_processes(processes, device)
-    if model.exists() and not (model / INFO).exists():
+    if not (model / INFO).exists() and not atomic.holds_only(model, FILES):
         raise ModelError(f"{model} exists and is not a backbone, so it is not replaced; choose another path")
     arguments: dict[str, Any] = {
         "utterances": utterances,

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def holds_only(path: Path, names: Collection[str]) -> bool:
+    """Whether there is nothing at `path`, or a directory of no other files than these.
+
+    Snakemake removes a rule's declared output before it repeats it, and leaves the rest of its directory.
+    """
+    return not path.exists() or (path.is_dir() and {file.name for file in path.iterdir()} <= set(names))
 
 
 @contextmanager

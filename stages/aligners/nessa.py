@@ -29,6 +29,7 @@ class NessaConfig(Section):
         positives: what belongs together: rows of one utterance (no labels), or of one speaker where speakers are known.
         temperature: of the contrast.
         shrinkage: of the covariance that whitens, in its mean eigenvalues.
+        emphasis: power of the canonical correlation by which a direction is weighed at first.
         epochs, batch, lr, weight_decay, dropout: of AdamW; a batch is so many utterances.
     """
 
@@ -38,6 +39,7 @@ class NessaConfig(Section):
     positives: Literal["utterance", "speaker"] = "utterance"
     temperature: float = Field(default=0.1, gt=0)
     shrinkage: float = Field(default=0.2, gt=0)
+    emphasis: float = Field(default=1.0, ge=0)
     epochs: int = Field(default=10, ge=0)
     batch: int = Field(default=256, ge=2)
     lr: float = Field(default=1e-3, gt=0)
@@ -78,16 +80,16 @@ class Nessa(Alignment):
         settings = self.config
         if settings.positives == "speaker" and not (shared.speaker_N >= 0).any():
             raise ModelError("positives: speaker needs speakers known by name; use positives: utterance")
-        self._begin(shared)
+        group_N = shared.utterance_N
+        if settings.positives == "speaker":
+            named_N = shared.speaker_N >= 0  # an utterance of an unknown speaker belongs with itself alone
+            group_N = torch.where(named_N, shared.speaker_N, shared.utterance_N + 1 + shared.speaker_N.max())
+        self._begin(shared, group_N)
         trained = [side for side in ("enrolment", "test") if settings.sides in (side, "both")]
         parameters = [parameter for side in trained for parameter in self.get_submodule(side).parameters()]
         optimiser = torch.optim.AdamW(parameters, settings.lr, weight_decay=settings.weight_decay)
         generator = torch.Generator().manual_seed(seed)
         rows_U = _rows_by_utterance(shared.utterance_N)
-        group_N = shared.utterance_N
-        if settings.positives == "speaker":
-            named_N = shared.speaker_N >= 0  # an utterance of an unknown speaker belongs with itself alone
-            group_N = torch.where(named_N, shared.speaker_N, shared.utterance_N + 1 + shared.speaker_N.max())
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             for epoch in range(settings.epochs):
@@ -118,29 +120,30 @@ class Nessa(Alignment):
         return 0.5 * (_contrast(score_BB, same_BB) + _contrast(score_BB.T, same_BB.T))
 
     @torch.no_grad()
-    def _begin(self, shared: Shared) -> None:
-        """Set the first maps: whiten each side by the scatter within utterances, then correlate what is left."""
+    def _begin(self, shared: Shared, group_N: Tensor) -> None:
+        """Set the first maps: whiten each side by the scatter within utterances or speakers; correlate their means."""
         sides = []
         for vectors, module in ((shared.enrolment_ND, self.enrolment), (shared.test_NE, self.test)):
             double = vectors.double()
             mean = double.mean(dim=0)
-            within = double - _means_by(double, shared.utterance_N)
+            within = double - _means_by(double, group_N)
             white = _inverse_root(within.T @ within / len(within), self.config.shrinkage)
-            sides.append((module, mean, white, _means_by((double - mean) @ white, shared.utterance_N)))
+            sides.append((module, mean, white, _means_by((double - mean) @ white, group_N)))
         (one, mean_D, white_DD, first_NK), (two, mean_E, white_EE, second_NK) = sides
         # The scatter of utterances, with that of sessions (1 after whitening) added: canonical correlations, damped.
         roots = [
             _inverse_root(side.T @ side / len(side) + torch.eye(side.shape[1]), 0.0) for side in (first_NK, second_NK)
         ]
-        u, _, v = torch.linalg.svd(roots[0] @ (first_NK.T @ second_NK / len(first_NK)) @ roots[1])
+        covariance = first_NK.T @ second_NK / len(first_NK)
+        u, correlation_K, v = torch.linalg.svd(roots[0] @ covariance @ roots[1])
         kept = one.linear.out_features
+        weight_K = correlation_K[:kept].clamp(0, 1) ** self.config.emphasis
         for module, mean, white, root, turn in (
             (one, mean_D, white_DD, roots[0], u[:, :kept]),
             (two, mean_E, white_EE, roots[1], v.T[:, :kept]),
         ):
-            spread = torch.linalg.inv(root) @ turn  # keep the weight that reliable directions have
             module.mean_D = mean.float()
-            module.linear.weight.copy_((white @ spread).T.float())
+            module.linear.weight.copy_((white @ root @ turn * weight_K).T.float())
 
 
 def _contrast(score_BB: Tensor, same_BB: Tensor) -> Tensor:

@@ -184,6 +184,7 @@ class Training:
 
     def load_state_dict(self, state: State) -> None:
         """Take up what `state_dict` returned."""
+        self.pairs.load_state_dict(state["place"])  # first: it says in words what else would be a shape
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -194,7 +195,6 @@ class Training:
         torch.set_rng_state(everywhere)
         for there in on_gpu:
             torch.cuda.set_rng_state(there, self.pairs.device)
-        self.pairs.load_state_dict(state["place"])
         self.total.copy_(state["total"])
         self.history, self.best = state["history"], state["best"]
 

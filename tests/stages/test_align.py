@@ -152,5 +152,6 @@ def test_a_damaged_or_foreign_alignment_is_named(world, tmp_path):
     with pytest.raises(ModelError, match="is no alignment that can be used"):
         world.mapped(tmp_path / "nothing", tmp_path)
     (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(ModelError, match="exists and is not an alignment"):
         world.align("ridge", tmp_path / "full")

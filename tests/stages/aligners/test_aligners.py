@@ -58,7 +58,7 @@ def test_nessa_is_ahead_of_its_rivals_where_sessions_are_loud_and_needs_no_label
     speaker = torch.arange(SPEAKERS).repeat_interleave(4 * EACH)
     train, test = world(seed=0, unknown=True), world(seed=1)
     rates = {name: cross_eer(fitted(name, train), test, speaker) for name in ("procrustes", "ridge")}
-    ours = cross_eer(fitted("nessa", train, dimensions=12, hidden=32, epochs=5), test, speaker)
+    ours = cross_eer(fitted("nessa", train, dimensions=12, hidden=32, epochs=5, batch=32), test, speaker)
     assert ours < min(rates.values())
 
 

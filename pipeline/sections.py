@@ -1,0 +1,89 @@
+"""The sections of a run that belong to no stage: where recordings lie, what is extracted in how many jobs."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from stages.audio.recipe import ExtractSettings
+from stages.prepare import PrepareSettings
+from stages.scorers.settings import CalibrationSettings
+from stages.section import Section
+
+DASK = r"^(local(:[1-9]\d*)?|[a-z]+://.+)$"
+
+
+class SourceSettings(Section):
+    """Where the recordings of one kind and split lie, if not in the corpus folder.
+
+    Attributes:
+        path: a folder of audio, a .csv or .jsonl list, a Kaldi directory, or an unpacked public data set.
+        dataset: the name of that data set; docs/datasets.md lists them.
+        split: the data set's own name of a part, or several joined by "+"; of a list that names splits: which to keep.
+    """
+
+    path: Path
+    dataset: str | None = None
+    split: str | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().resolve()
+
+
+class CorpusSettings(Section):
+    """The corpus folder and which of its splits are used for what.
+
+    Attributes:
+        root: a folder with speech/SPLIT and, as the views ask, noise/SPLIT, music/SPLIT, rir/SPLIT.
+        sources: "KIND/SPLIT" -> what lies elsewhere, e.g. "noise/train": {dataset: musan, path: /data/musan}.
+        train: the split whose embeddings enhancers are trained on.
+        evaluation: the split whose trials are scored.
+        evaluation_babble: the split whose speakers babble in evaluation views; default: the evaluation split itself,
+            whose babble may then hold the voice of an enrolled speaker.
+        prepare: how recordings are accepted.
+    """
+
+    root: Path | None = None
+    sources: dict[str, SourceSettings] = {}
+    train: str = "train"
+    evaluation: str = "dev"
+    evaluation_babble: str | None = None
+    prepare: PrepareSettings = PrepareSettings()
+
+
+class BackboneChoice(Section):
+    """A backbone by name, and its own settings."""
+
+    name: str = "ge2e"
+    settings: dict[str, Any] = {}
+
+
+class ExtractionSettings(Section):
+    """What is extracted of either split, in how many shards, by how many jobs.
+
+    Attributes:
+        train, evaluation: views and crops of the two splits.
+        shards: shards per store: the unit of resume and of loss; default: as many as keep each to minutes of work.
+        jobs: processes per store, each of which renders its share of the shards.
+        dask: spread the shards of each job over Dask workers: "local", "local:4" or a scheduler's address.
+    """
+
+    train: ExtractSettings
+    evaluation: ExtractSettings
+    shards: int | None = Field(default=None, ge=1, le=99_999)
+    jobs: int = Field(default=2, ge=1)
+    dask: str | None = Field(default=None, pattern=DASK)
+
+
+class RunCalibration(CalibrationSettings):
+    """Calibration within a run: fitted on trials among speakers of the training split that are held out for it.
+
+    Attributes:
+        share: of those speakers with several utterances, who are held out of cohort and PLDA.
+        fuse: systems whose scores are fused, e.g. [[raw, vire]].
+    """
+
+    share: float = Field(default=0.5, gt=0, lt=1)
+    fuse: tuple[tuple[str, ...], ...] = ()
