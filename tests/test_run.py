@@ -72,7 +72,7 @@ def test_a_run_ends_in_a_report_with_every_system_and_condition(finished):
 
 
 def test_every_step_leaves_a_log_and_its_time_and_memory(finished):
-    for step in ("prepare.train.speech", "extract.dev.0", "seal.dev", "train.quick", "score.raw", "report"):
+    for step in ("prepare.train.speech", "extract.ge2e.dev.0", "seal.ge2e.dev", "train.quick", "score.raw", "report"):
         assert (finished / "logs" / f"{step}.log").exists()
         assert (finished / "logs" / f"{step}.benchmark.tsv").read_text().startswith("s\t")
 

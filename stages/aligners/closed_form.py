@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from scipy.linalg import orthogonal_procrustes
-from sklearn.cross_decomposition import CCA
-from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from stages.aligners.base import Affine, Alignment, Shared, check_dims
@@ -82,6 +80,8 @@ class RidgeRegression(Alignment):
         self.enrolment, self.test = (Affine(dim, dims[1]) for dim in dims)
 
     def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
+        from sklearn.linear_model import Ridge  # takes seconds, and applying a map does without
+
         (mean_D, first_ND), (mean_E, second_NE) = _centred(shared)
         fitted: Any = Ridge(alpha=self.config.penalty, fit_intercept=False).fit(first_ND, second_NE)
         self.enrolment.set(mean_D, torch.from_numpy(fitted.coef_.T))
@@ -101,6 +101,8 @@ class CanonicalCorrelation(Alignment):
         self.enrolment, self.test = (Affine(dim, kept) for dim in dims)
 
     def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
+        from sklearn.cross_decomposition import CCA
+
         (mean_D, first_ND), (mean_E, second_NE) = _centred(shared)
         rows = np.random.default_rng(seed).permutation(len(first_ND))[: self.config.rows]
         kept = self.enrolment.map_DK.shape[1]

@@ -17,7 +17,6 @@ from stages.scoring.cosine import cosine_scores
 from stages.scoring.crops import unit_crop_distance_scores, unit_crops
 from stages.scoring.curves import Floats
 from stages.scoring.normalise import cohort_statistics, normalise
-from stages.scoring.plda import TwoCovariancePLDA
 
 Cohorts = tuple[Cohort, Cohort]  # of the enrolment and of the test side
 
@@ -97,6 +96,8 @@ class Plda(Scorer):
     """The log-likelihood ratio of two-covariance PLDA, fitted on the labelled utterances of the cohort's store."""
 
     def __init__(self, cohort: Cohort, settings: ScoreSettings) -> None:
+        from stages.scoring.plda import TwoCovariancePLDA  # scikit-learn takes seconds, and most scorings do without
+
         super().__init__()
         vectors_ND, speaker_N, views = cohort.labelled(settings.plda.views, settings.plda.min_utterances)
         self._model = TwoCovariancePLDA(settings.plda.dimensions).fit(vectors_ND, speaker_N)
