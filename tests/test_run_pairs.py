@@ -26,7 +26,6 @@ def test_a_backbone_is_trained_and_meets_another_one(tmp_path: Path) -> None:
                 "dimensions": 16,
                 "bands": 24,
                 "epochs": 1,
-                "views": VIEWS,
             }
         },
         "pairs": [["ge2e", "small"]],
