@@ -14,6 +14,7 @@ from torch import Tensor
 
 from stages.aligners import Shared, aligner_class
 from stages.alignment_model import AlignmentInfo, save_alignment
+from stages.catalogue import speaker_codes
 from stages.scoring.cosine import unit_rows
 from stages.section import Section
 from stages.training.record import log
@@ -97,7 +98,7 @@ def join(first: EmbeddingStore, second: EmbeddingStore, seed: int) -> tuple[Shar
         chosen = np.sort(np.random.default_rng(seed).choice(rows_first.size, most, replace=False))
         rows_first, rows_second = rows_first[chosen], rows_second[chosen]
     _check_crops(first, second, rows_first, rows_second)
-    speakers = _speakers(first)[rows_first]
+    speakers = speaker_codes(first)[rows_first]
     per_utterance = first.crops * len(views)
     shared = Shared(
         _vectors(first, rows_first, views),
@@ -142,10 +143,3 @@ def _check_crops(first: EmbeddingStore, second: EmbeddingStore, rows_first: Any,
 
 def _stretch(place: Any) -> str:
     return f"{place[1]:.2f} s from {place[0]:.2f} s on"
-
-
-def _speakers(source: EmbeddingStore) -> Any:
-    """Return speakers as numbers, one per utterance; -1 where unknown."""
-    table = source.rows(["speaker_id"], filters=(pc.field("view") == source.views[0]) & (pc.field("crop") == 0))
-    codes = table["speaker_id"].combine_chunks().cast(pa.string()).dictionary_encode().indices.fill_null(-1)
-    return codes.to_numpy(zero_copy_only=False).astype(np.int64)

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from stages.catalogue import speaker_codes
 from stages.scoring.all_pairs import BINS, PairScan, histogram_eer, histogram_quantiles, scan_pairs
 from stages.scoring.cosine import utterance_embeddings
 from store import EmbeddingStore, ScoringError, StoreError
 from store.atomic import atomic_path
-from store.layouts import catalogue_file
 
 NEIGHBOURS_SCHEMA = pa.schema(
     {
@@ -94,7 +94,7 @@ def all_pairs(*, store: Path, view: str, top: int, neighbours: Path, device: str
     if view not in source.views:
         raise StoreError(f"{store} has the views {', '.join(source.views)}, not {view!r}; name one of them")
     unit_UD = _unit_vectors(source, view)
-    ids, speaker_U = source.utterance_ids(), _speakers(source)
+    ids, speaker_U = source.utterance_ids(), speaker_codes(source)
     scan = scan_pairs(unit_UD, speaker_U, top, device)
     _write(neighbours, scan, ids, speaker_U)
     same, different = int(scan.same_H.sum()), int(scan.different_H.sum())
@@ -131,21 +131,6 @@ def _unit_vectors(source: EmbeddingStore, view: str) -> NDArray[np.float32]:
                 raise ScoringError(f"{source.path}, view {view}, from utterance {done} on: {error}") from error
             done += len(part_UCD)
     return unit_UD
-
-
-def _speakers(source: EmbeddingStore) -> NDArray[np.int64]:
-    """Return the speaker of each utterance as a number, -1 where the store does not name one: [U]."""
-    step = source.header.declaration.rows_per_utterance
-    chunks = []
-    for position, shard in enumerate(source.shards):
-        if "speaker_id" in pq.read_schema(catalogue_file(source.path, shard.name)).names:
-            named = source.shard_rows(position, ["speaker_id"])["speaker_id"].cast(pa.string())
-            chunks += named.take(pa.array(np.arange(0, shard.rows, step))).chunks
-        else:
-            chunks.append(pa.nulls(shard.rows // step, pa.string()))
-    encoded = pa.chunked_array(chunks, pa.string()).combine_chunks().dictionary_encode()
-    codes: NDArray[np.int64] = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes
 
 
 def _write(path: Path, scan: PairScan, ids: list[str], speaker_U: NDArray[np.int64]) -> None:

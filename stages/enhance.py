@@ -3,28 +3,13 @@
 Shapes: D embedding dimension, M rows of a shard.
 """
 
-import sys
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.progress import track
 
-from stages.cache.blocks import EXTRACT_AGAIN, check_finite
+from stages.derived import Vectors, derive, derived_declaration
 from stages.model import ModelInfo, enhance_vectors, load_model
-from store import (
-    Declaration,
-    EmbeddingStore,
-    ModelError,
-    StoreError,
-    atomic,
-    finalise,
-    read_rejects,
-    read_seal,
-    shard_name,
-    write_shard,
-)
-from store.format import REJECTS_NAME
+from store import Declaration, EmbeddingStore, ModelError, atomic
 
 
 def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str = "cpu") -> None:
@@ -48,22 +33,13 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
     source = EmbeddingStore(store)
     network, info = load_model(model, device)
     check_fits(source, model, info)
-    if enhanced.resolve() == store.resolve():
-        raise StoreError(f"{enhanced} is the store to be enhanced; write the enhanced store elsewhere")
     declaration = declare(source, model, info, seed)
-    names = [shard_name(shard.index, declaration.fingerprint, shard.digest) for shard in source.shards]
-    missing = [
-        position for position, name in enumerate(names) if read_seal(enhanced, name, declaration.vectors) is None
-    ]
-    print(f"enhance {store} by {info.enhancer}: {len(missing)} of {len(source.shards)} shards to do", file=sys.stderr)
-    for position in track(missing, "enhance", console=Console(stderr=True), disable=not sys.stderr.isatty()):
-        shard, rows = source.shards[position], source.shard_rows(position)
-        raw_MD = source.shard_vectors(position)
-        check_finite(source, position, raw_MD, EXTRACT_AGAIN)
-        vectors_MD = enhance_vectors(network, raw_MD, shard_generator(seed, shard.index), device)
-        check_finite(source, position, vectors_MD, f"model {model} makes no numbers of it; train it anew")
-        write_shard(enhanced, shard.index, vectors_MD, rows, declaration, source=shard.digest)
-    finalise(enhanced, declaration, names, source.header.expected, read_rejects(source.path / REJECTS_NAME))
+
+    def enhanced_vectors(raw_MD: Vectors, shard: int) -> Vectors:
+        return enhance_vectors(network, raw_MD, shard_generator(seed, shard), device)
+
+    doing = ("enhance", "enhanced")
+    derive(source, enhanced, declaration, enhanced_vectors, doing=doing, method=info.enhancer, model=model)
 
 
 def check_fits(source: EmbeddingStore, model: Path, info: ModelInfo) -> None:
@@ -86,24 +62,10 @@ def check_fits(source: EmbeddingStore, model: Path, info: ModelInfo) -> None:
 
 def declare(source: EmbeddingStore, model: Path, info: ModelInfo, seed: int) -> Declaration:
     """Declare the enhanced store: the parent's rows, in a space named after the parent's and the model."""
-    return Declaration(
-        dim=source.dim,
-        dtype=source.header.declaration.dtype,
-        vectors=source.header.declaration.vectors,
-        views=source.recipes,
-        crops=source.crops,
-        space=f"{source.space}+{info.enhancer}:{info.weights_sha256[:8]}",
-        inputs={
-            "parent": source.fingerprint,
-            "model": info.weights_sha256,
-            "enhancer": info.enhancer,
-            "config": info.config,
-            "seed": seed,
-        },
-        lineage=[
-            {"role": "parent", "path": str(source.path), "digest": source.fingerprint},
-            {"role": "model", "path": str(model), "digest": info.weights_sha256},
-        ],
+    inputs = {"model": info.weights_sha256, "enhancer": info.enhancer, "config": info.config, "seed": seed}
+    space = f"{source.space}+{info.enhancer}:{info.weights_sha256[:8]}"
+    return derived_declaration(
+        source, dim=source.dim, space=space, inputs=inputs, model=model, weights_sha256=info.weights_sha256
     )
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from stages.aligners import Alignment, Side
-from stages.alignment_model import AlignmentInfo, load_alignment
-from store import Declaration, EmbeddingStore, StoreError, finalise, read_rejects, read_seal, shard_name, write_shard
-from store.format import REJECTS_NAME
+from stages.alignment_model import load_alignment
+from stages.derived import Vectors, derive, derived_declaration
+from store import EmbeddingStore
 
 _BATCH = 65_536
 
@@ -23,47 +23,28 @@ def map_store(*, store: Path, model: Path, side: Side, mapped: Path) -> str:
 
     Raises:
         ModelError: the alignment is missing or damaged, or the store is of the other side or of neither.
-        StoreError: the store is missing or damaged, or is `mapped` itself.
+        StoreError: the store is missing or damaged, holds vectors that are not finite, or is `mapped` itself.
     """
     source = EmbeddingStore(store)
     alignment, info = load_alignment(model)
     info.check_side(source.space, side, store, model)
-    if mapped.resolve() == store.resolve():
-        raise StoreError(f"{mapped} is the store to be mapped; write the mapped store elsewhere")
-    declaration = _declare(source, model, info, side)
-    names = [shard_name(shard.index, declaration.fingerprint, shard.digest) for shard in source.shards]
-    for position, (shard, name) in enumerate(zip(source.shards, names, strict=True)):
-        if read_seal(mapped, name, declaration.vectors) is None:
-            vectors_MK = _mapped(alignment, side, np.asarray(source.shard_vectors(position), np.float32))
-            rows = source.shard_rows(position)
-            write_shard(mapped, shard.index, vectors_MK, rows, declaration, source=shard.digest)
-    finalise(mapped, declaration, names, source.header.expected, read_rejects(source.path / REJECTS_NAME))
+    inputs = {"alignment": info.weights_sha256, "enhancer": info.method, "config": info.config, "side": side}
+    declaration = derived_declaration(
+        source, dim=info.shared_dim, space=info.space, inputs=inputs, model=model, weights_sha256=info.weights_sha256
+    )
+    derive(
+        source,
+        mapped,
+        declaration,
+        lambda vectors_MD, shard: _mapped(alignment, side, vectors_MD),
+        doing=("map", "mapped"),
+        method=info.method,
+        model=model,
+    )
     return f"{mapped}: {len(source)} vectors of the {side} side in the space {info.space}"
 
 
-def _mapped(alignment: Alignment, side: Side, vectors_MD: np.ndarray) -> np.ndarray:
+def _mapped(alignment: Alignment, side: Side, vectors_MD: Vectors) -> Vectors:
     with torch.no_grad():
-        parts = torch.from_numpy(np.array(vectors_MD)).split(_BATCH)
+        parts = torch.from_numpy(np.array(vectors_MD, np.float32)).split(_BATCH)
         return np.concatenate([alignment.map(side, part).numpy() for part in parts])
-
-
-def _declare(source: EmbeddingStore, model: Path, info: AlignmentInfo, side: Side) -> Declaration:
-    return Declaration(
-        dim=info.shared_dim,
-        dtype=source.header.declaration.dtype,
-        vectors=source.header.declaration.vectors,
-        views=source.recipes,
-        crops=source.crops,
-        space=info.space,
-        inputs={
-            "parent": source.fingerprint,
-            "alignment": info.weights_sha256,
-            "enhancer": info.method,
-            "config": info.config,
-            "side": side,
-        },
-        lineage=[
-            {"role": "parent", "path": str(source.path), "digest": source.fingerprint},
-            {"role": "model", "path": str(model), "digest": info.weights_sha256},
-        ],
-    )

@@ -69,11 +69,15 @@ def score(
     )
     job = Job(order)
     schema = scores_schema(job.origin())
+    ranks: dict[str, pa.Table] = {}
     with atomic_path(scores) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for table in _scored(job, scores, execute):
-            writer.write_table(table)
+        for view, tables in _scored(job, scores, execute):
+            for table in tables:
+                writer.write_table(table)
+            if view not in ranks:  # now, while the vectors of this view are in memory
+                ranks[view] = job.ranks(view)
     with atomic_path(identification) as temporary:
-        pq.write_table(pa.concat_tables(job.ranks()), temporary, compression="zstd")
+        pq.write_table(pa.concat_tables(ranks.values()), temporary, compression="zstd")
     survey = job.survey
     tail = f", {survey.unlabelled} of them unlabelled" if survey.unlabelled else ""
     tail += f", {survey.left_out} left out (their utterances are not in the store)" if survey.left_out else ""
@@ -103,15 +107,15 @@ def _opened(order: ScoreOrder, thread: int) -> Job:
     return Job(order)
 
 
-def _scored(job: Job, scores: Path, execute: Execute | None) -> Iterator[pa.Table]:
-    """Yield all scores in the order of the parts, computed here or elsewhere."""
+def _scored(job: Job, scores: Path, execute: Execute | None) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+    """Yield (view, its scores) for each part in order, computed here or elsewhere."""
     if execute is None:
-        for part in range(len(job.parts)):
-            yield from job.tables(part)
+        for part, (view, _) in enumerate(job.parts):
+            yield view, job.tables(part)
         return
     scores.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scores.parent, prefix=f".{scores.stem}.") as folder:
         names = sorted(execute(PartTask(job.order, Path(folder).resolve()), range(len(job.parts))))
-        for name in names:
+        for name, (view, _) in zip(names, job.parts, strict=True):
             with pq.ParquetFile(Path(folder) / name) as file:
-                yield from map(pa.table, file.iter_batches())
+                yield view, map(pa.table, file.iter_batches())

@@ -12,38 +12,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from stages.score_files import read_scores
 from stages.scoring.bootstrap import percentile_interval, speaker_draws
 from stages.scoring.curves import ErrorRates, Floats, ScoredTrials, error_rates, grouped
+from stages.scoring.labelled import LabelledTrials
 from store import ConfigError, ScoringError
 
 POOLED = "all conditions"
 REPLICATES = 1000
 
 _SUPPORT = 30  # Doddington's rule: 30 errors at least, for 90 % confidence that the rate is within 30 % of the true one
-Speakers = NDArray[np.int64]
 Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Trials:
-    """The labelled trials of one condition, and who speaks in them (-1: unknown).
-
-    Attributes:
-        unlabelled: trials that were left aside.
-    """
-
-    target_T: Floats
-    nontarget_N: Floats
-    target_speakers_T2: Speakers
-    nontarget_speakers_N2: Speakers
-    unlabelled: int
-
-    @property
-    def speakers_known(self) -> bool:
-        return bool((self.target_speakers_T2 >= 0).all() and (self.nontarget_speakers_N2 >= 0).all())
 
 
 @dataclass(frozen=True)
@@ -142,7 +122,7 @@ def threshold(
     return Thresholds(scores, system, scoring, false_accept, points)
 
 
-def _operating_point(name: str, trials: Trials, asked: float, replicates: int, seed: int) -> OperatingPoint:
+def _operating_point(name: str, trials: LabelledTrials, asked: float, replicates: int, seed: int) -> OperatingPoint:
     ranked = _Ranked(trials)
     rates = ranked.rates(np.ones(trials.target_T.size), np.ones(trials.nontarget_N.size))
     at = _lowest(rates, asked)
@@ -167,7 +147,7 @@ def _operating_point(name: str, trials: Trials, asked: float, replicates: int, s
 class _Ranked:
     """The distinct scores of a condition, and where each trial stands among them."""
 
-    def __init__(self, trials: Trials) -> None:
+    def __init__(self, trials: LabelledTrials) -> None:
         try:
             self.score_K = grouped(trials.target_T, trials.nontarget_N).score_K
         except ScoringError as error:
@@ -184,14 +164,14 @@ class _Ranked:
         return error_rates(ScoredTrials(self.score_K, target_K, nontarget_K))
 
 
-def speaker_counts(trials: Trials, replicates: int, seed: int) -> Floats | None:
+def speaker_counts(trials: LabelledTrials, replicates: int, seed: int) -> Floats | None:
     """Return how often each replicate draws each speaker, [S, R]; None where there is nobody to draw."""
     speakers = 1 + int(max(trials.target_speakers_T2.max(initial=-1), trials.nontarget_speakers_N2.max(initial=-1)))
     return speaker_draws(speakers, replicates, seed) if trials.speakers_known and speakers > 1 else None
 
 
 def _replicates(
-    ranked: _Ranked, trials: Trials, at: int, asked: float, draws_SR: Floats | None
+    ranked: _Ranked, trials: LabelledTrials, at: int, asked: float, draws_SR: Floats | None
 ) -> tuple[Floats, Floats, Floats]:
     """Return of each replicate the threshold it would choose, and both rates at the threshold chosen on all: [R] each.
 
@@ -222,7 +202,7 @@ def _finite(rates: ErrorRates, at: int) -> float:
     return float(found if np.isfinite(found) else np.nextafter(rates.threshold_K[-2], np.inf))
 
 
-def _warning(trials: Trials, asked: float) -> str:
+def _warning(trials: LabelledTrials, asked: float) -> str:
     expected = asked * trials.nontarget_N.size
     words = []
     if expected < _SUPPORT:
@@ -243,16 +223,16 @@ def _conditions(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
         yield POOLED, table
 
 
-def _trials(rows: pa.Table) -> Trials:
+def _trials(rows: pa.Table) -> LabelledTrials:
     sides = [rows[f"{side}_speaker_id"].cast(pa.string()) for side in ("enrolment", "test")]
     known = pc.unique(pa.chunked_array([*sides[0].chunks, *sides[1].chunks], pa.string())).drop_null()
     codes = [pc.fill_null(pc.index_in(side, value_set=known, skip_nulls=True), -1).to_numpy() for side in sides]
-    speakers_P2 = np.stack(codes, axis=1).astype(np.int64)
+    speakers_P2 = np.stack(codes, axis=1).astype(np.intp)
     score_P = rows["score"].to_numpy()
     label_P = pc.fill_null(rows["is_target"].cast(pa.int8()), -1).to_numpy()
     target, nontarget = label_P == 1, label_P == 0
     unlabelled = int((label_P == -1).sum())
-    return Trials(score_P[target], score_P[nontarget], speakers_P2[target], speakers_P2[nontarget], unlabelled)
+    return LabelledTrials(score_P[target], score_P[nontarget], speakers_P2[target], speakers_P2[nontarget], unlabelled)
 
 
 def _chosen(table: pa.Table, column: str, wanted: str | None, path: Path) -> tuple[pa.Table, str]:

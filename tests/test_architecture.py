@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-NOUNS = {"__init__", "section", "model", "score_files", "extraction", "training_settings", "alignment_model"}
+NOUNS = {
+    "__init__",
+    "section",
+    "model",
+    "score_files",
+    "extraction",
+    "training_settings",
+    "alignment_model",
+    "derived",
+    "catalogue",
+}
 VERBS = {path.stem for path in (ROOT / "stages").glob("*.py")} - NOUNS
 
 

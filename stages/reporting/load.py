@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from stages.reporting.groups import Codes, Grouper, Grouping
 from stages.score_files import CALIBRATED, RAW, Origin, is_calibrated, read_identification, read_scores
 from stages.scoring.conditions import Condition, describe
-from stages.scoring.curves import Floats
+from stages.scoring.labelled import LabelledTrials, Mask
 from store import ScoringError
 
 FUSION = "fusion"
-Speakers = NDArray[np.intp]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -76,43 +74,14 @@ class System:
 
 
 @dataclass(frozen=True)
-class TrialScores:
+class TrialScores(LabelledTrials):
     """The trials of one system under one condition, by label.
 
-    Speakers are numbers into the sorted list, enrolment first, -1 where unknown; groups are numbers into the labels of
-    each grouping, -1 where none.
+    Speakers are numbers into the sorted list; groups are numbers into the labels of each grouping, -1 where none.
     """
 
-    target_T: Floats
-    nontarget_N: Floats
-    target_speakers_T2: Speakers
-    nontarget_speakers_N2: Speakers
-    unlabelled: int
     target_groups_TG: Codes
     nontarget_groups_NG: Codes
-
-    @property
-    def speakers_known(self) -> bool:
-        return bool((self.target_speakers_T2 >= 0).all() and (self.nontarget_speakers_N2 >= 0).all())
-
-    @property
-    def contradicted_T(self) -> Mask:
-        """Which targets [T] are of two speakers, as the manifest has it."""
-        enrolled_T, tested_T = self.target_speakers_T2[:, 0], self.target_speakers_T2[:, 1]
-        mask_T: Mask = (enrolled_T >= 0) & (tested_T >= 0) & (enrolled_T != tested_T)
-        return mask_T
-
-    @property
-    def contradicted_N(self) -> Mask:
-        """Which non-targets [N] are of one speaker, as the manifest has it."""
-        enrolled_N, tested_N = self.nontarget_speakers_N2[:, 0], self.nontarget_speakers_N2[:, 1]
-        mask_N: Mask = (enrolled_N >= 0) & (enrolled_N == tested_N)
-        return mask_N
-
-    @property
-    def contradictory(self) -> int:
-        """How many labels the manifest contradicts."""
-        return int(self.contradicted_T.sum() + self.contradicted_N.sum())
 
 
 @dataclass(frozen=True)

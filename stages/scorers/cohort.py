@@ -4,6 +4,7 @@ Shapes: U utterances of the store, N of them the cohort's, C crops, V views, S s
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class Cohort:
     @property
     def size(self) -> int:
         """How many vectors scores are normalised against."""
-        each = self._owners().max() + 1 if self._settings.per == "speaker" else len(self._speakers_N)
+        each = self._owners.max() + 1 if self._settings.per == "speaker" else len(self._speakers_N)
         return int(each) * len(self._settings.views)
 
     def vectors(self) -> Iterator[Floats]:
@@ -88,13 +89,18 @@ class Cohort:
             for found_NVD in self._blocks(self._settings.views):
                 yield found_NVD.reshape(-1, self.source.dim)
             return
-        owner_N = self._owners()
+        yield self._speaker_vectors
+
+    @cached_property
+    def _speaker_vectors(self) -> Floats:
+        """The unit means of each speaker in each view: read once, though every view of the trials asks for them."""
+        owner_N = self._owners
         sums_SVD = np.zeros((owner_N.max() + 1, len(self._settings.views), self.source.dim))
         start = 0
         for found_NVD in self._blocks(self._settings.views):
             np.add.at(sums_SVD, owner_N[start : start + len(found_NVD)], found_NVD)
             start += len(found_NVD)
-        yield unit_rows(sums_SVD.reshape(-1, self.source.dim))
+        return unit_rows(sums_SVD.reshape(-1, self.source.dim))
 
     def labelled(
         self, views: Sequence[str] | None, min_utterances: int
@@ -109,7 +115,7 @@ class Cohort:
         """
         chosen = self.source.views if views is None else views
         _check_views(self.source, chosen, "score.plda.views")
-        owner_N = self._owners()
+        owner_N = self._owners
         enough_N = np.bincount(owner_N)[owner_N] >= min_utterances
         used_N = enough_N & pc.is_valid(self._speakers_N).to_numpy(zero_copy_only=False)
         vectors, start = [np.empty((0, len(chosen), self.source.dim))], 0
@@ -119,6 +125,7 @@ class Cohort:
         vectors_NVD, speaker_N = np.concatenate(vectors), np.repeat(owner_N[used_N], len(chosen))
         return vectors_NVD.reshape(-1, self.source.dim), speaker_N, chosen
 
+    @cached_property
     def _owners(self) -> NDArray[np.intp]:
         """Return a number for each speaker, [N]; an utterance of an unknown speaker has one of its own."""
         code_N = self._speakers_N.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)

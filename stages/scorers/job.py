@@ -72,8 +72,8 @@ class Job:
         self.scorers: dict[str, Scorer] = {
             scoring: make_scorer(scoring, settings, cohorts, order.device) for scoring in settings.scorings
         }
-        self._sides: dict[str | None, Side] = {}
-        self._prepared: dict[tuple[str, str | None], Any] = {}
+        self._enrolment = Side(self.enrolled, settings.enrolment_view, enrolled)
+        self._last = self._enrolment
 
     @cached_property
     def parts(self) -> list[tuple[str, tuple[int, ...]]]:
@@ -83,24 +83,31 @@ class Job:
     def tables(self, part: int) -> Iterator[pa.Table]:
         """Yield the scores of one part: batch by batch, scoring by scoring."""
         view, row_groups = self.parts[part]
+        test = self._side(view)
         for trials in self.listing.batches(view, row_groups):
             for scoring, scorer in self.scorers.items():
-                score_P = scorer.score(self._ready(scoring, None), self._ready(scoring, view), trials.pairs_P2)
-                yield self._score_table(scoring, view, trials, score_P)
+                sides = self._ready(scoring, self._enrolment), self._ready(scoring, test)
+                yield self._score_table(scoring, view, trials, scorer.score(*sides, trials.pairs_P2))
 
-    def ranks(self) -> Iterator[pa.Table]:
-        """Yield where each test utterance's own speaker ranks, view by view."""
-        tested_side, enrolled_side = self.listing.test, self.listing.enrolment
-        # Rows of the test side, by which both sides are numbered here; -1: not among the enrolled utterances.
-        ids = [entries.ids.slice(0, entries.utterances) for entries in (enrolled_side, tested_side)]
-        row_U = pc.fill_null(pc.index_in(ids[1], value_set=ids[0]), -1).to_numpy()
-        enrolled = np.flatnonzero(np.isin(row_U, enrolled_side.utterances_of(self.survey.enrolled)))
-        codes_U = tested_side.speaker_codes[: tested_side.utterances]
-        for view in self.source.views:
-            tested = tested_side.utterances_of(self.survey.tested_on(view))
-            first_UD, second_UD = self._side(None).unit_UD[row_U], self._side(view).unit_UD
-            rank_T, speakers = rank_speakers(first_UD, second_UD, codes_U, enrolled, tested)
-            yield self._rank_table(view, tested[rank_T > 0], rank_T[rank_T > 0], speakers)
+    def ranks(self, view: str) -> pa.Table:
+        """Return where each test utterance's own speaker ranks in one view."""
+        enrolled, enrolled_UD = self._enrolled_as_tested
+        entries = self.listing.test
+        tested = entries.utterances_of(self.survey.tested_on(view))
+        codes_U = entries.speaker_codes[: entries.utterances]
+        rank_T, speakers = rank_speakers(enrolled_UD, self._side(view).unit_UD, codes_U, enrolled, tested)
+        return self._rank_table(view, tested[rank_T > 0], rank_T[rank_T > 0], speakers)
+
+    @cached_property
+    def _enrolled_as_tested(self) -> tuple[Indices, Floats]:
+        """Which utterances of the test side are enrolled, and the enrolment side's vectors in its order, [U, D]."""
+        enrolled, tested = self.listing.enrolment, self.listing.test
+        occurring = enrolled.utterances_of(self.survey.enrolled)
+        if enrolled is tested:
+            return occurring, self._enrolment.unit_UD
+        ids = [entries.ids.slice(0, entries.utterances) for entries in (enrolled, tested)]
+        row_U = pc.fill_null(pc.index_in(ids[1], value_set=ids[0]), -1).to_numpy()  # -1: not on the enrolment side
+        return np.flatnonzero(np.isin(row_U, occurring)), self._enrolment.unit_UD[row_U]
 
     def origin(self) -> Origin:
         """Return what the scores come from."""
@@ -152,29 +159,19 @@ class Job:
             )
         return cohort
 
-    def _side(self, view: str | None) -> Side:
-        """Return the vectors of one view of the test side; of none: the enrolment side. That and the last are kept."""
-        if view == self.order.settings.enrolment_view and self.order.enrolment is None:
-            view = None
-        if view not in self._sides:
-            self._sides = {name: side for name, side in self._sides.items() if name is None}
-            self._prepared = {key: made for key, made in self._prepared.items() if key[1] is None}
-            enrolment_view = self.order.settings.enrolment_view
-            self._sides[view] = (
-                Side(self.enrolled, enrolment_view, self.listing.enrolment)
-                if view is None
-                else Side(self.source, view, self.listing.test)
-            )
-        return self._sides[view]
+    def _side(self, view: str) -> Side:
+        """Return the vectors of one view of the test side; beside the enrolment side only the last view is kept."""
+        if self.order.enrolment is None and view == self._enrolment.view:
+            return self._enrolment
+        if self._last is self._enrolment or self._last.view != view:
+            self._last = Side(self.source, view, self.listing.test)
+        return self._last
 
-    def _ready(self, scoring: str, view: str | None) -> Any:
-        """Return one view as a scorer wants it."""
-        if view == self.order.settings.enrolment_view and self.order.enrolment is None:
-            view = None
-        side = self._side(view)
-        if (scoring, view) not in self._prepared:
-            self._prepared[scoring, view] = self.scorers[scoring].prepare(side, enrolling=view is None)
-        return self._prepared[scoring, view]
+    def _ready(self, scoring: str, side: Side) -> Any:
+        """Return one side as a scorer wants it."""
+        if scoring not in side.prepared:
+            side.prepared[scoring] = self.scorers[scoring].prepare(side, enrolling=side is self._enrolment)
+        return side.prepared[scoring]
 
     def _score_table(self, scoring: str, view: str, trials: Trials, score_P: Floats) -> pa.Table:
         enrolment, test = map(pa.array, trials.pairs_P2.T)

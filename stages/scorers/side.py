@@ -17,10 +17,15 @@ from store import EmbeddingStore, ScoringError
 
 
 class Side:
-    """The entries of one side in one view; vectors are read when a scorer asks for them, and once."""
+    """The entries of one side in one view; vectors are read when a scorer asks for them, and once.
+
+    Attributes:
+        prepared: scoring -> what its scorer has made of this side.
+    """
 
     def __init__(self, source: EmbeddingStore, view: str, entries: Entries) -> None:
         self.source, self.view, self.entries = source, view, entries
+        self.prepared: dict[str, Any] = {}
 
     @cached_property
     def unit_UD(self) -> Floats:
@@ -37,7 +42,7 @@ class Side:
     @cached_property
     def unit_XD(self) -> Floats:
         """One unit vector per entry; a model's is the mean of its utterances', to unit length."""
-        return unit_rows(self.entries.pooled(self.unit_UD))
+        return unit_rows(self.entries.pooled(self.unit_UD)) if self.entries.starts_M.size else self.unit_UD
 
     @property
     def crops_UCD(self) -> NDArray[np.floating[Any]]:

@@ -14,7 +14,7 @@ from stages.scorers.entries import Indices
 from stages.scorers.settings import ScoreSettings
 from stages.scorers.side import Side
 from stages.scoring.cosine import cosine_scores
-from stages.scoring.crops import unit_crop_distance_scores, unit_crops
+from stages.scoring.crops import mean_unit_crops, unit_crop_distance_scores, unit_crops
 from stages.scoring.curves import Floats
 from stages.scoring.normalise import cohort_statistics, normalise
 
@@ -51,7 +51,7 @@ class CropPairs(Scorer):
     """Mean cosine of every crop of one side with every crop of the other: that of the means of the unit crops."""
 
     def prepare(self, side: Side, *, enrolling: bool) -> Floats:
-        return unit_crops(side.crops_UCD).mean(axis=1, dtype=np.float64)
+        return mean_unit_crops(side.crops_UCD)
 
     def score(self, enrolment: Floats, test: Floats, pairs_P2: Indices) -> Floats:
         return cosine_scores(enrolment, test, pairs_P2)

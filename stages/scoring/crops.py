@@ -35,8 +35,17 @@ def crop_pair_scores(enrolment_UCD: Vectors, test_UCD: Vectors, pairs_P2: Indice
         ScoringError: a vector has length zero or is not finite, or the shapes do not fit.
     """
     _check_shapes(enrolment_UCD, test_UCD)
-    means = [unit_rows(vectors_UCD).mean(axis=1) for vectors_UCD in (enrolment_UCD, test_UCD)]
-    return cosine_scores(means[0], means[1], pairs_P2)
+    return cosine_scores(mean_unit_crops(enrolment_UCD), mean_unit_crops(test_UCD), pairs_P2)
+
+
+def mean_unit_crops(vectors_UCD: Vectors) -> Floats:
+    """Return the mean of each utterance's crops after these are scaled to unit length, [U, D].
+
+    Raises:
+        ScoringError: a vector has length zero or is not finite.
+    """
+    mean_UD: Floats = unit_rows(vectors_UCD).mean(axis=1)
+    return mean_UD
 
 
 def crop_distance_scores(enrolment_UCD: Vectors, test_UCD: Vectors, pairs_P2: Indices, device: str = "cpu") -> Floats:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from stages import enhance as verb
+from stages import derived
 from stages.enhance import enhance, shard_generator
 from stages.enhancers.seed import SeedConfig
 from stages.enhancers.wccn import WccnConfig
@@ -87,7 +87,7 @@ def test_large_shards_go_through_the_network_in_blocks(store, tmp_path, monkeypa
 
 def test_interrupted_enhance_resumes_to_the_same_bytes(store, model, tmp_path, monkeypatch):
     written = []
-    write_shard = verb.write_shard
+    write_shard = derived.write_shard
 
     def dying_write_shard(enhanced, index, *rest, **named):
         if index == 1 and not written[1:]:
@@ -97,7 +97,7 @@ def test_interrupted_enhance_resumes_to_the_same_bytes(store, model, tmp_path, m
         write_shard(enhanced, index, *rest, **named)
 
     enhance(store=store.path, model=model, enhanced=tmp_path / "whole", seed=0)
-    monkeypatch.setattr(verb, "write_shard", dying_write_shard)
+    monkeypatch.setattr(derived, "write_shard", dying_write_shard)
     with pytest.raises(KeyboardInterrupt):
         enhance(store=store.path, model=model, enhanced=tmp_path / "enhanced", seed=0)
     with pytest.raises(StoreError, match="not a finished store"):
