@@ -7,7 +7,7 @@ configuration runs the rules again whose `params` digest it, and what follows fr
 import shlex
 from pathlib import Path
 
-from pipeline import layout
+from pipeline import layout, names
 from pipeline.config import load_config
 from stages.audio.sources import listing_digest
 
@@ -29,17 +29,24 @@ def sources(split):
     return {source: layout.manifest(*place) for source, place in RUN.recordings(split).items()}
 
 
-def store(split, system):
-    """The store.json of one split, raw or enhanced."""
-    return layout.store(BACKBONE, split, system) / "store.json"
+def store(embeddings, split):
+    """The store.json of one split of embeddings."""
+    return layout.store(embeddings, split) / "store.json"
 
 
-def cohort(system):
-    """What a system is normalised against: input files by name, and the options of `reseed score`."""
+def embeddings(scored):
+    """The embeddings behind a score file: of a system of the configured backbone, or "backbones/" and their name."""
+    return scored.removeprefix("backbones/") if "/" in scored else RUN.embeddings(scored)
+
+
+def cohort(test, enrolment=""):
+    """What embeddings are normalised against: input files by name, and the options of `reseed score`."""
     if not COHORT:
         return {}, ""
-    options = [f"--cohort={layout.store(BACKBONE, TRAIN, system)}", f"--cohort-utterances={COHORT}"]
-    return {"cohort": store(TRAIN, system), "cohort_utterances": COHORT}, shlex.join(options)
+    options = [f"--cohort={layout.store(test, TRAIN)}", f"--cohort-utterances={COHORT}"]
+    options += [f"--enrolment-cohort={layout.store(enrolment, TRAIN)}"] if enrolment else []
+    stores = [store(name, TRAIN) for name in (test, enrolment) if name]
+    return {"cohort": stores, "cohort_utterances": COHORT}, shlex.join(options)
 
 
 def trained(backbone):
@@ -58,9 +65,24 @@ def fused(name):
     return RUN.fused.get(name, [name])
 
 
-def sided(wildcards):
-    """The backbone of one side of a pair."""
-    return wildcards.pair.split("~")[wildcards.side == "test"]
+def learnt_from(wildcards):
+    """What an enhancer is learnt from."""
+    return names.learnt_from(wildcards.model, BACKBONE)
+
+
+def enhancer_of(wildcards):
+    """What enhanced embeddings are made of."""
+    return names.enhancer_of(wildcards.enhanced, BACKBONE)
+
+
+def paired(wildcards):
+    """The embeddings of either side of a pair."""
+    return dict(zip(("enrolment", "test"), wildcards.pair.split("~")))
+
+
+def sides(wildcards):
+    """The embeddings of the test side and of the enrolment side of a pair that is aligned."""
+    return [f"{wildcards.pair}/{wildcards.aligned}/{side}" for side in ("test", "enrolment")]
 
 
 def listing(split, kind):
@@ -83,9 +105,13 @@ wildcard_constraints:
     kind="speech|noise|music|rir",
     split="[^/]+",
     system="[^/.]+",
+    scored="(backbones/)?[^/.~]+",
     name="[^/.]+",
     backbone="[^/+~]+",
-    pair="[^/+]+~[^/+]+",
+    pair="[^/]+~[^/]+",
+    alignment="[^/.+]+",
+    aligned="[^/.]+",
+    enhanced=r"[^/+~]+\+[^/~]+|[^/]+~[^/]+/[^/+]+\+[^/]+/(enrolment|test)",
     side="enrolment|test",
     job=r"\d+",
 
@@ -102,16 +128,12 @@ rule all:
             for split in RECIPES
             for job in range(RUN.extract.jobs)
         ],
-        [layout.store(backbone, split) / "store.json" for backbone in BACKBONES for split in RECIPES],
+        [store(backbone, split) for backbone in BACKBONES for split in RECIPES],
         layout.TRIALS,
-        [layout.alignment(pair, name) / "alignment.json" for pair, name in RUN.sided],
-        [
-            layout.mapped(pair, name, side, EVALUATION) / "store.json"
-            for pair, name in RUN.sided
-            for side in ("enrolment", "test")
-        ],
         [layout.model(system) / "model.json" for system in RUN.train],
-        [store(split, system) for split in SCORED for system in RUN.train],
+        [store(RUN.embeddings(system), split) for split in SCORED for system in RUN.train],
+        [store(name, split) for split in SCORED for name in RUN.others],
+        [store(f"{pair}/{name}/{side}", EVALUATION) for pair, name in RUN.sided for side in ("enrolment", "test")],
         [scores for scores, _, _ in RUN.scored],
         [layout.calibrated(name) for name in RUN.calibrated],
         layout.PAGE,
@@ -257,45 +279,46 @@ rule seal:
 
 rule train:
     input:
-        store=layout.store(BACKBONE, TRAIN) / "store.json",
+        store=lambda wildcards: store(learnt_from(wildcards).embeddings, TRAIN),
     output:
-        model=layout.model("{system}") / "model.json",
+        model=layout.model("{model}") / "model.json",
     params:
-        settings=lambda wildcards: RUN.digest("seed", f"train.{wildcards.system}"),
-        store=layout.store(BACKBONE, TRAIN),
-        model=str(layout.model("{system}")),
+        settings=lambda wildcards: RUN.digest("seed", f"train.{learnt_from(wildcards).system}"),
+        system=lambda wildcards: learnt_from(wildcards).system,
+        store=lambda wildcards: layout.store(learnt_from(wildcards).embeddings, TRAIN),
+        model=str(layout.model("{model}")),
     log:
-        layout.log("train", "{system}"),
+        layout.log("train", "{model}"),
     benchmark:
-        layout.benchmark("train", "{system}")
+        layout.benchmark("train", "{model}")
     resources:
         **GPU,
     message:
-        "train: {wildcards.system}"
+        "train: {wildcards.model}"
     shell:
-        "reseed train --config config.yaml --system {wildcards.system} --store {params.store:q} --model {params.model}"
+        "reseed train --config config.yaml --system {params.system} --store {params.store:q} --model {params.model}"
         " >{log} 2>&1"
 
 
 rule enhance:
     input:
-        store=lambda wildcards: store(wildcards.split, "raw"),
-        model=layout.model("{system}") / "model.json",
+        store=lambda wildcards: store(enhancer_of(wildcards).embeddings, wildcards.split),
+        model=lambda wildcards: layout.model(enhancer_of(wildcards).model) / "model.json",
     output:
-        enhanced=layout.store(BACKBONE, "{split}", "{system}") / "store.json",
+        enhanced=layout.store("{enhanced}", "{split}") / "store.json",
     params:
         settings=RUN.digest("seed"),
-        store=str(layout.store(BACKBONE, "{split}")),
-        model=str(layout.model("{system}")),
-        enhanced=str(layout.store(BACKBONE, "{split}", "{system}")),
+        store=lambda wildcards: layout.store(enhancer_of(wildcards).embeddings, wildcards.split),
+        model=lambda wildcards: layout.model(enhancer_of(wildcards).model),
+        enhanced=str(layout.store("{enhanced}", "{split}")),
     log:
-        layout.log("enhance", "{split}", "{system}"),
+        layout.log("enhance", "{split}", "{enhanced}"),
     benchmark:
-        layout.benchmark("enhance", "{split}", "{system}")
+        layout.benchmark("enhance", "{split}", "{enhanced}")
     resources:
         **GPU,
     message:
-        "enhance: {wildcards.split} by {wildcards.system}"
+        "enhance: {wildcards.split}, {wildcards.enhanced}"
     shell:
         "reseed enhance --config config.yaml --store {params.store:q} --model {params.model}"
         " --enhanced {params.enhanced} >{log} 2>&1"
@@ -303,26 +326,27 @@ rule enhance:
 
 rule score:
     input:
-        unpack(lambda wildcards: cohort(wildcards.system)[0]),
-        store=lambda wildcards: store(EVALUATION, wildcards.system),
+        unpack(lambda wildcards: cohort(embeddings(wildcards.scored))[0]),
+        store=lambda wildcards: store(embeddings(wildcards.scored), EVALUATION),
         trials=layout.TRIALS,
         enrolments=layout.ENROLMENTS,
         utterances=layout.manifest(EVALUATION, "speech"),
     output:
-        scores=layout.scores("{system}"),
-        identification=layout.identification("{system}"),
+        scores=layout.scores("{scored}"),
+        identification=layout.identification("{scored}"),
     params:
         settings=RUN.digest("score"),
-        store=lambda wildcards: layout.store(BACKBONE, EVALUATION, wildcards.system),
-        cohort=lambda wildcards: cohort(wildcards.system)[1],
+        system=lambda wildcards: wildcards.scored.removeprefix("backbones/"),
+        store=lambda wildcards: layout.store(embeddings(wildcards.scored), EVALUATION),
+        cohort=lambda wildcards: cohort(embeddings(wildcards.scored))[1],
     log:
-        layout.log("score", "{system}"),
+        layout.log("score", "{scored}"),
     benchmark:
-        layout.benchmark("score", "{system}")
+        layout.benchmark("score", "{scored}")
     message:
-        "score: {wildcards.system}"
+        "score: {wildcards.scored}"
     shell:
-        "reseed score --config config.yaml --system {wildcards.system} --store {params.store:q} --trials {input.trials}"
+        "reseed score --config config.yaml --system {params.system} --store {params.store:q} --trials {input.trials}"
         " --enrolments {input.enrolments} --utterances {input.utterances:q} {params.cohort}"
         " --scores {output.scores} --identification {output.identification} >{log} 2>&1"
 
@@ -364,8 +388,8 @@ rule held_out_trials:
 
 rule score_held_out:
     input:
-        unpack(lambda wildcards: cohort(wildcards.system)[0]),
-        store=lambda wildcards: store(TRAIN, wildcards.system),
+        unpack(lambda wildcards: cohort(RUN.embeddings(wildcards.system))[0]),
+        store=lambda wildcards: store(RUN.embeddings(wildcards.system), TRAIN),
         trials=layout.HELD_OUT_TRIALS,
         enrolments=layout.HELD_OUT_ENROLMENTS,
         utterances=layout.manifest(TRAIN, "speech"),
@@ -374,8 +398,8 @@ rule score_held_out:
         identification=temp(layout.held_out_scores("{system}.identification")),
     params:
         settings=RUN.digest("score"),
-        store=lambda wildcards: layout.store(BACKBONE, TRAIN, wildcards.system),
-        cohort=lambda wildcards: cohort(wildcards.system)[1],
+        store=lambda wildcards: layout.store(RUN.embeddings(wildcards.system), TRAIN),
+        cohort=lambda wildcards: cohort(RUN.embeddings(wildcards.system))[1],
     log:
         layout.log("score_held_out", "{system}"),
     message:
@@ -389,8 +413,8 @@ rule score_held_out:
 
 rule quality:
     input:
-        store=lambda wildcards: store(wildcards.split, "raw"),
-        reference=store(TRAIN, "raw"),
+        store=lambda wildcards: store(BACKBONE, wildcards.split),
+        reference=store(BACKBONE, TRAIN),
         utterances=layout.manifest("{split}", "speech"),
     output:
         quality=layout.quality("{split}"),
@@ -438,68 +462,42 @@ rule calibrate:
         " {params.enrolments} --calibrated {output.calibrated} >{log} 2>&1"
 
 
-# A backbone of the run's own, scored by itself.
-rule score_backbone:
-    input:
-        store=lambda wildcards: layout.store(wildcards.backbone, EVALUATION) / "store.json",
-        trials=layout.TRIALS,
-        enrolments=layout.ENROLMENTS,
-        utterances=layout.manifest(EVALUATION, "speech"),
-    output:
-        scores=layout.scores("backbones/{backbone}"),
-        identification=layout.identification("backbones/{backbone}"),
-    params:
-        settings=RUN.digest("score"),
-        store=lambda wildcards: layout.store(wildcards.backbone, EVALUATION),
-    log:
-        layout.log("score", "{backbone}"),
-    message:
-        "score: {wildcards.backbone}"
-    shell:
-        "reseed score --config config.yaml --set score.scorings=[cosine] --system {wildcards.backbone}"
-        " --store {params.store:q} --trials {input.trials} --enrolments {input.enrolments}"
-        " --utterances {input.utterances:q} --scores {output.scores} --identification {output.identification}"
-        " >{log} 2>&1"
-
-
 rule align:
     input:
-        stores=lambda wildcards: [
-            layout.store(backbone, TRAIN) / "store.json" for backbone in wildcards.pair.split("~")
-        ],
+        stores=lambda wildcards: [store(name, TRAIN) for name in paired(wildcards).values()],
     output:
-        model=layout.alignment("{pair}", "{name}") / "alignment.json",
+        model=layout.alignment("{pair}", "{alignment}") / "alignment.json",
     params:
-        settings=lambda wildcards: RUN.digest("seed", f"align.{wildcards.name}"),
+        settings=lambda wildcards: RUN.digest("seed", f"align.{RUN.alignments[wildcards.alignment][0]}"),
         stores=lambda wildcards: shlex.join(
-            f"--{side}={layout.store(backbone, TRAIN)}"
-            for side, backbone in zip(("enrolment", "test"), wildcards.pair.split("~"))
+            f"--{side}={layout.store(name, TRAIN)}" for side, name in paired(wildcards).items()
         ),
-        model=str(layout.alignment("{pair}", "{name}")),
+        model=str(layout.alignment("{pair}", "{alignment}")),
     log:
-        layout.log("align", "{pair}", "{name}"),
+        layout.log("align", "{pair}", "{alignment}"),
     benchmark:
-        layout.benchmark("align", "{pair}", "{name}")
+        layout.benchmark("align", "{pair}", "{alignment}")
     message:
-        "align: {wildcards.pair} by {wildcards.name}"
+        "align: {wildcards.pair} by {wildcards.alignment}"
     shell:
-        "reseed align --config config.yaml --name {wildcards.name} {params.stores} --model {params.model} >{log} 2>&1"
+        "reseed align --config config.yaml --name {wildcards.alignment} {params.stores} --model {params.model}"
+        " >{log} 2>&1"
 
 
 rule map:
     input:
-        store=lambda wildcards: layout.store(sided(wildcards), wildcards.split) / "store.json",
-        model=layout.alignment("{pair}", "{name}") / "alignment.json",
+        store=lambda wildcards: store(paired(wildcards)[wildcards.side], wildcards.split),
+        model=layout.alignment("{pair}", "{alignment}") / "alignment.json",
     output:
-        mapped=layout.mapped("{pair}", "{name}", "{side}", "{split}") / "store.json",
+        mapped=layout.mapped("{pair}", "{alignment}", "{side}", "{split}") / "store.json",
     params:
-        store=lambda wildcards: layout.store(sided(wildcards), wildcards.split),
-        model=str(layout.alignment("{pair}", "{name}")),
-        mapped=str(layout.mapped("{pair}", "{name}", "{side}", "{split}")),
+        store=lambda wildcards: layout.store(paired(wildcards)[wildcards.side], wildcards.split),
+        model=str(layout.alignment("{pair}", "{alignment}")),
+        mapped=str(layout.mapped("{pair}", "{alignment}", "{side}", "{split}")),
     log:
-        layout.log("map", "{pair}", "{name}", "{side}", "{split}"),
+        layout.log("map", "{pair}", "{alignment}", "{side}", "{split}"),
     message:
-        "map: {wildcards.split}, the {wildcards.side} side of {wildcards.pair} by {wildcards.name}"
+        "map: {wildcards.split}, the {wildcards.side} side of {wildcards.pair} by {wildcards.alignment}"
     shell:
         "reseed map --store {params.store:q} --model {params.model} --side {wildcards.side} --mapped {params.mapped}"
         " >{log} 2>&1"
@@ -507,26 +505,29 @@ rule map:
 
 rule score_pair:
     input:
-        sides=[layout.mapped("{pair}", "{name}", side, EVALUATION) / "store.json" for side in ("enrolment", "test")],
+        unpack(lambda wildcards: cohort(*sides(wildcards))[0]),
+        stores=lambda wildcards: [store(name, EVALUATION) for name in sides(wildcards)],
         trials=layout.TRIALS,
         enrolments=layout.ENROLMENTS,
         utterances=layout.manifest(EVALUATION, "speech"),
     output:
-        scores=layout.scores("{pair}/{name}"),
-        identification=layout.identification("{pair}/{name}"),
+        scores=layout.scores("{pair}/{aligned}"),
+        identification=layout.identification("{pair}/{aligned}"),
     params:
         settings=RUN.digest("score"),
-        enrolment=str(layout.mapped("{pair}", "{name}", "enrolment", EVALUATION)),
-        test=str(layout.mapped("{pair}", "{name}", "test", EVALUATION)),
+        stores=lambda wildcards: shlex.join(
+            f"--{option}={layout.store(name, EVALUATION)}"
+            for option, name in zip(("store", "enrolment"), sides(wildcards))
+        ),
+        cohort=lambda wildcards: cohort(*sides(wildcards))[1],
     log:
-        layout.log("score", "{pair}", "{name}"),
+        layout.log("score", "{pair}", "{aligned}"),
     message:
-        "score: {wildcards.pair} by {wildcards.name}"
+        "score: {wildcards.pair} by {wildcards.aligned}"
     shell:
-        "reseed score --config config.yaml --set score.scorings=[cosine] --system {wildcards.pair}:{wildcards.name}"
-        " --enrolment {params.enrolment} --store {params.test} --trials {input.trials} --enrolments {input.enrolments}"
-        " --utterances {input.utterances:q} --scores {output.scores} --identification {output.identification}"
-        " >{log} 2>&1"
+        "reseed score --config config.yaml --system {wildcards.pair}:{wildcards.aligned} {params.stores}"
+        " --trials {input.trials} --enrolments {input.enrolments} --utterances {input.utterances:q} {params.cohort}"
+        " --scores {output.scores} --identification {output.identification} >{log} 2>&1"
 
 
 rule report:

@@ -309,8 +309,8 @@ def align(config: Path, overrides: Sequence[str], name: str, **paths: Path) -> N
     from stages.align import align as stage
 
     run = _load(config, overrides)
-    method, settings = run.aligner(name)
-    click.echo(stage(method=method, settings=settings, seed=run.seed, **paths))
+    method, settings, seed = run.aligner(name)
+    click.echo(stage(method=method, settings=settings, seed=seed, **paths))
 
 
 @main.command(name="map")
@@ -495,6 +495,7 @@ def report(
         title=run.title or run.name,
         note=run.note,
         settings=run.report,
+        across=run.across,
         **paths,
     )
     click.echo(message)

@@ -5,7 +5,7 @@ Precedence: defaults < YAML < `--set section.key=value`. A key that nobody decla
 
 import re
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,13 @@ import yaml
 from pydantic import Field, model_validator
 
 from pipeline import layout
-from pipeline.sections import BackboneChoice, CorpusSettings, ExtractionSettings, RunCalibration, SourceSettings
+from pipeline.components import Components
+from pipeline.sections import CorpusSettings, ExtractionSettings, RunCalibration, SourceSettings
 from pipeline.settings import Model, apply_override, validated
 from stages.audio.recipe import sources_needed
 from stages.audio.sources import listing_digest
-from stages.backbone_training.settings import BackboneTraining
 from stages.reporting.settings import ReportSettings
 from stages.scorers.settings import ScoreSettings
-from stages.section import Section
 from stages.synthesise import SynthesiseSettings
 from stages.trials import TrialSettings
 from store import ConfigError
@@ -29,7 +28,7 @@ from store.atomic import digest
 _FILES_OF_BACKBONES = ("weights", "model")
 
 
-class RunConfig(Section):
+class RunConfig(Components):
     """One run: a corpus, a backbone, what is extracted, which enhancers are trained, how they are judged.
 
     Attributes:
@@ -39,10 +38,6 @@ class RunConfig(Section):
         device: "cpu", "cuda" or "auto".
         synthesise: a synthetic corpus to make first, in place of corpus.root.
         calibrate: scores to likelihood ratios, and fusion; none: scores stay as they are.
-        train: system name -> {"method": enhancer (default: the system's name), its own settings ...}.
-        backbones: name -> how that backbone is trained, for `reseed train-backbone`.
-        pairs: which of backbone.name and these enrol and test against each other, e.g. [[ge2e, small]].
-        align: name -> {"method": alignment (default: the name), its own settings ...}, for `reseed align`.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
@@ -53,12 +48,7 @@ class RunConfig(Section):
     synthesise: SynthesiseSettings | None = None
     corpus: CorpusSettings = CorpusSettings()
     trials: TrialSettings = TrialSettings()
-    backbone: BackboneChoice = BackboneChoice()
     extract: ExtractionSettings
-    train: dict[str, dict[str, Any]]
-    backbones: dict[str, BackboneTraining] = {}
-    pairs: tuple[tuple[str, str], ...] = ()
-    align: dict[str, dict[str, Any]] = {}
     score: ScoreSettings = ScoreSettings()
     calibrate: RunCalibration | None = None
     report: ReportSettings = ReportSettings()
@@ -78,24 +68,11 @@ class RunConfig(Section):
             raise ValueError("extract.train.views needs the view clean and another one to train enhancers on")
         if self.score.enrolment_view not in self.extract.evaluation.views:
             raise ValueError(f"extract.evaluation.views lacks the enrolment view {self.score.enrolment_view!r}")
-        self._check_pairs()
         if self.calibrate is not None:
             self._check_calibration(self.calibrate)
         if "raw" in self.train:
             raise ValueError("train.raw: the name raw is that of the embeddings as they are; choose another")
         return self
-
-    def _check_pairs(self) -> None:
-        there = (self.backbone.name, *self.backbones)
-        for name in self.backbones:
-            if name == self.backbone.name or not re.fullmatch(r"[A-Za-z0-9][\w-]*", name):
-                raise ValueError(
-                    f"backbones.{name}: a name of letters, digits, _ and -, other than {there[0]}, is needed"
-                )
-        for name in {name for pair in self.pairs for name in pair} - {*there}:
-            raise ValueError(f"pairs names {name!r}; there are {', '.join(there)}")
-        if self.pairs and not self.align:
-            raise ValueError("pairs need align, e.g. align: {nessa: {}}")
 
     def _check_calibration(self, calibrate: RunCalibration) -> None:
         if self.score.enrolment_view not in self.extract.train.views:
@@ -108,44 +85,6 @@ class RunConfig(Section):
         if any(len(names) < 2 for names in calibrate.fuse):
             raise ValueError("calibrate.fuse takes two systems or more at a time, e.g. [[raw, vire]]")
 
-    def enhancer(self, system: str) -> tuple[str, Any]:
-        """Return (method, its validated Config) of one entry of `train`.
-
-        Raises:
-            ConfigError: no such system or method, or a setting its method does not have.
-        """
-        from stages.enhancers import enhancer_class  # torch takes seconds to import; most commands need none
-
-        return self._component("train", system, enhancer_class)
-
-    def aligner(self, name: str) -> tuple[str, Any]:
-        """Return (method, its validated Config) of one entry of `align`.
-
-        Raises:
-            ConfigError: no such entry or method, or a setting its method does not have.
-        """
-        from stages.aligners import aligner_class
-
-        return self._component("align", name, aligner_class)
-
-    def _component(self, section: str, name: str, class_of: Callable[[str], Any]) -> tuple[str, Any]:
-        entries = getattr(self, section)
-        if name not in entries:
-            raise ConfigError(f"{section} has no entry {name!r}; it has {', '.join(entries) or 'none'}")
-        settings = dict(entries[name])
-        method = settings.pop("method", name)
-        return method, validated(class_of(method).Config, settings, where=f"{section}.{name}")
-
-    def trained_backbone(self, name: str) -> BackboneTraining:
-        """Return one entry of `backbones`.
-
-        Raises:
-            ConfigError: no such entry.
-        """
-        if name not in self.backbones:
-            raise ConfigError(f"backbones has no entry {name!r}; it has {', '.join(self.backbones) or 'none'}")
-        return self.backbones[name]
-
     def recordings(self, split: str) -> dict[str, tuple[str, str]]:
         """Return what extraction of a split reads: source -> (split, kind of recordings)."""
         recipe = self.extract.train if split == self.corpus.train else self.extract.evaluation
@@ -155,11 +94,6 @@ class RunConfig(Section):
             found["babble"] = (babble or split, "speech")
         return {"utterances": (split, "speech"), **found}
 
-    @property
-    def sided(self) -> list[tuple[str, str]]:
-        """What is scored across backbones: each pair, "ge2e~small", by each alignment."""
-        return [("~".join(pair), name) for pair in self.pairs for name in self.align]
-
     def heard_by(self, backbone: str) -> dict[str, Path]:
         """Return the manifests that training a backbone hears beside the speech, by the option that takes each."""
         kinds = sources_needed(self.backbones[backbone].views)
@@ -168,16 +102,11 @@ class RunConfig(Section):
     @property
     def scored(self) -> list[tuple[Path, Path, Path]]:
         """Return scores, identification and store of all that is scored by itself, in the order of the report."""
-        split, own = self.corpus.evaluation, self.backbone.name
-        stores = {system: layout.store(own, split, system) for system in self.systems}
-        stores |= {f"backbones/{name}": layout.store(name, split) for name in self.backbones}
+        split = self.corpus.evaluation
+        stores = {system: layout.store(self.embeddings(system), split) for system in self.systems}
+        stores |= {f"backbones/{name}": layout.store(name, split) for name in self.others}
         stores |= {f"{pair}/{name}": layout.mapped(pair, name, "test", split) for pair, name in self.sided}
         return [(layout.scores(name), layout.identification(name), store) for name, store in stores.items()]
-
-    @property
-    def systems(self) -> list[str]:
-        """What is scored by itself: the embeddings as they are, and each enhancer's."""
-        return ["raw", *self.train]
 
     @property
     def fused(self) -> dict[str, tuple[str, ...]]:

@@ -43,9 +43,9 @@ def recordings(root: Path, split: str, kind: str) -> Path:
     return root / kind / split
 
 
-def store(backbone: str, split: str, system: str = "raw") -> Path:
-    """The embeddings of one split, as the backbone gave them ("raw") or enhanced by a system."""
-    return Path("stores") / (backbone if system == "raw" else f"{backbone}+{system}") / split
+def store(embeddings: str, split: str) -> Path:
+    """The embeddings of one split, by name: "ge2e", or enhanced, "ge2e+vire" (see pipeline.names)."""
+    return Path("stores") / embeddings / split
 
 
 def extracted(backbone: str, split: str, job: str) -> Path:
@@ -53,8 +53,9 @@ def extracted(backbone: str, split: str, job: str) -> Path:
     return Path("stores") / backbone / f"{split}.jobs" / job
 
 
-def model(system: str) -> Path:
-    return Path("models") / system
+def model(name: str) -> Path:
+    """An enhancer: "vire" of the configured backbone, "small/vire" of another one (see pipeline.names)."""
+    return Path("models") / name
 
 
 def backbone(name: str) -> Path:
@@ -69,7 +70,7 @@ def alignment(pair: str, name: str) -> Path:
 
 def mapped(pair: str, name: str, side: str, split: str) -> Path:
     """The embeddings of one side of a pair, in the space that an alignment shares."""
-    return Path("stores") / f"{pair}+{name}" / side / split
+    return store(f"{pair}/{name}/{side}", split)
 
 
 def scores(system: str) -> Path:

@@ -74,6 +74,7 @@ def files_of(folder: Path) -> RunFiles:
         identification=identification,
         stores=stores,
         utterances=folder / layout.manifest(config.corpus.evaluation, "speech"),
+        across=config.across,
     )
     for needed in (*files.scores, *files.identification, *files.stores, files.utterances):
         if not needed.exists():
@@ -103,7 +104,7 @@ def _execute(command: Sequence[str], lock: int) -> int:
 
 def _last_error(folder: Path, since_ns: int) -> str:
     """Return the one line that a failed step has left in its log."""
-    logs = [path for path in (folder / "logs").glob("*.log") if path.stat().st_mtime_ns >= since_ns]
+    logs = [path for path in (folder / "logs").rglob("*.log") if path.stat().st_mtime_ns >= since_ns]
     for path in sorted(logs, key=lambda path: path.stat().st_mtime_ns, reverse=True):
         for line in reversed(path.read_text(encoding="utf-8", errors="replace").splitlines()):
             if line.startswith("reseed: "):

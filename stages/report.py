@@ -1,9 +1,10 @@
 """`report`: scores of several systems -> metrics.json, groups.json, summary.json, tables/ and one HTML page."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from stages.reporting.build import build
-from stages.reporting.files import RunFiles
+from stages.reporting.files import Across, RunFiles
 from stages.reporting.load import load_systems
 from stages.reporting.settings import ReportSettings
 
@@ -18,6 +19,7 @@ def report(
     title: str,
     note: str,
     settings: ReportSettings,
+    across: Mapping[str, Across] | None = None,
 ) -> str:
     """Write the report and return one sentence on it.
 
@@ -29,6 +31,7 @@ def report(
         utterances: utterances.parquet, which says who speaks.
         report: directory to write; metrics.json, groups.json (both also as .csv), summary.json, plots/, tables/ and,
             last, index.html.
+        across: the systems that score two backbones against each other.
         title, note: heading of the page and the remark under it.
 
     Raises:
@@ -37,5 +40,5 @@ def report(
         ManifestError: the manifest cannot be read.
     """
     loaded = load_systems([("", path) for path in scores], utterances)
-    run = RunFiles("", scores, identification, stores, utterances)
+    run = RunFiles("", scores, identification, stores, utterances, across or {})
     return build(loaded, [run], report, title, [note], settings)

@@ -9,6 +9,7 @@ from typing import Any
 
 from stages.reporting.by_group import measure_groups
 from stages.reporting.contents import Contents, Findings, contents
+from stages.reporting.crossings import crossings
 from stages.reporting.figures import system_looks
 from stages.reporting.files import RunFiles
 from stages.reporting.labels import system_labels
@@ -79,6 +80,7 @@ def _findings(loaded: Loaded, runs: Sequence[RunFiles], settings: ReportSettings
         system_looks(system_labels([scored.system for scored in systems])),
         loaded.groupings,
         list(measure_groups(systems, loaded.groupings, views)),
+        list(crossings(summaries, runs)),
         list(pooled_calibration(loaded.systems, views, costs)) if views else [],
         len(loaded.speakers),
         settings.bootstrap_replicates,
@@ -112,6 +114,8 @@ def _write(report: Path, findings: Findings, made: Contents, page: str) -> None:
     write_text(report / "metrics.csv", _as_csv(rows))
     write_json(report / "groups.json", groups)
     write_text(report / "groups.csv", _as_csv(groups))
+    if findings.crossings:
+        write_json(report / "across.json", [crossing.row() for crossing in findings.crossings])
     write_json(report / "summary.json", [summary.row() for summary in findings.summaries])
     svgs = {f"{plot.name}.{theme}.svg": svg for plot in made.plots for theme, svg in plot.svgs.items()}
     _write_all(report / "plots", svgs)

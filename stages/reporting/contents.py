@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from stages.reporting.by_group import FEWEST, GroupEer
+from stages.reporting.crossings import Crossing
 from stages.reporting.figures import Looks
 from stages.reporting.groups import Grouping
 from stages.reporting.labels import families
@@ -14,6 +15,7 @@ from stages.reporting.plots import Plot, family_plots
 from stages.reporting.summary import Summary, means_by_kind, shared_views
 from stages.reporting.table import Table
 from stages.reporting.tables import (
+    across_table,
     calibration_table,
     eer_table,
     group_tables,
@@ -34,6 +36,7 @@ class Findings:
         systems, measurements: of every system.
         summaries, looks: of those whose EER is shown: not of calibrated ones that order trials as uncalibrated.
         groups: EER by group of trials, of the same.
+        crossings: pairs of backbones scored against each other.
         pooled: of the calibrated ones.
     """
 
@@ -43,6 +46,7 @@ class Findings:
     looks: Looks
     groupings: Sequence[Grouping]
     groups: Sequence[GroupEer]
+    crossings: Sequence[Crossing]
     pooled: Sequence[Pooled]
     speakers: int
     replicates: int
@@ -59,6 +63,7 @@ class Section:
     family: str
     slug: str
     summary: Table
+    across: Table | None
     eer: Table
     kinds: Table | None
     plots: list[Plot]
@@ -80,7 +85,7 @@ class Contents:
     @property
     def tables(self) -> list[Table]:
         per_section = (
-            [section.summary, section.eer, section.kinds, *section.metrics, *section.groups]
+            [section.summary, section.across, section.eer, section.kinds, *section.metrics, *section.groups]
             for section in self.sections
         )
         made = [self.overview, self.calibration, *(table for tables in per_section for table in tables)]
@@ -117,6 +122,7 @@ def _section(family: str, findings: Findings) -> Section:
         family,
         slug,
         summary_table(slug, summaries, findings.looks),
+        across_table(slug, [crossing for crossing in findings.crossings if crossing.family == family]),
         eer_table(slug, measurements, summaries, findings.looks),
         kind_table(slug, means_by_kind(measurements, shared_views(findings.measurements)), findings.looks),
         family_plots(slug, systems, measurements, summaries, findings.looks),

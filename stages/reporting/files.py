@@ -1,8 +1,24 @@
 """The files of one run that a report is made of, apart from the code: matplotlib takes seconds to import."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Across:
+    """How a system scores embeddings of two backbones against each other.
+
+    Attributes:
+        pair: "ge2e~small".
+        alignment: what maps them; of one name under several seeds.
+        enrolment, test: the systems that score either side against itself.
+    """
+
+    pair: str
+    alignment: str
+    enrolment: str
+    test: str
 
 
 @dataclass(frozen=True)
@@ -15,6 +31,7 @@ class RunFiles:
         identification: identification.parquet of each but the fused ones, in the same order; or none.
         stores: the store behind each but the fused ones, in the same order; or none.
         utterances: utterances.parquet, which says who speaks.
+        across: the systems that score two backbones against each other.
     """
 
     name: str
@@ -22,3 +39,4 @@ class RunFiles:
     identification: Sequence[Path]
     stores: Sequence[Path]
     utterances: Path
+    across: Mapping[str, Across] = field(default_factory=dict)

@@ -124,11 +124,17 @@ def means_by_kind(measurements: Sequence[Measurement], views: set[str]) -> dict[
 
 
 def reference(system: System, systems: Iterable[System]) -> System | None:
-    """Return raw as `system` was scored: calibrated alike where there is such a one. None for raw itself."""
-    raws = [other for other in systems if other.is_raw and other.comparable(system)]
-    if system.is_raw or not raws:
+    """Return raw as `system` was scored: of its backbone, or where there is but one raw, of the backbone it replaces.
+
+    Calibrated alike where there is such a one. None for raw itself.
+    """
+    raws = [other for other in systems if other.is_raw and (other.run, other.family) == (system.run, system.family)]
+    own = [other for other in raws if other.comparable(system)]
+    if not own and len({other.backbone_space for other in raws}) == 1:
+        own = raws
+    if system.is_raw or not own:
         return None
-    return min(raws, key=lambda other: other.scoring != system.scoring)
+    return min(own, key=lambda other: other.scoring != system.scoring)
 
 
 def change(mean: Mean | None, reference: Mean | None) -> Change | None:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from stages.reporting.by_group import PARTS, GroupEer
+from stages.reporting.crossings import PARTS as CROSSED_PARTS
+from stages.reporting.crossings import Crossed, Crossing
 from stages.reporting.figures import Look, Looks
 from stages.reporting.labels import families
 from stages.reporting.load import Identified, System
@@ -53,6 +55,33 @@ def summary_table(slug: str, summaries: Sequence[Summary], looks: Looks) -> Tabl
         for summary in summaries
     ]
     return Table(f"summary-{slug}", "In short", "relative changes with interval and p-value", "system", columns, rows)
+
+
+def across_table(slug: str, crossings: Sequence[Crossing]) -> Table | None:
+    """Return a row per pair and alignment: EER in % of either side by itself and across, and gain ratios."""
+    if not crossings:
+        return None
+    parts = [part for part in CROSSED_PARTS if any(part in crossing.parts for crossing in crossings)]
+    headings = ("enrolment side", "test side", "across", "gain ratio")
+    columns = [Column(heading, part) for part in parts for heading in headings]
+    rows = []
+    for crossing in crossings:
+        cells: list[Cell] = []
+        for part in parts:
+            crossed = crossing.parts.get(part)
+            cells += _crossed_cells(crossed) if crossed else [Cell()] * len(headings)
+        title = f"{crossing.pair} by {crossing.alignment}"
+        rows.append(Row(f"{title} · {crossing.run}" if crossing.run else title, "", cells))
+    unit = (
+        "EER in %, lower is better; gain ratio: the share of the gain from the weaker to the stronger side that is kept"
+    )
+    return Table(f"across-{slug}", "Two backbones against each other", unit, "pair", columns, rows)
+
+
+def _crossed_cells(crossed: Crossed) -> list[Cell]:
+    own = [Cell(f"{100 * eer:.2f}", value=100 * eer) for eer in (crossed.enrolment, crossed.test)]
+    spread = "" if crossed.spread is None else f"± {100 * crossed.spread:.2f}, {len(crossed.across)} seeds"
+    return [*own, Cell(f"{100 * crossed.mean:.2f}", spread, value=100 * crossed.mean), _number(crossed.gain_ratio, 2)]
 
 
 def eer_table(slug: str, measurements: Sequence[Measurement], summaries: Sequence[Summary], looks: Looks) -> Table:

@@ -71,7 +71,8 @@ def test_a_mean_has_an_interval_only_where_every_condition_has_replicates():
 
 
 def test_raw_of_another_backbone_is_no_reference():
-    _, seed = summarise([measured("raw", "clean", 0.1), measured("seed", "clean", 0.05, backbone="ecapa")])
+    raws = [measured("raw", "clean", 0.1), measured("raw", "clean", 0.2, backbone="resnet")]
+    *_, seed = summarise([*raws, measured("seed", "clean", 0.05, backbone="ecapa")])
     assert seed.clean_change is None
 
 
@@ -176,3 +177,10 @@ def test_the_mean_by_kind_is_over_the_shared_conditions_of_that_kind():
     (mean,) = kinds["noise"].values()
     assert (mean.eer, mean.conditions) == pytest.approx((0.25, 2))
     assert mean.replicate_R == pytest.approx([0.25, 0.5])
+
+
+def test_a_backbone_that_replaces_another_is_compared_with_its_raw():
+    raw, tuned = measured("raw", "clean", 0.2), measured("tuned", "clean", 0.1, backbone="ge2e:tuned")
+    assert reference(tuned.system, [raw.system, tuned.system]) == raw.system
+    rival = measured("raw", "clean", 0.3, backbone="resnet")
+    assert reference(tuned.system, [raw.system, rival.system, tuned.system]) is None
