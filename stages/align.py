@@ -59,11 +59,13 @@ def align(*, enrolment: Path, test: Path, model: Path, method: str, settings: Se
         shared_dim=shared_dim,
         seed=seed,
         stores=(first.fingerprint, second.fingerprint),
+        stored=(first.header.stored, second.header.stored),
         views=views,
         utterances=utterances,
     )
     info = save_alignment(model, alignment, info, history)
-    return f"{model}: {method} of {utterances} shared utterances in {len(views)} views, space {info.space}"
+    of = "" if {*info.stored} == {utterances} else f" (of {info.stored[0]} and {info.stored[1]})"
+    return f"{model}: {method} of {utterances} shared utterances{of} in {len(views)} views, space {info.space}"
 
 
 def join(first: EmbeddingStore, second: EmbeddingStore, seed: int) -> tuple[Shared, list[str], int]:

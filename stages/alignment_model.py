@@ -22,7 +22,8 @@ class AlignmentInfo(BaseModel):
         method, config: a name in `stages.aligners.ALIGNERS` and its settings.
         spaces, dims: of the enrolment and of the test side.
         shared_dim: of the space both are mapped to.
-        stores: fingerprints of the two stores it was learnt from; views, utterances: what they shared.
+        stores: fingerprints of the two stores it was learnt from; stored: how many utterances either held.
+        views, utterances: what they shared.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +35,7 @@ class AlignmentInfo(BaseModel):
     shared_dim: int
     seed: int
     stores: tuple[str, str]
+    stored: tuple[int, int]
     views: list[str]
     utterances: int
     weights_sha256: str = ""
@@ -111,7 +113,7 @@ def _card(alignment: Alignment, info: AlignmentInfo) -> str:
         f"# An alignment: {info.method}\n\n{title}\n\n"
         f"Enrolment side: {info.spaces[0]}, {info.dims[0]} dimensions. Test side: {info.spaces[1]}, {info.dims[1]} "
         f"dimensions. Shared space: {info.space}, {info.shared_dim} dimensions.\n\n"
-        f"Learnt from {info.utterances} utterances that both stores hold, in the views {', '.join(info.views)}; seed "
-        f"{info.seed}.\n\n"
+        f"Learnt from {info.utterances} utterances that both stores hold (of {info.stored[0]} and "
+        f"{info.stored[1]}), in the views {', '.join(info.views)}; seed {info.seed}.\n\n"
         f"| setting | value |\n|---|---|\n{settings}"
     )

@@ -9,6 +9,7 @@ import pytest
 
 from stages.align import align
 from stages.aligners import aligner_class
+from stages.alignment_model import load_alignment
 from stages.map import map_store
 from stages.score import score
 from stages.scorers.settings import ScoreSettings
@@ -126,6 +127,15 @@ def test_stores_that_share_nothing_are_refused_with_counts(world, tmp_path):
     with pytest.raises(StoreError, match="the views clean, noise_5db, .* phone, mono: none of them is shared"):
         world.align("ridge", tmp_path / "m", test=alien)
     assert not (tmp_path / "m").exists()
+
+
+def test_what_one_side_lacks_is_counted(world, tmp_path):
+    fewer = write_store(
+        tmp_path / "fewer", world.ids[20:120], world.people[20:120], world.vectors["y"][20:120], VIEWS, "two:2"
+    )
+    said = world.align("ridge", tmp_path / "m", test=fewer)
+    assert "ridge of 100 shared utterances (of 120 and 100) in 2 views" in said
+    assert load_alignment(tmp_path / "m")[1].stored == (120, 100)
 
 
 def test_sides_that_are_swapped_are_named(world, tmp_path):
