@@ -54,6 +54,15 @@ def trained(backbone):
     return [] if backbone == BACKBONE else [layout.backbone(backbone) / "backbone.json"]
 
 
+def started_from(backbone):
+    """What training a backbone starts from and stays near: input files, and options of `reseed train-backbone`."""
+    training, base = RUN.backbones[backbone], RUN.base_of(backbone)
+    options = {"base": layout.backbone(base)} if training.starts_from else {}
+    options |= {"anchors": layout.store(base, TRAIN)} if training.anchored else {}
+    files = (trained(base) if training.starts_from else []) + ([store(base, TRAIN)] if training.anchored else [])
+    return files, shlex.join(f"--{option}={path}" for option, path in options.items())
+
+
 def recipe(wildcards):
     """A digest of what an extraction depends on beside its sources."""
     own = ["backbone"] if wildcards.backbone == BACKBONE else [f"backbones.{wildcards.backbone}"]
@@ -202,6 +211,7 @@ rule train_backbone:
     input:
         utterances=layout.manifest(TRAIN, "speech") if not RUN.calibrate else layout.rest(TRAIN),
         sources=lambda wildcards: list(RUN.heard_by(wildcards.backbone).values()),
+        start=lambda wildcards: started_from(wildcards.backbone)[0],
     output:
         backbone=layout.backbone("{backbone}") / "backbone.json",
     params:
@@ -209,6 +219,7 @@ rule train_backbone:
         sources=lambda wildcards: shlex.join(
             f"--{source}={path}" for source, path in RUN.heard_by(wildcards.backbone).items()
         ),
+        start=lambda wildcards: started_from(wildcards.backbone)[1],
         model=str(layout.backbone("{backbone}")),
     log:
         layout.log("train_backbone", "{backbone}"),
@@ -221,7 +232,7 @@ rule train_backbone:
         "train-backbone: {wildcards.backbone}"
     shell:
         "reseed train-backbone --config config.yaml --name {wildcards.backbone} --utterances {input.utterances:q}"
-        " {params.sources} --model {params.model} >{log} 2>&1"
+        " {params.sources} {params.start} --model {params.model} >{log} 2>&1"
 
 
 rule extract:

@@ -274,6 +274,7 @@ def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[st
 @_path_option("rir", "Manifest of the room responses.", required=False)
 @_path_option("babble", "Manifest of the speech that babbles (default: that of --utterances).", required=False)
 @_path_option("anchors", "Store of clean vectors of the backbone that is started from.", required=False)
+@_path_option("base", "Folder of a trained backbone to start from.", required=False)
 @_path_option("model", "Folder to write: weights, train.jsonl, card.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Share batches over GPUs.")
 @_path_option("tensorboard", "Folder for TensorBoard's files.", required=False)

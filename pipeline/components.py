@@ -49,6 +49,18 @@ class Components(Section):
                 raise ValueError(
                     f"backbones.{name}: a name of letters, digits, _ and -, other than {there[0]}, is needed"
                 )
+        for number, (name, training) in enumerate(self.backbones.items()):
+            earlier = list(self.backbones)[:number]
+            if training.starts_from is not None and training.starts_from not in earlier:
+                raise ValueError(
+                    f"backbones.{name}.starts_from names {training.starts_from!r}; listed before it: "
+                    f"{', '.join(earlier) or 'none'}"
+                )
+            if training.anchored and training.starts_from is None and training.backbone != self.backbone.name:
+                raise ValueError(
+                    f"backbones.{name} is anchored: it must start from {self.backbone.name} or, with starts_from, from "
+                    "a backbone of the run's own, whose stored embeddings are the anchors"
+                )
         for backbone in self.enhance:
             if backbone not in self.backbones:
                 known = ", ".join(self.backbones) or "no entries"
@@ -123,6 +135,10 @@ class Components(Section):
     def systems(self) -> list[str]:
         """What is scored by itself: the embeddings as they are, and each enhancer's."""
         return ["raw", *self.train]
+
+    def base_of(self, backbone: str) -> str:
+        """Return which backbone's embeddings are the anchors of one that is trained near some."""
+        return self.backbones[backbone].starts_from or self.backbone.name
 
     @property
     def others(self) -> list[str]:

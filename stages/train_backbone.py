@@ -4,6 +4,7 @@ The outcome is a checkpoint of its own: `extract` takes it by `backbone.settings
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def train_backbone(
     seed: int,
     sources: Mapping[str, Path] | None = None,
     anchors: Path | None = None,
+    base: Path | None = None,
     device: str = "cpu",
     processes: int = 1,
     tensorboard: Path | None = None,
@@ -53,6 +55,7 @@ def train_backbone(
         sources: "noise", "music", "rir", "babble" -> manifest, as the views need; babble is the speech by default.
         anchors: store of clean vectors of the very backbone that the training starts from; embeddings of the same
             crops, heard in noise, are held near them.
+        base: folder of a trained backbone to start from, in place of `weights`.
         processes: how many share every batch: one per GPU, or all on the CPU.
 
     Raises:
@@ -71,10 +74,11 @@ def train_backbone(
         "seed": seed,
         "sources": {"babble": utterances, **(sources or {})},
         "anchors": anchors,
+        "base": base,
         "tensorboard": tensorboard,
         "checkpoint_every_s": checkpoint_every_s,
     }
-    _check(settings, arguments["sources"], anchors)
+    _check(settings, arguments["sources"], anchors, base)
     if processes > 1:
         together(processes, device, _train, arguments)
     else:
@@ -90,12 +94,13 @@ def _train(
     seed: int,
     sources: Mapping[str, Path],
     anchors: Path | None,
+    base: Path | None,
     device: str,
     tensorboard: Path | None,
     checkpoint_every_s: float,
 ) -> None:
-    backbone = make_backbone(settings, seed)
-    started_from = backbone.space if settings.weights or settings.backbone == "ge2e" else "untrained"
+    backbone = make_backbone(settings, seed, base)
+    started_from = backbone.space if base or settings.weights or settings.backbone == "ge2e" else "untrained"
     held = Anchors(EmbeddingStore(anchors), backbone) if anchors else None
     if held is not None and not np.isclose(held.crop_s, settings.crop_s):
         raise StoreError(
@@ -147,12 +152,18 @@ def _train(
         checkpoint.remove()
 
 
-def _check(settings: BackboneTraining, sources: Mapping[str, Path], anchors: Path | None) -> None:
+def _check(settings: BackboneTraining, sources: Mapping[str, Path], anchors: Path | None, base: Path | None) -> None:
+    if settings.anchored and anchors is None:
+        raise ConfigError("anchored: true needs the clean vectors to stay near; give --anchors STORE")
+    if settings.starts_from is not None and base is None:
+        raise ConfigError(f"starts_from: {settings.starts_from} needs its folder; give --base FOLDER")
     missing = [kind for kind in sources_needed(settings.views) if kind not in sources]
     if missing:
         raise ConfigError(f"the views ask for {', '.join(missing)}; give the manifest with --{missing[0]}")
     if anchors is None and settings.head is None:
         raise ConfigError("head: null trains by anchors alone; give --anchors STORE, or a head")
+    if anchors is not None and settings.joint:
+        raise ConfigError("joint draws noisy and clean embeddings together; leave out --anchors, or joint")
     if anchors is not None and settings.speeds != (1.0,):
         raise ConfigError("anchors are of speech at its own speed; set speeds: [1.0]")
 
@@ -178,7 +189,17 @@ def _usable(
     speakers = sorted({row.speaker_id for row in rows if row.speaker_id is not None})
     if settings.head is not None and len(speakers) < 2:
         raise ManifestError(f"{manifest}: {len(speakers)} speaker to train on; classification needs two or more")
+    if settings.head is not None:
+        _tell_of_lone(rows)
     return list(rows), speakers
+
+
+def _tell_of_lone(rows: Sequence[Utterance]) -> None:
+    """Say how many speakers have one utterance: their class is that recording, with its channel and its words."""
+    counts = Counter(row.speaker_id for row in rows)
+    lone = [name for name, count in counts.items() if count == 1]
+    if lone:
+        log(f"{len(lone)} of {len(counts)} speakers have one utterance, e.g. {lone[0]}: its channel tells them apart")
 
 
 def _judge(

@@ -4,6 +4,7 @@ Shapes: B batch, T samples, K speakers, D embedding dimension.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from stages.backbone_training.losses import angular_margin, proximity
 from stages.backbone_training.settings import BackboneTraining
+from stages.backbone_training.trained import read_trained
 from stages.backbones import backbone_class
 from stages.backbones.base import StagedBackbone
 from stages.backbones.resnet_se34v2 import FILTERS
@@ -21,11 +23,16 @@ from store import ConfigError
 
 @dataclass(frozen=True)
 class Crops:
-    """A batch of crops as they are heard: waveforms [B, T], speakers [B], and anchors [B, D] where there are any."""
+    """A batch of crops as they are heard: waveforms [B, T] and speakers [B].
+
+    Attributes:
+        anchor_BD: anchors, where there are any; clean_BT: the crops without noise, where they are heard too.
+    """
 
     waveform_BT: Tensor
     label_B: Tensor
     anchor_BD: Tensor | None = None
+    clean_BT: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.waveform_BT)
@@ -48,21 +55,25 @@ class SpeakerClassifier(nn.Module):
         freeze(self.backbone, config.frozen)
 
     def loss(self, crops: Crops, generator: torch.Generator) -> Tensor:
-        """Return the scalar loss: classification, and proximity times its weight where there are anchors."""
-        embedding_BD = self.backbone(crops.waveform_BT).float()
-        parts = []
+        """Return the scalar loss: classification, and proximity times its weight where there is what to be near to."""
+        heard_ND, label_N, near_BD = self.backbone(crops.waveform_BT).float(), crops.label_B, crops.anchor_BD
+        embedding_BD = heard_ND
+        if crops.clean_BT is not None:
+            near_BD = self.backbone(crops.clean_BT).float()
+            heard_ND, label_N = torch.cat([embedding_BD, near_BD]), crops.label_B.repeat(2)
+        loss = torch.zeros((), device=heard_ND.device)
         if self.speaker_KD is not None:
-            settings = self.config
-            if settings.head == "aam":
-                parts.append(
-                    angular_margin(embedding_BD, self.speaker_KD, crops.label_B, settings.margin, settings.scale)
-                )
-            else:
-                parts.append(F.cross_entropy(embedding_BD @ self.speaker_KD.T, crops.label_B))
-        if crops.anchor_BD is not None:
+            loss = loss + self._classified(heard_ND, self.speaker_KD, label_N)
+        if near_BD is not None:
             near = self.config.proximity
-            parts.append(near.weight * proximity(embedding_BD, crops.anchor_BD, near))
-        return torch.stack(parts).sum()
+            loss = loss + near.weight * proximity(embedding_BD, near_BD, near)
+        return loss
+
+    def _classified(self, heard_ND: Tensor, speaker_KD: Tensor, label_N: Tensor) -> Tensor:
+        settings = self.config
+        if settings.head == "aam":
+            return angular_margin(heard_ND, speaker_KD, label_N, settings.margin, settings.scale)
+        return F.cross_entropy(heard_ND @ speaker_KD.T, label_N)
 
 
 def freeze(backbone: StagedBackbone, prefixes: tuple[str, ...]) -> None:
@@ -82,13 +93,22 @@ def freeze(backbone: StagedBackbone, prefixes: tuple[str, ...]) -> None:
         raise ConfigError(f"frozen: every parameter of {backbone.name} is; leave some to train")
 
 
-def make_backbone(config: BackboneTraining, seed: int) -> StagedBackbone:
+def make_backbone(config: BackboneTraining, seed: int, base: Path | None = None) -> StagedBackbone:
     """Return the backbone to start from: from a checkpoint, ge2e as published, or untrained.
 
+    Args:
+        base: folder of a trained backbone to start from.
+
     Raises:
+        ConfigError: the base is another network than is to be trained.
         ModelError: the checkpoint does not load.
     """
     kind: Any = backbone_class(config.backbone)
+    if base is not None:
+        name, settings = read_trained(base)
+        if name != config.backbone:
+            raise ConfigError(f"{base} is a {name}, the training is of a {config.backbone}; set backbone: {name}")
+        return kind(kind.Config(**settings))
     if config.weights is not None or config.backbone == "ge2e":
         return kind(kind.Config(weights=config.weights))
     with torch.random.fork_rng():

@@ -132,10 +132,13 @@ class SpeechReader(BatchReader[Crops]):
     def _batch(self, made: Sequence[tuple[Example, Draw, int]]) -> Crops:
         waveform_BT = mix([found for _, found, _ in made], self._rate_hz, self.device)
         label_B = torch.tensor([label for *_, label in made], device=self.device)
-        if self._anchors is None:
-            return Crops(waveform_BT, label_B)
-        places = [(example.utterance.utterance_id, example.crop) for example, *_ in made]
-        return Crops(waveform_BT, label_B, self._anchors.vectors(places).to(self.device))
+        anchor_BD = clean_BT = None
+        if self._anchors is not None:
+            places = [(example.utterance.utterance_id, example.crop) for example, *_ in made]
+            anchor_BD = self._anchors.vectors(places).to(self.device)
+        if self._settings.joint:
+            clean_BT = torch.from_numpy(np.stack([found.speech for _, found, _ in made])).to(self.device)
+        return Crops(waveform_BT, label_B, anchor_BD, clean_BT)
 
     def _order(self) -> dict[str, Any]:
         return {**super()._order(), "speakers": len(self._speakers), "speech": manifest_digest(self._utterances)}

@@ -28,6 +28,9 @@ class BackboneTraining(TrainingSettings):
     Attributes:
         backbone: ge2e, ecapa_tdnn or resnet_se34v2.
         weights: checkpoint to start from; none: ge2e from its published weights, the others untrained.
+        starts_from: in a run: another entry of `backbones` to start from (`reseed train-backbone --base`).
+        anchored: in a run: hold embeddings near the stored clean ones of what it starts from (`--anchors`).
+        joint: hear every crop clean as well, classify both, and draw them together: what fixed anchors are compared to.
         channels, dimensions, bands: of an untrained network: channels (ecapa_tdnn), dimensions of embeddings, bands
             (coefficients) of its features.
         head: additive angular margin or plain softmax over speakers; none: anchors alone, without labels.
@@ -35,13 +38,16 @@ class BackboneTraining(TrainingSettings):
         crop_s, crops: length of a crop, and how many an epoch takes of each utterance (with anchors: the stored).
         speeds: each speed makes speakers of its own of all speakers.
         views: renderings, of which every crop is given one at random.
-        proximity: to the anchors.
+        proximity: to the anchors; with `joint` to the embedding of the clean crop, which moves itself.
         frozen: parameters whose names begin with one of these stay as they are.
         held_out: share of the speakers kept for a validation EER.
     """
 
     backbone: Literal["ge2e", "ecapa_tdnn", "resnet_se34v2"] = "ecapa_tdnn"
     weights: Path | None = None
+    starts_from: str | None = None
+    anchored: bool = False
+    joint: bool = False
     channels: int = Field(default=256, ge=8, multiple_of=8)
     dimensions: int = Field(default=192, ge=2)
     bands: int = Field(default=80, ge=8, multiple_of=8)
@@ -71,4 +77,8 @@ class BackboneTraining(TrainingSettings):
     def _has_views(self) -> Self:
         if not self.views or not self.speeds:
             raise ValueError("views and speeds must not be empty; views: {clean: {}} is clean speech alone")
+        if self.weights is not None and self.starts_from is not None:
+            raise ValueError("weights and starts_from both say what to start from; give one")
+        if self.joint and self.anchored:
+            raise ValueError("joint draws noisy and clean together, anchored holds them near stored ones; choose one")
         return self

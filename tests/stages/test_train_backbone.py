@@ -16,6 +16,8 @@ import torch
 
 from stages.audio.manifest import read_manifest
 from stages.audio.recipe import ExtractSettings
+from stages.backbone_training.losses import proximity
+from stages.backbone_training.network import SpeakerClassifier, make_backbone
 from stages.backbone_training.reader import SpeechReader
 from stages.backbone_training.settings import BackboneTraining
 from stages.backbones import backbone_class
@@ -123,6 +125,65 @@ def test_anchors_alone_need_no_labels_and_frozen_layers_stay(corpus, anchors, tm
     after = network(network.Config(weights=tmp_path / "m" / "weights.safetensors")).state_dict()
     changed = {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"linear"}
+
+
+def test_fine_tuning_starts_from_a_backbone_that_was_trained_before(corpus, tmp_path):
+    first = run(corpus, tmp_path / "base", settings={"epochs": 1})
+    base = {"base": tmp_path / "base", "settings": {"epochs": 1, "lr": 1e-9, "weight_decay": 0, "warmup_steps": 0}}
+    second = run(corpus, tmp_path / "tuned", **base)
+    assert second["started_from"].startswith("ecapa_tdnn:")
+    network = backbone_class("ecapa_tdnn")
+    states = [
+        network(network.Config(weights=tmp_path / name / "weights.safetensors")).state_dict()
+        for name in ("base", "tuned")
+    ]
+    assert first["weights_sha256"] != second["weights_sha256"]  # statistics of its normalisations move on
+    assert all(
+        torch.allclose(states[0][name], states[1][name], atol=1e-6)
+        for name in states[0]
+        if "running" not in name and "num_" not in name
+    )
+    with pytest.raises(ConfigError, match=r"base is a ecapa_tdnn, the training is of a resnet_se34v2; set backbone"):
+        run(corpus, tmp_path / "other", base=tmp_path / "base", settings={"backbone": "resnet_se34v2"})
+
+
+def test_joint_training_hears_each_crop_clean_as_well(corpus, tmp_path):
+    settings = BackboneTraining(**SMALL, views={"noise": {"noise": 0}}, joint=True)
+    rows = read_manifest(corpus["speech"])
+    speakers = sorted({row.speaker_id for row in rows})
+    sources = {"noise": corpus["noise"]}
+    reader = SpeechReader(rows, speakers, settings, sources=sources, sample_rate_hz=16_000, seed=0, device="cpu")
+    crops = next(iter(reader.batches(1)))
+    added = crops.waveform_BT - crops.clean_BT
+    powers = [signal.square().mean(dim=1) for signal in (crops.clean_BT, added)]
+    assert torch.allclose(powers[0], powers[1], rtol=1e-2)  # 0 dB
+    network = SpeakerClassifier(settings, make_backbone(settings, 0), len(speakers)).eval()
+    parts = network.loss(crops, torch.Generator())
+    heard, clean = network.backbone(crops.waveform_BT), network.backbone(crops.clean_BT)
+    wanted = network._classified(torch.cat([heard, clean]), network.speaker_KD, crops.label_B.repeat(2))
+    wanted = wanted + proximity(heard, clean, settings.proximity)
+    assert torch.allclose(parts, wanted, atol=1e-5)
+    run(corpus, tmp_path / "joint", settings={"epochs": 1, "joint": True, "views": NOISY})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"anchored": True}, "anchored: true needs the clean vectors to stay near; give --anchors STORE"),
+        ({"starts_from": "base"}, "starts_from: base needs its folder; give --base FOLDER"),
+    ],
+)
+def test_what_a_run_would_pass_on_is_asked_for(corpus, tmp_path, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        run(corpus, tmp_path / "m", settings=settings)
+
+
+def test_speakers_of_one_utterance_are_counted(corpus, tmp_path, capsys):
+    table = pq.read_table(corpus["speech"])
+    fewer = tmp_path / "fewer.parquet"
+    pq.write_table(table.slice(3), fewer)  # of the first speaker one utterance is left
+    run({**corpus, "speech": fewer}, tmp_path / "m", settings={"epochs": 1})
+    assert "1 of 4 speakers have one utterance, e.g. " in capsys.readouterr().err
 
 
 def test_batches_depend_on_seed_epoch_and_position_alone(corpus):
