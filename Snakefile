@@ -133,15 +133,14 @@ rule all:
         [trained(backbone) for backbone in BACKBONES],
         [
             layout.extracted(backbone, split, str(job))
-            for backbone in BACKBONES
-            for split in RECIPES
+            for backbone, split in RUN.extracted
             for job in range(RUN.extract.jobs)
         ],
-        [store(backbone, split) for backbone in BACKBONES for split in RECIPES],
+        [store(backbone, split) for backbone, split in RUN.extracted],
         layout.TRIALS,
         [layout.model(system) / "model.json" for system in RUN.train],
         [store(RUN.embeddings(system), split) for split in SCORED for system in RUN.train],
-        [store(name, split) for split in SCORED for name in RUN.others],
+        [store(name, EVALUATION) for name in RUN.others],
         [store(f"{pair}/{name}/{side}", EVALUATION) for pair, name in RUN.sided for side in ("enrolment", "test")],
         [scores for scores, _, _ in RUN.scored],
         [layout.calibrated(name) for name in RUN.calibrated],

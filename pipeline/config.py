@@ -94,6 +94,24 @@ class RunConfig(Components):
             found["babble"] = (babble or split, "speech")
         return {"utterances": (split, "speech"), **found}
 
+    @property
+    def extracted(self) -> list[tuple[str, str]]:
+        """Return which splits are extracted by which backbone: training speech only where something is learnt from it.
+
+        A cohort, a map, an enhancer, or a backbone that is anchored to it.
+        """
+        own = self.backbone.name
+        learnt = {own, *(name.partition("+")[0] for pair in self.pairs for name in pair)}
+        learnt |= {backbone for backbone, systems in self.enhance.items() if systems}
+        learnt |= {self.base_of(name) for name, training in self.backbones.items() if training.anchored}
+        needed = [own, *self.backbones] if self.score.needs_cohort else learnt
+        return [
+            (backbone, split)
+            for backbone in (own, *self.backbones)
+            for split in (self.corpus.train, self.corpus.evaluation)
+            if split == self.corpus.evaluation or backbone in needed
+        ]
+
     def heard_by(self, backbone: str) -> dict[str, Path]:
         """Return the manifests that training a backbone hears beside the speech, by the option that takes each."""
         kinds = sources_needed(self.backbones[backbone].views)

@@ -16,9 +16,10 @@ from stages.reporting.labels import system_labels
 from stages.reporting.load import Identified, Loaded, ScoredSystem, System, load_identification
 from stages.reporting.measure import Costs, draw_speakers, measure, pooled_calibration, reordered_by_nothing
 from stages.reporting.page import render_page
-from stages.reporting.plots import space_plot
+from stages.reporting.plots import space_plot, spread_plot, spreads_of
 from stages.reporting.settings import ReportSettings
 from stages.reporting.setup import contradiction
+from stages.reporting.spread import spread_rows
 from stages.reporting.summary import shared_views, summarise
 from stages.reporting.table import table_files
 from stages.reporting.words import counted
@@ -46,8 +47,13 @@ def build(
     stores = {path: store for run in runs for path, store in zip(run.scores, run.stores, strict=False)}
     pictured = [(s, stores[s.path]) for s in loaded.systems if s.path in stores and findings.shown(s.system)]
     space = space_plot(pictured, findings.summaries, findings.looks, runs[0].utterances, settings)
-    made = contents(findings, space)
-    _write(report, findings, made, render_page(findings, made, title, notes))
+    spreads = spreads_of(pictured, findings.looks, runs[0].utterances)
+    made = contents(findings, space, spread_plot(spreads))
+    extra = {
+        "across.json": [crossing.row() for crossing in findings.crossings],
+        "spread.json": spread_rows({look.label: found for look, found in spreads.items()}),
+    }
+    _write(report, findings, extra, made, render_page(findings, made, title, notes))
     labels = {look.label for look in findings.looks.values()}
     conditions = {measurement.condition for measurement in findings.measurements}
     done = f"{counted(len(labels), 'system')} in {counted(len(conditions), 'condition')}"
@@ -107,15 +113,18 @@ def _identified(systems: Sequence[ScoredSystem], runs: Sequence[RunFiles]) -> di
     return found
 
 
-def _write(report: Path, findings: Findings, made: Contents, page: str) -> None:
+def _write(report: Path, findings: Findings, extra: dict[str, Any], made: Contents, page: str) -> None:
     rows = [measurement.row() for measurement in findings.measurements]
     groups = [group.row() for group in findings.groups]
     write_json(report / "metrics.json", rows)
     write_text(report / "metrics.csv", _as_csv(rows))
     write_json(report / "groups.json", groups)
     write_text(report / "groups.csv", _as_csv(groups))
-    if findings.crossings:
-        write_json(report / "across.json", [crossing.row() for crossing in findings.crossings])
+    for name, content in extra.items():
+        if content:
+            write_json(report / name, content)
+        else:
+            (report / name).unlink(missing_ok=True)
     write_json(report / "summary.json", [summary.row() for summary in findings.summaries])
     svgs = {f"{plot.name}.{theme}.svg": svg for plot in made.plots for theme, svg in plot.svgs.items()}
     _write_all(report / "plots", svgs)

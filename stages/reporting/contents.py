@@ -81,6 +81,7 @@ class Contents:
     sections: list[Section]
     identification: list[Table]
     space: Plot | None
+    spread: Plot | None
 
     @property
     def tables(self) -> list[Table]:
@@ -94,10 +95,10 @@ class Contents:
     @property
     def plots(self) -> list[Plot]:
         drawn = [plot for section in self.sections for plot in section.plots]
-        return [*drawn, self.space] if self.space else drawn
+        return [*drawn, *(plot for plot in (self.space, self.spread) if plot)]
 
 
-def contents(findings: Findings, space: Plot | None) -> Contents:
+def contents(findings: Findings, space: Plot | None, spread: Plot | None) -> Contents:
     """Make every table and figure."""
     scorings = families(findings.looks)
     return Contents(
@@ -106,6 +107,7 @@ def contents(findings: Findings, space: Plot | None) -> Contents:
         [_section(family, findings) for family in scorings],
         identification_tables([m for m in findings.measurements if findings.shown(m.system)], findings.looks),
         space,
+        spread,
     )
 
 

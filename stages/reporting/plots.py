@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.reporting.figures import Looks
+from stages.reporting.figures import Look, Looks
 from stages.reporting.load import ScoredSystem
 from stages.reporting.measure import Costs, Measurement, det_curve
 from stages.reporting.plot_conditions import eer_by_condition, plan_bands
@@ -14,6 +14,7 @@ from stages.reporting.plot_histogram import ScorePanel, plan_panel, score_histog
 from stages.reporting.plot_snr import eer_by_snr, plan_panels
 from stages.reporting.projection import Panel, choose, draw_panels, project, turned_like
 from stages.reporting.settings import ReportSettings
+from stages.reporting.spread import SPEAKERS, Spread, draw_spreads, measure_spread
 from stages.reporting.summary import Summary, best_enhanced, leading
 from stages.reporting.theme import THEMES, Theme
 from stages.reporting.words import listed
@@ -141,6 +142,38 @@ def space_plot(
         "A few speakers in the embedding space",
         _ILLUSTRATION + _CAUTIONS[settings.projection],
         lambda theme: draw_panels(panels, speakers, theme),
+    )
+
+
+def spreads_of(systems: Sequence[tuple[ScoredSystem, Path]], looks: Looks, utterances: Path) -> dict[Look, Spread]:
+    """Measure how vectors of a speaker, and speakers, lie apart in each system's store.
+
+    Raises:
+        StoreError: a store is not the one that its scores were computed from.
+    """
+    found: dict[Look, Spread] = {}
+    for scored, path in systems:
+        look = looks[scored.system]
+        if look in found:
+            continue
+        source = open_store(path, scored)
+        chosen = choose(source, utterances, SPEAKERS)
+        measured = measure_spread(source, chosen) if chosen else None
+        if measured is not None:
+            found[look] = measured
+    return found
+
+
+def spread_plot(spreads: Mapping[Look, Spread]) -> Plot | None:
+    """Picture scatter within speakers and distance between them, a row per system."""
+    if not spreads:
+        return None
+    return _plot(
+        "spread",
+        "Scatter within speakers, distance between them",
+        "Cosine distances: of an utterance from the mean of its speaker's other utterances on clean speech, and of two "
+        "speakers' means. Markers: medians; bars: 10 to 90\u202f%. Speakers are told apart where the bars do not meet.",
+        lambda theme: draw_spreads(list(spreads.items()), theme),
     )
 
 

@@ -82,7 +82,7 @@ def project(source: EmbeddingStore, chosen: Chosen, method: str = "pca", seed: i
     noisy = noisy[:: -(-len(noisy) // _NOISY_VIEWS) or 1]
     if not clean or not noisy:
         return None
-    units_UVD = _embeddings(source, chosen.rows_U)
+    units_UVD = embeddings_of(source, chosen.rows_U)
     clean_UD, noisy_UVD = units_UVD[:, clean[0]], units_UVD[:, noisy]
     return _by_tsne(clean_UD, noisy_UVD, seed) if method == "tsne" else _by_pca(clean_UD, noisy_UVD)
 
@@ -131,7 +131,7 @@ def draw_panels(panels: Mapping[str, Panel], chosen: Chosen, theme: Theme) -> st
         return to_svg(drawn)
 
 
-def _embeddings(source: EmbeddingStore, rows_U: NDArray[np.int64]) -> Floats:
+def embeddings_of(source: EmbeddingStore, rows_U: NDArray[np.int64]) -> Floats:
     """Return unit vectors of the chosen utterances in every view, [U, V, D]."""
     crops, views = source.crops, len(source.views)
     rows_UR = rows_U[:, None] * (crops * views) + np.arange(crops * views)

@@ -154,7 +154,7 @@ def test_the_page_marks_the_best_of_each_row(page, rows):
 
 def test_the_page_is_one_file_that_asks_for_nothing(page):
     assert not re.search(r"""(src|href|url\()\s*=?\s*["']?(https?:|//|\./|plots/)""", page)
-    assert page.count("data:image/svg+xml;base64,") == 2 * 6
+    assert page.count("data:image/svg+xml;base64,") == 2 * 7
     assert "<script src" not in page
 
 
@@ -199,8 +199,8 @@ def test_a_second_run_gives_the_same_bytes_and_nothing_of_an_earlier_report_ling
     names = sorted(str(path.relative_to(made)) for path in made.rglob("*.*"))
     tables = ["summary", "eer", "eer_by_kind", "min-dcf", "min-cllr", "cllr", "eer-nearest"]
     assert sum(name.startswith("tables/") for name in names) == 3 * (len(tables) + 2)
-    assert sum(name.startswith("plots/") for name in names) == 2 * 6
-    assert len(names) == 6 + 3 * (len(tables) + 2) + 2 * 6
+    assert sum(name.startswith("plots/") for name in names) == 2 * 7
+    assert len(names) == 7 + 3 * (len(tables) + 2) + 2 * 7
     for name in names:
         assert (again / name).read_bytes() == (made / name).read_bytes()
 
