@@ -3,7 +3,7 @@
 Shapes: B batch, T samples, D embedding dimension, M features per frame, F frames, C channels.
 
     Backbone            waveforms to embeddings
-    └── StagedBackbone  in three differentiable steps: features, activation map, embedding; can be trained
+    └── StagedBackbone  in four differentiable steps: spectrum, features, activation map, embedding; trainable
 """
 
 from typing import Any, ClassVar, Self
@@ -49,14 +49,28 @@ class Backbone(nn.Module):
 
 
 class StagedBackbone(Backbone):
-    """A backbone whose features and whose activation map before pooling are open, and differentiable.
+    """A backbone whose spectrum, features and activation map before pooling are open, and differentiable.
 
-    A subclass implements the three steps; `forward` is one after the other.
+    A subclass implements the four steps; `forward` is one after the other. What stands in front of a backbone masks
+    the spectrum; what is trained with it looks at the activations.
     """
+
+    def spectrum(self, waveform_BT: Tensor) -> Tensor:
+        """Map waveforms [B, T] to power in bands, [B, M, F], in full precision; 10 ms from frame to frame."""
+        raise NotImplementedError
+
+    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
+        """Map power in bands to what the network sees, [B, M, F]."""
+        raise NotImplementedError
+
+    @property
+    def filterbank_HM(self) -> Tensor:
+        """How much each of H frequencies from 0 to half the sample rate counts in each band."""
+        raise NotImplementedError
 
     def features(self, waveform_BT: Tensor) -> Tensor:
         """Map waveforms [B, T] to what the network sees, [B, M, F], in full precision."""
-        raise NotImplementedError
+        return self.features_of(self.spectrum(waveform_BT))
 
     def activations(self, feature_BMF: Tensor) -> Tensor:
         """Map features [B, M, F] to what is pooled: [B, C, ...], frames last."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
-from stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, mel_spectrogram
+from stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, filterbank, mel_spectrogram
 from stages.backbones.weights import Checkpoint, CheckpointConfig
 
 
@@ -45,10 +45,19 @@ class ECAPATaoRuijie(ECAPATrunk):
         )
         checkpoint.load_into(self, recomputed=("torchfbank.",))
 
-    def features(self, waveform_BT: Tensor) -> Tensor:
+    def spectrum(self, waveform_BT: Tensor) -> Tensor:
+        """Return power in mel bands [B, M, F]."""
+        spectrum_BMF: Tensor = self.torchfbank(waveform_BT)
+        return spectrum_BMF
+
+    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
         """Return log-mel bands [B, M, F], each of mean 0 over time."""
-        log_BMF = (self.torchfbank(waveform_BT) + LOG_OFFSET).log()
+        log_BMF = (spectrum_BMF + LOG_OFFSET).log()
         return log_BMF - log_BMF.mean(dim=2, keepdim=True)
+
+    @property
+    def filterbank_HM(self) -> Tensor:
+        return filterbank(self.torchfbank)
 
     def pool(self, activation: Tensor) -> Tensor:
         map_BCF = activation

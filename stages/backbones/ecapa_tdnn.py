@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
-from stages.backbones.features import SAMPLE_RATE_HZ, mfcc
+from stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, mfcc
 from stages.backbones.weights import Checkpoint, CheckpointConfig
 
 
@@ -45,10 +45,22 @@ class ECAPATDNN(ECAPATrunk):
         )
         checkpoint.load_into(self, recomputed=("torchmfcc.",))
 
-    def features(self, waveform_BT: Tensor) -> Tensor:
+    def spectrum(self, waveform_BT: Tensor) -> Tensor:
+        """Return power in mel bands [B, M, F]."""
+        emphasis, cepstrum = self.torchmfcc
+        spectrum_BMF: Tensor = cepstrum.MelSpectrogram(emphasis(waveform_BT))
+        return spectrum_BMF
+
+    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
         """Return MFCC [B, M, F], each of mean 0 over time."""
-        mfcc_BMF = self.torchmfcc(waveform_BT)
+        log_BFM = (spectrum_BMF + LOG_OFFSET).log().transpose(1, 2)
+        mfcc_BMF = (log_BFM @ self.torchmfcc[1].dct_mat).transpose(1, 2)
         return mfcc_BMF - mfcc_BMF.mean(dim=2, keepdim=True)
+
+    @property
+    def filterbank_HM(self) -> Tensor:
+        bank: Tensor = self.torchmfcc[1].MelSpectrogram.mel_scale.fb
+        return bank
 
     def pool(self, activation: Tensor) -> Tensor:
         map_BCF = activation

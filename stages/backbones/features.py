@@ -34,6 +34,12 @@ def mel_spectrogram(n_mels: int, **limits_hz: float) -> nn.Sequential:
     return nn.Sequential(PreEmphasis(), MelSpectrogram(SAMPLE_RATE_HZ, n_mels=n_mels, **STFT, **limits_hz))
 
 
+def filterbank(spectrogram: nn.Sequential) -> Tensor:
+    """Return how much each of 257 frequencies counts in each band of a `mel_spectrogram`, [257, M]."""
+    bank: Tensor = spectrogram[1].mel_scale.fb
+    return bank
+
+
 def mfcc(n_mfcc: int, **limits_hz: float) -> nn.Sequential:
     """Waveforms [B, T] -> cosine transform (orthonormal) of the logarithm of as many mel bands [B, M, F]."""
     melkwargs = {"n_mels": n_mfcc, **STFT, **limits_hz}

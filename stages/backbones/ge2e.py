@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torchaudio.transforms import MelSpectrogram
 
 from stages.backbones.base import StagedBackbone
+from stages.backbones.features import in_full_precision
 from stages.backbones.weights import Checkpoint, present
 from stages.section import Section
 from store import ModelError
@@ -27,6 +28,7 @@ WINDOWS_PER_S = 1.3
 MIN_COVERAGE = 0.75
 TARGET_DBFS = -30.0
 HOP_SAMPLES = 160
+_LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 WINDOW_STEP = round(16_000 / WINDOWS_PER_S / HOP_SAMPLES)
 
 
@@ -82,26 +84,59 @@ class GE2E(StagedBackbone):
             "windows": [WINDOW_FRAMES, WINDOWS_PER_S, MIN_COVERAGE],
         }
 
-    def features(self, waveform_BT: Tensor) -> Tensor:
+    def spectrum(self, waveform_BT: Tensor) -> Tensor:
         """Return mel bands [B, 40, F] of power, at the volume wanted, padded to whole windows."""
         needed = (window_starts(waveform_BT.shape[1])[-1] + WINDOW_FRAMES) * HOP_SAMPLES
         waveform_BT = F.pad(raise_volume(waveform_BT), (0, max(0, needed - waveform_BT.shape[1])))
         mel_BMF: Tensor = self.mel(waveform_BT)
         return mel_BMF[:, :, : needed // HOP_SAMPLES]
 
+    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
+        """Return the very bands: this network sees power without a logarithm."""
+        return spectrum_BMF
+
+    @property
+    def filterbank_HM(self) -> Tensor:
+        bank: Tensor = self.mel.mel_scale.fb
+        return bank
+
     def activations(self, feature_BMF: Tensor) -> Tensor:
-        """Return the outputs of the last LSTM layer [B, 256, W x 160], window after window."""
-        window_BMWF = feature_BMF.unfold(2, WINDOW_FRAMES, WINDOW_STEP)
-        window_NFM = window_BMWF.permute(0, 2, 3, 1).flatten(0, 1)
-        output_NFC, _ = self.lstm(window_NFM)
-        output_BWFC: Tensor = output_NFC.unflatten(0, (len(feature_BMF), -1))
-        return output_BWFC.flatten(1, 2).transpose(1, 2)
+        """Return the outputs of the second LSTM layer [B, 256, W x 160], window after window.
+
+        Of the third, only the last frame of a window is heard: it is part of the pooling.
+        """
+        output_NFC = self._layers(_windows(feature_BMF), 0, 2)
+        return output_NFC.unflatten(0, (len(feature_BMF), -1)).flatten(1, 2).transpose(1, 2)
 
     def pool(self, activation: Tensor) -> Tensor:
-        """Return the mean over windows of what their last frames say, to unit length."""
-        last_BWC = activation[:, :, WINDOW_FRAMES - 1 :: WINDOW_FRAMES].transpose(1, 2)
-        window_BWD = F.normalize(F.relu(self.linear(last_BWC)), dim=-1)
+        """Return the mean over windows of what the third layer says at their ends, to unit length."""
+        output_NFC = activation.transpose(1, 2).unflatten(1, (-1, WINDOW_FRAMES)).flatten(0, 1)
+        return self._averaged(self._layers(output_NFC, 2, 1), len(activation))
+
+    def forward(self, waveform_BT: Tensor) -> Tensor:
+        window_NFM = _windows(in_full_precision(self.features, waveform_BT))
+        if window_NFM.device.type == "cpu":  # not every CPU has the instructions for an LSTM in bfloat16
+            return self._averaged(
+                in_full_precision(lambda rows_NFM: self.lstm(rows_NFM)[0], window_NFM), len(waveform_BT)
+            )
+        return self._averaged(self.lstm(window_NFM)[0], len(waveform_BT))
+
+    def _layers(self, input_NFC: Tensor, first: int, count: int) -> Tensor:
+        """Run some layers of the LSTM alone."""
+        names = [f"{kind}_l{layer}" for layer in range(first, first + count) for kind in _LSTM_WEIGHTS]
+        zeros = input_NFC.new_zeros(count, len(input_NFC), self.lstm.hidden_size)
+        weights = [getattr(self.lstm, name) for name in names]
+        output_NFC: Tensor = torch.lstm(input_NFC, (zeros, zeros), weights, True, count, 0.0, True, False, True)[0]
+        return output_NFC
+
+    def _averaged(self, output_NFC: Tensor, batch: int) -> Tensor:
+        window_BWD = F.normalize(F.relu(self.linear(output_NFC[:, -1])), dim=-1).unflatten(0, (batch, -1))
         return F.normalize(window_BWD.mean(dim=1), dim=-1)
+
+
+def _windows(feature_BMF: Tensor) -> Tensor:
+    """Return the windows of all rows, [B x W, 160, M]."""
+    return feature_BMF.unfold(2, WINDOW_FRAMES, WINDOW_STEP).permute(0, 2, 3, 1).flatten(0, 1)
 
 
 def raise_volume(waveform_BT: Tensor) -> Tensor:

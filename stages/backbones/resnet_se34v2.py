@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stages.backbones.base import StagedBackbone
-from stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, mel_spectrogram
+from stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, filterbank, mel_spectrogram
 from stages.backbones.weights import Checkpoint, CheckpointConfig
 
 BLOCKS = (3, 4, 6, 3)
@@ -77,9 +77,18 @@ class ResNetSE34V2(StagedBackbone):
             "variance_floor": self.config.variance_floor,
         }
 
-    def features(self, waveform_BT: Tensor) -> Tensor:
+    def spectrum(self, waveform_BT: Tensor) -> Tensor:
+        """Return power in mel bands [B, M, F]."""
+        spectrum_BMF: Tensor = self.torchfb(waveform_BT)
+        return spectrum_BMF
+
+    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
         """Return log-mel bands [B, M, F], each of mean 0 and variance 1 over time."""
-        return F.instance_norm((self.torchfb(waveform_BT) + LOG_OFFSET).log())
+        return F.instance_norm((spectrum_BMF + LOG_OFFSET).log())
+
+    @property
+    def filterbank_HM(self) -> Tensor:
+        return filterbank(self.torchfb)
 
     def activations(self, feature_BMF: Tensor) -> Tensor:
         """Return what the last residual layer gives: [B, 256, M / 8, F / 8]."""

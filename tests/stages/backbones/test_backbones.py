@@ -59,7 +59,11 @@ def test_a_staged_backbone_can_be_differentiated_from_its_embedding_back_to_feat
         assert not hasattr(backbone, "activations")
         return
     waveform_BT = batch(duration_s, 2).requires_grad_()
-    feature_BMF = backbone.features(waveform_BT)
+    spectrum_BMF = backbone.spectrum(waveform_BT)
+    assert backbone.filterbank_HM.shape[1] == spectrum_BMF.shape[1]
+    assert (spectrum_BMF >= 0).all()
+    feature_BMF = backbone.features_of(spectrum_BMF)
+    torch.testing.assert_close(feature_BMF, backbone.features(waveform_BT))
     activation = backbone.activations(feature_BMF)
     embedding_BD = backbone.pool(activation)
     torch.testing.assert_close(embedding_BD, backbone(waveform_BT))
