@@ -1,18 +1,18 @@
 """A trained alignment as a directory: weights.safetensors, alignment.json, train.jsonl, README.md."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from stages.aligners import SIDES, Alignment, Side, aligner_class
+from stages.trained_folder import TrainedFolder
 from store import ConfigError, ModelError, atomic
 
 _WEIGHTS, _INFO = "weights.safetensors", "alignment.json"
-_FILES = {_WEIGHTS, _INFO, "train.jsonl", "README.md"}
+_FOLDER = TrainedFolder("an alignment", _INFO, _WEIGHTS)
 
 
 class AlignmentInfo(BaseModel):
@@ -73,16 +73,13 @@ def save_alignment(
     Raises:
         ModelError: `path` is something other than an alignment.
     """
-    if not (path / _INFO).exists() and not atomic.holds_only(path, _FILES):
-        raise ModelError(f"{path} exists and is not an alignment, so it is not replaced; choose another path")
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in alignment.state_dict().items()}
-    with atomic.atomic_directory(path) as directory:
-        with atomic.atomic_path(directory / _WEIGHTS) as temporary:
-            save_file(state, temporary)
-        info = info.model_copy(update={"weights_sha256": atomic.sha256_file(directory / _WEIGHTS)})
-        atomic.write_text(directory / "train.jsonl", "".join(json.dumps(row) + "\n" for row in history))
-        atomic.write_text(directory / "README.md", _card(alignment, info))
-        atomic.write_json(directory / _INFO, info.model_dump(mode="json"))
+
+    def told(sha256: str) -> tuple[dict[str, Any], str]:
+        nonlocal info
+        info = info.model_copy(update={"weights_sha256": sha256})
+        return info.model_dump(mode="json"), _card(alignment, info)
+
+    _FOLDER.write(path, alignment.state_dict(), history, told)
     return info
 
 

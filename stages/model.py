@@ -8,7 +8,6 @@ MODEL/README.md           the model card
 Shapes: B rows of a block, D embedding dimension, M rows.
 """
 
-import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -17,15 +16,17 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from stages.enhancers import Enhancer, enhancer_class, make_enhancer
 from stages.section import Section
+from stages.trained_folder import HISTORY, TrainedFolder
 from store import ConfigError, EmbeddingStore, ModelError, atomic
 
-_WEIGHTS, _INFO, _HISTORY, _CARD = "model.safetensors", "model.json", "train.jsonl", "README.md"
-_FILES = {_WEIGHTS, _INFO, _HISTORY, _CARD}
+_WEIGHTS, _INFO = "model.safetensors", "model.json"
+_FOLDER = TrainedFolder("a model", _INFO, _WEIGHTS)
+check_replaceable = _FOLDER.check_replaceable
 _BLOCK_ROWS = 65_536  # bounds the memory of the network's hidden layers: 128 MiB each at D=256
 
 
@@ -89,15 +90,13 @@ def save_model(path: Path, enhancer: Enhancer, info: ModelInfo, history: list[di
     Raises:
         ModelError: `path` is something other than a model.
     """
-    check_replaceable(path)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in enhancer.state_dict().items()}
-    with atomic.atomic_directory(path) as directory:
-        with atomic.atomic_path(directory / _WEIGHTS) as temporary:
-            save_file(state, temporary)
-        info = info.model_copy(update={"weights_sha256": atomic.sha256_file(directory / _WEIGHTS)})
-        atomic.write_text(directory / _HISTORY, "".join(json.dumps(row) + "\n" for row in history))
-        atomic.write_text(directory / _CARD, model_card(info, history))
-        atomic.write_json(directory / _INFO, info.model_dump(mode="json"))
+
+    def told(sha256: str) -> tuple[dict[str, Any], str]:
+        nonlocal info
+        info = info.model_copy(update={"weights_sha256": sha256})
+        return info.model_dump(mode="json"), model_card(info, history)
+
+    _FOLDER.write(path, enhancer.state_dict(), history, told)
     return info
 
 
@@ -148,17 +147,6 @@ def read_info(path: Path) -> ModelInfo:
         raise ModelError(f"{path} is not a model: it has no {_INFO}; run `reseed train`") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{file} is damaged ({_one_line(error)}); train the model again") from error
-
-
-def check_replaceable(path: Path) -> None:
-    """Refuse to put a model where something else is.
-
-    Raises:
-        ModelError: `path` is a file, or a directory that holds other things than a model.
-    """
-    if (path / _INFO).exists() or atomic.holds_only(path, _FILES):
-        return
-    raise ModelError(f"{path} exists and is not a model, so it is not replaced; choose another path or remove it")
 
 
 def torch_device(name: str) -> torch.device:
@@ -234,7 +222,7 @@ def _describe_loss(info: ModelInfo, history: list[dict[str, float]]) -> str:
     first, last = history[0], history[-1]
     told = (
         f"Loss {first['loss']:.4f} in the first epoch, {last['loss']:.4f} in the last of {len(history)} "
-        f"({last['step']:.0f} steps; see `{_HISTORY}`)."
+        f"({last['step']:.0f} steps; see `{HISTORY}`)."
     )
     if "validation_eer" not in last:
         return told

@@ -3,7 +3,6 @@
 The outcome is a checkpoint of its own: `extract` takes it by `backbone.settings.weights`.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from stages.audio.bank import AudioBank
 from stages.audio.manifest import Manifest, Utterance, manifest_digest, read_manifest
@@ -23,12 +21,12 @@ from stages.backbone_training.judge import HeldOutSpeakers, hold_out
 from stages.backbone_training.network import SpeakerClassifier, make_backbone
 from stages.backbone_training.reader import SpeechReader, clean_crops
 from stages.backbone_training.settings import BackboneTraining
-from stages.backbone_training.trained import FILES, INFO, WEIGHTS
+from stages.backbone_training.trained import FOLDER, WEIGHTS
 from stages.backbones.base import StagedBackbone
 from stages.training import ALONE, Checkpoint, Team, optimise
 from stages.training.record import log
 from stages.training.team import check_processes, together
-from store import ConfigError, EmbeddingStore, ManifestError, ModelError, StoreError, atomic
+from store import ConfigError, EmbeddingStore, ManifestError, StoreError
 
 
 def train_backbone(
@@ -65,8 +63,7 @@ def train_backbone(
         ModelError: the checkpoint to start from does not load, training diverged, or `model` is something else.
     """
     check_processes(processes, device)
-    if not (model / INFO).exists() and not atomic.holds_only(model, FILES):
-        raise ModelError(f"{model} exists and is not a backbone, so it is not replaced; choose another path")
+    FOLDER.check_replaceable(model)
     arguments: dict[str, Any] = {
         "utterances": utterances,
         "model": model,
@@ -227,17 +224,11 @@ def _judge(
 
 def _save(path: Path, backbone: StagedBackbone, facts: dict[str, Any], history: list[dict[str, float]]) -> None:
     state = {
-        name: tensor.detach().cpu().contiguous()
+        name: tensor
         for name, tensor in backbone.state_dict().items()
         if name.partition(".")[0] not in ("mel", "torchfb", "torchmfcc")  # features are made anew
     }
-    with atomic.atomic_directory(path) as directory:
-        with atomic.atomic_path(directory / WEIGHTS) as temporary:
-            save_file(state, temporary)
-        facts = facts | {"weights_sha256": atomic.sha256_file(directory / WEIGHTS)}
-        atomic.write_text(directory / "train.jsonl", "".join(json.dumps(row) + "\n" for row in history))
-        atomic.write_text(directory / "README.md", _card(facts, history))
-        atomic.write_json(directory / INFO, facts)
+    FOLDER.write(path, state, history, lambda sha256: (facts | {"weights_sha256": sha256}, _card(facts, history)))
 
 
 def _card(facts: dict[str, Any], history: list[dict[str, float]]) -> str:

@@ -16,6 +16,8 @@ NOUNS = {
     "training_settings",
     "alignment_model",
     "derived",
+    "trained_folder",
+    "frontend_model",
     "catalogue",
 }
 VERBS = {path.stem for path in (ROOT / "stages").glob("*.py")} - NOUNS

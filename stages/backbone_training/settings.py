@@ -22,7 +22,28 @@ class Proximity(Section):
     weight: float = Field(default=1.0, gt=0)
 
 
-class BackboneTraining(TrainingSettings):
+class SpeechTraining(TrainingSettings):
+    """How training hears speech.
+
+    Attributes:
+        crop_s, crops: length of a crop, and how many an epoch takes of each utterance (with anchors: the stored).
+        speeds: each speed makes speakers of its own of all speakers.
+        views: renderings, of which every crop is given one at random.
+    """
+
+    crop_s: float = Field(default=1.6, gt=0.1)
+    crops: int = Field(default=1, ge=1)
+    speeds: tuple[Speed, ...] = (1.0,)
+    views: dict[str, View] = {"clean": View()}
+
+    @model_validator(mode="after")
+    def _has_views(self) -> Self:
+        if not self.views or not self.speeds:
+            raise ValueError("views and speeds must not be empty; views: {clean: {}} is clean speech alone")
+        return self
+
+
+class BackboneTraining(SpeechTraining):
     """How a backbone is trained: by classifying the speakers of labelled speech, near anchors where there are any.
 
     Attributes:
@@ -35,9 +56,6 @@ class BackboneTraining(TrainingSettings):
             (coefficients) of its features.
         head: additive angular margin or plain softmax over speakers; none: anchors alone, without labels.
         margin, scale: of the additive angular margin (arXiv 1801.07698).
-        crop_s, crops: length of a crop, and how many an epoch takes of each utterance (with anchors: the stored).
-        speeds: each speed makes speakers of its own of all speakers.
-        views: renderings, of which every crop is given one at random.
         proximity: to the anchors; with `joint` to the embedding of the clean crop, which moves itself.
         frozen: parameters whose names begin with one of these stay as they are.
         held_out: share of the speakers kept for a validation EER.
@@ -54,10 +72,6 @@ class BackboneTraining(TrainingSettings):
     head: Literal["aam", "softmax"] | None = "aam"
     margin: float = Field(default=0.2, ge=0, lt=1.57)
     scale: float = Field(default=30.0, gt=0)
-    crop_s: float = Field(default=1.6, gt=0.1)
-    crops: int = Field(default=1, ge=1)
-    speeds: tuple[Speed, ...] = (1.0,)
-    views: dict[str, View] = {"clean": View()}
     proximity: Proximity = Proximity()
     frozen: tuple[str, ...] = ()
     epochs: int = Field(default=30, ge=1)
@@ -74,9 +88,7 @@ class BackboneTraining(TrainingSettings):
         return None if path is None else path.expanduser().resolve()
 
     @model_validator(mode="after")
-    def _has_views(self) -> Self:
-        if not self.views or not self.speeds:
-            raise ValueError("views and speeds must not be empty; views: {clean: {}} is clean speech alone")
+    def _agrees(self) -> Self:
         if self.weights is not None and self.starts_from is not None:
             raise ValueError("weights and starts_from both say what to start from; give one")
         if self.joint and self.anchored:

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from stages.trained_folder import TrainedFolder
 from store import ModelError
 
 WEIGHTS = "weights.safetensors"
 INFO = "backbone.json"
-FILES = {WEIGHTS, INFO, "train.jsonl", "README.md"}
+FOLDER = TrainedFolder("a backbone", INFO, WEIGHTS)
 
 
 def read_trained(folder: Path) -> tuple[str, dict[str, Any]]:

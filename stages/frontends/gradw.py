@@ -1,0 +1,124 @@
+"""The loss of Grad-W, and its rivals: what makes a masked spectrum a good one for a frozen speaker network.
+
+Ma et al., "Gradient weighting for speaker verification in extremely low signal-to-noise ratio" (arXiv 2401.02626),
+section 2. Shapes: B batch, C channels, P positions (frequency x time) of the activation map before pooling, T samples,
+K speakers, D embedding dimension.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stages.backbone_training.network import Crops
+from stages.backbones.base import StagedBackbone
+from stages.frontends.settings import FrontendTraining
+from stages.frontends.unet import MaskNet
+
+_FLOOR = 1e-6
+
+Score = Callable[[Tensor], Tensor]
+
+
+def attention(backbone: StagedBackbone, activation: Tensor, score: Score) -> Tensor:
+    """Return the gradient of each row's score with respect to its activations, of their shape; nothing flows back.
+
+    Args:
+        score: embeddings [B, D] -> [B].
+    """
+    with torch.enable_grad():
+        leaf = activation.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(score(backbone.pool(leaf)).sum(), leaf)
+    return gradient
+
+
+def weights(enhanced: Tensor, clean: Tensor, sharpness: float | None = None) -> Tensor:
+    """Return how misplaced attention is at each position, [B, P], summing to 1 over all of them.
+
+    The softmax over frequency and time of the gradients' difference, enhanced less clean, summed over channels.
+
+    Args:
+        enhanced, clean: gradients of the score, [B, C, ...].
+        sharpness: scale the difference to this standard deviation first; none: as it is, as published.
+    """
+    difference_BP = (enhanced - clean).sum(dim=1).flatten(1)
+    if sharpness is not None:
+        difference_BP = sharpness * difference_BP / (difference_BP.std(dim=1, keepdim=True) + 1e-12)
+    return difference_BP.softmax(dim=1)
+
+
+def weighted_distance(clean: Tensor, enhanced: Tensor, weight_BP: Tensor) -> Tensor:
+    """Return the mean over rows of the weighted absolute difference of activations, its channels averaged."""
+    distance_BP = (clean - enhanced).abs().mean(dim=1).flatten(1)
+    return (weight_BP * distance_BP).sum(dim=1).mean()
+
+
+class MaskTraining(nn.Module):
+    """What is trained: the mask alone. The backbone is frozen and no part of the module's state.
+
+    Args:
+        head_KD: directions of the speakers, for `score: speaker`.
+    """
+
+    def __init__(self, config: FrontendTraining, backbone: StagedBackbone, head_KD: Tensor | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.mask = MaskNet(config.width)
+        self._frozen = (backbone, head_KD)  # in a tuple: neither moved, saved nor averaged with what is trained
+        for layer in backbone.modules():
+            if isinstance(layer, nn.RNNBase):
+                layer.train()  # cuDNN differentiates an LSTM in this mode alone; it has no dropout
+
+    def loss(self, crops: Crops, generator: torch.Generator) -> Tensor:
+        """Return the scalar loss of a batch that is heard noisy and clean."""
+        backbone, _ = self._frozen
+        assert crops.clean_BT is not None
+        with torch.no_grad():
+            noisy_BMF, clean_BMF = (backbone.spectrum(sound) for sound in (crops.waveform_BT, crops.clean_BT))
+        enhanced_BMF = self.mask(noisy_BMF).float() * noisy_BMF
+        if self.config.loss == "spectral":
+            return ((enhanced_BMF + _FLOOR).log() - (clean_BMF + _FLOOR).log()).abs().mean()
+        with torch.no_grad():
+            clean = backbone.activations(backbone.features_of(clean_BMF))
+        enhanced = backbone.activations(backbone.features_of(enhanced_BMF))
+        if self.config.loss == "equal_w":
+            return (clean - enhanced).abs().mean()
+        return weighted_distance(clean, enhanced, self.weights(clean, enhanced, crops))
+
+    def weights(self, clean: Tensor, enhanced: Tensor, crops: Crops) -> Tensor:
+        """Return the weights of a batch, [B, P]."""
+        backbone, _ = self._frozen
+        score = self._score(crops)
+        seen = (attention(backbone, activation, score) for activation in (enhanced, clean))
+        return weights(*seen, sharpness=self.config.sharpness)
+
+    def _score(self, crops: Crops) -> Score:
+        _, head_KD = self._frozen
+        if self.config.score == "anchor":
+            anchor_BD = crops.anchor_BD
+            assert anchor_BD is not None
+            return lambda embedding_BD: F.cosine_similarity(embedding_BD, anchor_BD, dim=-1)
+        assert head_KD is not None
+        own_BD = head_KD.to(crops.label_B.device)[crops.label_B]
+        return lambda embedding_BD: (F.normalize(embedding_BD, dim=-1) * own_BD).sum(dim=-1)
+
+
+def speaker_head(
+    embedding_ND: Tensor, label_N: Tensor, classes: int, *, steps: int = 200, scale: float = 10.0
+) -> Tensor:
+    """Return a direction per speaker, [K, D]: logistic regression on unit vectors, from the mean of each speaker.
+
+    Rows are the stored embeddings of the frozen backbone; no audio is heard. The logit of a speaker is the product of
+    direction and unit vector.
+    """
+    unit_ND = F.normalize(embedding_ND, dim=-1)
+    sums_KD = torch.zeros(classes, unit_ND.shape[1]).index_add_(0, label_N, unit_ND)
+    head_KD = (scale * F.normalize(sums_KD, dim=-1)).requires_grad_()
+    optimiser = torch.optim.Adam([head_KD], lr=0.05)
+    with torch.enable_grad():
+        for _ in range(steps):
+            optimiser.zero_grad()
+            F.cross_entropy(unit_ND @ head_KD.T, label_N).backward()
+            optimiser.step()
+    return head_KD.detach()

@@ -1,0 +1,53 @@
+"""A frozen backbone with a trained mask in front of it: a backbone like any other, with a space of its own.
+
+Shapes: B batch, T samples, M bands, F frames, D embedding dimension.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from stages.backbones.base import Backbone, StagedBackbone
+from stages.backbones.features import in_full_precision
+from stages.frontends.unet import MaskNet
+from store import ModelError
+
+
+class Masked(Backbone):
+    """Waveforms to embeddings by way of a masked spectrum.
+
+    Args:
+        method, sha256: what the mask was trained by, and the digest of its weights.
+    """
+
+    def __init__(self, backbone: StagedBackbone, mask: MaskNet, method: str, sha256: str) -> None:
+        super().__init__()
+        self.backbone, self.mask = backbone, mask
+        self.name = f"{backbone.name}-{method}"  # type: ignore[misc]
+        self.sample_rate_hz, self.embedding_dim = backbone.sample_rate_hz, backbone.embedding_dim
+        self._sha256 = sha256
+
+    def identity(self) -> dict[str, Any]:
+        return {**self.backbone.identity(), "backbone": self.name, "frontend_sha256": self._sha256}
+
+    def forward(self, waveform_BT: Tensor) -> Tensor:
+        features_BMF = in_full_precision(self._features, waveform_BT)
+        return self.backbone.pool(self.backbone.activations(features_BMF))
+
+    def _features(self, waveform_BT: Tensor) -> Tensor:
+        spectrum_BMF = self.backbone.spectrum(waveform_BT)
+        return self.backbone.features_of(self.mask(spectrum_BMF) * spectrum_BMF)
+
+
+def staged(backbone: Backbone, why: str) -> StagedBackbone:
+    """Return a backbone whose spectrum and activations are open.
+
+    Raises:
+        ModelError: this one's are not.
+    """
+    if not isinstance(backbone, StagedBackbone):
+        raise ModelError(
+            f"{backbone.name} does not open its spectrum and its activation map, which {why} needs; choose ge2e, "
+            "resnet_se34v2, ecapa_tdnn or ecapa_taoruijie"
+        )
+    return backbone

@@ -1,0 +1,32 @@
+"""Settings of front ends, apart from the code: the configuration tree needs them, and torch takes seconds."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from stages.backbone_training.settings import SpeechTraining
+
+
+class FrontendTraining(SpeechTraining):
+    """How a mask in front of a frozen backbone is trained (Grad-W, arXiv 2401.02626; its batch and rate).
+
+    Attributes:
+        loss: what is small once the mask is good: the distance of activations weighted by misplaced attention
+            (gradw), the same unweighted (equal_w), or the distance of log spectra (spectral).
+        score: what attention is the gradient of: the logit of the speaker by a head on the stored embeddings
+            (speaker, needs labels), or the cosine with the stored clean embedding (anchor, needs none).
+        sharpness: none: the softmax is of the gradients as they are, as published; else of their difference scaled
+            to this standard deviation within each crop.
+        width: channels of the U-Net's first level, doubled from level to level.
+    """
+
+    loss: Literal["gradw", "equal_w", "spectral"] = "gradw"
+    score: Literal["speaker", "anchor"] = "speaker"
+    sharpness: float | None = Field(default=None, gt=0)
+    width: int = Field(default=16, ge=2)
+    epochs: int = Field(default=50, ge=1)
+    batch: int = Field(default=32, ge=2)
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    grad_clip: float | None = Field(default=5.0, gt=0)
