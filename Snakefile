@@ -13,7 +13,6 @@ from stages.audio.sources import listing_digest
 
 RUN = load_config(Path(config.get("settings", layout.CONFIG)))
 BACKBONE = RUN.backbone.name
-BACKBONES = [BACKBONE, *RUN.backbones]
 TRAIN, EVALUATION = RUN.corpus.train, RUN.corpus.evaluation
 RECIPES = {TRAIN: "train", EVALUATION: "evaluation"}
 MEASURED = bool(RUN.calibrate and RUN.calibrate.quality)
@@ -50,8 +49,18 @@ def cohort(test, enrolment=""):
 
 
 def trained(backbone):
-    """What says that a backbone of the run's own is trained; the configured one needs no training."""
-    return [] if backbone == BACKBONE else [layout.backbone(backbone) / "backbone.json"]
+    """What says that a backbone or front end of the run's own is trained; the configured one needs no training."""
+    if backbone == BACKBONE:
+        return []
+    if backbone in RUN.frontends:
+        return [layout.frontend(backbone) / "frontend.json"]
+    return [layout.backbone(backbone) / "backbone.json"]
+
+
+def by_trained(backbone):
+    """The option of `reseed extract` that names what is trained."""
+    option = "frontend" if backbone in RUN.frontends else "trained"
+    return shlex.join(f"--{option}={path.parent}" for path in trained(backbone))
 
 
 def started_from(backbone):
@@ -65,7 +74,8 @@ def started_from(backbone):
 
 def recipe(wildcards):
     """A digest of what an extraction depends on beside its sources."""
-    own = ["backbone"] if wildcards.backbone == BACKBONE else [f"backbones.{wildcards.backbone}"]
+    made = "frontends" if wildcards.backbone in RUN.frontends else "backbones"
+    own = ["backbone"] if wildcards.backbone == BACKBONE else [f"{made}.{wildcards.backbone}"]
     return RUN.digest(*own, "seed", "extract.shards", "extract.jobs", f"extract.{RECIPES[wildcards.split]}")
 
 
@@ -130,7 +140,7 @@ wildcard_constraints:
 rule all:
     input:
         [list(sources(split).values()) for split in RECIPES],
-        [trained(backbone) for backbone in BACKBONES],
+        [trained(name) for name in RUN.made],
         [
             layout.extracted(backbone, split, str(job))
             for backbone, split in RUN.extracted
@@ -234,6 +244,34 @@ rule train_backbone:
         " {params.sources} {params.start} --model {params.model} >{log} 2>&1"
 
 
+rule train_frontend:
+    input:
+        utterances=layout.manifest(TRAIN, "speech"),
+        sources=lambda wildcards: list(RUN.heard_by(wildcards.frontend).values()),
+        store=store(BACKBONE, TRAIN),
+    output:
+        frontend=layout.frontend("{frontend}") / "frontend.json",
+    params:
+        settings=lambda wildcards: RUN.digest("seed", f"frontends.{wildcards.frontend}"),
+        sources=lambda wildcards: shlex.join(
+            f"--{source}={path}" for source, path in RUN.heard_by(wildcards.frontend).items()
+        ),
+        store=layout.store(BACKBONE, TRAIN),
+        model=str(layout.frontend("{frontend}")),
+    log:
+        layout.log("train_frontend", "{frontend}"),
+    benchmark:
+        layout.benchmark("train_frontend", "{frontend}")
+    threads: workflow.cores or 1
+    resources:
+        **GPU,
+    message:
+        "train-frontend: {wildcards.frontend}"
+    shell:
+        "reseed train-frontend --config config.yaml --name {wildcards.frontend} --utterances {input.utterances:q}"
+        " {params.sources} --store {params.store:q} --model {params.model} >{log} 2>&1"
+
+
 rule extract:
     input:
         sources=lambda wildcards: list(sources(wildcards.split).values()),
@@ -248,7 +286,7 @@ rule extract:
         ),
         store=str(layout.store("{backbone}", "{split}")),
         recipe=lambda wildcards: RECIPES[wildcards.split],
-        trained=lambda wildcards: shlex.join(f"--trained={path.parent}" for path in trained(wildcards.backbone)),
+        trained=lambda wildcards: by_trained(wildcards.backbone),
         jobs=RUN.extract.jobs,
     log:
         layout.log("extract", "{backbone}", "{split}", "{job}"),

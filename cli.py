@@ -117,6 +117,7 @@ def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         _path_option("store", "The store; finished shards of the same recipe are kept."),
         _path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False),
+        _path_option("frontend", "Folder of `reseed train-frontend`, to stand before the backbone.", required=False),
         _path_option("babble", "Manifest of the speech that babbles (default: that of --utterances).", required=False),
         _path_option("rir", "Manifest of the room responses.", required=False),
         _path_option("music", "Manifest of the music.", required=False),
@@ -136,27 +137,47 @@ def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _order(
-    config: Path, overrides: Sequence[str], section: str, utterances: Path, trained: Path | None, **sources: Path | None
+    config: Path,
+    overrides: Sequence[str],
+    section: str,
+    utterances: Path,
+    trained: Path | None,
+    frontend: Path | None,
+    **sources: Path | None,
 ) -> tuple[Any, Any]:
-    from stages.backbone_training.trained import read_trained
     from stages.extraction import Order
 
     run = _load(config, overrides)
-    backbone, settings = (
-        (run.backbone.name, run.backbone_settings().model_dump(mode="json", exclude_defaults=True))
-        if trained is None
-        else read_trained(trained)
-    )
+    backbone, settings = _chosen(run, trained)
     given = {kind: path for kind, path in sources.items() if path is not None}
     return run, Order(
         utterances=utterances,
         sources=given,
         backbone=backbone,
         backbone_settings=settings,
+        frontend=frontend,
         settings=getattr(run.extract, section),
         seed=run.seed,
         device=run.device,
     )
+
+
+def _chosen(run: Any, trained: Path | None) -> tuple[str, dict[str, Any]]:
+    """Return name and settings of the configured backbone, or of a trained one."""
+    from stages.backbone_training.trained import read_trained
+
+    if trained is not None:
+        return read_trained(trained)
+    return run.backbone.name, run.backbone_settings().model_dump(mode="json", exclude_defaults=True)
+
+
+def _backbone(run: Any, trained: Path | None) -> Any:
+    """Load the configured backbone, or a trained one."""
+    from stages.backbones import backbone_class
+
+    name, settings = _chosen(run, trained)
+    kind: Any = backbone_class(name)
+    return kind(kind.Config.model_validate(settings))
 
 
 @main.command()
@@ -297,6 +318,55 @@ def train_backbone(
     sources = {kind: path for kind, path in given.items() if path is not None}
     device = resolved(run.device) if options["processes"] > 1 else _device(run.device)
     stage(settings=run.trained_backbone(name), seed=run.seed, sources=sources, device=device, **options)
+
+
+@main.command()
+@_config_options
+@click.option("--name", required=True, help="Which entry of the section frontends.")
+@_path_option("utterances", "Manifest of the speech.")
+@_path_option("noise", "Manifest of the noises.", required=False)
+@_path_option("music", "Manifest of the music.", required=False)
+@_path_option("rir", "Manifest of the room responses.", required=False)
+@_path_option("babble", "Manifest of the speech that babbles (default: that of --utterances).", required=False)
+@_path_option("store", "Store of the speech by the backbone, with a view clean.")
+@_path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False)
+@_path_option("model", "Folder to write: weights, train.jsonl, card.")
+@_path_option("tensorboard", "Folder for TensorBoard's files.", required=False)
+def train_frontend(
+    config: Path,
+    overrides: Sequence[str],
+    name: str,
+    noise: Path | None,
+    music: Path | None,
+    rir: Path | None,
+    babble: Path | None,
+    trained: Path | None,
+    **paths: Any,
+) -> None:
+    """Train a mask on the spectrum before a frozen backbone (Grad-W and its rivals). Goes on after a kill."""
+    from stages.train_frontend import train_frontend as stage
+
+    run = _load(config, overrides)
+    given = {"noise": noise, "music": music, "rir": rir, "babble": babble}
+    sources = {kind: path for kind, path in given.items() if path is not None}
+    settings, backbone = run.frontend(name), _backbone(run, trained)
+    click.echo(
+        stage(backbone=backbone, settings=settings, seed=run.seed, sources=sources, device=_device(run.device), **paths)
+    )
+
+
+@main.command()
+@click.argument("source", type=_FILE)
+@click.argument("output", type=_FILE)
+@_config_options
+@_path_option("frontend", "Folder of `reseed train-frontend`.")
+@_path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False)
+def denoise(config: Path, overrides: Sequence[str], trained: Path | None, **paths: Path) -> None:
+    """Write what a front end leaves of SOURCE, a recording or a folder of them, to listen to."""
+    from stages.denoise import denoise as stage
+
+    run = _load(config, overrides)
+    click.echo(stage(backbone=_backbone(run, trained), device=_device(run.device), **paths))
 
 
 @main.command()

@@ -13,6 +13,7 @@ from pydantic import model_validator
 from pipeline.sections import BackboneChoice
 from pipeline.settings import validated
 from stages.backbone_training.settings import BackboneTraining
+from stages.frontends.settings import FrontendTraining
 from stages.reporting.files import Across
 from stages.section import Section
 from store import ConfigError
@@ -28,6 +29,7 @@ class Components(Section):
         train: system name -> {"method": enhancer (default: the system's name), its own settings ...}.
         backbones: name -> how that backbone is trained, for `reseed train-backbone`.
         enhance: which entries of train are trained on embeddings of which of these too, e.g. {small: [vire]}.
+        frontends: name -> how a mask before the configured backbone is trained, for `reseed train-frontend`.
         pairs: what enrols and tests against each other, of backbone.name and these, as they are or enhanced before the
             map: [[ge2e, small], [ge2e+seed, small+seed]].
         align: name -> {"method": alignment (default: the name), its own settings ...}, for `reseed align`. `seeds: 5`
@@ -38,17 +40,20 @@ class Components(Section):
     backbones: dict[str, BackboneTraining] = {}
     train: dict[str, dict[str, Any]]
     enhance: dict[str, tuple[str, ...]] = {}
+    frontends: dict[str, FrontendTraining] = {}
     pairs: tuple[tuple[str, str], ...] = ()
     align: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")
     def _fit_together(self) -> typing.Self:
-        there = (self.backbone.name, *self.backbones)
-        for name in self.backbones:
-            if name == self.backbone.name or not _is_plain(name):
-                raise ValueError(
-                    f"backbones.{name}: a name of letters, digits, _ and -, other than {there[0]}, is needed"
-                )
+        there = (self.backbone.name, *self.backbones, *self.frontends)
+        for section, names in (("backbones", self.backbones), ("frontends", self.frontends)):
+            for name in names:
+                if there.count(name) > 1 or not _is_plain(name):
+                    raise ValueError(
+                        f"{section}.{name}: a name of letters, digits, _ and -, other than {there[0]} and what "
+                        "backbones and frontends have, is needed"
+                    )
         for number, (name, training) in enumerate(self.backbones.items()):
             earlier = list(self.backbones)[:number]
             if training.starts_from is not None and training.starts_from not in earlier:
@@ -62,9 +67,9 @@ class Components(Section):
                     "a backbone of the run's own, whose stored embeddings are the anchors"
                 )
         for backbone in self.enhance:
-            if backbone not in self.backbones:
-                known = ", ".join(self.backbones) or "no entries"
-                raise ValueError(f"enhance names the backbone {backbone!r}; backbones has {known}")
+            if backbone not in there[1:]:
+                known = ", ".join(there[1:]) or "no entries"
+                raise ValueError(f"enhance names {backbone!r}; backbones and frontends have {known}")
         for name in {name: None for pair in self.pairs for name in pair}:
             if name.partition("+")[0] not in there:
                 raise ValueError(f"pairs names {name!r}; there are {', '.join(there)}, and enhanced, NAME+SYSTEM")
@@ -140,12 +145,27 @@ class Components(Section):
         """Return which backbone's embeddings are the anchors of one that is trained near some."""
         return self.backbones[backbone].starts_from or self.backbone.name
 
+    def frontend(self, name: str) -> FrontendTraining:
+        """Return one entry of `frontends`.
+
+        Raises:
+            ConfigError: no such entry.
+        """
+        if name not in self.frontends:
+            raise ConfigError(f"frontends has no entry {name!r}; it has {', '.join(self.frontends) or 'none'}")
+        return self.frontends[name]
+
+    @property
+    def made(self) -> list[str]:
+        """Return the run's own backbones, and the configured one behind each of the run's front ends."""
+        return [*self.backbones, *self.frontends]
+
     @property
     def others(self) -> list[str]:
-        """Return the embeddings of the run's own backbones, as they are and enhanced: "small", "small+vire"."""
+        """Return the embeddings of what the run makes, as they are and enhanced: "small", "small+vire"."""
         paired = [name for pair in self.pairs for name in pair]
         found: list[str] = []
-        for own in self.backbones:
+        for own in self.made:
             found += [own, *(f"{own}+{system}" for system in self.enhance.get(own, ()))]
             found += [name for name in paired if name.startswith(f"{own}+")]
         return list(dict.fromkeys(found))

@@ -104,17 +104,17 @@ class RunConfig(Components):
         learnt = {own, *(name.partition("+")[0] for pair in self.pairs for name in pair)}
         learnt |= {backbone for backbone, systems in self.enhance.items() if systems}
         learnt |= {self.base_of(name) for name, training in self.backbones.items() if training.anchored}
-        needed = [own, *self.backbones] if self.score.needs_cohort else learnt
+        needed = [own, *self.made] if self.score.needs_cohort else learnt
         return [
             (backbone, split)
-            for backbone in (own, *self.backbones)
+            for backbone in (own, *self.made)
             for split in (self.corpus.train, self.corpus.evaluation)
             if split == self.corpus.evaluation or backbone in needed
         ]
 
-    def heard_by(self, backbone: str) -> dict[str, Path]:
-        """Return the manifests that training a backbone hears beside the speech, by the option that takes each."""
-        kinds = sources_needed(self.backbones[backbone].views)
+    def heard_by(self, name: str) -> dict[str, Path]:
+        """Return the manifests that training a backbone or front end hears beside the speech, by their options."""
+        kinds = sources_needed((self.backbones | self.frontends)[name].views)
         return {kind: layout.manifest(self.corpus.train, kind) for kind in kinds if kind != "babble"}
 
     @property

@@ -63,6 +63,11 @@ def backbone(name: str) -> Path:
     return Path("backbones") / name
 
 
+def frontend(name: str) -> Path:
+    """A front end that the run trains."""
+    return Path("frontends") / name
+
+
 def alignment(pair: str, name: str) -> Path:
     """The maps of a pair of backbones, "ge2e~small"."""
     return Path("models") / pair / name

@@ -30,6 +30,7 @@ from stages.audio.views import RENDERING, Draw, crop_starts, draw, stable_seed, 
 from stages.backbones import Backbone, backbone_class
 from stages.device import claimed, gpu_count
 from stages.embedding import Embedder
+from stages.frontend_model import load_frontend
 from store import AudioError, ConfigError, Declaration, Reject, read_seal, shard_name, write_shard
 from store.atomic import digest
 from store.format import CATALOGUE_SCHEMA
@@ -50,6 +51,7 @@ class Order:
         sources: "noise", "music", "rir", "babble" -> manifest of the recordings that views draw from; babble comes
             from `utterances` by default.
         backbone: its name, and the settings of its Config.
+        frontend: directory of a front end that stands before the backbone.
         device: "cpu", "cuda", "cuda:1" or "auto".
     """
 
@@ -59,12 +61,14 @@ class Order:
     seed: int
     sources: Mapping[str, Path] = field(default_factory=dict)
     backbone_settings: Mapping[str, Any] = field(default_factory=dict)
+    frontend: Path | None = None
     device: str = "cpu"
 
     def anywhere(self) -> "Order":
         """Return the same order as understood in any folder: its paths made absolute."""
         sources = {role: path.resolve() for role, path in self.sources.items()}
-        return replace(self, utterances=self.utterances.resolve(), sources=sources)
+        frontend = self.frontend and self.frontend.resolve()
+        return replace(self, utterances=self.utterances.resolve(), sources=sources, frontend=frontend)
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,8 @@ class Extraction:
         manifests = {role: Manifest(paths[role]) for role in ("utterances", *needed)}
         network = backbone_class(order.backbone)
         backbone = network(network.Config.model_validate(order.backbone_settings))
+        if order.frontend is not None:
+            backbone, info = load_frontend(order.frontend, backbone)
         row_digests = {path: digest_rows(Manifest(path)) for path in {paths[role] for role in manifests}}
         digests = {role: digest_of(row_digests[paths[role]]) for role in manifests}
         declaration = _declare(backbone, settings, order.seed, digests)
@@ -125,6 +131,10 @@ class Extraction:
                 "settings": settings_given,
             }
         )
+        if order.frontend is not None:
+            declaration.lineage.append(
+                {"role": "frontend", "path": str(order.frontend), "digest": info.weights_sha256, "name": info.method}
+            )
         bank = AudioBank({kind: manifests[kind] for kind in needed}, backbone.sample_rate_hz)
         return cls(order, manifests["utterances"], row_digests[order.utterances], bank, backbone, declaration)
 

@@ -134,11 +134,13 @@ def _order(store: EmbeddingStore, moved: Mapping[str, Path], device: str) -> Ord
         dtype=declaration.dtype,
         precision=inputs.get("precision", "float32"),
     )
-    unknown = sorted(moved.keys() - {*inputs["manifests"], "backbone"})
+    made_from = [*inputs["manifests"], *(role for role in ("backbone", "frontend") if role in parents)]
+    unknown = sorted(moved.keys() - {*made_from})
     if unknown:
-        known = ", ".join([*inputs["manifests"], "backbone"])
+        known = ", ".join(made_from)
         raise ConfigError(f"{store.path} was made from nothing called {unknown[0]!r}; it was made from {known}")
     chosen = dict(parents["backbone"]["settings"])
+    frontend = moved.get("frontend") or (Path(parents["frontend"]["path"]) if "frontend" in parents else None)
     if "backbone" in moved:
         chosen["model" if "model" in chosen else "weights"] = str(moved["backbone"].resolve())
     paths = {role: moved.get(role) or _found(parents[role]["path"], store.path) for role in inputs["manifests"]}
@@ -147,6 +149,7 @@ def _order(store: EmbeddingStore, moved: Mapping[str, Path], device: str) -> Ord
         sources=paths,
         backbone=parents["backbone"]["name"],
         backbone_settings=chosen,
+        frontend=frontend,
         settings=settings,
         seed=inputs["seed"],
         device=device,

@@ -116,6 +116,7 @@ def _train(
         seed=seed,
         device=device,
         anchors=held,
+        with_clean=settings.joint,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -19,7 +19,7 @@ from stages.audio.mix import mix
 from stages.audio.views import Draw, draw, faster, stable_seed, wrap_pad
 from stages.backbone_training.anchors import Anchors
 from stages.backbone_training.network import Crops
-from stages.backbone_training.settings import BackboneTraining
+from stages.backbone_training.settings import SpeechTraining
 from stages.cache.reader import BatchReader, seeded
 from stages.extraction import default_decoders
 from store import AudioError, ManifestError
@@ -45,6 +45,7 @@ class SpeechReader(BatchReader[Crops]):
         speakers: who they are, in the order of the classes.
         sources: "noise", "music", "rir", "babble" -> manifest of what views draw from.
         anchors: stored clean vectors; then the crops are those that they were made of.
+        with_clean: give every crop without noise as well.
 
     Raises:
         ManifestError: a recording cannot be used.
@@ -57,18 +58,19 @@ class SpeechReader(BatchReader[Crops]):
         self,
         utterances: Sequence[Utterance],
         speakers: Sequence[str],
-        settings: BackboneTraining,
+        settings: SpeechTraining,
         *,
         sources: Mapping[str, Path],
         sample_rate_hz: int,
         seed: int,
         device: torch.device | str,
         anchors: Anchors | None = None,
+        with_clean: bool = False,
     ) -> None:
         per_utterance = anchors.crops if anchors else settings.crops
         super().__init__(rows_per_epoch=len(utterances) * per_utterance, batch=settings.batch, seed=seed, device=device)
         self._utterances, self._settings, self._anchors = utterances, settings, anchors
-        self._per_utterance = per_utterance
+        self._per_utterance, self._with_clean = per_utterance, with_clean
         self._rate_hz = sample_rate_hz
         self._bank = AudioBank({kind: Manifest(path) for kind, path in sources.items()}, sample_rate_hz)
         self._speakers = {speaker: number for number, speaker in enumerate(speakers)}
@@ -136,7 +138,7 @@ class SpeechReader(BatchReader[Crops]):
         if self._anchors is not None:
             places = [(example.utterance.utterance_id, example.crop) for example, *_ in made]
             anchor_BD = self._anchors.vectors(places).to(self.device)
-        if self._settings.joint:
+        if self._with_clean:
             clean_BT = torch.from_numpy(np.stack([found.speech for _, found, _ in made])).to(self.device)
         return Crops(waveform_BT, label_B, anchor_BD, clean_BT)
 

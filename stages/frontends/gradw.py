@@ -76,7 +76,7 @@ class MaskTraining(nn.Module):
         assert crops.clean_BT is not None
         with torch.no_grad():
             noisy_BMF, clean_BMF = (backbone.spectrum(sound) for sound in (crops.waveform_BT, crops.clean_BT))
-        enhanced_BMF = self.mask(noisy_BMF).float() * noisy_BMF
+        enhanced_BMF = self.mask(noisy_BMF).to(noisy_BMF.dtype) * noisy_BMF
         if self.config.loss == "spectral":
             return ((enhanced_BMF + _FLOOR).log() - (clean_BMF + _FLOOR).log()).abs().mean()
         with torch.no_grad():

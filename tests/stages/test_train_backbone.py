@@ -152,8 +152,8 @@ def test_joint_training_hears_each_crop_clean_as_well(corpus, tmp_path):
     rows = read_manifest(corpus["speech"])
     speakers = sorted({row.speaker_id for row in rows})
     sources = {"noise": corpus["noise"]}
-    reader = SpeechReader(rows, speakers, settings, sources=sources, sample_rate_hz=16_000, seed=0, device="cpu")
-    crops = next(iter(reader.batches(1)))
+    given = {"sources": sources, "sample_rate_hz": 16_000, "seed": 0, "device": "cpu"}
+    crops = next(iter(SpeechReader(rows, speakers, settings, with_clean=True, **given).batches(1)))
     added = crops.waveform_BT - crops.clean_BT
     powers = [signal.square().mean(dim=1) for signal in (crops.clean_BT, added)]
     assert torch.allclose(powers[0], powers[1], rtol=1e-2)  # 0 dB

@@ -1,0 +1,111 @@
+"""`reseed denoise`: write what a front end leaves of recordings, for listening. The mask is put on their own spectrum.
+
+Shapes: T samples, H frequencies, M bands, F frames.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from stages.audio.decode import Waveform, read
+from stages.audio.sources import AUDIO_SUFFIXES
+from stages.backbones.base import Backbone
+from stages.frontend_model import load_frontend
+from stages.frontends import Masked
+from stages.frontends.unet import STRIDE
+from store import AudioError, ReseedError
+from store.atomic import atomic_path
+
+HOP_SAMPLES = 160
+BLOCK_S, OVERLAP_S = 20.0, 1.0
+
+
+def denoise(*, source: Path, output: Path, frontend: Path, backbone: Backbone, device: str = "cpu") -> str:
+    """Enhance a recording, or every recording of a folder, and return one sentence on it.
+
+    Args:
+        source: a file or a folder of audio; output: a file, or a folder that is made like the source, as FLAC.
+        frontend: directory of a front end; backbone: the network it stands before.
+
+    Raises:
+        ReseedError: no audio there, or the output is the source itself.
+        AudioError: the one file that was given cannot be decoded. In a folder such are counted and left out.
+        ModelError: the front end cannot be used with the backbone.
+    """
+    masked, _ = load_frontend(frontend, backbone)
+    masked.frozen(device)
+    if not source.exists():
+        raise ReseedError(f"{source} does not exist; give a recording or a folder of them")
+    if source.resolve() == output.resolve():
+        raise ReseedError(f"{output} is the source itself; give another place to write to")
+    if source.is_file():
+        _write(output, enhanced(read(source, masked.sample_rate_hz), masked), masked.sample_rate_hz)
+        return f"{output}: {source} denoised by {masked.name}"
+    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not files:
+        raise ReseedError(f"{source} holds no audio ({', '.join(sorted(AUDIO_SUFFIXES))})")
+    bad = []
+    for path in files:
+        try:
+            waveform_T = read(path, masked.sample_rate_hz)
+        except AudioError as error:
+            bad.append(f"{path} {error}")
+            continue
+        target = (output / path.relative_to(source)).with_suffix(".flac")
+        _write(target, enhanced(waveform_T, masked), masked.sample_rate_hz)
+    left = f"; {len(bad)} left out, e.g. {bad[0]}" if bad else ""
+    return f"{output}: {len(files) - len(bad)} recordings denoised by {masked.name}{left}"
+
+
+@torch.inference_mode()
+def enhanced(waveform_T: Waveform, masked: Masked) -> Waveform:
+    """Return a recording with the mask put on it, of the same length; block by block, faded into one another."""
+    rate = masked.sample_rate_hz
+    block, overlap = round(BLOCK_S * rate), round(OVERLAP_S * rate)
+    out_T, fade = np.zeros(len(waveform_T), np.float32), np.linspace(0, 1, overlap, dtype=np.float32)
+    for start in range(0, max(1, len(waveform_T) - overlap), block - overlap):
+        stop = min(len(waveform_T), start + block)
+        part_T = _masked(torch.from_numpy(np.ascontiguousarray(waveform_T[start:stop])), masked).numpy()
+        if start:
+            part_T[:overlap] *= fade
+            out_T[start : start + overlap] *= 1 - fade
+        out_T[start:stop] += part_T
+    return out_T
+
+
+def gains(mask_MF: Tensor, filterbank_HM: Tensor) -> Tensor:
+    """Return the gain of each frequency, [H, F]: the root of the bands' power, as each counts there.
+
+    A frequency that no band hears has the gain of the nearest one that some band does.
+    """
+    weight_H = filterbank_HM.sum(dim=1)
+    heard = torch.nonzero(weight_H > 0)[:, 0]
+    power_HF = (filterbank_HM[heard] @ mask_MF) / weight_H[heard, None]
+    nearest = (torch.arange(len(weight_H), device=heard.device)[:, None] - heard[None]).abs().argmin(dim=1)
+    return power_HF[nearest].sqrt()
+
+
+def _masked(waveform_T: Tensor, masked: Masked) -> Tensor:
+    device = next(masked.mask.parameters()).device
+    waveform_BT = waveform_T[None].to(device)
+    bank_HM = masked.backbone.filterbank_HM
+    size = 2 * (len(bank_HM) - 1)
+    padded_BT = F.pad(waveform_BT, (0, max(0, max(size, STRIDE * HOP_SAMPLES) - waveform_BT.shape[1])))
+    window = torch.hann_window(size, device=device)
+    stft_HF = torch.stft(padded_BT[0], size, HOP_SAMPLES, window=window, return_complex=True)
+    gain_HF = gains(masked.mask(masked.backbone.spectrum(padded_BT))[0], bank_HM)
+    frames = stft_HF.shape[1]
+    if gain_HF.shape[1] < frames:  # the backbone hears whole windows, which may leave out the very end
+        gain_HF = F.pad(gain_HF, (0, frames - gain_HF.shape[1]), mode="replicate")
+    heard_T = torch.istft(stft_HF * gain_HF[:, :frames], size, HOP_SAMPLES, window=window, length=padded_BT.shape[1])
+    return heard_T[: len(waveform_T)].cpu()
+
+
+def _write(path: Path, waveform_T: Waveform, rate_hz: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        soundfile.write(temporary, waveform_T, rate_hz, format=path.suffix[1:].upper() or "FLAC")

@@ -1,0 +1,98 @@
+"""A trained front end as a directory: weights.safetensors, frontend.json, train.jsonl, README.md."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from stages.backbones.base import Backbone
+from stages.frontends import Masked, MaskNet, staged
+from stages.frontends.settings import FrontendTraining
+from stages.section import Section
+from stages.trained_folder import TrainedFolder
+from store import ModelError, atomic
+
+WEIGHTS, INFO = "weights.safetensors", "frontend.json"
+FOLDER = TrainedFolder("a front end", INFO, WEIGHTS)
+
+
+class FrontendInfo(Section):
+    """What frontend.json says.
+
+    Attributes:
+        method: by which loss it was trained, e.g. gradw.
+        backbone, features: the network it was trained with, and what that sees of a sound: it fits such alone.
+        space: of that very network.
+        store: fingerprint of the store whose embeddings took part.
+    """
+
+    method: str
+    settings: dict[str, Any]
+    backbone: str
+    features: str
+    space: str
+    seed: int
+    store: str
+    utterances: int
+    weights_sha256: str = ""
+
+
+def features_of(backbone: Backbone) -> str:
+    """Return what a backbone sees of a sound, in words that its identity holds."""
+    return str(backbone.identity().get("features"))
+
+
+def save_frontend(path: Path, mask: MaskNet, info: FrontendInfo, history: list[dict[str, float]]) -> None:
+    """Write the directory, replacing an older front end there; whole or not at all.
+
+    Raises:
+        ModelError: `path` is something other than a front end.
+    """
+
+    def told(sha256: str) -> tuple[dict[str, Any], str]:
+        whole = info.model_copy(update={"weights_sha256": sha256})
+        return whole.model_dump(mode="json"), _card(whole, history)
+
+    FOLDER.write(path, mask.state_dict(), history, told)
+
+
+def load_frontend(path: Path, backbone: Backbone) -> tuple[Masked, FrontendInfo]:
+    """Return a backbone with the front end of a directory before it, and its frontend.json.
+
+    Raises:
+        ModelError: not a front end, damaged, of other features than the backbone's, or a backbone that opens none.
+    """
+    try:
+        info = FrontendInfo.model_validate_json((path / INFO).read_text(encoding="utf-8"))
+        mask = MaskNet(FrontendTraining.model_validate(info.settings).width)
+        if atomic.sha256_file(path / WEIGHTS) != info.weights_sha256:
+            raise ModelError(f"{path / WEIGHTS} is not what was written; train the front end again")
+        mask.load_state_dict(load_file(path / WEIGHTS))
+    except (OSError, ValidationError, SafetensorError, RuntimeError) as error:
+        problem = " ".join(str(error).split())
+        raise ModelError(
+            f"{path} is no front end that can be used ({problem}); make it with `reseed train-frontend`"
+        ) from error
+    opened = staged(backbone, "a front end")
+    if features_of(backbone) != info.features:
+        raise ModelError(
+            f"{path} was trained for {info.backbone} ({info.features}), this is {backbone.name} "
+            f"({features_of(backbone)}); train a front end for it"
+        )
+    masked = Masked(opened, mask, info.method, info.weights_sha256)
+    masked.eval().requires_grad_(False)
+    return masked, info
+
+
+def _card(info: FrontendInfo, history: list[dict[str, float]]) -> str:
+    settings = "\n".join(f"| {name} | {value} |" for name, value in info.settings.items())
+    return (
+        f"# A front end: {info.method}\n\n"
+        f"A mask on the spectrum that {info.backbone} sees ({info.features}), trained by `reseed train-frontend` on "
+        f"{info.utterances} utterances with {info.space} frozen; seed {info.seed}. Final loss "
+        f"{history[-1]['loss']:.4g} after {len(history)} epochs.\n\n"
+        f"`reseed extract --frontend FOLDER` puts it before the backbone, `reseed denoise` lets you hear it.\n\n"
+        f"| setting | value |\n|---|---|\n{settings}\n"
+    )

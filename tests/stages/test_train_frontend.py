@@ -1,0 +1,154 @@
+"""Front ends trained, put before a backbone and listened to, on files of generated voices."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import torch
+
+from stages.audio.recipe import ExtractSettings
+from stages.backbones import backbone_class
+from stages.backbones.ge2e import GE2E
+from stages.denoise import denoise, enhanced, gains
+from stages.extract import extract
+from stages.extraction import Order
+from stages.frontend_model import load_frontend
+from stages.frontends.settings import FrontendTraining
+from stages.replay import replay
+from stages.train_frontend import train_frontend
+from store import ConfigError, EmbeddingStore, ManifestError, ModelError, ReseedError, StoreError
+from tests.corpus import prepared, write_corpus
+from tests.stages.test_train_backbone import SMALL
+from tests.stages.test_train_backbone import run as train_backbone
+
+NOISY = {"noise": {"noise": [-10, 0]}}
+QUICK = {"epochs": 2, "width": 2, "batch": 8, "views": NOISY}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder / "audio", speakers=4, takes=4)
+    return prepared(folder / "audio", folder, ("speech", "noise"))
+
+
+def extracted(corpus, folder, frontend=None, views=None, **crops):
+    recipe = ExtractSettings(
+        views=views or {"clean": {}, "noise": {"noise": -5}}, crops={"count": 2, "duration_s": 1.6, **crops}
+    )
+    order = Order(corpus["speech"], "ge2e", recipe, 0, {"noise": corpus["noise"]}, frontend=frontend)
+    extract(order=order, store=folder, shards=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(corpus, tmp_path_factory):
+    return extracted(corpus, tmp_path_factory.mktemp("store") / "clean")
+
+
+def train(corpus, store, model, backbone=None, **settings):
+    options = {"utterances": corpus["speech"], "sources": {"noise": corpus["noise"]}, "seed": 0}
+    return train_frontend(
+        **options, store=store, model=model, backbone=backbone or GE2E(), settings=FrontendTraining(**QUICK | settings)
+    )
+
+
+@pytest.fixture(scope="module")
+def frontend(corpus, store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frontend") / "gradw"
+    said = train(corpus, store, folder, epochs=6)
+    assert "gradw before ge2e:" in said
+    return folder
+
+
+def test_the_loss_falls_and_the_backbone_behind_it_has_a_space_of_its_own(corpus, store, frontend, tmp_path):
+    rows = [json.loads(line) for line in (frontend / "train.jsonl").read_text().splitlines()]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert "# A front end: gradw" in (frontend / "README.md").read_text()
+    masked = EmbeddingStore(extracted(corpus, tmp_path / "masked", frontend))
+    raw = EmbeddingStore(store)
+    assert masked.space.startswith("ge2e-gradw:")
+    assert masked.fingerprint != raw.fingerprint
+    assert np.abs(masked.vectors("noise")[:] - raw.vectors("noise")[:]).max() > 1e-4
+    network, _ = load_frontend(frontend, GE2E())
+    rendered = replay(store=tmp_path / "masked", utterance=masked.utterance_ids()[0], view="noise")
+    assert network.space == masked.space
+    assert rendered.cosine > 0.999
+
+
+@pytest.mark.parametrize("settings", [{"loss": "equal_w"}, {"loss": "spectral"}, {"score": "anchor", "sharpness": 1}])
+def test_rivals_and_the_variant_without_labels_are_trained(corpus, store, tmp_path, settings):
+    manifest = pq.read_table(corpus["speech"])
+    place = manifest.schema.get_field_index("speaker_id")
+    unlabelled = tmp_path / "unlabelled.parquet"
+    pq.write_table(manifest.set_column(place, "speaker_id", pa.nulls(len(manifest), pa.string())), unlabelled)
+    train({**corpus, "speech": unlabelled}, store, tmp_path / "m", **settings)
+    with pytest.raises(ManifestError, match="16 of 16 utterances have no speaker; set score: anchor"):
+        train({**corpus, "speech": unlabelled}, store, tmp_path / "n")
+
+
+def test_what_does_not_fit_is_refused(corpus, store, frontend, tmp_path):
+    train_backbone(corpus, tmp_path / "small", settings={"epochs": 1})
+    kind = backbone_class("ecapa_tdnn")
+    small = kind(kind.Config(weights=tmp_path / "small" / "weights.safetensors"))
+    with pytest.raises(ModelError, match=r"gradw was trained for ge2e \(mel 40.*this is ecapa_tdnn \(MFCC"):
+        load_frontend(frontend, small)
+    with pytest.raises(StoreError, match="clean holds anchors of ge2e:.*the training starts from ecapa_tdnn"):
+        train(corpus, store, tmp_path / "m", backbone=small)
+    with pytest.raises(StoreError, match=r"crops of 1\.6 s, the training hears 2 s"):
+        train(corpus, store, tmp_path / "m", crop_s=2.0)
+    with pytest.raises(ConfigError, match="the views ask for music; give the manifest with --music"):
+        train(corpus, store, tmp_path / "m", views={"music": {"music": 0}})
+
+    class Closed(torch.nn.Module):
+        name = "closed"
+
+    with pytest.raises(ModelError, match="closed does not open its spectrum and its activation map"):
+        train(corpus, store, tmp_path / "m", backbone=Closed())
+    (tmp_path / "broken").mkdir()
+    for name in ("frontend.json", "weights.safetensors"):
+        (tmp_path / "broken" / name).write_bytes((frontend / name).read_bytes())
+    (tmp_path / "broken" / "weights.safetensors").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="is not what was written; train the front end again"):
+        load_frontend(tmp_path / "broken", GE2E())
+    assert SMALL["crop_s"] == 0.4
+
+
+def test_an_open_mask_gives_a_recording_back_however_long(frontend):
+    masked, _ = load_frontend(frontend, GE2E())
+    torch.nn.init.zeros_(masked.mask.leave.weight)
+    torch.nn.init.constant_(masked.mask.leave.bias, 30.0)
+    generator = np.random.default_rng(0)
+    for seconds in (0.02, 1.0, 45.3):
+        waveform_T = generator.normal(scale=0.1, size=round(16_000 * seconds)).astype(np.float32)
+        found_T = enhanced(waveform_T, masked)
+        assert found_T.shape == waveform_T.shape
+        assert np.abs(found_T - waveform_T).max() < 1e-4
+
+
+def test_gains_are_those_of_the_bands_that_hear_a_frequency():
+    bank_HM = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 0.5], [0.0, 2.0], [0.0, 0.0]])
+    mask_MF = torch.tensor([[1.0], [0.25]])
+    assert torch.allclose(gains(mask_MF, bank_HM)[:, 0].square(), torch.tensor([1.0, 1.0, 0.625, 0.25, 0.25]))
+
+
+def test_recordings_are_denoised_one_by_one_and_by_the_folder(corpus, frontend, tmp_path):
+    noise = np.random.default_rng(0).normal(scale=0.1, size=24_000)
+    source = tmp_path / "in" / "a" / "noisy.wav"
+    source.parent.mkdir(parents=True)
+    soundfile.write(source, noise, 16_000)
+    (tmp_path / "in" / "bad.wav").write_bytes(b"RIFF")
+    denoise(source=source, output=tmp_path / "one.wav", frontend=frontend, backbone=GE2E())
+    heard, rate = soundfile.read(tmp_path / "one.wav")
+    assert (len(heard), rate) == (24_000, 16_000)
+    assert np.square(heard).mean() <= np.square(noise).mean()
+    said = denoise(source=tmp_path / "in", output=tmp_path / "out", frontend=frontend, backbone=GE2E())
+    assert "1 recordings denoised by ge2e-gradw; 1 left out, e.g. " in said
+    assert (tmp_path / "out" / "a" / "noisy.flac").exists()
+    with pytest.raises(ReseedError, match="is the source itself"):
+        denoise(source=source, output=source, frontend=frontend, backbone=GE2E())
+    with pytest.raises(ReseedError, match="does not exist; give a recording"):
+        denoise(source=tmp_path / "none", output=tmp_path / "x", frontend=frontend, backbone=GE2E())
