@@ -584,6 +584,7 @@ rule report:
         calibrated=[layout.calibrated(name) for name in RUN.calibrated],
         identification=[identification for _, identification, _ in RUN.scored],
         utterances=layout.manifest(EVALUATION, "speech"),
+        frontends=[layout.frontend(name) / "frontend.json" for name in RUN.frontends],
     output:
         page=layout.PAGE,
         metrics=layout.METRICS,
@@ -595,6 +596,7 @@ rule report:
         ),
         identification=shlex.join(f"--identification={identification}" for _, identification, _ in RUN.scored),
         stores=shlex.join(f"--store={place}" for _, _, place in RUN.scored),
+        frontends=shlex.join(f"--frontend={layout.frontend(name)}" for name in RUN.frontends),
         report=layout.REPORT,
     log:
         layout.log("report"),
@@ -603,5 +605,5 @@ rule report:
     message:
         "report: {output.page}"
     shell:
-        "reseed report --config config.yaml {params.scores} {params.identification} {params.stores}"
+        "reseed report --config config.yaml {params.scores} {params.identification} {params.stores} {params.frontends}"
         " --utterances {input.utterances:q} --report {params.report} >{log} 2>&1"

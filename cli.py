@@ -545,6 +545,7 @@ def threshold(as_json: bool, **options: Any) -> None:
 @_path_option("scores", "Scores of a system; repeat for each.", multiple=True)
 @_path_option("identification", "Ranks of a system, in the order of --scores.", multiple=True)
 @_path_option("store", "Embeddings of a system, in the order of --scores.", multiple=True)
+@_path_option("frontend", "Front end whose spectrograms are shown; repeat for each.", multiple=True, required=False)
 @_path_option("utterances", "Manifest of the speech.")
 @_path_option("report", "Folder to write index.html and metrics.json to.")
 def report(
@@ -553,6 +554,7 @@ def report(
     scores: Sequence[Path],
     identification: Sequence[Path],
     store: Sequence[Path],
+    frontend: Sequence[Path],
     **paths: Path,
 ) -> None:
     """Compute the metrics and make the report page."""
@@ -567,6 +569,7 @@ def report(
         note=run.note,
         settings=run.report,
         across=run.across,
+        frontends=list(frontend),
         **paths,
     )
     click.echo(message)

@@ -75,6 +75,7 @@ def files_of(folder: Path) -> RunFiles:
         stores=stores,
         utterances=folder / layout.manifest(config.corpus.evaluation, "speech"),
         across=config.across,
+        frontends=[folder / layout.frontend(name) for name in config.frontends],
     )
     for needed in (*files.scores, *files.identification, *files.stores, files.utterances):
         if not needed.exists():

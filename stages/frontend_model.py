@@ -1,5 +1,6 @@
 """A trained front end as a directory: weights.safetensors, frontend.json, train.jsonl, README.md."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from safetensors.torch import load_file
 from stages.backbones.base import Backbone
 from stages.frontends import Masked, MaskNet, staged
 from stages.frontends.settings import FrontendTraining
+from stages.reporting.theme import THEMES
 from stages.section import Section
 from stages.trained_folder import TrainedFolder
 from store import ModelError, atomic
 
 WEIGHTS, INFO = "weights.safetensors", "frontend.json"
-FOLDER = TrainedFolder("a front end", INFO, WEIGHTS)
+PICTURES = {theme.name: f"spectrograms.{theme.name}.svg" for theme in THEMES}
+FOLDER = TrainedFolder("a front end", INFO, WEIGHTS, tuple(PICTURES.values()))
 
 
 class FrontendInfo(Section):
@@ -44,8 +47,13 @@ def features_of(backbone: Backbone) -> str:
     return str(backbone.identity().get("features"))
 
 
-def save_frontend(path: Path, mask: MaskNet, info: FrontendInfo, history: list[dict[str, float]]) -> None:
+def save_frontend(
+    path: Path, mask: MaskNet, info: FrontendInfo, history: list[dict[str, float]], pictures: Mapping[str, str]
+) -> None:
     """Write the directory, replacing an older front end there; whole or not at all.
+
+    Args:
+        pictures: spectrograms as SVG, by theme.
 
     Raises:
         ModelError: `path` is something other than a front end.
@@ -55,7 +63,7 @@ def save_frontend(path: Path, mask: MaskNet, info: FrontendInfo, history: list[d
         whole = info.model_copy(update={"weights_sha256": sha256})
         return whole.model_dump(mode="json"), _card(whole, history)
 
-    FOLDER.write(path, mask.state_dict(), history, told)
+    FOLDER.write(path, mask.state_dict(), history, told, {PICTURES[theme]: svg for theme, svg in pictures.items()})
 
 
 def load_frontend(path: Path, backbone: Backbone) -> tuple[Masked, FrontendInfo]:
@@ -93,6 +101,7 @@ def _card(info: FrontendInfo, history: list[dict[str, float]]) -> str:
         f"A mask on the spectrum that {info.backbone} sees ({info.features}), trained by `reseed train-frontend` on "
         f"{info.utterances} utterances with {info.space} frozen; seed {info.seed}. Final loss "
         f"{history[-1]['loss']:.4g} after {len(history)} epochs.\n\n"
+        f"![noisy, enhanced, clean](spectrograms.light.svg)\n\n"
         f"`reseed extract --frontend FOLDER` puts it before the backbone, `reseed denoise` lets you hear it.\n\n"
         f"| setting | value |\n|---|---|\n{settings}\n"
     )

@@ -1,6 +1,6 @@
 """`report`: scores of several systems -> metrics.json, groups.json, summary.json, tables/ and one HTML page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stages.reporting.build import build
@@ -20,6 +20,7 @@ def report(
     note: str,
     settings: ReportSettings,
     across: Mapping[str, Across] | None = None,
+    frontends: Sequence[Path] = (),
 ) -> str:
     """Write the report and return one sentence on it.
 
@@ -32,6 +33,7 @@ def report(
         report: directory to write; metrics.json, groups.json (both also as .csv), summary.json, plots/, tables/ and,
             last, index.html.
         across: the systems that score two backbones against each other.
+        frontends: directories of front ends, whose spectrograms are shown.
         title, note: heading of the page and the remark under it.
 
     Raises:
@@ -40,5 +42,5 @@ def report(
         ManifestError: the manifest cannot be read.
     """
     loaded = load_systems([("", path) for path in scores], utterances)
-    run = RunFiles("", scores, identification, stores, utterances, across or {})
+    run = RunFiles("", scores, identification, stores, utterances, across or {}, frontends)
     return build(loaded, [run], report, title, [note], settings)

@@ -100,7 +100,9 @@ def train_frontend(
         store=source.fingerprint,
         utterances=len(rows),
     )
-    save_frontend(model, network.mask, info, history)
+    from stages.frontends.picture import pictures  # matplotlib takes seconds
+
+    save_frontend(model, network.mask, info, history, pictures(network, next(iter(reader.batches(1)))))
     checkpoint.remove()
     return f"{model}: {settings.loss} before {backbone.space}, of {len(rows)} utterances"
 

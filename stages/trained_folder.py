@@ -20,12 +20,17 @@ class TrainedFolder:
 
     Attributes:
         noun: what it is called, "a model".
-        info, weights: names of its files.
+        info, weights: names of its files; others: of further text files.
     """
 
     noun: str
     info: str
     weights: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def _files(self) -> set[str]:
+        return {self.info, self.weights, HISTORY, CARD, *self.others}
 
     def check_replaceable(self, path: Path) -> None:
         """Refuse to write where something else is.
@@ -33,7 +38,7 @@ class TrainedFolder:
         Raises:
             ModelError: `path` is a file, or a folder that holds other things.
         """
-        if not (path / self.info).exists() and not atomic.holds_only(path, {self.info, self.weights, HISTORY, CARD}):
+        if not (path / self.info).exists() and not atomic.holds_only(path, self._files):
             raise ModelError(f"{path} exists and is not {self.noun}, so it is not replaced; choose another path")
 
     def write(
@@ -42,12 +47,14 @@ class TrainedFolder:
         state: Mapping[str, Tensor],
         history: list[dict[str, float]],
         told: Callable[[str], tuple[dict[str, Any], str]],
+        others: Mapping[str, str] | None = None,
     ) -> None:
         """Write the folder, replacing an older one of its kind; whole or not at all.
 
         Args:
             history: rows of train.jsonl.
             told: from the digest of the weights to what the JSON holds, and the card.
+            others: contents of further text files.
 
         Raises:
             ModelError: `path` is something else.
@@ -60,4 +67,6 @@ class TrainedFolder:
             info, card = told(atomic.sha256_file(directory / self.weights))
             atomic.write_text(directory / HISTORY, "".join(json.dumps(row) + "\n" for row in history))
             atomic.write_text(directory / CARD, card)
+            for name, text in (others or {}).items():
+                atomic.write_text(directory / name, text)
             atomic.write_json(directory / self.info, info)

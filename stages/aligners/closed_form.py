@@ -105,11 +105,18 @@ class CanonicalCorrelation(Alignment):
 
         (mean_D, first_ND), (mean_E, second_NE) = _centred(shared)
         rows = np.random.default_rng(seed).permutation(len(first_ND))[: self.config.rows]
-        kept = self.enrolment.map_DK.shape[1]
-        fitted = CCA(n_components=kept, scale=False, max_iter=1000).fit(first_ND[rows], second_NE[rows])
-        self.enrolment.set(mean_D, torch.from_numpy(fitted.x_rotations_))
-        self.test.set(mean_E, torch.from_numpy(fitted.y_rotations_))
-        yield {}
+        wanted = kept = self.enrolment.map_DK.shape[1]
+        while kept:
+            try:
+                fitted = CCA(n_components=kept, scale=False, max_iter=1000).fit(first_ND[rows], second_NE[rows])
+                break
+            except np.linalg.LinAlgError:  # what is left after the first pairs is too little to find more in
+                kept //= 2
+        else:
+            raise ModelError("no pair of correlated directions can be found in these stores; choose another map")
+        self.enrolment.set(mean_D, torch.from_numpy(_widened(fitted.x_rotations_, wanted)))
+        self.test.set(mean_E, torch.from_numpy(_widened(fitted.y_rotations_, wanted)))
+        yield {"components": kept}
 
 
 class SpeakerLogits(Alignment):

@@ -70,9 +70,14 @@ class MaskTraining(nn.Module):
             if isinstance(layer, nn.RNNBase):
                 layer.train()  # cuDNN differentiates an LSTM in this mode alone; it has no dropout
 
+    @property
+    def backbone(self) -> StagedBackbone:
+        """The frozen network behind the mask."""
+        return self._frozen[0]
+
     def loss(self, crops: Crops, generator: torch.Generator) -> Tensor:
         """Return the scalar loss of a batch that is heard noisy and clean."""
-        backbone, _ = self._frozen
+        backbone = self.backbone
         assert crops.clean_BT is not None
         with torch.no_grad():
             noisy_BMF, clean_BMF = (backbone.spectrum(sound) for sound in (crops.waveform_BT, crops.clean_BT))
@@ -88,9 +93,8 @@ class MaskTraining(nn.Module):
 
     def weights(self, clean: Tensor, enhanced: Tensor, crops: Crops) -> Tensor:
         """Return the weights of a batch, [B, P]."""
-        backbone, _ = self._frozen
         score = self._score(crops)
-        seen = (attention(backbone, activation, score) for activation in (enhanced, clean))
+        seen = (attention(self.backbone, activation, score) for activation in (enhanced, clean))
         return weights(*seen, sharpness=self.config.sharpness)
 
     def _score(self, crops: Crops) -> Score:

@@ -16,7 +16,7 @@ from stages.reporting.labels import system_labels
 from stages.reporting.load import Identified, Loaded, ScoredSystem, System, load_identification
 from stages.reporting.measure import Costs, draw_speakers, measure, pooled_calibration, reordered_by_nothing
 from stages.reporting.page import render_page
-from stages.reporting.plots import space_plot, spread_plot, spreads_of
+from stages.reporting.plots import space_plot, spectrogram_plot, spread_plot, spreads_of
 from stages.reporting.settings import ReportSettings
 from stages.reporting.setup import contradiction
 from stages.reporting.spread import spread_rows
@@ -48,7 +48,9 @@ def build(
     pictured = [(s, stores[s.path]) for s in loaded.systems if s.path in stores and findings.shown(s.system)]
     space = space_plot(pictured, findings.summaries, findings.looks, runs[0].utterances, settings)
     spreads = spreads_of(pictured, findings.looks, runs[0].utterances)
-    made = contents(findings, space, spread_plot(spreads))
+    extra_plots = [plot for plot in (space, spread_plot(spreads)) if plot]
+    extra_plots += [spectrogram_plot(folder) for run in runs for folder in run.frontends]
+    made = contents(findings, extra_plots)
     extra = {
         "across.json": [crossing.row() for crossing in findings.crossings],
         "spread.json": spread_rows({look.label: found for look, found in spreads.items()}),

@@ -80,8 +80,7 @@ class Contents:
     calibration: Table | None
     sections: list[Section]
     identification: list[Table]
-    space: Plot | None
-    spread: Plot | None
+    pictures: list[Plot]
 
     @property
     def tables(self) -> list[Table]:
@@ -95,19 +94,22 @@ class Contents:
     @property
     def plots(self) -> list[Plot]:
         drawn = [plot for section in self.sections for plot in section.plots]
-        return [*drawn, *(plot for plot in (self.space, self.spread) if plot)]
+        return [*drawn, *self.pictures]
 
 
-def contents(findings: Findings, space: Plot | None, spread: Plot | None) -> Contents:
-    """Make every table and figure."""
+def contents(findings: Findings, pictures: list[Plot]) -> Contents:
+    """Make every table and figure.
+
+    Args:
+        pictures: figures that are of no way of scoring.
+    """
     scorings = families(findings.looks)
     return Contents(
         overview(findings.summaries, findings.looks) if len(scorings) > 1 else None,
         calibration_table(findings.pooled, findings.looks),
         [_section(family, findings) for family in scorings],
         identification_tables([m for m in findings.measurements if findings.shown(m.system)], findings.looks),
-        space,
-        spread,
+        pictures,
     )
 
 

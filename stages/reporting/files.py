@@ -32,6 +32,7 @@ class RunFiles:
         stores: the store behind each but the fused ones, in the same order; or none.
         utterances: utterances.parquet, which says who speaks.
         across: the systems that score two backbones against each other.
+        frontends: directories of front ends, whose spectrograms are shown.
     """
 
     name: str
@@ -40,3 +41,4 @@ class RunFiles:
     stores: Sequence[Path]
     utterances: Path
     across: Mapping[str, Across] = field(default_factory=dict)
+    frontends: Sequence[Path] = ()

@@ -18,7 +18,7 @@ from stages.reporting.spread import SPEAKERS, Spread, draw_spreads, measure_spre
 from stages.reporting.summary import Summary, best_enhanced, leading
 from stages.reporting.theme import THEMES, Theme
 from stages.reporting.words import listed
-from store import EmbeddingStore, StoreError
+from store import EmbeddingStore, ModelError, StoreError
 
 _ILLUSTRATION = (
     "An illustration: two of many dimensions. A colour is a speaker, not a system; the rays from a dot are what noise "
@@ -174,6 +174,25 @@ def spread_plot(spreads: Mapping[Look, Spread]) -> Plot | None:
         "Cosine distances: of an utterance from the mean of its speaker's other utterances on clean speech, and of two "
         "speakers' means. Markers: medians; bars: 10 to 90\u202f%. Speakers are told apart where the bars do not meet.",
         lambda theme: draw_spreads(list(spreads.items()), theme),
+    )
+
+
+def spectrogram_plot(folder: Path) -> Plot:
+    """Return the spectrograms that training a front end has left.
+
+    Raises:
+        ModelError: they are missing.
+    """
+    try:
+        svgs = {theme.name: (folder / f"spectrograms.{theme.name}.svg").read_text("utf-8") for theme in THEMES}
+    except OSError as error:
+        raise ModelError(f"{folder} has no spectrograms ({error}); train the front end again") from error
+    return Plot(
+        f"spectrograms-{folder.name}",
+        f"What {folder.name} does to a spectrum",
+        "Two training crops in the bands that the backbone sees, 50\u202fdB from dark to light. Weights, where "
+        "there are any, lie over the positions of the activation map: light is where attention is misplaced.",
+        svgs,
     )
 
 

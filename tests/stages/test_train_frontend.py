@@ -67,6 +67,8 @@ def frontend(corpus, store, tmp_path_factory):
 def test_the_loss_falls_and_the_backbone_behind_it_has_a_space_of_its_own(corpus, store, frontend, tmp_path):
     rows = [json.loads(line) for line in (frontend / "train.jsonl").read_text().splitlines()]
     assert rows[-1]["loss"] < rows[0]["loss"]
+    for theme in ("light", "dark"):
+        assert "<svg" in (frontend / f"spectrograms.{theme}.svg").read_text()
     assert "# A front end: gradw" in (frontend / "README.md").read_text()
     masked = EmbeddingStore(extracted(corpus, tmp_path / "masked", frontend))
     raw = EmbeddingStore(store)

@@ -99,3 +99,28 @@ def test_what_cannot_be_aligned_is_refused():
         fitted("nessa", world(unknown=True), positives="speaker")
     with pytest.raises(ConfigError, match="no alignment 'pca'; choose one of identity, procrustes"):
         aligner_class("pca")
+
+
+def test_cca_keeps_what_pairs_of_directions_can_be_found(monkeypatch):
+    """scikit-learn gives up on many pairs where vectors lie near few directions, as enhanced ones do."""
+    from sklearn.cross_decomposition import CCA
+
+    fit = CCA.fit
+
+    def fails(self, x, y):
+        if self.n_components > 5:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return fit(self, x, y)
+
+    monkeypatch.setattr(CCA, "fit", fails)
+    shared = world()
+    dims = shared.enrolment_ND.shape[1], shared.test_NE.shape[1]
+    kind = aligner_class("cca")
+    alignment = kind(kind.Config(components=12), dims)
+    assert list(alignment.fit(shared, 0)) == [{"components": 3}]
+    mapped = alignment.map("enrolment", shared.enrolment_ND)
+    assert mapped.shape[1] == 12
+    assert (mapped[:, 3:] == 0).all()
+    monkeypatch.setattr(CCA, "fit", lambda *_: (_ for _ in ()).throw(np.linalg.LinAlgError("no")))
+    with pytest.raises(ModelError, match="no pair of correlated directions"):
+        list(alignment.fit(shared, 0))
