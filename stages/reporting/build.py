@@ -9,7 +9,7 @@ from typing import Any
 
 from stages.reporting.by_group import measure_groups
 from stages.reporting.contents import Contents, Findings, contents
-from stages.reporting.crossings import crossings
+from stages.reporting.crossings import crossings, other_seeds
 from stages.reporting.figures import system_looks
 from stages.reporting.files import RunFiles
 from stages.reporting.labels import system_labels
@@ -78,8 +78,10 @@ def _findings(loaded: Loaded, runs: Sequence[RunFiles], settings: ReportSettings
     costs = Costs(settings.p_target, settings.c_miss, settings.c_fa)
     measurements = measure(loaded.systems, _identified(loaded.systems, runs), draws_SR, costs)
     repeats = reordered_by_nothing(loaded.systems)
-    systems = [scored for scored in loaded.systems if scored.system not in repeats]
-    summaries = summarise([m for m in measurements if m.system not in repeats])
+    found = list(crossings(summarise([m for m in measurements if m.system not in repeats]), runs))
+    hidden = {*repeats, *other_seeds([scored.system for scored in loaded.systems], runs)}
+    systems = [scored for scored in loaded.systems if scored.system not in hidden]
+    summaries = summarise([m for m in measurements if m.system not in hidden])
     views = shared_views(measurements)
     return Findings(
         loaded.systems,
@@ -88,7 +90,7 @@ def _findings(loaded: Loaded, runs: Sequence[RunFiles], settings: ReportSettings
         system_looks(system_labels([scored.system for scored in systems])),
         loaded.groupings,
         list(measure_groups(systems, loaded.groupings, views)),
-        list(crossings(summaries, runs)),
+        found,
         list(pooled_calibration(loaded.systems, views, costs)) if views else [],
         len(loaded.speakers),
         settings.bootstrap_replicates,

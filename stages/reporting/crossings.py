@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stages.reporting.files import Across, RunFiles
+from stages.reporting.load import System
 from stages.reporting.summary import Mean, Summary
 
 PARTS = ("clean", "noisy")
@@ -94,6 +95,17 @@ def crossings(summaries: Sequence[Summary], runs: Sequence[RunFiles]) -> Iterato
                 }
                 if parts:
                     yield Crossing(run.name, pair, alignment, family, parts)
+
+
+def other_seeds(systems: Sequence[System], runs: Sequence[RunFiles]) -> set[System]:
+    """Return the systems that repeat an alignment under another seed: the table of pairs has their mean."""
+    repeats = set()
+    for run in runs:
+        first: dict[tuple[str, str], str] = {}
+        for name, across in run.across.items():
+            first.setdefault((across.pair, across.alignment), name)
+        repeats |= {(run.name, name) for name in run.across} - {(run.name, name) for name in first.values()}
+    return {system for system in systems if (system.run, system.name) in repeats}
 
 
 def _crossed(part: str, seeds: Mapping[str, Across], summaries: Mapping[str, Summary]) -> Crossed | None:

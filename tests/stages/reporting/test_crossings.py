@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.reporting.crossings import crossings
+from stages.reporting.crossings import crossings, other_seeds
 from stages.reporting.files import Across, RunFiles
 from stages.reporting.summary import summarise
 from stages.reporting.tables import across_table
@@ -44,6 +44,12 @@ def test_sides_that_are_equal_have_no_gain_to_keep():
     [crossing] = crossed(*same)
     assert crossing.parts["clean"].gain_ratio is None
     assert across_table("cosine", [crossing]).rows[0].cells[3].text == "–"
+
+
+def test_an_alignment_under_other_seeds_is_shown_once():
+    systems = [measured(name, "clean", 0.1).system for name in ("old", *ACROSS)]
+    run = RunFiles("", [], [], [], Path("utterances.parquet"), ACROSS)
+    assert other_seeds(systems, [run]) == {systems[2]}
 
 
 def test_no_pairs_make_no_table():
