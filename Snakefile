@@ -19,6 +19,8 @@ MEASURED = bool(RUN.calibrate and RUN.calibrate.quality)
 # Training speech is enhanced only where scores are normalised against it, or calibrated on it.
 COHORT = RUN.cohort()
 SCORED = [EVALUATION, *([TRAIN] if COHORT or RUN.calibrate else [])]
+# Several trainings on one machine take turns worse than they share: two of one thread are faster than one of two.
+SHARE = max(1, (workflow.cores or 1) // max(1, len(RUN.made)))
 # On a cluster a job asks for a GPU where the run says `device: cuda`; `auto` takes one where the job has one.
 GPU = {"gpu": 1, "gpu_manufacturer": "nvidia"} if RUN.device.startswith("cuda") else {}
 
@@ -234,7 +236,7 @@ rule train_backbone:
         layout.log("train_backbone", "{backbone}"),
     benchmark:
         layout.benchmark("train_backbone", "{backbone}")
-    threads: workflow.cores or 1
+    threads: SHARE
     resources:
         **GPU,
     message:
@@ -262,7 +264,7 @@ rule train_frontend:
         layout.log("train_frontend", "{frontend}"),
     benchmark:
         layout.benchmark("train_frontend", "{frontend}")
-    threads: workflow.cores or 1
+    threads: SHARE
     resources:
         **GPU,
     message:
