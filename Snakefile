@@ -68,9 +68,9 @@ def by_trained(backbone):
 def started_from(backbone):
     """What training a backbone starts from and stays near: input files, and options of `reseed train-backbone`."""
     training, base = RUN.backbones[backbone], RUN.base_of(backbone)
-    options = {"base": layout.backbone(base)} if training.starts_from else {}
+    options = {"base": layout.backbone(base)} if base in RUN.backbones else {}
     options |= {"anchors": layout.store(base, TRAIN)} if training.anchored else {}
-    files = (trained(base) if training.starts_from else []) + ([store(base, TRAIN)] if training.anchored else [])
+    files = [*trained(base), *([store(base, TRAIN)] if training.anchored else [])]
     return files, shlex.join(f"--{option}={path}" for option, path in options.items())
 
 

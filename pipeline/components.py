@@ -6,6 +6,7 @@ pipeline.names says what is made of what, by its name.
 import re
 import typing
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pydantic import model_validator
@@ -46,45 +47,60 @@ class Components(Section):
 
     @model_validator(mode="after")
     def _fit_together(self) -> typing.Self:
-        there = (self.backbone.name, *self.backbones, *self.frontends)
+        own = (self.backbone.name, *self.backbones, *self.frontends)
+        taken = (self.backbone.name, "raw", *self.train)
         for section, names in (("backbones", self.backbones), ("frontends", self.frontends)):
             for name in names:
-                if there.count(name) > 1 or not _is_plain(name):
+                if name in taken or own.count(name) > 1 or not _is_plain(name):
                     raise ValueError(
-                        f"{section}.{name}: a name of letters, digits, _ and -, other than {there[0]} and what "
-                        "backbones and frontends have, is needed"
+                        f"{section}.{name}: a name of letters, digits, _ and - is needed that nothing else has "
+                        f"({', '.join(taken)})"
                     )
-        for number, (name, training) in enumerate(self.backbones.items()):
-            earlier = list(self.backbones)[:number]
-            if training.starts_from is not None and training.starts_from not in earlier:
-                raise ValueError(
-                    f"backbones.{name}.starts_from names {training.starts_from!r}; listed before it: "
-                    f"{', '.join(earlier) or 'none'}"
-                )
-            if training.anchored and training.starts_from is None and training.backbone != self.backbone.name:
-                raise ValueError(
-                    f"backbones.{name} is anchored: it must start from {self.backbone.name} or, with starts_from, from "
-                    "a backbone of the run's own, whose stored embeddings are the anchors"
-                )
-        for backbone in self.enhance:
-            if backbone not in there[1:]:
-                known = ", ".join(there[1:]) or "no entries"
-                raise ValueError(f"enhance names {backbone!r}; backbones and frontends have {known}")
+        for name in self.backbones:
+            self._check_start(name)
+        for made in self.enhance:
+            if made not in own[1:]:
+                known = ", ".join(own[1:]) or "no entries"
+                raise ValueError(f"enhance names {made!r}; backbones and frontends have {known}")
         for name in {name: None for pair in self.pairs for name in pair}:
-            if name.partition("+")[0] not in there:
-                raise ValueError(f"pairs names {name!r}; there are {', '.join(there)}, and enhanced, NAME+SYSTEM")
+            if name.partition("+")[0] not in own:
+                raise ValueError(f"pairs names {name!r}; there are {', '.join(own)}, and enhanced, NAME+SYSTEM")
         for where, system in self._named_systems():
             if system not in self.train:
                 raise ValueError(f"{where} names {system!r}; train has {', '.join(self.train) or 'no entries'}")
+        self._check_alignments()
+        return self
+
+    def _check_start(self, name: str) -> None:
+        """Check that what a backbone starts from is trained before it, and is the same network."""
+        training, earlier = self.backbones[name], [self.backbone.name, *self.backbones]
+        earlier = earlier[: earlier.index(name)]
+        if training.starts_from is not None and training.starts_from not in earlier:
+            raise ValueError(
+                f"backbones.{name}.starts_from names {training.starts_from!r}; listed before it: {', '.join(earlier)}"
+            )
+        if training.anchored or training.starts_from is not None:
+            base = self.base_of(name)
+            network = self.backbone.name if base == self.backbone.name else self.backbones[base].backbone
+            if network != training.backbone:
+                raise ValueError(
+                    f"backbones.{name} trains {training.backbone} and starts from {base}, which is {network}; set "
+                    f"backbone: {network}, or starts_from: another backbone of the run"
+                )
+
+    def _check_alignments(self) -> None:
         for name, entry in self.align.items():
             seeds = entry.get("seeds", 1)
             if not _is_plain(name):
                 raise ValueError(f"align.{name}: a name of letters, digits, _ and - is needed")
-            if not isinstance(seeds, int) or seeds < 1:
+            if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
                 raise ValueError(f"align.{name}.seeds is {seeds!r}; give how many, e.g. 5")
+        names = [alignment for entry in self.align for alignment in self._seeded(entry)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"align has {name!r} twice: as an entry, and as one of the seeds of another")
         if self.pairs and not self.align:
             raise ValueError("pairs need align, e.g. align: {nessa: {}}")
-        return self
 
     def _named_systems(self) -> typing.Iterator[tuple[str, str]]:
         """Yield where entries of `train` are named, and which."""
@@ -95,7 +111,7 @@ class Components(Section):
                 yield "pairs", name.partition("+")[2]
         for name, entry in self.align.items():
             if "then" in entry:
-                yield f"align.{name}.then", entry["then"]
+                yield f"align.{name}.then", str(entry["then"])
 
     def enhancer(self, system: str) -> tuple[str, Any]:
         """Return (method, its validated Config) of one entry of `train`.
@@ -122,19 +138,25 @@ class Components(Section):
         entries = getattr(self, section)
         if name not in entries:
             raise ConfigError(f"{section} has no entry {name!r}; it has {', '.join(entries) or 'none'}")
-        settings = {key: value for key, value in entries[name].items() if key not in _OF_THE_RUN}
+        of_the_run = _OF_THE_RUN if section == "align" else ()
+        settings = {key: value for key, value in entries[name].items() if key not in of_the_run}
         method = settings.pop("method", name)
         return method, validated(class_of(method).Config, settings, where=f"{section}.{name}")
 
     def trained_backbone(self, name: str) -> BackboneTraining:
-        """Return one entry of `backbones`.
+        """Return one entry of `backbones`; where it starts from the configured backbone, with the weights of that.
 
         Raises:
             ConfigError: no such entry.
         """
         if name not in self.backbones:
             raise ConfigError(f"backbones has no entry {name!r}; it has {', '.join(self.backbones) or 'none'}")
-        return self.backbones[name]
+        training = self.backbones[name]
+        from_configured = self.base_of(name) == self.backbone.name
+        if from_configured and (training.anchored or training.starts_from is not None):
+            weights = training.weights or self.backbone.settings.get("weights")
+            return training.model_copy(update={"starts_from": None, "weights": weights and Path(weights)})
+        return training
 
     @property
     def systems(self) -> list[str]:
@@ -177,11 +199,12 @@ class Components(Section):
     @property
     def alignments(self) -> dict[str, tuple[str, int]]:
         """Return entry of `align` and seed of each alignment: "nessa-1" is the second of several seeds."""
-        return {
-            f"{name}-{seed}" if entry.get("seeds", 1) > 1 else name: (name, seed)
-            for name, entry in self.align.items()
-            for seed in range(entry.get("seeds", 1))
-        }
+        return {alignment: (entry, seed) for entry in self.align for seed, alignment in enumerate(self._seeded(entry))}
+
+    def _seeded(self, entry: str) -> list[str]:
+        """Return what the alignments of one entry of `align` are called."""
+        seeds = self.align[entry].get("seeds", 1)
+        return [f"{entry}-{seed}" for seed in range(seeds)] if seeds > 1 else [entry]
 
     @property
     def sided(self) -> list[tuple[str, str]]:

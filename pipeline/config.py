@@ -68,6 +68,14 @@ class RunConfig(Components):
             raise ValueError("extract.train.views needs the view clean and another one to train enhancers on")
         if self.score.enrolment_view not in self.extract.evaluation.views:
             raise ValueError(f"extract.evaluation.views lacks the enrolment view {self.score.enrolment_view!r}")
+        crop_s = self.extract.train.crops.duration_s
+        for name, training in (self.backbones | self.frontends).items():
+            stored = name in self.frontends or self.backbones[name].anchored
+            if stored and abs(training.crop_s - crop_s) > 1e-6:
+                raise ValueError(
+                    f"{name} hears crops of {training.crop_s:g} s, extract.train.crops of {crop_s:g} s are stored; "
+                    "set crop_s to theirs"
+                )
         if self.calibrate is not None:
             self._check_calibration(self.calibrate)
         if "raw" in self.train:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stages.audio.decode import Waveform, read
-from stages.audio.sources import AUDIO_SUFFIXES
+from stages.audio.sources import AUDIO_SUFFIXES, audio_below
 from stages.backbones.base import Backbone
 from stages.frontend_model import load_frontend
 from stages.frontends import Masked
@@ -21,6 +21,7 @@ from store import AudioError, ReseedError
 from store.atomic import atomic_path
 
 HOP_SAMPLES = 160
+_WRITTEN = (".flac", ".wav")
 BLOCK_S, OVERLAP_S = 20.0, 1.0
 
 
@@ -43,9 +44,12 @@ def denoise(*, source: Path, output: Path, frontend: Path, backbone: Backbone, d
     if source.resolve() == output.resolve():
         raise ReseedError(f"{output} is the source itself; give another place to write to")
     if source.is_file():
+        if output.suffix.lower() not in _WRITTEN:
+            raise ReseedError(f"{output} is neither {' nor '.join(_WRITTEN)}; choose one of these")
         _write(output, enhanced(read(source, masked.sample_rate_hz), masked), masked.sample_rate_hz)
         return f"{output}: {source} denoised by {masked.name}"
-    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    inside = output.resolve()
+    files = [path for path in audio_below(source) if inside not in path.resolve().parents]
     if not files:
         raise ReseedError(f"{source} holds no audio ({', '.join(sorted(AUDIO_SUFFIXES))})")
     bad = []
@@ -55,8 +59,10 @@ def denoise(*, source: Path, output: Path, frontend: Path, backbone: Backbone, d
         except AudioError as error:
             bad.append(f"{path} {error}")
             continue
-        target = (output / path.relative_to(source)).with_suffix(".flac")
-        _write(target, enhanced(waveform_T, masked), masked.sample_rate_hz)
+        target = output / path.relative_to(source)  # with its own suffix too: a.wav and a.mp3 are two recordings
+        _write(target.with_name(f"{target.name}.flac"), enhanced(waveform_T, masked), masked.sample_rate_hz)
+    if len(bad) == len(files):
+        raise AudioError(f"none of the {len(files)} recordings of {source} can be decoded, e.g. {bad[0]}")
     left = f"; {len(bad)} left out, e.g. {bad[0]}" if bad else ""
     return f"{output}: {len(files) - len(bad)} recordings denoised by {masked.name}{left}"
 
@@ -108,4 +114,4 @@ def _masked(waveform_T: Tensor, masked: Masked) -> Tensor:
 def _write(path: Path, waveform_T: Waveform, rate_hz: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
-        soundfile.write(temporary, waveform_T, rate_hz, format=path.suffix[1:].upper() or "FLAC")
+        soundfile.write(temporary, waveform_T, rate_hz, format=path.suffix[1:].upper())

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from stages.backbones.base import Backbone
+from stages.backbones.base import Backbone, StagedBackbone
 from stages.frontends import Masked, MaskNet, staged
 from stages.frontends.settings import FrontendTraining
 from stages.reporting.theme import THEMES
@@ -42,9 +42,9 @@ class FrontendInfo(Section):
     weights_sha256: str = ""
 
 
-def features_of(backbone: Backbone) -> str:
-    """Return what a backbone sees of a sound, in words that its identity holds."""
-    return str(backbone.identity().get("features"))
+def features_of(backbone: StagedBackbone) -> str:
+    """Return what a backbone sees of a sound, in words that its identity holds, and in how many bands."""
+    return f"{backbone.identity().get('features')}; {backbone.filterbank_HM.shape[1]} bands"
 
 
 def save_frontend(
@@ -84,10 +84,10 @@ def load_frontend(path: Path, backbone: Backbone) -> tuple[Masked, FrontendInfo]
             f"{path} is no front end that can be used ({problem}); make it with `reseed train-frontend`"
         ) from error
     opened = staged(backbone, "a front end")
-    if features_of(backbone) != info.features:
+    if features_of(opened) != info.features:
         raise ModelError(
             f"{path} was trained for {info.backbone} ({info.features}), this is {backbone.name} "
-            f"({features_of(backbone)}); train a front end for it"
+            f"({features_of(opened)}); train a front end for it"
         )
     masked = Masked(opened, mask, info.method, info.weights_sha256)
     masked.eval().requires_grad_(False)

@@ -140,7 +140,8 @@ def _order(store: EmbeddingStore, moved: Mapping[str, Path], device: str) -> Ord
         known = ", ".join(made_from)
         raise ConfigError(f"{store.path} was made from nothing called {unknown[0]!r}; it was made from {known}")
     chosen = dict(parents["backbone"]["settings"])
-    frontend = moved.get("frontend") or (Path(parents["frontend"]["path"]) if "frontend" in parents else None)
+    before = parents.get("frontend")
+    frontend = moved.get("frontend") or (before and _found(before["path"], store.path))
     if "backbone" in moved:
         chosen["model" if "model" in chosen else "weights"] = str(moved["backbone"].resolve())
     paths = {role: moved.get(role) or _found(parents[role]["path"], store.path) for role in inputs["manifests"]}

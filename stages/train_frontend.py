@@ -65,12 +65,13 @@ def train_frontend(
             f"{store} holds crops of {anchors.crop_s:g} s, the training hears {settings.crop_s:g} s; set crop_s to "
             "theirs"
         )
-    rows = [row for row in read_manifest(utterances) if row.utterance_id in anchors]
+    listed = read_manifest(utterances)
+    rows = [row for row in listed if row.utterance_id in anchors]
     if not rows:
         raise ManifestError(f"no utterance of {utterances} is in {store}; extract the same speech")
     speakers = sorted({row.speaker_id for row in rows if row.speaker_id is not None})
     opened.frozen(device)
-    head_KD = _head(source, rows, speakers, utterances) if _needs_labels(settings) else None
+    head_KD = _head(source, rows, speakers, utterances).to(device) if _needs_labels(settings) else None
     reader = SpeechReader(
         rows,
         speakers,
@@ -86,15 +87,17 @@ def train_frontend(
         torch.manual_seed(seed)
         network = MaskTraining(settings, opened, head_KD).to(reader.device).train()
     log(f"train-frontend {settings.loss} before {backbone.space}: {len(rows)} utterances")
-    about = {"settings": settings.model_dump(mode="json"), "seed": seed, "space": backbone.space}
+    if len(rows) < len(listed):
+        log(f"{len(listed) - len(rows)} utterances are not in {store} and are left out")
+    about = {"settings": settings.model_dump(mode="json"), "seed": seed, "store": source.fingerprint}
     path = model.resolve()
     checkpoint = Checkpoint(path.with_name(f".{path.name}.checkpoint"), about, checkpoint_every_s)
     history = optimise(network, reader, seed, checkpoint=checkpoint, tensorboard=tensorboard)
     info = FrontendInfo(
         method=settings.loss,
-        settings=about["settings"],
+        settings=settings.model_dump(mode="json"),
         backbone=backbone.name,
-        features=features_of(backbone),
+        features=features_of(opened),
         space=backbone.space,
         seed=seed,
         store=source.fingerprint,

@@ -91,6 +91,8 @@ class BackboneTraining(SpeechTraining):
     def _agrees(self) -> Self:
         if self.weights is not None and self.starts_from is not None:
             raise ValueError("weights and starts_from both say what to start from; give one")
+        if self.anchored and self.speeds != (1.0,):
+            raise ValueError("anchors are of speech at its own speed; leave out speeds")
         if self.joint and self.anchored:
             raise ValueError("joint draws noisy and clean together, anchored holds them near stored ones; choose one")
         return self

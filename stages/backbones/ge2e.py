@@ -7,6 +7,7 @@ Shapes: B batch, T samples, F frames, M mel bands, W windows, D embedding dimens
 """
 
 import importlib.metadata
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,20 +115,22 @@ class GE2E(StagedBackbone):
         return self._averaged(self._layers(output_NFC, 2, 1), len(activation))
 
     def forward(self, waveform_BT: Tensor) -> Tensor:
+        """Map waveforms to embeddings with all layers at once: what the steps give one after the other."""
         window_NFM = _windows(in_full_precision(self.features, waveform_BT))
-        if window_NFM.device.type == "cpu":  # not every CPU has the instructions for an LSTM in bfloat16
-            return self._averaged(
-                in_full_precision(lambda rows_NFM: self.lstm(rows_NFM)[0], window_NFM), len(waveform_BT)
-            )
-        return self._averaged(self.lstm(window_NFM)[0], len(waveform_BT))
+        return self._averaged(_on_any_cpu(lambda rows_NFM: self.lstm(rows_NFM)[0], window_NFM), len(waveform_BT))
 
     def _layers(self, input_NFC: Tensor, first: int, count: int) -> Tensor:
         """Run some layers of the LSTM alone."""
         names = [f"{kind}_l{layer}" for layer in range(first, first + count) for kind in _LSTM_WEIGHTS]
-        zeros = input_NFC.new_zeros(count, len(input_NFC), self.lstm.hidden_size)
         weights = [getattr(self.lstm, name) for name in names]
-        output_NFC: Tensor = torch.lstm(input_NFC, (zeros, zeros), weights, True, count, 0.0, True, False, True)[0]
-        return output_NFC
+
+        def run(rows_NFC: Tensor) -> Tensor:
+            zeros = rows_NFC.new_zeros(count, len(rows_NFC), self.lstm.hidden_size)
+            # As in training, where there is no dropout: else cuDNN keeps nothing to differentiate by.
+            output_NFC: Tensor = torch.lstm(rows_NFC, (zeros, zeros), weights, True, count, 0.0, True, False, True)[0]
+            return output_NFC
+
+        return _on_any_cpu(run, input_NFC)
 
     def _averaged(self, output_NFC: Tensor, batch: int) -> Tensor:
         window_BWD = F.normalize(F.relu(self.linear(output_NFC[:, -1])), dim=-1).unflatten(0, (batch, -1))
@@ -137,6 +140,11 @@ class GE2E(StagedBackbone):
 def _windows(feature_BMF: Tensor) -> Tensor:
     """Return the windows of all rows, [B x W, 160, M]."""
     return feature_BMF.unfold(2, WINDOW_FRAMES, WINDOW_STEP).permute(0, 2, 3, 1).flatten(0, 1)
+
+
+def _on_any_cpu(lstm: Callable[[Tensor], Tensor], rows_NFC: Tensor) -> Tensor:
+    """Run an LSTM in full precision on a CPU: not every one has the instructions for another."""
+    return in_full_precision(lstm, rows_NFC) if rows_NFC.device.type == "cpu" else lstm(rows_NFC)
 
 
 def raise_volume(waveform_BT: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from stages.backbone_training.network import Crops
 from stages.backbones.base import StagedBackbone
+from stages.backbones.features import in_full_precision
 from stages.frontends.settings import FrontendTraining
 from stages.frontends.unet import MaskNet
 
@@ -54,8 +55,18 @@ def weighted_distance(clean: Tensor, enhanced: Tensor, weight_BP: Tensor) -> Ten
     return (weight_BP * distance_BP).sum(dim=1).mean()
 
 
+class Held:
+    """What a training needs and does not change: neither saved nor averaged with what is trained, nor copied."""
+
+    def __init__(self, backbone: StagedBackbone, head_KD: Tensor | None) -> None:
+        self.backbone, self.head_KD = backbone, head_KD
+
+    def __deepcopy__(self, memo: object) -> "Held":
+        return self
+
+
 class MaskTraining(nn.Module):
-    """What is trained: the mask alone. The backbone is frozen and no part of the module's state.
+    """What is trained: the mask alone; the backbone stays as it is, on the device where it lies.
 
     Args:
         head_KD: directions of the speakers, for `score: speaker`.
@@ -65,28 +76,26 @@ class MaskTraining(nn.Module):
         super().__init__()
         self.config = config
         self.mask = MaskNet(config.width)
-        self._frozen = (backbone, head_KD)  # in a tuple: neither moved, saved nor averaged with what is trained
-        for layer in backbone.modules():
-            if isinstance(layer, nn.RNNBase):
-                layer.train()  # cuDNN differentiates an LSTM in this mode alone; it has no dropout
+        self._held = Held(backbone, head_KD)
 
     @property
     def backbone(self) -> StagedBackbone:
         """The frozen network behind the mask."""
-        return self._frozen[0]
+        return self._held.backbone
 
     def loss(self, crops: Crops, generator: torch.Generator) -> Tensor:
         """Return the scalar loss of a batch that is heard noisy and clean."""
         backbone = self.backbone
         assert crops.clean_BT is not None
         with torch.no_grad():
-            noisy_BMF, clean_BMF = (backbone.spectrum(sound) for sound in (crops.waveform_BT, crops.clean_BT))
-        enhanced_BMF = self.mask(noisy_BMF).to(noisy_BMF.dtype) * noisy_BMF
+            noisy_BMF = in_full_precision(backbone.spectrum, crops.waveform_BT)
+            clean_BMF = in_full_precision(backbone.spectrum, crops.clean_BT)
+        enhanced_BMF = in_full_precision(lambda mask_BMF: mask_BMF * noisy_BMF, self.mask(noisy_BMF))
         if self.config.loss == "spectral":
             return ((enhanced_BMF + _FLOOR).log() - (clean_BMF + _FLOOR).log()).abs().mean()
         with torch.no_grad():
-            clean = backbone.activations(backbone.features_of(clean_BMF))
-        enhanced = backbone.activations(backbone.features_of(enhanced_BMF))
+            clean = backbone.activations(in_full_precision(backbone.features_of, clean_BMF))
+        enhanced = backbone.activations(in_full_precision(backbone.features_of, enhanced_BMF))
         if self.config.loss == "equal_w":
             return (clean - enhanced).abs().mean()
         return weighted_distance(clean, enhanced, self.weights(clean, enhanced, crops))
@@ -98,31 +107,36 @@ class MaskTraining(nn.Module):
         return weights(*seen, sharpness=self.config.sharpness)
 
     def _score(self, crops: Crops) -> Score:
-        _, head_KD = self._frozen
+        head_KD = self._held.head_KD
         if self.config.score == "anchor":
             anchor_BD = crops.anchor_BD
             assert anchor_BD is not None
             return lambda embedding_BD: F.cosine_similarity(embedding_BD, anchor_BD, dim=-1)
         assert head_KD is not None
-        own_BD = head_KD.to(crops.label_B.device)[crops.label_B]
+        own_BD = head_KD[crops.label_B]
         return lambda embedding_BD: (F.normalize(embedding_BD, dim=-1) * own_BD).sum(dim=-1)
 
 
 def speaker_head(
-    embedding_ND: Tensor, label_N: Tensor, classes: int, *, steps: int = 200, scale: float = 10.0
+    embedding_ND: Tensor, label_N: Tensor, classes: int, *, steps: int = 300, rows: int = 4096, scale: float = 10.0
 ) -> Tensor:
     """Return a direction per speaker, [K, D]: logistic regression on unit vectors, from the mean of each speaker.
 
     Rows are the stored embeddings of the frozen backbone; no audio is heard. The logit of a speaker is the product of
     direction and unit vector.
+
+    Args:
+        rows: drawn at random for each step.
     """
     unit_ND = F.normalize(embedding_ND, dim=-1)
-    sums_KD = torch.zeros(classes, unit_ND.shape[1]).index_add_(0, label_N, unit_ND)
+    sums_KD = unit_ND.new_zeros(classes, unit_ND.shape[1]).index_add_(0, label_N, unit_ND)
     head_KD = (scale * F.normalize(sums_KD, dim=-1)).requires_grad_()
     optimiser = torch.optim.Adam([head_KD], lr=0.05)
+    generator = torch.Generator().manual_seed(0)
     with torch.enable_grad():
         for _ in range(steps):
+            drawn = torch.randint(len(unit_ND), (min(rows, len(unit_ND)),), generator=generator).to(unit_ND.device)
             optimiser.zero_grad()
-            F.cross_entropy(unit_ND @ head_KD.T, label_N).backward()
+            F.cross_entropy(unit_ND[drawn] @ head_KD.T, label_N[drawn]).backward()
             optimiser.step()
     return head_KD.detach()

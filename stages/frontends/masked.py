@@ -35,7 +35,7 @@ class Masked(Backbone):
         return self.backbone.pool(self.backbone.activations(features_BMF))
 
     def _features(self, waveform_BT: Tensor) -> Tensor:
-        spectrum_BMF = self.backbone.spectrum(waveform_BT)
+        spectrum_BMF = self.backbone.spectrum(waveform_BT)  # with the mask in full precision too: it is small
         return self.backbone.features_of(self.mask(spectrum_BMF) * spectrum_BMF)
 
 

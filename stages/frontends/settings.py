@@ -1,8 +1,8 @@
 """Settings of front ends, apart from the code: the configuration tree needs them, and torch takes seconds."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.backbone_training.settings import SpeechTraining
 
@@ -30,3 +30,11 @@ class FrontendTraining(SpeechTraining):
     weight_decay: float = Field(default=0.0, ge=0)
     schedule: Literal["constant", "cosine"] = "cosine"
     grad_clip: float | None = Field(default=5.0, gt=0)
+
+    @model_validator(mode="after")
+    def _is_heard_as_stored(self) -> Self:
+        if self.speeds != (1.0,) or self.crops != 1:
+            raise ValueError("a front end hears the stored crops at their own speed; leave out speeds and crops")
+        if self.held_out or self.patience:
+            raise ValueError("a front end is trained without a validation EER; leave out held_out and patience")
+        return self

@@ -49,7 +49,7 @@ def build(
     space = space_plot(pictured, findings.summaries, findings.looks, runs[0].utterances, settings)
     spreads = spreads_of(pictured, findings.looks, runs[0].utterances)
     extra_plots = [plot for plot in (space, spread_plot(spreads)) if plot]
-    extra_plots += [spectrogram_plot(folder) for run in runs for folder in run.frontends]
+    extra_plots += [spectrogram_plot(folder, run.name) for run in runs for folder in run.frontends]
     made = contents(findings, extra_plots)
     extra = {
         "across.json": [crossing.row() for crossing in findings.crossings],

@@ -177,8 +177,11 @@ def spread_plot(spreads: Mapping[Look, Spread]) -> Plot | None:
     )
 
 
-def spectrogram_plot(folder: Path) -> Plot:
+def spectrogram_plot(folder: Path, run: str = "") -> Plot:
     """Return the spectrograms that training a front end has left.
+
+    Args:
+        run: which run it is of, where there are several.
 
     Raises:
         ModelError: they are missing.
@@ -188,8 +191,8 @@ def spectrogram_plot(folder: Path) -> Plot:
     except OSError as error:
         raise ModelError(f"{folder} has no spectrograms ({error}); train the front end again") from error
     return Plot(
-        f"spectrograms-{folder.name}",
-        f"What {folder.name} does to a spectrum",
+        f"spectrograms-{f'{run}-' if run else ''}{folder.name}",
+        f"What {folder.name} does to a spectrum{f' · {run}' if run else ''}",
         "Two training crops in the bands that the backbone sees, 50\u202fdB from dark to light. Weights, where "
         "there are any, lie over the positions of the activation map: light is where attention is misplaced.",
         svgs,

@@ -19,7 +19,7 @@ from stages.frontend_model import load_frontend
 from stages.frontends.settings import FrontendTraining
 from stages.replay import replay
 from stages.train_frontend import train_frontend
-from store import ConfigError, EmbeddingStore, ManifestError, ModelError, ReseedError, StoreError
+from store import AudioError, ConfigError, EmbeddingStore, ManifestError, ModelError, ReseedError, StoreError
 from tests.corpus import prepared, write_corpus
 from tests.stages.test_train_backbone import SMALL
 from tests.stages.test_train_backbone import run as train_backbone
@@ -149,8 +149,13 @@ def test_recordings_are_denoised_one_by_one_and_by_the_folder(corpus, frontend, 
     assert np.square(heard).mean() <= np.square(noise).mean()
     said = denoise(source=tmp_path / "in", output=tmp_path / "out", frontend=frontend, backbone=GE2E())
     assert "1 recordings denoised by ge2e-gradw; 1 left out, e.g. " in said
-    assert (tmp_path / "out" / "a" / "noisy.flac").exists()
+    assert (tmp_path / "out" / "a" / "noisy.wav.flac").exists()
     with pytest.raises(ReseedError, match="is the source itself"):
         denoise(source=source, output=source, frontend=frontend, backbone=GE2E())
+    with pytest.raises(ReseedError, match=r"one\.mp3 is neither \.flac nor \.wav"):
+        denoise(source=source, output=tmp_path / "one.mp3", frontend=frontend, backbone=GE2E())
+    source.unlink()
+    with pytest.raises(AudioError, match="none of the 1 recordings of .* can be decoded"):
+        denoise(source=tmp_path / "in", output=tmp_path / "out", frontend=frontend, backbone=GE2E())
     with pytest.raises(ReseedError, match="does not exist; give a recording"):
         denoise(source=tmp_path / "none", output=tmp_path / "x", frontend=frontend, backbone=GE2E())

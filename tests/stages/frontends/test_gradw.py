@@ -1,5 +1,7 @@
 """The loss of Grad-W, worked out by hand and against finite differences."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -101,6 +103,26 @@ def test_the_masks_gradients_agree_with_finite_differences(network, loss):
             bias.sub_(sign * step)
     assert bias.grad.item() == pytest.approx((moved[0] - moved[1]) / (2 * step), rel=2e-3)
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("loss", ["gradw", "spectral"])
+def test_a_mask_is_trained_in_half_precision_with_spectra_in_full(loss):
+    network = make_backbone(BackboneTraining(backbone="ge2e"), 0).frozen()
+    training = MaskTraining(FrontendTraining(loss=loss, score="anchor", width=2), network)
+    noisy_BT, clean_BT = sounds().float(), sounds().float().roll(7, dims=1)
+    crops = Crops(noisy_BT, torch.zeros(2, dtype=torch.long), network(clean_BT), clean_BT)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = training.loss(crops, torch.Generator())
+    value.backward()
+    assert value.dtype == torch.float32
+    assert torch.isfinite(training.mask.leave.bias.grad).all()
+
+
+def test_the_average_of_the_weights_shares_the_frozen_backbone():
+    network = make_backbone(BackboneTraining(backbone="ge2e"), 0).frozen()
+    training = MaskTraining(FrontendTraining(width=2), network)
+    assert copy.deepcopy(training).backbone is network
+    assert all(name.startswith("mask.") for name in training.state_dict())
 
 
 def test_the_head_knows_its_speakers():
