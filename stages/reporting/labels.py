@@ -14,10 +14,11 @@ def system_labels(systems: Sequence[System]) -> dict[System, str]:
     """
     names, spaces = {s.backbone for s in systems}, {s.backbone_space for s in systems}
     runs_clash = _clash(systems)
+    spaces_clash = len({(s.name, s.backbone_space) for s in systems}) > len({s.name for s in systems})
 
     def parts(system: System) -> Iterator[str]:
         yield system.name
-        if len(spaces) > 1:
+        if spaces_clash:
             yield system.backbone if len(names) == len(spaces) else system.backbone_space
         if runs_clash:
             yield system.run
