@@ -3,6 +3,7 @@
 The outcome is a checkpoint of its own: `extract` takes it by `backbone.settings.weights`.
 """
 
+import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from stages.audio.recipe import sources_needed
 from stages.audio.views import draw, stable_seed
 from stages.backbone_training.anchors import Anchors
 from stages.backbone_training.judge import HeldOutSpeakers, hold_out
-from stages.backbone_training.network import SpeakerClassifier, make_backbone
+from stages.backbone_training.network import SpeakerClassifier, make_backbone, mix_weights
 from stages.backbone_training.reader import SpeechReader, clean_crops
 from stages.backbone_training.settings import BackboneTraining
 from stages.backbone_training.trained import FOLDER, WEIGHTS
@@ -98,6 +99,9 @@ def _train(
 ) -> None:
     backbone = make_backbone(settings, seed, base)
     started_from = backbone.space if base or settings.weights or settings.backbone == "ge2e" else "untrained"
+    if settings.base_share and started_from == "untrained":
+        raise ConfigError("base_share is of the weights that a training starts from, this from none; leave it out")
+    before = copy.deepcopy(backbone.state_dict()) if settings.base_share else {}
     held = Anchors(EmbeddingStore(anchors), backbone) if anchors else None
     if held is not None and not np.isclose(held.crop_s, settings.crop_s):
         raise StoreError(
@@ -145,6 +149,8 @@ def _train(
         tensorboard=tensorboard,
         team=team,
     )
+    if settings.base_share:
+        mix_weights(network.backbone, before, settings.base_share)
     if team.leads:
         _save(model, network.backbone, facts | {"speakers": speakers}, history)
         checkpoint.remove()

@@ -3,6 +3,7 @@
 Shapes: B batch, T samples, K speakers, D embedding dimension.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,21 @@ def freeze(backbone: StagedBackbone, prefixes: tuple[str, ...]) -> None:
         parameter.requires_grad_(not name.startswith(prefixes) if prefixes else True)
     if not any(parameter.requires_grad for parameter in backbone.parameters()):
         raise ConfigError(f"frozen: every parameter of {backbone.name} is; leave some to train")
+
+
+def mix_weights(backbone: StagedBackbone, before: Mapping[str, Tensor], share: float) -> None:
+    """Average the weights of a backbone with earlier ones, in place.
+
+    Args:
+        share: of the earlier ones.
+    """
+    state = backbone.state_dict()
+    backbone.load_state_dict(
+        {
+            name: torch.lerp(now, before[name].to(now.device), share) if now.is_floating_point() else now
+            for name, now in state.items()
+        }
+    )
 
 
 def make_backbone(config: BackboneTraining, seed: int, base: Path | None = None) -> StagedBackbone:

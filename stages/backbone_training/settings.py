@@ -57,6 +57,8 @@ class BackboneTraining(SpeechTraining):
         head: additive angular margin or plain softmax over speakers; none: anchors alone, without labels.
         margin, scale: of the additive angular margin (arXiv 1801.07698).
         proximity: to the anchors; with `joint` to the embedding of the clean crop, which moves itself.
+        base_share: of the weights it started from, in the average with the trained ones that is kept (WiSE-FT,
+            arXiv 2109.01903): what fine-tuning forgets comes back for a part of what it has learnt.
         frozen: parameters whose names begin with one of these stay as they are.
         held_out: share of the speakers kept for a validation EER.
     """
@@ -73,6 +75,7 @@ class BackboneTraining(SpeechTraining):
     margin: float = Field(default=0.2, ge=0, lt=1.57)
     scale: float = Field(default=30.0, gt=0)
     proximity: Proximity = Proximity()
+    base_share: float = Field(default=0.0, ge=0, lt=1)
     frozen: tuple[str, ...] = ()
     epochs: int = Field(default=30, ge=1)
     batch: int = Field(default=64, ge=2)

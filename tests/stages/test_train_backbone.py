@@ -147,6 +147,22 @@ def test_fine_tuning_starts_from_a_backbone_that_was_trained_before(corpus, tmp_
         run(corpus, tmp_path / "other", base=tmp_path / "base", settings={"backbone": "resnet_se34v2"})
 
 
+def test_a_share_of_the_base_is_kept(corpus, anchors, tmp_path):
+    tuned = {"backbone": "ge2e", "crop_s": 1.6, "epochs": 1, "head": None, "batch": 8}
+    for name, share in (("tuned", 0.0), ("mixed", 0.25)):
+        run(corpus, tmp_path / name, settings=tuned | {"base_share": share}, anchors=anchors)
+    kind = backbone_class("ge2e")
+    base = kind().state_dict()
+    tuned_state, mixed = (
+        kind(kind.Config(weights=tmp_path / name / "weights.safetensors")).state_dict() for name in ("tuned", "mixed")
+    )
+    assert not torch.equal(base["linear.weight"], tuned_state["linear.weight"])
+    for name, before in base.items():
+        assert torch.allclose(mixed[name], 0.75 * tuned_state[name] + 0.25 * before, atol=1e-6)
+    with pytest.raises(ConfigError, match="base_share is of the weights that a training starts from"):
+        run(corpus, tmp_path / "none", settings={"base_share": 0.5})
+
+
 def test_joint_training_hears_each_crop_clean_as_well(corpus, tmp_path):
     settings = BackboneTraining(**SMALL, views={"noise": {"noise": 0}}, joint=True)
     rows = read_manifest(corpus["speech"])
