@@ -52,7 +52,7 @@ def test_a_pair_of_five_seeds_has_cohorts_for_either_side(tmp_path: Path) -> Non
     align = {"quick": {"method": "nessa", "seeds": 5}}
     path = write_config(tmp_path, align=align, score={"scorings": ["cosine", "as_norm"]}, enhance={"small": ["wccn"]})
     listed = reseed("run", path, "--runs", tmp_path / "runs", "--dry-run", "--printshellcmds")
-    scorings = [line.strip() for line in listed.splitlines() if line.strip().startswith("reseed score")]
+    scorings = [line.strip() for line in listed.splitlines() if "reseed score " in line]
     assert sum("--system ge2e+wccn~small:quick-" in line for line in scorings) == 5
     assert any("--system small+wccn --store stores/small+wccn/dev" in line for line in scorings)
     mapped = "stores/ge2e+wccn~small/quick-1"

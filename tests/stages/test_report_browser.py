@@ -90,7 +90,7 @@ def test_the_table_has_a_row_per_condition_and_one_for_the_noisy_mean(seen):
 
 def test_every_figure_is_drawn(seen):
     widths = seen.page.locator("figure img").evaluate_all("images => images.map(image => image.naturalWidth)")
-    assert len(widths) == 2 * 5 + 1
+    assert len(widths) == 2 * 5 + 2
     assert min(widths) > 0
 
 
