@@ -30,6 +30,11 @@ def sources(split):
     return {source: layout.manifest(*place) for source, place in RUN.recordings(split).items()}
 
 
+def options(named):
+    """Paths by the option that takes each, as a command line has them."""
+    return shlex.join(f"--{option}={path}" for option, path in named.items())
+
+
 def store(embeddings, split):
     """The store.json of one split of embeddings."""
     return layout.store(embeddings, split) / "store.json"
@@ -44,10 +49,10 @@ def cohort(test, enrolment=""):
     """What embeddings are normalised against: input files by name, and the options of `reseed score`."""
     if not COHORT:
         return {}, ""
-    options = [f"--cohort={layout.store(test, TRAIN)}", f"--cohort-utterances={COHORT}"]
-    options += [f"--enrolment-cohort={layout.store(enrolment, TRAIN)}"] if enrolment else []
+    named = {"cohort": layout.store(test, TRAIN), "cohort-utterances": COHORT}
+    named |= {"enrolment-cohort": layout.store(enrolment, TRAIN)} if enrolment else {}
     stores = [store(name, TRAIN) for name in (test, enrolment) if name]
-    return {"cohort": stores, "cohort_utterances": COHORT}, shlex.join(options)
+    return {"cohort": stores, "cohort_utterances": COHORT}, options(named)
 
 
 def trained(backbone):
@@ -62,16 +67,16 @@ def trained(backbone):
 def by_trained(backbone):
     """The option of `reseed extract` that names what is trained."""
     option = "frontend" if backbone in RUN.frontends else "trained"
-    return shlex.join(f"--{option}={path.parent}" for path in trained(backbone))
+    return options({option: path.parent for path in trained(backbone)})
 
 
 def started_from(backbone):
     """What training a backbone starts from and stays near: input files, and options of `reseed train-backbone`."""
     training, base = RUN.backbones[backbone], RUN.base_of(backbone)
-    options = {"base": layout.backbone(base)} if base in RUN.backbones else {}
-    options |= {"anchors": layout.store(base, TRAIN)} if training.anchored else {}
+    named = {"base": layout.backbone(base)} if base in RUN.backbones else {}
+    named |= {"anchors": layout.store(base, TRAIN)} if training.anchored else {}
     files = [*trained(base), *([store(base, TRAIN)] if training.anchored else [])]
-    return files, shlex.join(f"--{option}={path}" for option, path in options.items())
+    return files, options(named)
 
 
 def recipe(wildcards):
@@ -118,8 +123,8 @@ def listing(split, kind):
 def chosen(split, kind):
     """The options of `reseed prepare` that say where the recordings lie and which of them are wanted."""
     source = RUN.source(split, kind)
-    options = [f"--source={source.path}", *([f"--split={source.split}"] if source.split else [])]
-    return shlex.join([*options, *([f"--set=corpus.prepare.dataset={source.dataset}"] if source.dataset else [])])
+    given = [f"--source={source.path}", *([f"--split={source.split}"] if source.split else [])]
+    return shlex.join([*given, *([f"--set=corpus.prepare.dataset={source.dataset}"] if source.dataset else [])])
 
 
 wildcard_constraints:
@@ -227,9 +232,7 @@ rule train_backbone:
         backbone=layout.backbone("{backbone}") / "backbone.json",
     params:
         settings=lambda wildcards: RUN.digest("seed", f"backbones.{wildcards.backbone}"),
-        sources=lambda wildcards: shlex.join(
-            f"--{source}={path}" for source, path in RUN.heard_by(wildcards.backbone).items()
-        ),
+        sources=lambda wildcards: options(RUN.heard_by(wildcards.backbone)),
         start=lambda wildcards: started_from(wildcards.backbone)[1],
         model=str(layout.backbone("{backbone}")),
     log:
@@ -255,9 +258,7 @@ rule train_frontend:
         frontend=layout.frontend("{frontend}") / "frontend.json",
     params:
         settings=lambda wildcards: RUN.digest("seed", f"frontends.{wildcards.frontend}"),
-        sources=lambda wildcards: shlex.join(
-            f"--{source}={path}" for source, path in RUN.heard_by(wildcards.frontend).items()
-        ),
+        sources=lambda wildcards: options(RUN.heard_by(wildcards.frontend)),
         store=layout.store(BACKBONE, TRAIN),
         model=str(layout.frontend("{frontend}")),
     log:
@@ -283,9 +284,7 @@ rule extract:
     params:
         settings=recipe,
         weights=RUN.backbone_files(),
-        sources=lambda wildcards: shlex.join(
-            f"--{source}={path}" for source, path in sources(wildcards.split).items()
-        ),
+        sources=lambda wildcards: options(sources(wildcards.split)),
         store=str(layout.store("{backbone}", "{split}")),
         recipe=lambda wildcards: RECIPES[wildcards.split],
         trained=lambda wildcards: by_trained(wildcards.backbone),
@@ -519,8 +518,8 @@ rule align:
         model=layout.alignment("{pair}", "{alignment}") / "alignment.json",
     params:
         settings=lambda wildcards: RUN.digest("seed", f"align.{RUN.alignments[wildcards.alignment][0]}"),
-        stores=lambda wildcards: shlex.join(
-            f"--{side}={layout.store(name, TRAIN)}" for side, name in paired(wildcards).items()
+        stores=lambda wildcards: options(
+            {side: layout.store(name, TRAIN) for side, name in paired(wildcards).items()}
         ),
         model=str(layout.alignment("{pair}", "{alignment}")),
     log:
@@ -565,9 +564,8 @@ rule score_pair:
         identification=layout.identification("{pair}/{aligned}"),
     params:
         settings=RUN.digest("score"),
-        stores=lambda wildcards: shlex.join(
-            f"--{option}={layout.store(name, EVALUATION)}"
-            for option, name in zip(("store", "enrolment"), sides(wildcards))
+        stores=lambda wildcards: options(
+            {option: layout.store(name, EVALUATION) for option, name in zip(("store", "enrolment"), sides(wildcards))}
         ),
         cohort=lambda wildcards: cohort(*sides(wildcards))[1],
     log:

@@ -49,6 +49,14 @@ def main(debug: bool) -> None:
     """Noise-robust speaker embeddings, offline: extract once, then train, enhance and score from the cache."""
 
 
+_SOURCES = {
+    "noise": "Manifest of the noises.",
+    "music": "Manifest of the music.",
+    "rir": "Manifest of the room responses.",
+    "babble": "Manifest of the speech that babbles (default: that of --utterances).",
+}
+
+
 def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option(
         "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. train.seed.epochs=3."
@@ -58,6 +66,19 @@ def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _path_option(name: str, text: str, **options: Any) -> Callable[..., Any]:
     return click.option(f"--{name}", type=_FILE, help=text, **{"required": True, **options})
+
+
+def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command take the manifests of what views draw from; `_sources` takes them up."""
+    for name, text in reversed(_SOURCES.items()):
+        command = _path_option(name, text, required=False)(command)
+    return command
+
+
+def _sources(options: dict[str, Any]) -> dict[str, Path]:
+    """Take the manifests that were given for views out of a command's options."""
+    taken = {kind: options.pop(kind) for kind in _SOURCES}
+    return {kind: path for kind, path in taken.items() if path is not None}
 
 
 def _load(config: Path, overrides: Sequence[str]) -> Any:
@@ -118,10 +139,7 @@ def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
         _path_option("store", "The store; finished shards of the same recipe are kept."),
         _path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False),
         _path_option("frontend", "Folder of `reseed train-frontend`, to stand before the backbone.", required=False),
-        _path_option("babble", "Manifest of the speech that babbles (default: that of --utterances).", required=False),
-        _path_option("rir", "Manifest of the room responses.", required=False),
-        _path_option("music", "Manifest of the music.", required=False),
-        _path_option("noise", "Manifest of the noises.", required=False),
+        _source_options,
         _path_option("utterances", "Manifest of the speech."),
         click.option(
             "--section",
@@ -143,16 +161,15 @@ def _order(
     utterances: Path,
     trained: Path | None,
     frontend: Path | None,
-    **sources: Path | None,
+    **sources: Any,
 ) -> tuple[Any, Any]:
     from stages.extraction import Order
 
     run = _load(config, overrides)
     backbone, settings = _chosen(run, trained)
-    given = {kind: path for kind, path in sources.items() if path is not None}
     return run, Order(
         utterances=utterances,
-        sources=given,
+        sources=_sources(sources),
         backbone=backbone,
         backbone_settings=settings,
         frontend=frontend,
@@ -290,10 +307,7 @@ def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[st
 @_config_options
 @click.option("--name", required=True, help="Which entry of the section backbones.")
 @_path_option("utterances", "Manifest of the labelled speech.")
-@_path_option("noise", "Manifest of the noises.", required=False)
-@_path_option("music", "Manifest of the music.", required=False)
-@_path_option("rir", "Manifest of the room responses.", required=False)
-@_path_option("babble", "Manifest of the speech that babbles (default: that of --utterances).", required=False)
+@_source_options
 @_path_option("anchors", "Store of clean vectors of the backbone that is started from.", required=False)
 @_path_option("base", "Folder of a trained backbone to start from.", required=False)
 @_path_option("model", "Folder to write: weights, train.jsonl, card.")
@@ -303,10 +317,6 @@ def train_backbone(
     config: Path,
     overrides: Sequence[str],
     name: str,
-    noise: Path | None,
-    music: Path | None,
-    rir: Path | None,
-    babble: Path | None,
     **options: Any,
 ) -> None:
     """Train a speaker network on labelled speech, or fine-tune one near stored anchors. Goes on after a kill."""
@@ -314,8 +324,7 @@ def train_backbone(
     from stages.train_backbone import train_backbone as stage
 
     run = _load(config, overrides)
-    given = {"noise": noise, "music": music, "rir": rir, "babble": babble}
-    sources = {kind: path for kind, path in given.items() if path is not None}
+    sources = _sources(options)
     device = resolved(run.device) if options["processes"] > 1 else _device(run.device)
     stage(settings=run.trained_backbone(name), seed=run.seed, sources=sources, device=device, **options)
 
@@ -324,10 +333,7 @@ def train_backbone(
 @_config_options
 @click.option("--name", required=True, help="Which entry of the section frontends.")
 @_path_option("utterances", "Manifest of the speech.")
-@_path_option("noise", "Manifest of the noises.", required=False)
-@_path_option("music", "Manifest of the music.", required=False)
-@_path_option("rir", "Manifest of the room responses.", required=False)
-@_path_option("babble", "Manifest of the speech that babbles (default: that of --utterances).", required=False)
+@_source_options
 @_path_option("store", "Store of the speech by the backbone, with a view clean.")
 @_path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False)
 @_path_option("model", "Folder to write: weights, train.jsonl, card.")
@@ -336,10 +342,6 @@ def train_frontend(
     config: Path,
     overrides: Sequence[str],
     name: str,
-    noise: Path | None,
-    music: Path | None,
-    rir: Path | None,
-    babble: Path | None,
     trained: Path | None,
     **paths: Any,
 ) -> None:
@@ -347,8 +349,7 @@ def train_frontend(
     from stages.train_frontend import train_frontend as stage
 
     run = _load(config, overrides)
-    given = {"noise": noise, "music": music, "rir": rir, "babble": babble}
-    sources = {kind: path for kind, path in given.items() if path is not None}
+    sources = _sources(paths)
     settings, backbone = run.frontend(name), _backbone(run, trained)
     click.echo(
         stage(backbone=backbone, settings=settings, seed=run.seed, sources=sources, device=_device(run.device), **paths)

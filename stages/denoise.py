@@ -15,7 +15,7 @@ from stages.audio.decode import Waveform, read
 from stages.audio.sources import AUDIO_SUFFIXES, audio_below
 from stages.backbones.base import Backbone
 from stages.frontend_model import load_frontend
-from stages.frontends import Masked
+from stages.frontends.masked import Masked
 from stages.frontends.unet import STRIDE
 from store import AudioError, ReseedError
 from store.atomic import atomic_path

@@ -25,13 +25,13 @@ from stages.ahead import ahead
 from stages.audio.bank import WHOLE_S, AudioBank
 from stages.audio.decode import Waveform, read
 from stages.audio.manifest import Manifest, Utterance, check_unchanged, digest_of, digest_rows, manifest_digest
-from stages.audio.recipe import ExtractSettings, sources_needed
+from stages.audio.recipe import ExtractSettings, check_sources
 from stages.audio.views import RENDERING, Draw, crop_starts, draw, stable_seed, wrap_pad
 from stages.backbones import Backbone, backbone_class
 from stages.device import claimed, gpu_count
 from stages.embedding import Embedder
 from stages.frontend_model import load_frontend
-from store import AudioError, ConfigError, Declaration, Reject, read_seal, shard_name, write_shard
+from store import AudioError, Declaration, Reject, read_seal, shard_name, write_shard
 from store.atomic import digest
 from store.format import CATALOGUE_SCHEMA
 
@@ -104,10 +104,7 @@ class Extraction:
             ManifestError: a manifest cannot be read.
             ModelError: the weights of the backbone cannot be loaded.
         """
-        settings, needed = order.settings, sources_needed(order.settings.views)
-        missing = [kind for kind in needed if kind not in (*order.sources, "babble")]
-        if missing:
-            raise ConfigError(f"the views ask for {', '.join(missing)}; give the manifest with --{missing[0]}")
+        settings, needed = order.settings, check_sources(order.settings.views, (*order.sources, "babble"))
         paths = {"utterances": order.utterances, "babble": order.utterances, **order.sources}
         manifests = {role: Manifest(paths[role]) for role in ("utterances", *needed)}
         network = backbone_class(order.backbone)

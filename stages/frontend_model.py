@@ -9,15 +9,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from stages.backbones.base import Backbone, StagedBackbone
-from stages.frontends import Masked, MaskNet, staged
+from stages.frontends.masked import Masked, staged
 from stages.frontends.settings import FrontendTraining
+from stages.frontends.unet import MaskNet
+from stages.reporting.files import spectrogram_file
 from stages.reporting.theme import THEMES
 from stages.section import Section
 from stages.trained_folder import TrainedFolder
 from store import ModelError, atomic
 
 WEIGHTS, INFO = "weights.safetensors", "frontend.json"
-PICTURES = {theme.name: f"spectrograms.{theme.name}.svg" for theme in THEMES}
+PICTURES = {theme.name: spectrogram_file(theme.name) for theme in THEMES}
 FOLDER = TrainedFolder("a front end", INFO, WEIGHTS, tuple(PICTURES.values()))
 
 

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages.audio.bank import AudioBank
-from stages.audio.manifest import Manifest, Utterance, manifest_digest, read_manifest
+from stages.audio.manifest import Utterance, manifest_digest, read_manifest
 from stages.audio.mix import mix
-from stages.audio.recipe import sources_needed
+from stages.audio.recipe import check_sources
 from stages.audio.views import draw, stable_seed
 from stages.backbone_training.anchors import Anchors
 from stages.backbone_training.judge import HeldOutSpeakers, hold_out
@@ -27,7 +26,7 @@ from stages.backbones.base import StagedBackbone
 from stages.training import ALONE, Checkpoint, Team, optimise
 from stages.training.record import log
 from stages.training.team import check_processes, together
-from store import ConfigError, EmbeddingStore, ManifestError, StoreError
+from store import ConfigError, EmbeddingStore, ManifestError
 
 
 def train_backbone(
@@ -103,19 +102,15 @@ def _train(
         raise ConfigError("base_share is of the weights that a training starts from, this from none; leave it out")
     before = copy.deepcopy(backbone.state_dict()) if settings.base_share else {}
     held = Anchors(EmbeddingStore(anchors), backbone) if anchors else None
-    if held is not None and not np.isclose(held.crop_s, settings.crop_s):
-        raise StoreError(
-            f"the anchors {anchors} are of crops of {held.crop_s:g} s, the training hears {settings.crop_s:g} s; set "
-            "crop_s to theirs, or extract anchors of that length"
-        )
+    if held is not None:
+        held.check_length(settings.crop_s)
     rows, judged = hold_out(read_manifest(utterances), settings.held_out)
     rows, speakers = _usable(rows, settings, held, utterances)
-    needed = sources_needed(settings.views)
     reader = SpeechReader(
         rows,
         speakers,
         settings,
-        sources={kind: sources[kind] for kind in needed},
+        sources=sources,
         sample_rate_hz=backbone.sample_rate_hz,
         seed=seed,
         device=device,
@@ -144,7 +139,7 @@ def _train(
         network,
         reader,
         seed,
-        held_out=_judge(judged, settings, sources, backbone, reader, seed) if judged else None,
+        held_out=_judge(judged, settings, backbone, reader, seed) if judged else None,
         checkpoint=checkpoint,
         tensorboard=tensorboard,
         team=team,
@@ -161,9 +156,7 @@ def _check(settings: BackboneTraining, sources: Mapping[str, Path], anchors: Pat
         raise ConfigError("anchored: true needs the clean vectors to stay near; give --anchors STORE")
     if settings.starts_from is not None and base is None:
         raise ConfigError(f"starts_from: {settings.starts_from} needs its folder; give --base FOLDER")
-    missing = [kind for kind in sources_needed(settings.views) if kind not in sources]
-    if missing:
-        raise ConfigError(f"the views ask for {', '.join(missing)}; give the manifest with --{missing[0]}")
+    check_sources(settings.views, sources)
     if anchors is None and settings.head is None:
         raise ConfigError("head: null trains by anchors alone; give --anchors STORE, or a head")
     if anchors is not None and settings.joint:
@@ -184,12 +177,7 @@ def _usable(
                 "head: null and anchors, which needs no labels"
             )
     if anchors is not None:
-        stored = [row for row in rows if row.utterance_id in anchors]
-        if not stored:
-            raise ManifestError(f"none of the {len(rows)} utterances of {manifest} is among the anchors {anchors.path}")
-        if len(stored) < len(rows):
-            log(f"{len(rows) - len(stored)} utterances have no anchor in {anchors.path} and are left out")
-        rows = stored
+        rows = anchors.stored(rows, manifest)
     speakers = sorted({row.speaker_id for row in rows if row.speaker_id is not None})
     if settings.head is not None and len(speakers) < 2:
         raise ManifestError(f"{manifest}: {len(speakers)} speaker to train on; classification needs two or more")
@@ -209,14 +197,12 @@ def _tell_of_lone(rows: Sequence[Utterance]) -> None:
 def _judge(
     rows: Sequence[Utterance],
     settings: BackboneTraining,
-    sources: Mapping[str, Path],
     backbone: StagedBackbone,
     reader: SpeechReader,
     seed: int,
 ) -> HeldOutSpeakers:
     """Render the crops of held-out speakers: clean, and in the training's views by turns."""
     rate = backbone.sample_rate_hz
-    bank = AudioBank({kind: Manifest(sources[kind]) for kind in sources_needed(settings.views)}, rate)
     views = list(settings.views.items())
     plain, draws, speakers = [], [], []
     for number, (row, clean_T) in enumerate(clean_crops(rows, reader.crop_s, rate)):
@@ -224,7 +210,7 @@ def _judge(
         speakers.append(str(row.speaker_id))
         plain.append(torch.from_numpy(np.ascontiguousarray(clean_T)))
         seeded = stable_seed(seed, "judge", row.utterance_id, name)
-        draws.append(draw(clean_T, view, bank, seed=seeded, speaker=str(row.speaker_id)))
+        draws.append(draw(clean_T, view, reader.bank, seed=seeded, speaker=str(row.speaker_id)))
     plain_UT = torch.stack(plain).to(reader.device)
     return HeldOutSpeakers(plain_UT, mix(draws, rate, reader.device), speakers)
 

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 
 from stages.audio.manifest import Utterance, read_manifest
-from stages.audio.recipe import sources_needed
+from stages.audio.recipe import check_sources
 from stages.backbone_training.anchors import CLEAN_VIEW, Anchors
 from stages.backbone_training.reader import SpeechReader
 from stages.backbones.base import Backbone
 from stages.frontend_model import FOLDER, FrontendInfo, features_of, save_frontend
-from stages.frontends import MaskTraining, speaker_head, staged
+from stages.frontends.gradw import MaskTraining, speaker_head
+from stages.frontends.masked import staged
 from stages.frontends.settings import FrontendTraining
 from stages.training import Checkpoint, optimise
 from stages.training.record import log
-from store import ConfigError, EmbeddingStore, ManifestError, StoreError
+from store import EmbeddingStore, ManifestError
 
 
 def train_frontend(
@@ -54,21 +55,11 @@ def train_frontend(
     FOLDER.check_replaceable(model)
     opened = staged(backbone, "a front end")
     given = {"babble": utterances, **(sources or {})}
-    needed = sources_needed(settings.views)
-    missing = [kind for kind in needed if kind not in given]
-    if missing:
-        raise ConfigError(f"the views ask for {', '.join(missing)}; give the manifest with --{missing[0]}")
+    check_sources(settings.views, given)
     source = EmbeddingStore(store)
     anchors = Anchors(source, backbone)
-    if abs(anchors.crop_s - settings.crop_s) > 1e-6:
-        raise StoreError(
-            f"{store} holds crops of {anchors.crop_s:g} s, the training hears {settings.crop_s:g} s; set crop_s to "
-            "theirs"
-        )
-    listed = read_manifest(utterances)
-    rows = [row for row in listed if row.utterance_id in anchors]
-    if not rows:
-        raise ManifestError(f"no utterance of {utterances} is in {store}; extract the same speech")
+    anchors.check_length(settings.crop_s)
+    rows = anchors.stored(read_manifest(utterances), utterances)
     speakers = sorted({row.speaker_id for row in rows if row.speaker_id is not None})
     opened.frozen(device)
     head_KD = _head(source, rows, speakers, utterances).to(device) if _needs_labels(settings) else None
@@ -76,7 +67,7 @@ def train_frontend(
         rows,
         speakers,
         settings,
-        sources={kind: given[kind] for kind in needed},
+        sources=given,
         sample_rate_hz=backbone.sample_rate_hz,
         seed=seed,
         device=device,
@@ -87,8 +78,6 @@ def train_frontend(
         torch.manual_seed(seed)
         network = MaskTraining(settings, opened, head_KD).to(reader.device).train()
     log(f"train-frontend {settings.loss} before {backbone.space}: {len(rows)} utterances")
-    if len(rows) < len(listed):
-        log(f"{len(listed) - len(rows)} utterances are not in {store} and are left out")
     about = {"settings": settings.model_dump(mode="json"), "seed": seed, "store": source.fingerprint}
     path = model.resolve()
     checkpoint = Checkpoint(path.with_name(f".{path.name}.checkpoint"), about, checkpoint_every_s)

@@ -1,10 +1,12 @@
 """What is declared about a rendering: views, crops, and the recipe made of them. Nothing here opens audio."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from stages.section import Section
+from store import ConfigError
 
 ADDITIVE = ("noise", "music", "babble")
 
@@ -148,6 +150,19 @@ RECIPES: dict[str, dict[str, Any]] = {
         },
     },
 }
+
+
+def check_sources(views: dict[str, View], given: Collection[str]) -> list[str]:
+    """Return what the views draw from, as `sources_needed`.
+
+    Raises:
+        ConfigError: some of it is not given.
+    """
+    needed = sources_needed(views)
+    missing = [kind for kind in needed if kind not in given]
+    if missing:
+        raise ConfigError(f"the views ask for {', '.join(missing)}; give the manifest with --{missing[0]}")
+    return needed
 
 
 def sources_needed(views: dict[str, View]) -> list[str]:

@@ -4,14 +4,17 @@ Shapes: N utterances x crops, D embedding dimension, B batch.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from stages.audio.manifest import Utterance
 from stages.backbones.base import Backbone
-from store import EmbeddingStore, StoreError
+from stages.training.record import log
+from store import EmbeddingStore, ManifestError, StoreError
 
 CLEAN_VIEW = "clean"
 
@@ -44,6 +47,31 @@ class Anchors:
 
     def __contains__(self, utterance_id: str) -> bool:
         return utterance_id in self._first
+
+    def check_length(self, crop_s: float) -> None:
+        """Check that training hears crops of the length that is stored.
+
+        Raises:
+            StoreError: it does not; names both.
+        """
+        if not np.isclose(self.crop_s, crop_s):
+            raise StoreError(
+                f"the anchors {self.path} are of crops of {self.crop_s:g} s, the training hears {crop_s:g} s; set "
+                "crop_s to theirs, or extract anchors of that length"
+            )
+
+    def stored(self, rows: Sequence[Utterance], manifest: Path) -> list[Utterance]:
+        """Return the utterances that have anchors; say how many have none.
+
+        Raises:
+            ManifestError: none has.
+        """
+        found = [row for row in rows if row.utterance_id in self]
+        if not found:
+            raise ManifestError(f"none of the {len(rows)} utterances of {manifest} is among the anchors {self.path}")
+        if len(found) < len(rows):
+            log(f"{len(rows) - len(found)} utterances have no anchor in {self.path} and are left out")
+        return found
 
     def start_s(self, utterance_id: str, crop: int) -> float:
         """Return where a crop begins, in seconds from the start of its utterance."""

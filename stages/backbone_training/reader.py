@@ -16,6 +16,7 @@ from stages.audio.bank import AudioBank
 from stages.audio.decode import Waveform, read
 from stages.audio.manifest import Manifest, Utterance, check_unchanged, manifest_digest
 from stages.audio.mix import mix
+from stages.audio.recipe import sources_needed
 from stages.audio.views import Draw, draw, faster, stable_seed, wrap_pad
 from stages.backbone_training.anchors import Anchors
 from stages.backbone_training.network import Crops
@@ -43,7 +44,7 @@ class SpeechReader(BatchReader[Crops]):
     Args:
         utterances: the labelled speech.
         speakers: who they are, in the order of the classes.
-        sources: "noise", "music", "rir", "babble" -> manifest of what views draw from.
+        sources: "noise", "music", "rir", "babble" -> manifest; what no view draws from is not read.
         anchors: stored clean vectors; then the crops are those that they were made of.
         with_clean: give every crop without noise as well.
 
@@ -72,7 +73,8 @@ class SpeechReader(BatchReader[Crops]):
         self._utterances, self._settings, self._anchors = utterances, settings, anchors
         self._per_utterance, self._with_clean = per_utterance, with_clean
         self._rate_hz = sample_rate_hz
-        self._bank = AudioBank({kind: Manifest(path) for kind, path in sources.items()}, sample_rate_hz)
+        needed = sources_needed(settings.views)
+        self.bank = AudioBank({kind: Manifest(sources[kind]) for kind in needed}, sample_rate_hz)
         self._speakers = {speaker: number for number, speaker in enumerate(speakers)}
         self._views = list(settings.views.items())
 
@@ -117,7 +119,7 @@ class SpeechReader(BatchReader[Crops]):
         except AudioError as error:
             raise ManifestError(f"{utterance.path} {error}; prepare the speech again") from error
         speaker = utterance.speaker_id or utterance.utterance_id
-        found = draw(clean_T, view, self._bank, seed=stable_seed(seed, name), speaker=speaker)
+        found = draw(clean_T, view, self.bank, seed=stable_seed(seed, name), speaker=speaker)
         return found, pace * len(self._speakers) + example.speaker
 
     def _cut(self, example: Example, speed: float, generator: np.random.Generator) -> Waveform:

@@ -86,11 +86,7 @@ class MaskTraining(nn.Module):
     def loss(self, crops: Crops, generator: torch.Generator) -> Tensor:
         """Return the scalar loss of a batch that is heard noisy and clean."""
         backbone = self.backbone
-        assert crops.clean_BT is not None
-        with torch.no_grad():
-            noisy_BMF = in_full_precision(backbone.spectrum, crops.waveform_BT)
-            clean_BMF = in_full_precision(backbone.spectrum, crops.clean_BT)
-        enhanced_BMF = in_full_precision(lambda mask_BMF: mask_BMF * noisy_BMF, self.mask(noisy_BMF))
+        _, enhanced_BMF, clean_BMF = self.spectra(crops)
         if self.config.loss == "spectral":
             return ((enhanced_BMF + _FLOOR).log() - (clean_BMF + _FLOOR).log()).abs().mean()
         with torch.no_grad():
@@ -99,6 +95,16 @@ class MaskTraining(nn.Module):
         if self.config.loss == "equal_w":
             return (clean - enhanced).abs().mean()
         return weighted_distance(clean, enhanced, self.weights(clean, enhanced, crops))
+
+    def spectra(self, crops: Crops) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the spectra of a batch, [B, M, F] each: noisy, enhanced and clean."""
+        assert crops.clean_BT is not None
+        with torch.no_grad():
+            noisy_BMF, clean_BMF = (
+                in_full_precision(self.backbone.spectrum, sound_BT) for sound_BT in (crops.waveform_BT, crops.clean_BT)
+            )
+        enhanced_BMF = in_full_precision(lambda mask_BMF: mask_BMF * noisy_BMF, self.mask(noisy_BMF))
+        return noisy_BMF, enhanced_BMF, clean_BMF
 
     def weights(self, clean: Tensor, enhanced: Tensor, crops: Crops) -> Tensor:
         """Return the weights of a batch, [B, P]."""

@@ -46,9 +46,7 @@ def _panels(training: MaskTraining, crops: Crops) -> Iterator[tuple[Any, ...]]:
     """Yield (name, image of each crop): spectra in dB, and the weights, each over the frames of its crop."""
     training.eval()
     backbone = training.backbone
-    assert crops.clean_BT is not None
-    noisy, clean = (backbone.spectrum(sound) for sound in (crops.waveform_BT, crops.clean_BT))
-    enhanced = training.mask(noisy) * noisy
+    noisy, enhanced, clean = training.spectra(crops)
     for name, spectrum in (("noisy", noisy), ("enhanced", enhanced), ("clean", clean)):
         yield name, *(10 * np.log10(one.cpu().numpy() + 1e-12) for one in spectrum[:ROWS])
     if training.config.loss == "gradw":

@@ -78,42 +78,36 @@ class Crossing:
 
 def crossings(summaries: Sequence[Summary], runs: Sequence[RunFiles]) -> Iterator[Crossing]:
     """Yield every pair by every alignment and way of scoring, seeds together, in the order of the runs."""
-    found = {(s.system.run, s.system.name, s.system.family): s for s in summaries}
     families = list(dict.fromkeys(s.system.family for s in summaries))
     for run in runs:
-        for pair, alignment in dict.fromkeys((across.pair, across.alignment) for across in run.across.values()):
-            seeds = {name: a for name, a in run.across.items() if (a.pair, a.alignment) == (pair, alignment)}
+        for (pair, alignment), seeds in _by_alignment(run).items():
             for family in families:
-                parts = {
-                    part: crossed
-                    for part in PARTS
-                    if (
-                        crossed := _crossed(
-                            part, seeds, {name: s for (r, name, f), s in found.items() if r == run.name and f == family}
-                        )
-                    )
-                }
+                own = {s.system.name: s for s in summaries if (s.system.run, s.system.family) == (run.name, family)}
+                crossed = {part: _crossed(part, run.across[seeds[0]], seeds, own) for part in PARTS}
+                parts = {part: found for part, found in crossed.items() if found}
                 if parts:
                     yield Crossing(run.name, pair, alignment, family, parts)
 
 
 def other_seeds(systems: Sequence[System], runs: Sequence[RunFiles]) -> set[System]:
     """Return the systems that repeat an alignment under another seed: the table of pairs has their mean."""
-    repeats = set()
-    for run in runs:
-        first: dict[tuple[str, str], str] = {}
-        for name, across in run.across.items():
-            first.setdefault((across.pair, across.alignment), name)
-        repeats |= {(run.name, name) for name in run.across} - {(run.name, name) for name in first.values()}
+    repeats = {(run.name, name) for run in runs for _, *others in _by_alignment(run).values() for name in others}
     return {system for system in systems if (system.run, system.name) in repeats}
 
 
-def _crossed(part: str, seeds: Mapping[str, Across], summaries: Mapping[str, Summary]) -> Crossed | None:
+def _by_alignment(run: RunFiles) -> dict[tuple[str, str], list[str]]:
+    """Return the systems that score a pair by one alignment, a seed each, by (pair, alignment)."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, across in run.across.items():
+        found.setdefault((across.pair, across.alignment), []).append(name)
+    return found
+
+
+def _crossed(part: str, sides: Across, seeds: Sequence[str], summaries: Mapping[str, Summary]) -> Crossed | None:
     def eer(name: str) -> float | None:
         mean: Mean | None = getattr(summaries[name], part) if name in summaries else None
         return mean.eer if mean else None
 
-    sides = next(iter(seeds.values()))
     enrolment, test = eer(sides.enrolment), eer(sides.test)
     across = tuple(value for name in seeds if (value := eer(name)) is not None)
     return Crossed(enrolment, test, across) if across and enrolment is not None and test is not None else None

@@ -5,6 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+def spectrogram_file(theme: str) -> str:
+    """Return the name of the picture, in a theme's colours, that training a front end leaves in its folder."""
+    return f"spectrograms.{theme}.svg"
+
+
 @dataclass(frozen=True)
 class Across:
     """How a system scores embeddings of two backbones against each other.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.reporting.figures import Look, Looks
+from stages.reporting.files import spectrogram_file
 from stages.reporting.load import ScoredSystem
 from stages.reporting.measure import Costs, Measurement, det_curve
 from stages.reporting.plot_conditions import eer_by_condition, plan_bands
@@ -187,7 +188,7 @@ def spectrogram_plot(folder: Path, run: str = "") -> Plot:
         ModelError: they are missing.
     """
     try:
-        svgs = {theme.name: (folder / f"spectrograms.{theme.name}.svg").read_text("utf-8") for theme in THEMES}
+        svgs = {theme.name: (folder / spectrogram_file(theme.name)).read_text("utf-8") for theme in THEMES}
     except OSError as error:
         raise ModelError(f"{folder} has no spectrograms ({error}); train the front end again") from error
     return Plot(

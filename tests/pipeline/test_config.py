@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,15 @@ def test_a_digest_changes_with_its_own_sections_alone(tmp_path):
     assert before.digest("train.gentle") != after.digest("train.gentle")
     for section in ("seed", "train.wccn", "extract.train", "corpus"):
         assert before.digest(section) == after.digest(section)
+
+
+def test_reading_a_configuration_loads_neither_torch_nor_matplotlib():
+    """Each command of a run reads it, and most need neither."""
+    said = subprocess.run(
+        [sys.executable, "-c", "import sys, pipeline.config; print({'torch', 'matplotlib'} & {*sys.modules})"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.strip() == "set()"

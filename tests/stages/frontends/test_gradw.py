@@ -8,8 +8,9 @@ import torch.nn.functional as F
 
 from stages.backbone_training.network import Crops, make_backbone
 from stages.backbone_training.settings import BackboneTraining
-from stages.frontends import MaskNet, MaskTraining, attention, speaker_head, weighted_distance, weights
+from stages.frontends.gradw import MaskTraining, attention, speaker_head, weighted_distance, weights
 from stages.frontends.settings import FrontendTraining
+from stages.frontends.unet import MaskNet
 from store import ModelError
 
 NETWORKS = {
