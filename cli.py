@@ -614,6 +614,56 @@ def verify(store: Path, utterances: Path | None) -> None:
     click.echo(stage(store=store, utterances=utterances))
 
 
+@main.command()
+@click.argument("store", type=_FILE)
+@click.option("--against", type=_FILE, help="Another store: of evaluation, another version, or what it was made from.")
+@click.option("--relation", help="What that is: leakage, versions or parent (default: told from ids and lineage).")
+@click.option("--page", type=_FILE, help="HTML page to write.")
+@click.option(
+    "--replay",
+    type=click.IntRange(0),
+    default=32,
+    show_default=True,
+    help="Of how many shards to make a row again, where the recordings are there.",
+)
+@click.option("--fail-on", multiple=True, metavar="RULE", help="Exit with 1 where this rule fails, or any.")
+@click.option("--dask", metavar="ADDRESS", help="Spread the blocks: local, local:4 (workers) or tcp://HOST:8786.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def audit(context: click.Context, as_json: bool, dask: str | None, fail_on: Sequence[str], **options: Any) -> None:
+    """Say whether a store can be trusted: faults, duplicates, leakage, drift, each with its worst offenders."""
+    from pipeline.executor import checked, executor
+    from stages.audit import audit as stage
+
+    with executor(checked(dask)) as execute:
+        audited = stage(fail_on=tuple(fail_on), execute=execute, **options)
+    click.echo(json.dumps(audited.facts(), indent=1) if as_json else audited.summary())
+    context.exit(1 if audited.failed_on else 0)
+
+
+@main.command()
+@click.argument("store", type=_FILE)
+@click.argument("query")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def sql(store: Path, query: str, as_json: bool) -> None:
+    """Ask SQL of a store: tables catalogue, rejects and scores. Nothing can be changed."""
+    from stages.sql import sql as stage
+
+    answer = stage(store=store, query=query)
+    click.echo(answer.facts() if as_json else answer.table())
+
+
+@main.command()
+@click.argument("run", type=_FILE)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0: any free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+def browse(run: Path, host: str, port: int) -> None:
+    """Look through a run in a browser: hear an utterance in every view, its neighbours, its scores. Read-only."""
+    from stages.browse import browse as stage
+
+    stage(run=run, host=host, port=port, ready=lambda address: click.echo(f"{address}  (Ctrl+C ends it)"))
+
+
 @main.command(name="export")
 @click.argument("store", type=_FILE)
 @_path_option("output", "File (parquet) or directory (kaldi, npy, webdataset) to write.")

@@ -1,4 +1,4 @@
-"""Where the shards of an extraction are written: in this process, or by the workers of a Dask cluster."""
+"""Where the parts of a stage are computed: in this process, or by the workers of a Dask cluster."""
 
 import os
 import re
@@ -6,10 +6,11 @@ import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from pipeline.sections import DASK
 from stages.device import gpu_count
-from stages.extract import Execute, in_process
+from stages.execution import Execute, in_process
 from store import ConfigError, ReseedError
 
 if typing.TYPE_CHECKING:  # Dask takes a second to import, and most extractions do without
@@ -31,7 +32,7 @@ def checked(dask: str | None) -> str | None:
 
 @contextmanager
 def executor(dask: str | None) -> Iterator[Execute]:
-    """Yield what writes shards; a cluster is reached or started when there is one to write.
+    """Yield what computes parts; a cluster is reached or started once there is one to compute.
 
     Args:
         dask: None: this process; "local" or "local:4": so many workers on this machine (default: one per GPU, or one);
@@ -39,16 +40,19 @@ def executor(dask: str | None) -> Iterator[Execute]:
 
     Raises:
         ConfigError: no scheduler answers there, or a worker cannot import this package.
-        ReseedError: a shard could not be written; nothing that was is lost.
+        ReseedError: a part could not be computed; nothing that was written is lost.
     """
     if dask is None:
         yield in_process
         return
     with ExitStack() as stack:
+        client: Client | None = None
 
-        def execute(write: Callable[[int], str], shards: Sequence[int]) -> Iterator[str]:
-            if shards:
-                yield from _spread(stack.enter_context(_client(dask)), write, shards)
+        def execute(function: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[Any]:
+            nonlocal client
+            if numbers:
+                client = client or stack.enter_context(_client(dask))
+                yield from _spread(client, function, numbers)
 
         yield execute
 
@@ -71,17 +75,18 @@ def _client(dask: str) -> Iterator["Client"]:
         yield client
 
 
-def _spread(client: "Client", write: Callable[[int], str], shards: Sequence[int]) -> Iterator[str]:
-    """Yield the name of each shard as it is done. Dask itself repeats what a lost worker was at."""
+def _spread(client: "Client", function: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[Any]:
+    """Yield each result as it is done. Dask itself repeats what a lost worker was at."""
     from dask.distributed import KilledWorker, as_completed
 
-    futures = client.map(write, shards, pure=False)
+    futures = client.map(function, numbers, pure=False)
     try:
         for future in as_completed(futures):
             yield future.result()
+            future.release()  # a worker would keep the result for as long as this process may ask for it
     except KilledWorker as error:
         raise ReseedError(
-            f"Dask workers died again and again while writing one shard ({error}); look at their logs: memory?"
+            f"Dask workers died again and again while at one shard ({error}); look at their logs: memory?"
         ) from error
     finally:
         client.cancel(futures)

@@ -2,10 +2,11 @@
 
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.execution import Execute, in_process
 from stages.extraction import Extraction, Order
 from store import ConfigError, EmbeddingStore, StoreError, finalise
 
@@ -66,14 +67,6 @@ class ShardTask:
 
 
 _BUILT: dict[tuple[bytes, str], Extraction] = {}  # the last one of this process
-
-
-Execute = Callable[[Callable[[int], str], Sequence[int]], Iterator[str]]
-
-
-def in_process(write: Callable[[int], str], shards: Sequence[int]) -> Iterator[str]:
-    """Write shards one after the other, here."""
-    return map(write, shards)
 
 
 def extract(

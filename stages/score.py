@@ -6,7 +6,7 @@ crops, where these are compared).
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,12 +15,11 @@ from threading import get_ident
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.execution import Execute
 from stages.score_files import SCORES_SCHEMA, scores_schema
 from stages.scorers.job import Job, ScoreOrder
 from stages.scorers.settings import ScoreSettings
 from store.atomic import atomic_path
-
-Execute = Callable[[Callable[[int], str], Sequence[int]], Iterator[str]]
 
 
 def score(

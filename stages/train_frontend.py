@@ -53,6 +53,7 @@ def train_frontend(
         ModelError: the backbone opens no spectrum, training diverged, or `model` is something else.
     """
     FOLDER.check_replaceable(model)
+    seed += settings.seed
     opened = staged(backbone, "a front end")
     given = {"babble": utterances, **(sources or {})}
     check_sources(settings.views, given)

@@ -12,7 +12,7 @@ from store.errors import (
 )
 from store.format import Declaration, Header, Reject, Shard, shard_name
 from store.reader import EmbeddingStore
-from store.verify import problems
+from store.verify import problems, undamaged
 from store.writer import finalise, is_finalised, read_rejects, read_seal, write_rejects, write_shard
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "read_rejects",
     "read_seal",
     "shard_name",
+    "undamaged",
     "write_rejects",
     "write_shard",
 ]

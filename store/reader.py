@@ -54,6 +54,7 @@ class EmbeddingStore:
     Args:
         path: the store's directory.
         check: hash each file once, before it is first read, and refuse it if it is not what was written.
+        header: what to read of it, where not all of it (see `store.verify.undamaged`).
 
     Raises:
         StoreError: not a store, an unknown version, an altered header, or a file that is missing or of another size.
@@ -63,13 +64,14 @@ class EmbeddingStore:
         >>> clean, noisy = store.pairs("clean", "noise")  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, *, check: bool = False) -> None:
+    def __init__(self, path: str | Path, *, check: bool = False, header: Header | None = None) -> None:
         self.path = Path(path)
-        self.header: Header = read_header(self.path)
+        self.header: Header = header or read_header(self.path)
         self.stores = [self]
         self._check = check
         self._parts = [_Part(self.path, shard, self.header.declaration.vectors) for shard in self.header.shards]
-        check_coverage(self.path, self.header)
+        if header is None:
+            check_coverage(self.path, self.header)
         for part in self._parts:
             for file in part.shard.files:
                 check_size(self.path, file)

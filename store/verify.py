@@ -1,13 +1,18 @@
 """Say what is wrong with a store: every file against store.json, every shard against its seal, all vectors finite."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from store.checks import check_digest
+from store.checks import check_coverage, check_digest
 from store.errors import StoreError
-from store.format import REJECTS_NAME
+from store.format import REJECTS_NAME, Header, Shard
+from store.header import read_header
 from store.layouts import catalogue_file
 from store.reader import EmbeddingStore
 from store.writer import read_rejects, read_seal
@@ -25,24 +30,55 @@ def problems(store: EmbeddingStore, manifest_ids: Iterable[str] | None = None) -
         yield from _uncovered(store, manifest_ids)
 
 
+def undamaged(path: Path) -> tuple[EmbeddingStore, list[str]]:
+    """Open the shards of a store that are as they were written; returns them and what is wrong with the others.
+
+    Raises:
+        StoreError: not a store, an unknown version, or an altered header: then nothing can be said.
+    """
+    header = read_header(path)
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter
+        found = list(pool.map(lambda shard: _problem(_check_shard, path, header, shard), header.shards))
+    sound = [shard for shard, problem in zip(header.shards, found, strict=True) if problem is None]
+    problems = [problem for problem in found if problem is not None]
+    for check, what in ((check_coverage, header), (check_digest, header.rejects)):
+        problems += filter(None, [_problem(check, path, what)])
+    return EmbeddingStore(path, header=replace(header, shards=sound)), problems
+
+
+def _problem(check: Callable[..., None], *arguments: Any) -> str | None:
+    try:
+        check(*arguments)
+    except (StoreError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _check_shard(path: Path, header: Header, shard: Shard) -> None:
+    for file in shard.files:
+        check_digest(path, file)
+    _check_seal(path, header, shard)
+
+
+def _check_seal(path: Path, header: Header, shard: Shard) -> None:
+    file = catalogue_file(path, shard.name)
+    seal = read_seal(path, shard.name, header.declaration.vectors)
+    if seal is None or (seal.rows, seal.utterances) != (shard.rows, shard.utterances):
+        raise StoreError(f"{file}: its seal does not match store.json; extract this shard again")
+    if (rows := pq.read_metadata(file).num_rows) != shard.rows:
+        raise StoreError(f"{file} has {rows} rows, store.json says {shard.rows}")
+
+
 def _damaged_files(store: EmbeddingStore) -> Iterator[str]:
     for file in (store.header.rejects, *(file for shard in store.shards for file in shard.files)):
-        try:
-            check_digest(store.path, file)
-        except StoreError as error:
-            yield str(error)
+        if problem := _problem(check_digest, store.path, file):
+            yield problem
 
 
 def _unfit_shards(store: EmbeddingStore) -> Iterator[str]:
-    layout = store.header.declaration.vectors
     for position, shard in enumerate(store.shards):
-        path = catalogue_file(store.path, shard.name)
         try:
-            seal = read_seal(store.path, shard.name, layout)
-            if seal is None or (seal.rows, seal.utterances) != (shard.rows, shard.utterances):
-                yield f"{path}: its seal does not match store.json; extract this shard again"
-            elif pq.read_metadata(path).num_rows != shard.rows:
-                yield f"{path} has {pq.read_metadata(path).num_rows} rows, store.json says {shard.rows}"
+            _check_seal(store.path, store.header, shard)
             bad = ~np.isfinite(store.shard_vectors(position)).all(axis=1)
             if bad.any():
                 yield f"{store.path}, shard {shard.name}: {bad.sum()} vectors are not finite, first row {bad.argmax()}"

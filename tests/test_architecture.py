@@ -19,6 +19,9 @@ NOUNS = {
     "trained_folder",
     "frontend_model",
     "catalogue",
+    "execution",
+    "lineage",
+    "replayer",
 }
 VERBS = {path.stem for path in (ROOT / "stages").glob("*.py")} - NOUNS
 

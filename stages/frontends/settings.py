@@ -17,12 +17,14 @@ class FrontendTraining(SpeechTraining):
             (speaker, needs labels), or the cosine with the stored clean embedding (anchor, needs none).
         sharpness: none: the softmax is of the gradients as they are, as published; else of their difference scaled
             to this standard deviation within each crop.
+        seed: added to that of the run, for entries that repeat another one.
         width: channels of the U-Net's first level, doubled from level to level.
     """
 
     loss: Literal["gradw", "equal_w", "spectral"] = "gradw"
     score: Literal["speaker", "anchor"] = "speaker"
     sharpness: float | None = Field(default=None, gt=0)
+    seed: int = Field(default=0, ge=0)
     width: int = Field(default=16, ge=2)
     epochs: int = Field(default=50, ge=1)
     batch: int = Field(default=32, ge=2)

@@ -70,26 +70,26 @@ def family_plots(
     chosen = [scored for scored in systems if scored.system in shaded]
     histograms = [_score_panels(scored, own, measurements[0].costs) for scored in chosen]
     drawn = [
-        _plot(
+        plotted(
             f"eer_by_snr-{slug}",
             "EER against SNR",
             f"{band if has_intervals else ''}The dotted end of a line is the condition with nothing added.",
             lambda theme: eer_by_snr(panels, shaded, own, theme),
         ),
-        _plot(
+        plotted(
             f"eer_by_condition-{slug}",
             "EER by condition",
             "Bars: 95\u202f% intervals by speaker." if has_intervals else "",
             lambda theme: eer_by_condition(bands, own, theme),
         ),
-        _plot(
+        plotted(
             f"det-{slug}",
             "Detection error trade-off",
             "Normal-deviate axes; closer to the lower left is better. Markers: equal error rate, on the convex hull. "
             "The pooled panel has one threshold for all conditions, so its EER is not the mean of the table.",
             lambda theme: det_panels(curves, own, theme),
         ),
-        _plot(
+        plotted(
             f"roc-{slug}",
             "Receiver operating characteristic (ROC)",
             "The same curves as hits against false alarms, these on a logarithmic axis; closer to the upper left is "
@@ -97,7 +97,7 @@ def family_plots(
             lambda theme: roc_panels(curves, own, theme),
             folded=True,
         ),
-        _plot(
+        plotted(
             f"scores-{slug}",
             "Scores",
             f"Densities of target and non-target scores of {listed([own[s.system].label for s in chosen])}. Where the "
@@ -138,7 +138,7 @@ def space_plot(
     if chosen is None or not panels:
         return None
     speakers = chosen
-    return _plot(
+    return plotted(
         "projection",
         "A few speakers in the embedding space",
         _ILLUSTRATION + _CAUTIONS[settings.projection],
@@ -169,7 +169,7 @@ def spread_plot(spreads: Mapping[Look, Spread]) -> Plot | None:
     """Picture scatter within speakers and distance between them, a row per system."""
     if not spreads:
         return None
-    return _plot(
+    return plotted(
         "spread",
         "Scatter within speakers, distance between them",
         "Cosine distances: of an utterance from the mean of its speaker's other utterances on clean speech, and of two "
@@ -224,8 +224,9 @@ def _score_panels(scored: ScoredSystem, looks: Looks, costs: Costs) -> list[Scor
     return [plan_panel(f"{label}, {part}", trials, costs) for part, trials in parts.items() if trials]
 
 
-def _plot(
+def plotted(
     name: str, title: str, caption: str, draw: Callable[[Theme], str | None], *, folded: bool = False
 ) -> Plot | None:
+    """Draw a figure in every theme; none where there is nothing to draw."""
     svgs = {theme.name: svg for theme in THEMES if (svg := draw(theme)) is not None}
     return Plot(name, title, caption, svgs, folded) if svgs else None

@@ -8,7 +8,8 @@ import soundfile
 
 from stages.audio.manifest import read_manifest, write_manifest
 from stages.audio.recipe import CropSettings, ExtractSettings, View
-from stages.replay import Replayer, replay
+from stages.replay import replay
+from stages.replayer import Replayer
 from store import ManifestError, StoreError
 from tests.stages.test_extract import levels, manifests, run
 

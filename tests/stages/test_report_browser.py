@@ -1,18 +1,13 @@
 """The page as a browser shows it: needs a chromium on the machine, asks for no network."""
 
-import shutil
-from contextlib import contextmanager
-from types import SimpleNamespace
-
 import pytest
 
 from stages.report import ReportSettings, report
 from stages.reporting.theme import THEMES
+from tests.browser import launched, needs_browser, opened
 from tests.stages.scoring.example import add_scorings, fuse, make_example
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page is not opened")
+pytestmark = needs_browser
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}}
 
@@ -38,24 +33,8 @@ def page_path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def opened(browser, path, scheme):
-    """The opened page, what its console said, and what it asked for."""
-    messages, requests = [], []
-    page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
-    page.on("console", lambda message: messages.append(message.text))
-    page.on("pageerror", lambda error: messages.append(str(error)))
-    page.on("request", lambda asked: requests.append(asked.url))
-    page.goto(path.as_uri())
-    yield SimpleNamespace(page=page, messages=messages, requests=requests, scheme=scheme)
-    page.close()
+    with launched() as opened_browser:
+        yield opened_browser
 
 
 @pytest.fixture(scope="module", params=["light", "dark"])

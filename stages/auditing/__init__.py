@@ -1,0 +1,1 @@
+"""What an audit looks at: passes over a store block by block, and the judgement of what they find."""

@@ -1,0 +1,94 @@
+"""Utterances that are stored twice: equal bits, or vectors that all but coincide.
+
+Exactly, every pair, up to `EXACT`; beyond by random hyperplanes (Charikar, STOC 2002): vectors that agree in all bits
+of a band are compared by all their bits, and what remains by its cosine.
+
+Shapes: U and P utterances of two stores, D embedding dimension, W words of a signature.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+EXACT = 100_000
+NEAR = 0.99  # cosine of centred vectors from which on two utterances are taken for one recording
+
+_BANDS, _BAND_BITS = 8, 24
+_WORDS = _BANDS * _BAND_BITS // 64
+_MOST_BITS = 24  # that may differ; at a cosine of `NEAR` 9 do, of vectors without relation 96
+_WINDOW = 8  # neighbours in the order of a band that are looked at
+_BLOCK = 2048
+_MOST_PAIRS = 100_000
+
+Floats = NDArray[np.float32]
+Pairs = NDArray[np.int64]
+
+
+def signatures(centred_UD: Floats) -> NDArray[np.uint64]:
+    """Return on which side of random hyperplanes each vector lies, [U, W]."""
+    planes = np.random.default_rng(1).standard_normal((centred_UD.shape[1], _WORDS * 64), np.float32)
+    bits = np.packbits(centred_UD @ planes > 0, axis=1)
+    return np.ascontiguousarray(bits).view("<u8").astype(np.uint64)
+
+
+def equal_pairs(hash_U: NDArray[np.uint64]) -> Pairs:
+    """Return neighbours among rows of equal hashes, [P, 2]: of n equal ones n - 1 pairs."""
+    order = np.argsort(hash_U, kind="stable")
+    same = np.flatnonzero(hash_U[order][1:] == hash_U[order][:-1])
+    return np.stack([order[same], order[same + 1]], axis=1)
+
+
+def near_pairs(unit_UD: Floats, others_PD: Floats | None = None) -> Pairs:
+    """Return all pairs [P, 2] of a cosine of `NEAR` or more, each once, or those across two sets.
+
+    Args:
+        unit_UD, others_PD: centred vectors of unit length.
+    """
+    among = others_PD is None
+    second_PD = unit_UD if others_PD is None else others_PD
+    found = [np.empty((0, 2), np.int64)]
+    for first in range(0, len(unit_UD), _BLOCK):
+        for second in range(first if among else 0, len(second_PD), _BLOCK):
+            cosine = unit_UD[first : first + _BLOCK] @ second_PD[second : second + _BLOCK].T
+            pairs = np.argwhere(cosine >= NEAR) + np.array([first, second])
+            found.append(pairs[pairs[:, 0] < pairs[:, 1]] if among else pairs)
+            if sum(map(len, found)) > _MOST_PAIRS:
+                return np.concatenate(found)[:_MOST_PAIRS]
+    return np.concatenate(found)
+
+
+def hashed_pairs(signature_UW: NDArray[np.uint64]) -> Pairs:
+    """Return the pairs [P, 2] whose signatures all but agree, each once: of near ones nearly all."""
+    found = []
+    for band in _bands(signature_UW):
+        order = np.lexsort((signature_UW[:, 0], band))
+        for step in range(1, _WINDOW + 1):
+            same = np.flatnonzero(band[order[step:]] == band[order[:-step]])
+            first, second = order[same], order[same + step]
+            differing = np.bitwise_count(signature_UW[first] ^ signature_UW[second]).sum(axis=1, dtype=np.int64)
+            close = differing <= _MOST_BITS
+            found.append(np.sort(np.stack([first[close], second[close]], axis=1), axis=1))
+    return np.unique(np.concatenate(found), axis=0)[:_MOST_PAIRS]
+
+
+def confirmed(pair_P2: Pairs, unit_of: Callable[[NDArray[np.int64]], Floats]) -> tuple[Pairs, Floats]:
+    """Keep the pairs whose vectors have a cosine of `NEAR`, and return it.
+
+    Args:
+        unit_of: rows -> their centred vectors of unit length.
+    """
+    kept, cosines = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
+    for first in range(0, len(pair_P2), _BLOCK):
+        pairs = pair_P2[first : first + _BLOCK]
+        cosine = np.einsum("pd,pd->p", unit_of(pairs[:, 0]), unit_of(pairs[:, 1]))
+        kept.append(pairs[cosine >= NEAR])
+        cosines.append(cosine[cosine >= NEAR])
+    return np.concatenate(kept), np.concatenate(cosines)
+
+
+def _bands(signature_UW: NDArray[np.uint64]) -> Iterator[NDArray[np.uint32]]:
+    bytes_UB = np.ascontiguousarray(signature_UW).view(np.uint8).reshape(len(signature_UW), -1)
+    for band in range(_BANDS):
+        three = bytes_UB[:, 3 * band : 3 * band + 3].astype(np.uint32)
+        yield three[:, 0] << 16 | three[:, 1] << 8 | three[:, 2]

@@ -1,0 +1,129 @@
+"""The page of an audit: one self-contained HTML file; every text escaped, nothing loaded from anywhere."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+
+from stages.auditing.facts import Facts
+from stages.auditing.finding import FAILED, PASSED, SKIPPED, Finding
+from stages.auditing.judge_vectors import farthest_rows
+from stages.auditing.plots import plots
+from stages.auditing.rules import RULES
+from stages.lineage import Node, graph
+from stages.reporting.theme import THEMES
+from store.atomic import write_text
+
+_HERE = Path(__file__).parent
+_BOX, _GAP = (230, 62), (70, 22)  # of the lineage, in pixels
+_DIGEST = 12
+
+
+@dataclass(frozen=True)
+class Box:
+    """A node of the lineage where it is drawn."""
+
+    node: Node
+    x: float
+    y: float
+    is_own: bool
+
+    @property
+    def label(self) -> str:
+        """The end of its path, which tells it from others."""
+        return self.node.path if len(self.node.path) <= 32 else f"…{self.node.path[-31:]}"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Boxes and the lines between them, and how much room they take."""
+
+    boxes: list[Box]
+    lines: list[tuple[float, float, float, float]]
+    width: float
+    height: float
+
+
+def write_page(path: Path, facts: Facts, findings: list[Finding], verdict: str) -> None:
+    """Write the page."""
+    environment = Environment(
+        loader=ChoiceLoader([FileSystemLoader(_HERE), FileSystemLoader(_HERE.parent / "reporting")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    declared = facts.source.header.declaration
+    page = environment.get_template("audit.html.j2").render(
+        store=str(facts.path),
+        verdict=verdict,
+        is_sound=all(finding.status != FAILED for finding in findings),
+        subtitle=f"{len(facts.source.store):,} vectors of {declared.dim} dimensions, {declared.dtype} · "
+        f"{facts.source.utterances:,} utterances · {len(declared.views)} views · space {declared.space}",
+        fingerprint=facts.source.header.fingerprint,
+        findings=sorted(findings, key=lambda finding: (FAILED, PASSED, SKIPPED).index(finding.status)),
+        rules=RULES,
+        plots=plots(facts),
+        points=projected(facts),
+        farthest=farthest_rows(facts),
+        lineage=drawn_lineage(*graph(facts.path, facts.source.header)),
+        box=_BOX,
+        digest=_DIGEST,
+        themes=THEMES,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, page)
+
+
+def projected(facts: Facts) -> dict[str, Any]:
+    """Return the points of the projection, for the page's script: two main axes of the sample."""
+    points = facts.survey.points
+    if len(points) < 3:
+        return {"points": [], "explained": 0}
+    vectors_ND = np.stack([point.vector_D for point in points]).astype(np.float64)
+    centred_ND = vectors_ND - vectors_ND.mean(axis=0)
+    values_D, axes_DD = np.linalg.eigh(centred_ND.T @ centred_ND)
+    plane_N2 = centred_ND @ axes_DD[:, :-3:-1]
+    scale = float(np.abs(plane_N2).max()) or 1.0
+    rows = [
+        {
+            "x": round(x / scale, 4),
+            "y": round(y / scale, 4),
+            "utterance": point.place.utterance_id,
+            "view": point.place.view,
+            "speaker": point.speaker_id,
+            "snr": None if point.snr_db is None else round(point.snr_db, 1),
+        }
+        for point, (x, y) in zip(points, plane_N2.tolist(), strict=True)
+    ]
+    explained = values_D[-2:].sum() / max(float(values_D.sum()), 1e-30)
+    return {"points": rows, "explained": round(100 * float(explained))}
+
+
+def drawn_lineage(own: Node, edges: list[tuple[Node, Node]]) -> Lineage:
+    """Place what a store was made from to its left and what was made of it to its right."""
+    column = {own: 0}
+    changed = True
+    while changed:
+        changed = False
+        for source, made in edges:
+            for node, wanted in ((source, column.get(made, 1) - 1), (made, column.get(source, -1) + 1)):
+                pulls = node not in column or (wanted < column[node] if node == source else wanted > column[node])
+                if (made if node == source else source) in column and pulls and node != own:
+                    column[node] = wanted
+                    changed = True
+    first = min(column.values())
+    by_column: dict[int, list[Node]] = {}
+    for node in sorted(column, key=lambda node: (node.kind, node.path)):
+        by_column.setdefault(column[node] - first, []).append(node)
+    (width, height), (between, below) = _BOX, _GAP
+    tallest = max(map(len, by_column.values())) * (height + below) - below
+    boxes = {}
+    for place, nodes in by_column.items():
+        top = (tallest - (len(nodes) * (height + below) - below)) / 2
+        for row, node in enumerate(nodes):
+            boxes[node] = Box(node, place * (width + between), top + row * (height + below), node == own)
+    lines = [(boxes[a].x + width, boxes[a].y + height / 2, boxes[b].x, boxes[b].y + height / 2) for a, b in edges]
+    return Lineage(list(boxes.values()), lines, (max(by_column) + 1) * (width + between) - between, tallest)

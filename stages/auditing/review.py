@@ -1,0 +1,228 @@
+"""The second pass: each utterance against its speaker, each sound against what is usual at its SNR.
+
+Vectors are centred and whitened within speakers first (within-class covariance normalisation; Hatch et al., Interspeech
+2006), so that what differs between recordings of one person counts for little.
+
+Shapes: U utterances, D embedding dimension, K speakers, W words of a signature.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.auditing.blocks import Rows, Source
+from stages.auditing.duplicates import signatures
+from stages.auditing.sharing import read, shared
+from stages.auditing.survey import COSINE_EDGES, Floats, Survey, Tally, binned
+from stages.execution import Execute
+
+MARGIN_EDGES = np.linspace(-2, 2, 801)
+FEWEST = 3  # utterances of a speaker who is judged
+
+_KEPT = 200  # of the utterances nearest to other speakers
+_RIDGE = 1.0  # times the mean eigenvalue, added to the covariance before it is inverted
+_PRODUCTS = 1 << 24  # similarities of a block's utterances with speakers; beyond, only the doubtful are compared
+
+
+@dataclass(frozen=True)
+class Doubtful:
+    """An utterance that lies nearer to another speaker than to its own: cosines with both."""
+
+    utterance_id: str
+    speaker_id: str
+    other_id: str
+    own: float
+    other: float
+
+    @property
+    def margin(self) -> float:
+        return self.own - self.other
+
+
+@dataclass
+class Review:
+    """What the second pass has found.
+
+    Attributes:
+        margin_H: own less nearest other speaker, between `MARGIN_EDGES`, of utterances compared with all.
+        own_H: cosine with the rest of the own speaker, between `COSINE_EDGES`.
+        doubtful: the utterances of the lowest margins.
+        energy: speaker -> sum of the squared lengths of its whitened vectors.
+        noises, rooms: id -> cosines with the clean vector less what is usual at that view and SNR.
+        kept: id -> cosines themselves, of noises.
+        signatures: of each block's utterances [U, W], where duplicates are found by hashing.
+    """
+
+    margin_H: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(MARGIN_EDGES) - 1, np.int64))
+    own_H: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(COSINE_EDGES) - 1, np.int64))
+    doubtful: list[Doubtful] = field(default_factory=list)
+    energy: dict[str, float] = field(default_factory=dict)
+    noises: dict[str, Tally] = field(default_factory=dict)
+    kept: dict[str, Tally] = field(default_factory=dict)
+    rooms: dict[str, Tally] = field(default_factory=dict)
+    signatures: dict[int, NDArray[np.uint64]] = field(default_factory=dict)
+
+    def add(self, other: "Review") -> None:
+        """Take in what another block has found."""
+        self.margin_H += other.margin_H
+        self.own_H += other.own_H
+        self.doubtful = sorted([*self.doubtful, *other.doubtful], key=lambda d: (d.margin, d.utterance_id))[:_KEPT]
+        for name, energy in other.energy.items():
+            self.energy[name] = self.energy.get(name, 0.0) + energy
+        for mine, theirs in ((self.noises, other.noises), (self.kept, other.kept), (self.rooms, other.rooms)):
+            for name, tally in theirs.items():
+                mine.setdefault(name, Tally()).add(tally.count, tally.total, tally.squares, tally.greatest)
+        self.signatures.update(other.signatures)
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """Speakers in the whitened space.
+
+    Attributes:
+        mean_D, whiten_DD: of utterances; y = (x - mean) @ whiten.
+        names: speakers of `FEWEST` utterances or more.
+        sum_KD, count_K: of their whitened vectors.
+    """
+
+    mean_D: NDArray[np.float32]
+    whiten_DD: NDArray[np.float32]
+    names: list[str]
+    sum_KD: NDArray[np.float32]
+    count_K: NDArray[np.int64]
+
+
+def whitened(survey: Survey) -> Whitened:
+    """Whiten by the covariance within speakers, or, where labels are missing, only centre."""
+    mean_D, several = survey.whole.mean_D, {k: v for k, v in survey.speakers.items() if v[0] > 1}
+    names = sorted(name for name, (count, _) in several.items() if count >= FEWEST)
+    whiten_DD = np.eye(survey.dim)
+    if names and not survey.unplaced:  # else not all sums are known
+        whiten_DD = whitening(within_scatter(survey), survey.spoken.count - len(survey.speakers))
+    sums = [(several[name][1] - several[name][0] * mean_D) @ whiten_DD for name in names]
+    return Whitened(
+        mean_D.astype(np.float32),
+        whiten_DD.astype(np.float32),
+        names,
+        np.array(sums, np.float32).reshape(len(names), survey.dim),
+        np.array([several[name][0] for name in names], np.int64),
+    )
+
+
+def within_scatter(survey: Survey) -> Floats:
+    """Return the sum of squares within speakers, [D, D]: of each utterance less the mean of its speaker."""
+    scatter_DD: Floats = survey.spoken.second_DD.copy()
+    for count, sum_D in survey.speakers.values():
+        scatter_DD -= np.outer(sum_D, sum_D) / count
+    return scatter_DD
+
+
+def whitening(scatter_DD: Floats, freedom: int) -> Floats:
+    """Return what makes a covariance within speakers the unit matrix, a ridge added."""
+    covariance_DD = scatter_DD / max(freedom, 1)
+    ridge = _RIDGE * np.trace(covariance_DD) / len(covariance_DD) + 1e-12
+    return np.linalg.cholesky(np.linalg.inv(covariance_DD + ridge * np.eye(len(covariance_DD))))
+
+
+@dataclass(frozen=True)
+class Reviewer:
+    """Reviews a block by its number, in any process; what all blocks share lies in a file."""
+
+    source: Source
+    shared: Path
+    expected: dict[tuple[int, float | None], float]
+    by_hashing: bool
+
+    def __call__(self, number: int) -> Review:
+        rows, found = self.source.read(number), Review()
+        speakers = Whitened(**{**read(self.shared), "names": read(self.shared)["names"].tolist()})
+        centred_UD = rows.utterance_UD - speakers.mean_D
+        if self.by_hashing:
+            found.signatures[number] = signatures(centred_UD)
+        _review_speakers(found, rows, centred_UD @ speakers.whiten_DD, speakers)
+        _review_sounds(found, rows, self.expected)
+        return found
+
+
+def review(
+    source: Source,
+    survey: Survey,
+    speakers: Whitened,
+    execute: Execute,
+    *,
+    by_hashing: bool,
+    folder: Path | None = None,
+) -> Review:
+    """Pass over a store a second time.
+
+    Args:
+        by_hashing: take signatures for `duplicates`.
+        folder: where a file may lie that all workers read (default: the system's folder for such).
+    """
+    total = Review()
+    expected = {cell: tally.mean for cell, tally in survey.cells.items()}
+    arrays = {**vars(speakers), "names": np.array(speakers.names, dtype=np.str_)}
+    with shared(folder, **arrays) as file:
+        for found in execute(Reviewer(source, file, expected, by_hashing), range(len(source.blocks))):
+            total.add(found)
+    return total
+
+
+def _review_speakers(found: Review, rows: Rows, white_UD: NDArray[np.float32], speakers: Whitened) -> None:
+    """Compare each utterance with the rest of its speaker, and with the others."""
+    number = {name: place for place, name in enumerate(speakers.names)}
+    code_U = np.array([number.get(name or "", -1) for name in rows.speakers])
+    own = np.flatnonzero((code_U >= 0) & rows.whole_U)
+    if not own.size:
+        return
+    code, vector_UD = code_U[own], white_UD[own]
+    square_U = np.einsum("ud,ud->u", vector_UD, vector_UD)
+    for place in np.unique(code):
+        found.energy[speakers.names[place]] = float(square_U[code == place].sum())
+    rest_UD = speakers.sum_KD[code] - vector_UD
+    own_U = _cosines(vector_UD, rest_UD)
+    found.own_H = np.histogram(own_U.clip(-1, 1), COSINE_EDGES)[0]
+    if len(speakers.names) < 2:
+        return
+    centre_KD = speakers.sum_KD / np.linalg.norm(speakers.sum_KD, axis=1, keepdims=True)
+    most = max(1, _PRODUCTS // len(speakers.names))
+    doubtful = np.arange(own.size) if own.size <= most else np.sort(np.argpartition(own_U, most)[:most])
+    cosine_UK = (vector_UD[doubtful] / np.sqrt(square_U[doubtful, None])) @ centre_KD.T
+    cosine_UK[np.arange(len(doubtful)), code[doubtful]] = -2
+    nearest = cosine_UK.argmax(axis=1)
+    other_U = cosine_UK[np.arange(len(doubtful)), nearest]
+    margin_U = own_U[doubtful] - other_U
+    if len(doubtful) == own.size:
+        found.margin_H = np.histogram(margin_U, MARGIN_EDGES)[0]
+    for place in np.argsort(margin_U, kind="stable")[:_KEPT].tolist():
+        if margin_U[place] < 0:
+            row = doubtful[place]
+            name, other = speakers.names[code[row]], speakers.names[nearest[place]]
+            found.doubtful.append(Doubtful(rows.ids[own[row]], name, other, float(own_U[row]), float(other_U[place])))
+
+
+def _cosines(first_UD: NDArray[np.float32], second_UD: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(first_UD, axis=1) * np.linalg.norm(second_UD, axis=1)
+    cosines: NDArray[np.float32] = np.einsum("ud,ud->u", first_UD, second_UD) / np.where(lengths > 0, lengths, 1)
+    return cosines
+
+
+def _review_sounds(found: Review, rows: Rows, expected: dict[tuple[int, float | None], float]) -> None:
+    """Say of each noise and each room how much more or less it moves vectors than is usual at its view and SNR."""
+    if not expected:
+        return
+    cosine_R, snr_R = rows.cosine_UCV.ravel(), rows.snr_UCV.ravel()
+    views = len(rows.source.views)
+    noises, rooms = rows.sounds("noise_ids"), rows.sounds("rir_id")
+    for row in np.flatnonzero(np.isfinite(cosine_R)).tolist():
+        if not noises[row] and not rooms[row]:
+            continue
+        cosine = float(cosine_R[row])
+        excess = cosine - expected.get((row % views, binned(float(snr_R[row]))), cosine)
+        for noise in noises[row] or ():
+            found.noises.setdefault(noise, Tally()).add(1, excess, excess**2)
+            found.kept.setdefault(noise, Tally()).add(1, cosine, cosine**2, 1 - cosine)
+        if rooms[row]:
+            found.rooms.setdefault(rooms[row], Tally()).add(1, excess, excess**2)

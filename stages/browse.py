@@ -1,0 +1,33 @@
+"""`browse`: look through a run in a browser, on a local port, until it is interrupted."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from stages.browsing.server import Server
+from stages.browsing.shelf import Shelf
+from store import ConfigError
+
+
+def browse(*, run: Path, host: str = "127.0.0.1", port: int = 8000, ready: Callable[[str], None] = print) -> None:
+    """Serve a run until the process is interrupted. Nothing can be changed, and nothing but the run's stores is shown.
+
+    Args:
+        run: the folder of a run, or a store.
+        host: an address of this machine; other machines reach only what is not loopback.
+        port: 0: any that is free.
+        ready: is told the address once the server listens.
+
+    Raises:
+        ConfigError: no store there, or the port is taken.
+    """
+    shelf = Shelf(run)
+    try:
+        server = Server((host, port), shelf)
+    except OSError as error:
+        raise ConfigError(f"{host}:{port} cannot be listened on ({error.strerror}); give another --port") from error
+    with server:
+        ready(server.url)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,327 @@
+"""The audit on generated stores: nothing said of a sound one, every planted fault found and named."""
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from cli import main
+from pipeline.executor import executor
+from stages import audit as verb
+from stages.audit import audit
+from stages.auditing import blocks
+from stages.auditing.finding import FAILED, PASSED, SKIPPED
+from stages.auditing.rules import RULES
+from store import ConfigError, EmbeddingStore, Reject, StoreError
+from tests.stages.auditing.generated import DIM, make_store
+from tests.stages.auditing.planting import forge, only, planted, relabelled, renamed
+
+UNSEEN = {"manifest", "replay", "leakage", "versions"}  # without recordings and another store
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    path = tmp_path_factory.mktemp("audit") / "sound"
+    make_store(path)
+    return path
+
+
+def by_rule(audited):
+    return {finding.rule: finding for finding in audited.findings}
+
+
+def failed(audited):
+    return {finding.rule for finding in audited.findings if finding.status == FAILED}
+
+
+def test_nothing_speaks_against_a_sound_store(sound):
+    found = audit(store=sound)
+    assert {rule: finding.status for rule, finding in by_rule(found).items()} == {
+        rule: SKIPPED if rule in UNSEEN else PASSED for rule in RULES
+    }
+    assert found.verdict == f"Nothing speaks against {sound}: 12 rules hold, 4 could not be checked."
+    assert "1,152 vectors" in by_rule(found)["finite"].says
+
+
+def test_rows_that_are_not_numbers_are_named_with_their_shard(sound, tmp_path):
+    store = shutil.copytree(sound, tmp_path / "nan")
+    forge(store, 3, lambda vectors: vectors.__setitem__(slice(7, 9), np.nan))
+    forge(store, 4, lambda vectors: vectors.__setitem__(0, 0))
+    found = audit(store=store)
+    assert failed(found) == {"finite"}
+    finding = by_rule(found)["finite"]
+    shard = EmbeddingStore(store).shards[3].name
+    assert finding.says == f"2 rows NaN or infinite (2 in {shard}) and 1 row zero, of 1,152."
+    assert finding.offenders[0]["utterance"] == EmbeddingStore(store).shard_rows(3)["utterance_id"][7].as_py()
+    assert finding.offenders[0]["hear"].startswith(f"reseed replay --out heard.wav {store} ")
+
+
+def test_vectors_far_longer_than_the_others_are_named(sound, tmp_path):
+    store = shutil.copytree(sound, tmp_path / "long")
+    forge(store, 0, lambda vectors: vectors.__setitem__(5, 100 * vectors[5]))
+    found = audit(store=store)
+    assert failed(found) == {"norms"}
+    assert by_rule(found)["norms"].offenders[0]["crop"] == 1
+
+
+def test_speakers_exchanged_in_part_are_named(sound, tmp_path):
+    half = {f"s{speaker:04}-{take}" for speaker in (3, 11) for take in range(0, 8, 2)}
+    store = planted(
+        sound,
+        tmp_path / "half",
+        lambda _, vectors, rows: (vectors, relabelled(rows, {"s0003": "s0011", "s0011": "s0003"}, half)),
+    )
+    found = audit(store=store)
+    assert failed(found) <= {"labels", "people"}
+    told = " ".join(finding.says for finding in found.findings if finding.status == FAILED)
+    assert "s0003 and s0011" in told
+
+
+def test_one_utterance_under_another_speaker_is_named(sound, tmp_path):
+    change = lambda _, vectors, rows: (vectors, relabelled(rows, {"s0003": "s0011"}, {"s0003-2"}))  # noqa: E731
+    found = audit(store=planted(sound, tmp_path / "one", change))
+    assert failed(found) == {"labels"}
+    assert "s0003-2" in by_rule(found)["labels"].says
+    assert by_rule(found)["labels"].offenders[0]["nearer to"] == "s0003"
+
+
+def test_one_person_under_two_ids_is_named(sound, tmp_path):
+    some = {f"s0005-{take}" for take in range(4)}
+    change = lambda _, vectors, rows: (vectors, relabelled(rows, {"s0005": "s9999"}, some))  # noqa: E731
+    found = audit(store=planted(sound, tmp_path / "two", change))
+    assert failed(found) <= {"people", "labels"}  # each half lies among the other
+    assert "s0005 and s9999" in by_rule(found)["people"].says
+
+
+def test_a_speaker_of_many_voices_is_named(sound, tmp_path):
+    mixed = {f"s{speaker:04}-0" for speaker in range(0, 16, 2)}
+    names = {f"s{speaker:04}": "everybody" for speaker in range(24)}
+    change = lambda _, vectors, rows: (vectors, relabelled(rows, names, mixed))  # noqa: E731
+    found = audit(store=planted(sound, tmp_path / "mixed", change))
+    assert "everybody" in by_rule(found)["speakers"].says
+    assert failed(found) <= {"speakers", "labels"}
+
+
+def again(every: int):
+    """Store every n-th utterance once more, under another id."""
+
+    def change(position, vectors, rows):
+        chosen = np.flatnonzero(np.arange(len(vectors)) // 6 % every == 0)
+        copy = renamed(rows.take(pa.array(chosen)), lambda name: f"{name}-again").cast(rows.schema)
+        return np.concatenate([vectors, vectors[chosen]]), pa.concat_tables([rows, copy])
+
+    return change
+
+
+@pytest.mark.parametrize("exact", [100_000, 10])
+def test_recordings_stored_twice_are_named_by_all_pairs_and_by_hashing(sound, tmp_path, exact, monkeypatch):
+    monkeypatch.setattr(verb, "EXACT", exact)
+    found = audit(store=planted(sound, tmp_path / "again", again(32)))
+    assert failed(found) == {"duplicates"}
+    assert by_rule(found)["duplicates"].says == "6 pairs of ids for one recording."
+    pairs = {(row["utterance"], row["again as"]) for row in by_rule(found)["duplicates"].offenders}
+    assert ("s0000-0", "s0000-0-again") in pairs
+
+
+def test_recordings_that_all_but_coincide_are_found_too(sound, tmp_path):
+    jitter = np.random.default_rng(0)
+
+    def change(position, vectors, rows):
+        vectors, rows = again(32)(position, vectors, rows)
+        return vectors + 1e-3 * jitter.normal(size=vectors.shape).astype(np.float32), rows
+
+    found = audit(store=planted(sound, tmp_path / "nearly", change))
+    assert failed(found) == {"duplicates"}, found.summary()
+    assert by_rule(found)["duplicates"].offenders[0]["found by"].startswith("cosine")
+
+
+def silenced(sound_name):
+    """Give rows with a noise the vectors of their clean crops."""
+
+    def change(position, vectors, rows):
+        blocks = vectors.reshape(-1, 3, DIM)
+        with_it = np.array([sound_name in ids for ids in rows["noise_ids"].to_pylist()]).reshape(-1, 3)
+        for view in (1, 2):
+            blocks[with_it[:, view], view] = blocks[with_it[:, view], 0]
+        return blocks.reshape(-1, DIM), rows
+
+    return change
+
+
+def test_a_noise_of_pure_silence_is_named(sound, tmp_path):
+    found = audit(store=planted(sound, tmp_path / "silent", silenced("noise/3")))
+    assert failed(found) == {"noise"}
+    assert by_rule(found)["noise"].says == "1 sound changing nothing, as silence would: noise/3."
+
+
+def test_a_shard_of_another_backbone_is_named(sound, tmp_path):
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(DIM, DIM)))[0].astype(np.float32)
+    store = planted(sound, tmp_path / "foreign", only(2, lambda vectors, rows: (vectors @ turn, rows)))
+    found = audit(store=store)
+    assert "shards" in failed(found)
+    assert EmbeddingStore(store).shards[2].name in by_rule(found)["shards"].says
+
+
+def test_damaged_files_are_named_and_the_rest_is_audited(sound, tmp_path):
+    store = shutil.copytree(sound, tmp_path / "damaged")
+    lost, cut = (EmbeddingStore(store).shards[number] for number in (0, 4))
+    (store / lost.files[0].name).unlink()
+    path = store / cut.files[1].name
+    path.write_bytes(path.read_bytes()[:-9])
+    found = audit(store=store)
+    assert failed(found) == {"files"}
+    problems = [row["problem"] for row in by_rule(found)["files"].offenders]
+    assert any(lost.name in line and "missing" in line for line in problems)
+    assert any(cut.name in line for line in problems)
+    assert by_rule(found)["finite"].says.startswith("All 768 vectors")
+
+
+def test_a_store_without_any_sound_shard_is_still_judged(sound, tmp_path):
+    store = shutil.copytree(sound, tmp_path / "gone")
+    shutil.rmtree(store / "shards")
+    found = audit(store=store, page=tmp_path / "page.html")
+    assert failed(found) == {"files"}
+
+
+def test_a_damaged_header_is_one_clear_error(sound, tmp_path):
+    store = shutil.copytree(sound, tmp_path / "header")
+    (store / "store.json").write_text((store / "store.json").read_text().replace("generated", "elsewhere"))
+    with pytest.raises(StoreError, match="was altered"):
+        audit(store=store)
+
+
+def test_one_view_and_no_labels_leave_what_cannot_be_checked_unchecked(tmp_path):
+    make_store(tmp_path / "bare", views={"clean": {}}, labelled=False)
+    found = audit(store=tmp_path / "bare", page=tmp_path / "bare.html")
+    skipped = {finding.rule for finding in found.findings if finding.status == SKIPPED}
+    assert skipped == UNSEEN | {"views", "noise", "speakers", "labels", "people"}
+    assert failed(found) == set()
+
+
+def test_many_rejects_fail_and_are_counted_by_reason(tmp_path):
+    rejects = tuple(Reject(f"x{n}", "extract", f"/data/{n}.wav is silent: its peak is {n} dBFS") for n in range(30))
+    make_store(tmp_path / "few", rejects=rejects)
+    finding = by_rule(audit(store=tmp_path / "few"))["coverage"]
+    assert finding.status == FAILED
+    assert finding.offenders == [{"reason": "is silent: its peak is # dBFS", "utterances": 30}]
+
+
+def test_train_and_evaluation_share_nothing_unless_it_is_planted(sound, tmp_path):
+    make_store(tmp_path / "dev", speakers=6, first=100, shards=3)
+    found = audit(store=sound, against=tmp_path / "dev")
+    assert (by_rule(found)["leakage"].status, failed(found)) == (PASSED, set())
+
+    # Two of its recordings under other ids, one speaker of ours with recordings that we do not have.
+    names = {"s0100": "s0000"}
+
+    def leaking(position, vectors, rows):
+        taken = EmbeddingStore(sound).shard_vectors(0)[:12]
+        if position == 0:
+            vectors[:12] = taken
+        return vectors, relabelled(renamed(rows, lambda name: f"dev-{name}"), names)
+
+    found = audit(store=sound, against=planted(tmp_path / "dev", tmp_path / "leaking", leaking))
+    assert failed(found) == {"leakage"}
+    says = by_rule(found)["leakage"].says
+    assert "1 speaker id (s0000)" in says
+    assert "2 recordings under another id" in says
+    assert {row["there"] for row in by_rule(found)["leakage"].offenders} == {"dev-s0100-0", "dev-s0100-1"}
+
+    make_store(tmp_path / "ids", speakers=6, first=20, shards=3)
+    says = by_rule(audit(store=sound, against=tmp_path / "ids", relation="leakage"))["leakage"].says
+    assert "32 utterance ids" in says
+    assert "4 speaker ids" in says
+
+
+def test_another_space_is_compared_by_ids_alone(sound, tmp_path):
+    make_store(tmp_path / "other", speakers=6, first=100, space="small:bbbbbbbb")
+    finding = by_rule(audit(store=sound, against=tmp_path / "other"))["leakage"]
+    assert finding.status == PASSED
+    assert "small:bbbbbbbb there and cannot be compared" in finding.says
+
+
+def test_versions_of_a_store_are_the_same_or_have_drifted(sound, tmp_path):
+    same = shutil.copytree(sound, tmp_path / "same")
+    assert by_rule(audit(store=sound, against=same))["versions"].status == PASSED
+    noise = np.random.default_rng(0)
+
+    def drifted(position, vectors, rows):
+        vectors = vectors + 0.2 * noise.normal(size=vectors.shape).astype(np.float32)
+        return vectors, relabelled(rows, {"s0001": "s0002", "s0002": "s0001"})
+
+    found = audit(store=planted(sound, tmp_path / "drifted", drifted), against=sound)
+    assert failed(found) == {"versions"}
+    says = by_rule(found)["versions"].says
+    assert "differ" in says
+    assert "16 utterances under another speaker (s0001-0, s0001-1, s0001-2 and 13 more)" in says
+    drift = {row["view"]: row["mean cosine"] for row in by_rule(found)["versions"].offenders}
+    assert drift.keys() == {"clean", "noise", "music"}
+    assert all(0.5 < cosine < 0.999 for cosine in drift.values())
+
+
+def test_versions_of_two_backbones_are_compared_by_their_geometry(sound, tmp_path):
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(DIM, DIM)))[0].astype(np.float32)
+    turned = planted(sound, tmp_path / "turned", lambda _, vectors, rows: (vectors @ turn, rows))
+    says = by_rule(audit(store=sound, against=turned))["versions"].says
+    assert "(linear CKA) 1.000" in says  # a rotation changes every vector and nothing of the geometry
+
+
+def test_a_pass_over_dask_finds_what_a_pass_in_this_process_finds(sound, tmp_path):
+    store = planted(sound, tmp_path / "again", again(32))
+    with executor("local:2") as execute:
+        spread = audit(store=store, against=sound, execute=execute)
+    here = audit(store=store, against=sound)
+    assert [f.facts() for f in spread.findings] == [f.facts() for f in here.findings]
+
+
+HOSTILE = "<script>alert('x')</script>'; drop table catalogue; --"
+
+
+def test_ids_with_markup_are_shown_and_not_obeyed(tmp_path, sound):
+    store = planted(sound, tmp_path / "hostile", lambda _, v, rows: (v, renamed(rows, lambda name: HOSTILE + name)))
+    forge(store, 0, lambda vectors: vectors.__setitem__(0, np.nan))
+    found = audit(store=store, page=tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    assert by_rule(found)["finite"].offenders[0]["utterance"].startswith(HOSTILE)
+
+
+def test_the_command_says_the_verdict_and_fails_where_asked(sound, tmp_path):
+    store = planted(sound, tmp_path / "silent", silenced("noise/3"))
+    runner = CliRunner()
+    told = runner.invoke(main, ["audit", str(store)])
+    assert told.exit_code == 0
+    assert told.output.startswith(f"Do not trust {store} as it is: noise failed; 11 rules hold")
+    assert runner.invoke(main, ["audit", str(store), "--fail-on", "labels"]).exit_code == 0
+    assert runner.invoke(main, ["audit", str(store), "--fail-on", "noise"]).exit_code == 1
+    machine = runner.invoke(main, ["audit", str(store), "--fail-on", "any", "--json"])
+    assert machine.exit_code == 1
+    assert {f["rule"] for f in json.loads(machine.output)["findings"] if f["status"] == "failed"} == {"noise"}
+    wrong = runner.invoke(main, ["audit", str(store), "--fail-on", "noises"])
+    assert "no rule 'noises'; choose any, or of files, finite" in wrong.output
+
+
+def test_an_unknown_relation_is_refused(sound):
+    with pytest.raises(ConfigError, match="choose one of leakage, versions, parent"):
+        audit(store=sound, against=sound, relation="twins")
+
+
+def test_the_page_says_all_of_it_and_loads_nothing(sound, tmp_path):
+    page = tmp_path / "deep" / "page.html"
+    audit(store=sound, page=page)
+    text = page.read_text()
+    assert all(f'id="rule-{rule}"' in text for rule in RULES)
+    assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in text
+    assert not [path for path in page.parent.iterdir() if path != page]
+
+
+def test_shards_larger_than_a_block_are_read_in_parts(sound, tmp_path, monkeypatch):
+    monkeypatch.setattr(blocks, "_ELEMENTS", 5 * 6 * DIM)  # five utterances
+    parts = audit(store=sound)
+    monkeypatch.undo()
+    assert [f.facts() for f in parts.findings] == [f.facts() for f in audit(store=sound).findings]
