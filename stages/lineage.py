@@ -81,10 +81,14 @@ def _sources(own: Node, store: Path, header: Header) -> Iterator[Edge]:
 
 def _scores(store: Path, header: Header) -> Iterator[Node]:
     folder = next((above / "scores" for above in store.resolve().parents if (above / "scores").is_dir()), None)
-    for path in sorted(folder.rglob("*.parquet")) if folder else ():
+    for path in sorted(map(_from_here, folder.rglob("*.parquet"))) if folder else ():
         try:
             origin = read_origin(path)
         except ReseedError:
             continue  # ranks, and what else lies beside scores
         if origin.fingerprint == header.fingerprint:
             yield Node("scores", str(path), "", "found")
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

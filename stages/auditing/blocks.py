@@ -163,12 +163,13 @@ class Rows:
 
 
 def utterance_vectors(source: Source, utterances: NDArray[np.int64]) -> Floats:
-    """Return the unit vectors of some utterances by their numbers, [U, D]; zeros where there is no direction."""
+    """Return the unit vectors of some utterances by their numbers, [U, D]; zeros where a crop has no direction."""
     step = source.crops * len(source.views)
     rows = utterances[:, None] * step + np.arange(source.crops) * len(source.views) + source.judged
     crops_UCD = np.asarray(source.store.take(rows.ravel()), np.float32).reshape(-1, source.crops, source.dim)
-    mean_UD = unit(crops_UCD).mean(axis=1)
-    return unit(mean_UD)
+    unit_UCD = unit(crops_UCD)
+    whole_U = unit_UCD.any(axis=2).all(axis=1)
+    return unit(unit_UCD.mean(axis=1) * whole_U[:, None])
 
 
 def named(source: Source, utterances: NDArray[np.int64]) -> list[tuple[str, str | None]]:

@@ -62,10 +62,11 @@ def exchanged(
     """
     labels, found = in_order(survey.speaker_hash), []
     scatter_DD, freedom = within_scatter(survey), survey.spoken.count - len(survey.speakers)
-    for first, second, _, count in pairs if not survey.unplaced else ():
+    for first, second, _, count in pairs if not survey.unplaced else ():  # else not all sums are known
         marks = hashed_ids([first, second])
         rows = np.flatnonzero(np.isin(labels, marks))
         vectors_UD = utterance_vectors(source, rows)
+        rows, vectors_UD = rows[vectors_UD.any(axis=1)], vectors_UD[vectors_UD.any(axis=1)]
         rest_DD = scatter_DD - vectors_UD.T.astype(np.float64) @ vectors_UD
         for name in (first, second):
             own, sum_D = survey.speakers[name]

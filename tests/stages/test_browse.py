@@ -1,0 +1,205 @@
+"""A run in the browser: a real server over real stores, asked by a client and shown in a real browser."""
+
+import http.client
+import io
+import json
+import shutil
+import threading
+from contextlib import contextmanager
+from urllib.parse import quote, urlencode
+
+import pytest
+import soundfile
+
+from stages.audio.recipe import ExtractSettings
+from stages.audit import audit
+from stages.browsing.server import Server
+from stages.browsing.shelf import Shelf
+from stages.enhance import enhance
+from stages.enhancers.wccn import WccnConfig
+from stages.extract import extract
+from stages.extraction import Order
+from stages.train import train
+from store import ConfigError, EmbeddingStore
+from tests.browser import launched, needs_browser, opened
+from tests.corpus import prepared, write_corpus
+from tests.stages.auditing.planting import planted, renamed
+
+HOSTILE = "<img src=x onerror=alert(1)>/../../etc/passwd' or 1=1 --"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a run: an extracted store, one enhanced from it, one whose ids are markup."""
+    root = tmp_path_factory.mktemp("run")
+    corpus = write_corpus(root / "recordings", splits=("train",), speakers=4, takes=3)
+    manifests = prepared(corpus, root / "corpus", ("speech", "noise"))
+    settings = ExtractSettings(views={"clean": {}, "noise": {"noise": 5}}, crops={"count": 1, "duration_s": 1.6})
+    raw = root / "stores" / "ge2e" / "train"
+    sources = {"noise": manifests["noise"]}
+    extract(order=Order(manifests["speech"], "ge2e", settings, seed=0, sources=sources), store=raw, shards=2)
+    train(enhancer="wccn", settings=WccnConfig(), store=raw, model=root / "models" / "wccn", seed=0)
+    enhance(store=raw, model=root / "models" / "wccn", enhanced=root / "stores" / "ge2e+wccn" / "train", seed=0)
+    planted(raw, root / "stores" / "hostile", lambda _, v, rows: (v, renamed(rows, lambda name: name + HOSTILE)))
+    return root
+
+
+@contextmanager
+def served(run):
+    server = Server(("127.0.0.1", 0), Shelf(run))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def server(run):
+    with served(run) as running:
+        yield running
+
+
+def ask(server, path, host=None, method="GET"):
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=60)
+    connection.request(method, path, headers={"Host": host} if host else {})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer, body
+
+
+def test_the_stores_of_a_run_are_listed(server):
+    answer, body = ask(server, "/")
+    assert answer.status == 200
+    assert all(name in body.decode() for name in ("stores/ge2e/train", "stores/ge2e+wccn/train", "stores/hostile"))
+    assert "default-src 'none'" in answer.getheader("Content-Security-Policy")
+
+
+def test_an_utterance_has_its_views_neighbours_and_sound(server, run):
+    name = EmbeddingStore(run / "stores" / "ge2e" / "train").utterance_ids()[0]
+    _, found = ask(server, f"/store?{urlencode({'name': 'stores/ge2e/train', 'q': name[:6]})}")
+    assert quote(name, safe="/") in found.decode()
+    _, body = ask(server, f"/utterance?{urlencode({'store': 'stores/ge2e/train', 'id': name})}")
+    text = body.decode()
+    assert text.count("<audio") == 2
+    assert text.count("/utterance?store=") == 10  # the nearest
+    for view in ("clean", "noise"):
+        answer, sound = ask(server, f"/audio?{urlencode({'store': 'stores/ge2e/train', 'id': name, 'view': view})}")
+        assert answer.getheader("Content-Type") == "audio/wav"
+        wave, rate = soundfile.read(io.BytesIO(sound))
+        assert (rate, len(wave)) == (16_000, 25_600)
+
+
+def test_what_an_enhanced_vector_was_made_from_can_be_heard(server, run):
+    name = EmbeddingStore(run / "stores" / "ge2e+wccn" / "train").utterance_ids()[0]
+    asked = urlencode({"store": "stores/ge2e+wccn/train", "id": name, "view": "noise"})
+    assert ask(server, f"/audio?{asked}")[0].status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/store?name=../../../etc",
+        "/store?name=/etc",
+        "/utterance?store=stores/ge2e/train&id=../../../../etc/passwd",
+        "/audio?store=stores/ge2e/train&id=../../../../etc/passwd&view=clean",
+        "/audio?store=stores/ge2e/train&id=s0-0&view=../clean",
+        "/audio?store=stores/ge2e/train&id=s0-0&view=clean&crop=-1",
+        "/utterance?store=stores/ge2e/train",
+        "/stores/ge2e/train/store.json",
+        "/config.yaml",
+    ],
+)
+def test_nothing_beyond_the_shelf_can_be_reached(server, path):
+    answer, body = ask(server, path)
+    assert answer.status == 404
+    assert b"root:" not in body
+
+
+def test_other_hosts_and_other_verbs_are_refused(server):
+    assert ask(server, "/", host="evil.example:80")[0].status == 403
+    assert ask(server, "/", host=f"localhost:{server.server_address[1]}")[0].status == 200
+    assert ask(server, "/", method="POST")[0].status == 501
+    assert ask(server, "/", method="DELETE")[0].status == 501
+    answer, body = ask(server, "/", method="HEAD")
+    assert (answer.status, body) == (200, b"")
+
+
+def test_ids_with_markup_are_shown_and_not_obeyed(server, run):
+    name = EmbeddingStore(run / "stores" / "hostile").utterance_ids()[0]
+    _, body = ask(server, f"/utterance?{urlencode({'store': 'stores/hostile', 'id': name})}")
+    assert "<img src=x" not in body.decode()
+    assert "&lt;img src=x" in body.decode()
+
+
+def test_a_damaged_store_is_named_and_the_others_are_shown(run, tmp_path):
+    copy = shutil.copytree(run / "stores", tmp_path / "stores")
+    next((copy / "ge2e" / "train" / "shards").glob("*.h5")).unlink()
+    with served(tmp_path) as server:
+        _, body = ask(server, "/")
+        assert "is missing" in body.decode()
+        assert ask(server, "/store?name=stores/hostile")[0].status == 200
+
+
+def test_a_folder_without_stores_is_one_clear_error(tmp_path):
+    with pytest.raises(ConfigError, match="holds no finished store; give the folder of a run"):
+        Shelf(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launched() as running:
+        yield running
+
+
+@needs_browser
+def test_in_a_browser_an_utterance_is_found_and_heard(server, run, browser):
+    name = EmbeddingStore(run / "stores" / "ge2e" / "train").utterance_ids()[3]
+    with opened(browser, server.url) as shown:
+        page = shown.page
+        page.click("text=stores/ge2e/train")
+        page.fill("input[name=q]", name)
+        page.click("button")
+        page.click(f"text={name}")
+        assert page.locator("h1").inner_text() == name
+        heard_s = page.evaluate(
+            """async () => {
+                const sound = document.querySelectorAll("audio")[1];
+                await new Promise((loaded, failed) => {
+                    sound.oncanplaythrough = loaded;
+                    sound.onerror = () => failed(sound.error.message);
+                    sound.load();
+                });
+                return sound.duration;
+            }"""
+        )
+        assert heard_s == pytest.approx(1.6, abs=0.01)
+        assert shown.messages == []
+        assert all(address.startswith((server.url, "data:")) for address in shown.requests)
+
+
+@needs_browser
+def test_in_a_browser_the_page_of_an_audit_tells_and_colours(run, browser, tmp_path):
+    audit(store=run / "stores" / "ge2e" / "train", page=tmp_path / "page.html", replay=0)
+    with opened(browser, (tmp_path / "page.html").as_uri()) as shown:
+        page = shown.page
+        dots = page.locator("#space circle")
+        assert dots.count() == 24
+        dots.nth(5).hover()
+        told = page.locator("#told").inner_text()
+        points = json.loads(page.locator("#points").text_content())
+        assert points[5]["utterance"] in told
+        assert points[5]["view"] in told
+        inks = {}
+        for by in ("view", "speaker", "snr"):
+            page.check(f"input[value={by}]")
+            inks[by] = [dots.nth(place).get_attribute("fill") for place in range(24)]
+        assert [len(set(inks[by])) for by in ("view", "speaker", "snr")] == [2, 4, 2]
+        dots.nth(5).click()
+        assert page.locator("#space circle.marked").count() == 2  # its two views
+        assert shown.messages == []
+        assert shown.requests == [(tmp_path / "page.html").as_uri(), "data:,"] or len(shown.requests) == 1
