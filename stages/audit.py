@@ -1,6 +1,7 @@
 """`audit`: pass over a store block by block, judge it by rules, and say so in words, as JSON and as one page."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.auditing import against as others
-from stages.auditing.blocks import Place, Source, named, unit, utterance_vectors
-from stages.auditing.duplicates import EXACT, confirmed, equal_pairs, hashed_pairs, near_pairs
+from stages.auditing.blocks import Place, Source, centred_vectors, hashed_ids, identities
+from stages.auditing.duplicates import EXACT, MOST_PAIRS, confirmed, equal_pairs, hashed_pairs, near_pairs
 from stages.auditing.facts import Against, Facts, Twin
 from stages.auditing.finding import FAILED, PASSED, SKIPPED, Finding
+from stages.auditing.measures import measures
 from stages.auditing.provenance import Manifest, Remade, check_manifest, manifest_path, rejects_of, remake
 from stages.auditing.review import review, whitened
 from stages.auditing.rules import RULES, judge
@@ -19,9 +21,12 @@ from stages.auditing.shards import captured
 from stages.auditing.speakers import alike, cohesion, exchanged
 from stages.auditing.survey import Survey, in_order, survey
 from stages.execution import Execute, in_process
-from store import ConfigError, ReseedError, undamaged
+from stages.lineage import extracted, located
+from store import ConfigError, EmbeddingStore, Reject, ReseedError, undamaged
+from store.format import HEADER_NAME
 
 _LISTED = 20
+_STRETCH = 65_536
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Audit:
 
     Attributes:
         failed_on: the rules of `fail_on` that failed.
+        measures: the figures behind it, see `stages.auditing.measures`.
     """
 
     store: Path
@@ -37,6 +43,7 @@ class Audit:
     findings: list[Finding]
     failed_on: list[str]
     page: Path | None
+    measures: dict[str, Any]
 
     @property
     def verdict(self) -> str:
@@ -54,6 +61,7 @@ class Audit:
             "fingerprint": self.fingerprint,
             "verdict": self.verdict,
             "findings": [finding.facts() for finding in self.findings],
+            "measures": self.measures,
             "page": None if self.page is None else str(self.page),
         }
 
@@ -73,13 +81,14 @@ def audit(
     page: Path | None = None,
     execute: Execute = in_process,
 ) -> Audit:
-    """Audit a store; memory is that of some blocks, of 24 to 48 bytes per utterance, and of one vector per speaker.
+    """Audit a store; memory is that of some blocks, of about 150 bytes per utterance and of two vectors per speaker.
 
     Args:
-        against: another store: training against evaluation, another version of this one, or what it was made from.
+        against: another store: training against evaluation, another version of this one, or what it was made from;
+            none: what it was made from, where that is another store that is still there.
         relation: which of these it is, "leakage", "versions" or "parent"; none: told from lineage and shared ids.
         replay: how many shards one row is made again of, where the recordings are there.
-        fail_on: rules, or "any".
+        fail_on: rules, or "any"; a rule that is named and could not be checked counts as failed.
         page: HTML file to write.
         execute: calls a function for each block, here or on other machines that share the disk.
 
@@ -92,11 +101,13 @@ def audit(
         raise ConfigError(f"no rule {unknown[0]!r}; choose any, or of {', '.join(RULES)}")
     if relation is not None and relation not in others.RELATIONS:
         raise ConfigError(f"no relation {relation!r}; choose one of {', '.join(others.RELATIONS)}")
-    found = gather(store, against, relation, replay, execute, folder=page.resolve().parent if page else None)
+    beside = None if execute is in_process else (page or store).resolve().parent
+    found = gather(store, against, relation, replay, execute, folder=beside)
     findings = judge(found)
     failed = [finding.rule for finding in findings if finding.status == FAILED]
-    on = failed if "any" in fail_on else [rule for rule in failed if rule in fail_on]
-    audited = Audit(store, found.source.header.fingerprint, findings, on, page)
+    passed = [finding.rule for finding in findings if finding.status == PASSED]
+    on = [rule for rule in RULES if (rule in fail_on and rule not in passed) or ("any" in fail_on and rule in failed)]
+    audited = Audit(store, found.source.header.fingerprint, findings, on, page, measures(found))
     if page is not None:
         from stages.auditing.page import write_page  # matplotlib takes seconds
 
@@ -115,34 +126,55 @@ def gather(
     by_hashing = source.utterances > EXACT
     reviewed = review(source, seen, speakers, execute, by_hashing=by_hashing, folder=folder)
     rejects, nearest = rejects_of(store), alike(reviewed, speakers)
+    origin = _origin(store)
+    within = cohesion(reviewed, speakers)
+    if against is None:
+        against = _parent(store, opened)
+    ids = in_order(seen.id_hash)
     return Facts(
         path=store,
         source=source,
+        replayed=None if isinstance(origin, str) else origin.path,
         problems=problems,
         survey=seen,
         review=reviewed,
         speakers=speakers,
         rejects=rejects,
+        twice=len(ids) - len(np.unique(ids)),
         captured=captured(seen.sketches),
         alike=nearest,
         exchanged=exchanged(source, seen, speakers, nearest),
-        within=cohesion(reviewed, speakers),
+        within=within,
         twins=_twins(source, seen, in_order(reviewed.signatures) if by_hashing else None),
         by_hashing=by_hashing,
-        manifest=_manifest(store, source, seen, rejects),
-        remade=_remade(store, source, replay),
+        manifest=_manifest(origin, source, seen, rejects, is_whole=not problems),
+        remade=_remade(source, origin, replay),
         against=None if against is None else _against(source, seen, against, relation, execute, folder),
-        heard=_heard(source, seen),
+        first_of=_first_of(source, seen, [*sorted(within, key=lambda name: within[name])[:_LISTED], *_named(nearest)]),
     )
+
+
+def _origin(store: Path) -> EmbeddingStore | str:
+    """Return the store that this one's rows were extracted into, or why there is none."""
+    try:
+        origin = extracted(store)
+    except (ReseedError, OSError) as error:
+        return str(error)
+    roles = {parent["role"] for parent in origin.header.declaration.lineage}
+    return origin if "backbone" in roles else "it was not extracted from audio"
+
+
+def _parent(store: Path, opened: EmbeddingStore) -> Path | None:
+    """Return what a store was made from, where that still lies there."""
+    parent = next((found for found in opened.header.declaration.lineage if found["role"] == "parent"), None)
+    path = None if parent is None else located(parent["path"], store)
+    return path if path is not None and (path / HEADER_NAME).exists() else None
 
 
 def _twins(source: Source, seen: Survey, signature_UW: NDArray[np.uint64] | None) -> list[Twin]:
     """Find the utterances of a store that are one recording."""
     mean_D = seen.whole.mean_D.astype(np.float32)
-
-    def centred(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        return unit(utterance_vectors(source, rows) - mean_D)
-
+    centred = partial(centred_vectors, source, mean_D=mean_D)
     equal = equal_pairs(in_order(seen.vector_hash))
     hashed = signature_UW is not None
     near = hashed_pairs(signature_UW) if hashed else near_pairs(centred(np.arange(source.utterances)))
@@ -154,28 +186,32 @@ def _twins(source: Source, seen: Survey, signature_UW: NDArray[np.uint64] | None
 def _named_twins(
     own: Source, other: Source, pairs: NDArray[np.int64], cosines: NDArray[np.float32], equal: set[tuple[int, int]]
 ) -> list[Twin]:
-    first, second = named(own, pairs[:, 0]), named(other, pairs[:, 1])
+    first, second = identities(own, pairs[:, 0]), identities(other, pairs[:, 1])
     return [
         Twin(one[0], two[0], float(cosine), (pair[0], pair[1]) in equal)
         for one, two, cosine, pair in zip(first, second, cosines, pairs.tolist(), strict=True)
     ]
 
 
-def _manifest(store: Path, source: Source, seen: Survey, rejects: Any) -> Manifest | str:
-    path = manifest_path(store, source.header)
-    if path is None:
-        return "It names no manifest, or none that is still there"
+def _manifest(
+    origin: EmbeddingStore | str, source: Source, seen: Survey, rejects: list[Reject], *, is_whole: bool
+) -> Manifest | str:
+    path = None if isinstance(origin, str) else manifest_path(origin)
+    if path is None or isinstance(origin, str):
+        return "It names no manifest, or none that is still there."
     try:
-        return check_manifest(path, source, seen, rejects)
+        return check_manifest(path, origin, source, seen, rejects, is_whole)
     except (ReseedError, OSError, ValueError, KeyError) as error:
-        return f"{path} cannot be read ({error})"
+        return f"{path} cannot be read ({error})."
 
 
-def _remade(store: Path, source: Source, shards: int) -> list[Remade] | str:
+def _remade(source: Source, origin: EmbeddingStore | str, shards: int) -> list[Remade] | str:
     if not shards:
-        return "not asked for"
+        return "it was not asked for"
+    if isinstance(origin, str):
+        return origin
     try:
-        return list(remake(store, source, shards))
+        return list(remake(source, origin, shards))
     except (ReseedError, OSError) as error:
         return str(error)
 
@@ -183,49 +219,66 @@ def _remade(store: Path, source: Source, shards: int) -> list[Remade] | str:
 def _against(
     source: Source, seen: Survey, path: Path, relation: str | None, execute: Execute, folder: Path | None
 ) -> Against:
-    opened, _ = undamaged(path)
+    opened, problems = undamaged(path)
     other = Source(path, opened.header)
     theirs = survey(other, execute)
     here, there = others.shared_utterances(seen, theirs)
     is_a = relation or others.relation(source.header, other.header, len(here))
-    shared_names = sorted(seen.speakers.keys() & theirs.speakers.keys())
+    spoken = others.shared_speakers(seen, theirs)
     mine, their_rows = others.relabelled(seen, theirs, here, there)
-    labels = zip(named(source, mine[:_LISTED]), named(other, their_rows[:_LISTED]), strict=True)
-    twins = None
+    labels = zip(identities(source, mine[:_LISTED]), identities(other, their_rows[:_LISTED]), strict=True)
+    twins, thorough = None, True
     if is_a == others.LEAKAGE and other.header.declaration.space == source.header.declaration.space:
-        twins = _common(source, seen, other, theirs)
+        twins, thorough = _common(source, seen, other, theirs)
     return Against(
         path=path,
         space=other.header.declaration.space,
         relation=is_a,
-        shared_ids=(len(here), [name for name, _ in named(source, here[:_LISTED])]),
-        shared_speakers=(len(shared_names), shared_names[:_LISTED]),
+        is_assumed=relation is None,
+        problems=problems,
+        shared_ids=(len(here), [name for name, _ in identities(source, here[:_LISTED])]),
+        shared_speakers=(len(spoken), sorted(str(speaker) for _, speaker in identities(source, spoken[:_LISTED]))),
         relabelled=(len(mine), [(name, str(own), str(their)) for (name, own), (_, their) in labels]),
         twins=twins,
+        thorough=thorough,
         comparison=None if is_a == others.LEAKAGE else others.compare(source, other, theirs, execute, folder),
     )
 
 
-def _common(source: Source, seen: Survey, other: Source, theirs: Survey) -> list[Twin]:
-    """Find utterances of two stores that are one recording: by all pairs, or beyond that by equal bits."""
-    _, here, there = np.intersect1d(in_order(seen.vector_hash), in_order(theirs.vector_hash), return_indices=True)
-    equal = np.stack([here, there], axis=1)
+def _common(source: Source, seen: Survey, other: Source, theirs: Survey) -> tuple[list[Twin], bool]:
+    """Find utterances of two stores that are one recording: equal bits, and by all pairs where these are not too many.
+
+    The smaller store is held in memory, the larger one read a stretch at a time.
+    """
     mean_D = seen.whole.mean_D.astype(np.float32)
-    pairs = equal
-    if source.utterances * other.utterances <= EXACT**2:
-        mine, their = (unit(utterance_vectors(kind, np.arange(kind.utterances)) - mean_D) for kind in (source, other))
-        pairs = np.unique(np.concatenate([equal, near_pairs(mine, their)]), axis=0)
-    first, second = utterance_vectors(source, pairs[:, 0]), utterance_vectors(other, pairs[:, 1])
-    cosines = np.einsum("pd,pd->p", unit(first - mean_D), unit(second - mean_D))
-    return _named_twins(source, other, pairs, cosines, {(a, b) for a, b in equal.tolist()})
+    _, here, there = np.intersect1d(in_order(seen.vector_hash), in_order(theirs.vector_hash), return_indices=True)
+    equal = np.stack([here, there], axis=1)[:MOST_PAIRS]
+    few, many, turned = (source, other, False) if source.utterances <= other.utterances else (other, source, True)
+    thorough = few.utterances <= EXACT and few.utterances * many.utterances <= EXACT**2
+    found = [equal]
+    if thorough:
+        held = centred_vectors(few, np.arange(few.utterances), mean_D)
+        for first in range(0, many.utterances, _STRETCH):
+            rows = np.arange(first, min(first + _STRETCH, many.utterances))
+            near = near_pairs(held, centred_vectors(many, rows, mean_D)) + np.array([0, first])
+            found.append(near[:, ::-1] if turned else near)
+    pairs = np.unique(np.concatenate(found), axis=0)[:MOST_PAIRS]
+    pairs, cosines = confirmed(
+        pairs,
+        partial(centred_vectors, source, mean_D=mean_D),
+        partial(centred_vectors, other, mean_D=mean_D),
+    )
+    return _named_twins(source, other, pairs, cosines, {(a, b) for a, b in equal.tolist()}), thorough
 
 
-def _heard(source: Source, seen: Survey) -> dict[str, Place]:
-    """Return a row with each sound that the worst rows name, and of the first block."""
-    heard = {noise: row.place for rows in seen.farthest.values() for row in rows for noise in row.noise_ids}
-    if source.blocks:
-        rows = source.read(0)
-        for number, noises in enumerate(rows.sounds("noise_ids")):
-            for noise in noises or ():
-                heard.setdefault(noise, rows.place(number))
-    return heard
+def _named(pairs: list[tuple[str, str, float, int]]) -> list[str]:
+    return [name for pair in pairs[:_LISTED] for name in pair[:2]]
+
+
+def _first_of(source: Source, seen: Survey, names: list[str]) -> dict[str, Place]:
+    """Return a row of each of some speakers."""
+    marks, speakers = in_order(seen.speaker_hash), list(dict.fromkeys(names))
+    rows = [int(np.argmax(marks == mark)) for mark in hashed_ids(speakers)]
+    found = identities(source, np.array(rows, np.int64))
+    view = source.views[source.judged]
+    return {name: Place(utterance, view, 0) for name, (utterance, _) in zip(speakers, found, strict=True)}

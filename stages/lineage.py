@@ -80,8 +80,8 @@ def _sources(own: Node, store: Path, header: Header) -> Iterator[Edge]:
 
 
 def _scores(store: Path, header: Header) -> Iterator[Node]:
-    folder = next((above / "scores" for above in store.resolve().parents if (above / "scores").is_dir()), None)
-    for path in sorted(map(_from_here, folder.rglob("*.parquet"))) if folder else ():
+    run = next((above.parent for above in store.resolve().parents if above.name == "stores"), None)
+    for path in sorted(map(_from_here, (run / "scores").rglob("*.parquet"))) if run else ():
         try:
             origin = read_origin(path)
         except ReseedError:

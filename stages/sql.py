@@ -1,32 +1,36 @@
 """`sql`: questions to the catalogue, the rejects and the scores of a store, by DuckDB; nothing can be changed."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from stages.lineage import graph
 from store import ConfigError, EmbeddingStore
-from store.format import EMBEDDING, REJECTS_NAME
+from store.format import CATALOGUE_SCHEMA, EMBEDDING, REJECTS_NAME
 from store.layouts import catalogue_file
 
-TABLES = ("catalogue", "rejects", "scores")
 _WIDEST = 60
+_MOST_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query gives: names of columns, and rows."""
+    """What a query gives: names of columns, and rows; `is_cut` where there are more."""
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
+    is_cut: bool = False
 
     def facts(self) -> str:
         """Return the rows as JSON."""
-        rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        rows = [dict(zip(self.columns, map(_plain, row), strict=True)) for row in self.rows]
         return json.dumps(rows, indent=1, default=str, ensure_ascii=False)
 
     def table(self) -> str:
@@ -34,7 +38,8 @@ class Answer:
         cells = [[_text(value) for value in row] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(self.columns, *cells, strict=True)]
         lines = [self.columns, ["-" * width for width in widths], *cells]
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+        text = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        return "\n".join([*text, *([f"… more than {len(self.rows):,} rows; add LIMIT"] if self.is_cut else [])])
 
 
 def sql(*, store: Path, query: str) -> Answer:
@@ -49,13 +54,7 @@ def sql(*, store: Path, query: str) -> Answer:
     """
     opened = EmbeddingStore(store)
     with duckdb.connect(":memory:") as connection:
-        tables = {
-            "catalogue": _catalogue(opened),
-            "rejects": ds.dataset(store / REJECTS_NAME),
-        }
-        scores = [made.path for _, made in graph(store, opened.header)[1] if made.kind == "scores"]
-        if scores:
-            tables["scores"] = ds.dataset(scores)
+        tables = _tables(store, opened)
         for name, table in tables.items():
             connection.register(name, table)
         connection.execute("SET enable_external_access = false")
@@ -64,19 +63,32 @@ def sql(*, store: Path, query: str) -> Answer:
         try:
             answered = connection.execute(query)
             columns = [column[0] for column in answered.description or ()]
-            return Answer(columns, answered.fetchall())
-        except duckdb.Error as error:
+            rows = answered.fetchmany(_MOST_ROWS + 1)
+        except (duckdb.Error, pa.ArrowException) as error:
             known = "; ".join(f"{name} ({', '.join(table.schema.names)})" for name, table in tables.items())
             raise ConfigError(f"{str(error).strip().splitlines()[0]}; there is {known}") from None
+    return Answer(columns, rows[:_MOST_ROWS], len(rows) > _MOST_ROWS)
 
 
-def _catalogue(store: EmbeddingStore) -> ds.Dataset:
+def _tables(store: Path, opened: EmbeddingStore) -> dict[str, Any]:
+    scores = [made.path for _, made in graph(store, opened.header)[1] if made.kind == "scores"]
+    tables = {"catalogue": _catalogue(opened), "rejects": ds.dataset(store / REJECTS_NAME)}
+    return {**tables, "scores": ds.dataset(scores)} if scores else tables
+
+
+def _catalogue(store: EmbeddingStore) -> Any:
     """Return the catalogues of all shards as one table, without vectors."""
-    files = [str(catalogue_file(store.path, shard.name)) for shard in store.shards]
-    dataset = ds.dataset(files)
-    if EMBEDDING not in dataset.schema.names:
-        return dataset
-    return dataset.replace_schema(dataset.schema.remove(dataset.schema.get_field_index(EMBEDDING)))
+    files = [catalogue_file(store.path, shard.name) for shard in store.shards]
+    if not files:
+        return CATALOGUE_SCHEMA.empty_table()
+    schema = pa.unify_schemas([pq.read_schema(file).remove_metadata() for file in files])
+    names = [name for name in schema.names if name != EMBEDDING]
+    return ds.dataset([str(file) for file in files], schema=pa.schema([schema.field(name) for name in names]))
+
+
+def _plain(value: Any) -> Any:
+    """JSON knows no NaN and no infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _text(value: Any) -> str:

@@ -58,6 +58,7 @@ def _check_shard(path: Path, header: Header, shard: Shard) -> None:
     for file in shard.files:
         check_digest(path, file)
     _check_seal(path, header, shard)
+    EmbeddingStore(path, header=replace(header, shards=[shard])).shard_vectors(0)  # of the declared shape
 
 
 def _check_seal(path: Path, header: Header, shard: Shard) -> None:

@@ -21,14 +21,17 @@ LEAKAGE, VERSIONS, PARENT = "leakage", "versions", "parent"
 RELATIONS = (LEAKAGE, VERSIONS, PARENT)
 
 _KEPT = 20
-_MOSTLY = 0.5  # of the smaller store's utterances, from which on two stores are versions of one
+_MOSTLY = 0.5  # of the larger store's utterances, from which on two stores are versions of one
 
 
 def relation(own: Header, other: Header, shared_utterances: int) -> str:
-    """Say what two stores are to each other: enhanced and its parent, two versions of one, or train and evaluation."""
+    """Say what two stores are to each other: enhanced and its parent, two versions of one, or train and evaluation.
+
+    Versions share most of the larger one's utterances: where the smaller one lies within the larger, that is leakage.
+    """
     if any(parent["digest"] == other.fingerprint for parent in own.declaration.lineage if parent["role"] == "parent"):
         return PARENT
-    return VERSIONS if shared_utterances > _MOSTLY * max(min(own.stored, other.stored), 1) else LEAKAGE
+    return VERSIONS if shared_utterances > _MOSTLY * max(own.stored, other.stored, 1) else LEAKAGE
 
 
 @dataclass
@@ -88,6 +91,12 @@ def shared_utterances(own: Survey, other: Survey) -> tuple[NDArray[np.int64], ND
     _, here, there = np.intersect1d(in_order(own.id_hash), in_order(other.id_hash), return_indices=True)
     order = np.argsort(here)
     return here[order], there[order]
+
+
+def shared_speakers(own: Survey, other: Survey) -> NDArray[np.int64]:
+    """Return an utterance of each speaker that both stores have, by its number in the first."""
+    marks, first = np.unique(in_order(own.speaker_hash), return_index=True)
+    return first[(marks != 0) & np.isin(marks, in_order(other.speaker_hash))]
 
 
 def relabelled(

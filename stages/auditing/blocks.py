@@ -15,18 +15,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages.scoring.conditions import Condition, describe
+from stages.scoring.conditions import CLEAN, Condition, describe
 from store import EmbeddingStore
 from store.format import Header
 from store.layouts import catalogue_file
 
 _ELEMENTS = 1 << 23  # of a block: 32 MB in single precision
-_COLUMNS = ("utterance_id", "speaker_id", "snr_db", "noise_ids", "rir_id")
+_COLUMNS = ("utterance_id", "speaker_id", "view", "crop", "snr_db", "noise_ids", "rir_id")
 
 Floats = NDArray[np.float32]
 
+_NOTHING: Floats = np.zeros((0, 0, 0, 0), np.float32)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, order=True)
 class Place:
     """One row of a store, as one asks for it."""
 
@@ -56,7 +58,9 @@ class Source:
         self.store = EmbeddingStore(self.path, header=header)
         self.views, self.crops, self.dim = self.store.views, self.store.crops, self.store.dim
         self.conditions: list[Condition] = [describe(view, self.store.recipes[view]) for view in self.views]
-        self.clean = next((place for place, found in enumerate(self.conditions) if found.is_clean), None)
+        clean = [place for place, found in enumerate(self.conditions) if found.is_clean]
+        named_so = [place for place in clean if self.views[place] == CLEAN]  # an imported store declares no recipes
+        self.clean = next(iter([*named_so, *clean]), None)
         self.blocks = plan(header)
 
     @property
@@ -70,14 +74,21 @@ class Source:
 
     def read(self, number: int) -> "Rows":
         """Read a block."""
-        block = self.blocks[number]
-        step = self.crops * len(self.views)
+        block, step = self.blocks[number], self.crops * len(self.views)
         rows = slice(block.first * step, (block.first + block.utterances) * step)
         vectors = np.asarray(self.store.shard_vectors(block.shard)[rows], np.float32)
-        table = _catalogue(catalogue_file(self.path, self.header.shards[block.shard].name)).slice(
-            rows.start, rows.stop - rows.start
-        )
-        return Rows(self, vectors.reshape(-1, self.crops, len(self.views), self.dim), table)
+        return Rows(self, vectors.reshape(-1, self.crops, len(self.views), self.dim), self.catalogue(number))
+
+    def identities(self, number: int) -> list[tuple[str, str | None]]:
+        """Return id and speaker of the utterances of a block; no vector is read."""
+        rows = Rows(self, _NOTHING, self.catalogue(number))
+        return list(zip(rows.ids, rows.speakers, strict=True))
+
+    def catalogue(self, number: int) -> pa.Table:
+        """Read what the catalogue says of a block."""
+        block, step = self.blocks[number], self.crops * len(self.views)
+        whole = _catalogue(catalogue_file(self.path, self.header.shards[block.shard].name))
+        return whole.slice(block.first * step, block.utterances * step)
 
 
 class Rows:
@@ -94,13 +105,11 @@ class Rows:
     @cached_property
     def speakers(self) -> list[str | None]:
         """Speaker ids, [U]; none where the store does not name one."""
-        return self._first_of_each("speaker_id")
+        return [name or None for name in self._first_of_each("speaker_id")]
 
     @cached_property
-    def norm_UCV(self) -> Floats:
-        with np.errstate(over="ignore", invalid="ignore"):
-            norm: Floats = np.sqrt(np.einsum("...d,...d->...", self.vectors_UCVD, self.vectors_UCVD))
-        return norm
+    def norm_UCV(self) -> NDArray[np.float64]:
+        return lengths(self.vectors_UCVD)
 
     @cached_property
     def usable_UCV(self) -> NDArray[np.bool_]:
@@ -172,31 +181,44 @@ def utterance_vectors(source: Source, utterances: NDArray[np.int64]) -> Floats:
     return unit(unit_UCD.mean(axis=1) * whole_U[:, None])
 
 
-def named(source: Source, utterances: NDArray[np.int64]) -> list[tuple[str, str | None]]:
+def centred_vectors(source: Source, utterances: NDArray[np.int64], mean_D: Floats) -> Floats:
+    """Return `utterance_vectors` less a mean, of unit length; zeros where a crop has no direction."""
+    vectors_UD = utterance_vectors(source, utterances)
+    return unit((vectors_UD - mean_D) * vectors_UD.any(axis=1, keepdims=True))
+
+
+def identities(source: Source, utterances: NDArray[np.int64]) -> list[tuple[str, str | None]]:
     """Return id and speaker of some utterances by their numbers."""
     edges = np.cumsum([0, *(block.utterances for block in source.blocks)])
     owners = np.searchsorted(edges, utterances, side="right") - 1
     found: dict[int, tuple[str, str | None]] = {}
     for owner in np.unique(owners).tolist():
-        rows = source.read(owner)
+        listed = source.identities(owner)
         for number in utterances[owners == owner].tolist():
-            found[number] = rows.ids[number - edges[owner]], rows.speakers[number - edges[owner]]
+            found[number] = listed[number - edges[owner]]
     return [found[number] for number in utterances.tolist()]
 
 
 def unit(vectors: Floats) -> Floats:
     """Return vectors [..., D] of unit length; zeros where they have no direction."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        norm = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    norm = lengths(vectors)[..., None]
     usable = np.isfinite(norm) & (norm > 0)
     scaled: Floats = np.where(usable, vectors, 0.0) / np.where(usable, norm, 1.0)
     return scaled.astype(np.float32, copy=False)
 
 
+def lengths(vectors: Floats) -> NDArray[np.float64]:
+    """Return the lengths of vectors [..., D]; in double precision, which no finite vector overflows."""
+    norm: NDArray[np.float64] = np.sqrt(np.einsum("...d,...d->...", vectors, vectors, dtype=np.float64))
+    return norm
+
+
 def plan(header: Header) -> list[Block]:
-    """Cut every shard into blocks of a size that memory holds several of."""
+    """Cut shards into blocks of a size that memory holds several of; those that can only be read whole are not cut."""
     declared = header.declaration
     most = max(1, _ELEMENTS // (declared.rows_per_utterance * declared.dim))
+    if declared.vectors == "parquet":
+        most = max((shard.utterances for shard in header.shards), default=1)
     return [
         Block(position, first, min(most, shard.utterances - first))
         for position, shard in enumerate(header.shards)

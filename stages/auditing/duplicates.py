@@ -19,28 +19,31 @@ _WORDS = _BANDS * _BAND_BITS // 64
 _MOST_BITS = 24  # that may differ; at a cosine of `NEAR` 9 do, of vectors without relation 96
 _WINDOW = 8  # neighbours in the order of a band that are looked at
 _BLOCK = 2048
-_MOST_PAIRS = 100_000
+MOST_PAIRS = 20_000  # that are looked at
 
 Floats = NDArray[np.float32]
 Pairs = NDArray[np.int64]
 
 
-def signatures(centred_UD: Floats) -> NDArray[np.uint64]:
-    """Return on which side of random hyperplanes each vector lies, [U, W]."""
+def signatures(centred_UD: Floats, whole_U: NDArray[np.bool_], block: int) -> NDArray[np.uint64]:
+    """Return on which side of random hyperplanes each vector lies, [U, W]; at random where it has no direction."""
     planes = np.random.default_rng(1).standard_normal((centred_UD.shape[1], _WORDS * 64), np.float32)
     bits = np.packbits(centred_UD @ planes > 0, axis=1)
-    return np.ascontiguousarray(bits).view("<u8").astype(np.uint64)
+    signature_UW = np.ascontiguousarray(bits).view("<u8").astype(np.uint64)
+    lost = np.flatnonzero(~whole_U)
+    signature_UW[lost] = np.random.default_rng([2, block]).integers(1 << 63, size=(len(lost), _WORDS), dtype=np.uint64)
+    return signature_UW
 
 
 def equal_pairs(hash_U: NDArray[np.uint64]) -> Pairs:
-    """Return neighbours among rows of equal hashes, [P, 2]: of n equal ones n - 1 pairs."""
+    """Return neighbours among rows of equal hashes, [P, 2]: of n equal ones n - 1 pairs; `MOST_PAIRS` at most."""
     order = np.argsort(hash_U, kind="stable")
-    same = np.flatnonzero(hash_U[order][1:] == hash_U[order][:-1])
+    same = np.flatnonzero(hash_U[order][1:] == hash_U[order][:-1])[:MOST_PAIRS]
     return np.stack([order[same], order[same + 1]], axis=1)
 
 
 def near_pairs(unit_UD: Floats, others_PD: Floats | None = None) -> Pairs:
-    """Return all pairs [P, 2] of a cosine of `NEAR` or more, each once, or those across two sets.
+    """Return all pairs [P, 2] of a cosine of `NEAR` or more, each once, or those across two sets; `MOST_PAIRS` at most.
 
     Args:
         unit_UD, others_PD: centred vectors of unit length.
@@ -53,8 +56,8 @@ def near_pairs(unit_UD: Floats, others_PD: Floats | None = None) -> Pairs:
             cosine = unit_UD[first : first + _BLOCK] @ second_PD[second : second + _BLOCK].T
             pairs = np.argwhere(cosine >= NEAR) + np.array([first, second])
             found.append(pairs[pairs[:, 0] < pairs[:, 1]] if among else pairs)
-            if sum(map(len, found)) > _MOST_PAIRS:
-                return np.concatenate(found)[:_MOST_PAIRS]
+            if sum(map(len, found)) > MOST_PAIRS:
+                return np.concatenate(found)[:MOST_PAIRS]
     return np.concatenate(found)
 
 
@@ -68,20 +71,25 @@ def hashed_pairs(signature_UW: NDArray[np.uint64]) -> Pairs:
             first, second = order[same], order[same + step]
             differing = np.bitwise_count(signature_UW[first] ^ signature_UW[second]).sum(axis=1, dtype=np.int64)
             close = differing <= _MOST_BITS
-            found.append(np.sort(np.stack([first[close], second[close]], axis=1), axis=1))
-    return np.unique(np.concatenate(found), axis=0)[:_MOST_PAIRS]
+            found.append(np.sort(np.stack([first[close], second[close]], axis=1), axis=1)[:MOST_PAIRS])
+    return np.unique(np.concatenate(found), axis=0)[:MOST_PAIRS]
 
 
-def confirmed(pair_P2: Pairs, unit_of: Callable[[NDArray[np.int64]], Floats]) -> tuple[Pairs, Floats]:
+def confirmed(
+    pair_P2: Pairs,
+    unit_of: Callable[[NDArray[np.int64]], Floats],
+    others_of: Callable[[NDArray[np.int64]], Floats] | None = None,
+) -> tuple[Pairs, Floats]:
     """Keep the pairs whose vectors have a cosine of `NEAR`, and return it.
 
     Args:
-        unit_of: rows -> their centred vectors of unit length.
+        unit_of, others_of: rows of the one store, and of the other where there are two -> their centred vectors of
+            unit length.
     """
     kept, cosines = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
     for first in range(0, len(pair_P2), _BLOCK):
         pairs = pair_P2[first : first + _BLOCK]
-        cosine = np.einsum("pd,pd->p", unit_of(pairs[:, 0]), unit_of(pairs[:, 1]))
+        cosine = np.einsum("pd,pd->p", unit_of(pairs[:, 0]), (others_of or unit_of)(pairs[:, 1]))
         kept.append(pairs[cosine >= NEAR])
         cosines.append(cosine[cosine >= NEAR])
     return np.concatenate(kept), np.concatenate(cosines)

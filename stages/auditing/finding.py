@@ -35,6 +35,13 @@ class Finding:
         return asdict(self)
 
 
+def heard(facts: Facts, place: Place | None, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of offenders with the command that lets one hear it, where there are recordings behind the store."""
+    if place is None or facts.replayed is None:
+        return row
+    return {**row, "hear": hear(facts.replayed, place)}
+
+
 def hear(store: Path, place: Place) -> str:
     """Return the command that makes the row again and writes what it sounds like."""
     words = ["reseed", "replay", str(store), place.utterance_id, "--view", place.view, "--crop", str(place.crop)]
@@ -44,13 +51,8 @@ def hear(store: Path, place: Place) -> str:
 
 
 def placed(facts: Facts, place: Place) -> dict[str, Any]:
-    """Return a row as offenders name it, and the command that lets one hear it."""
-    return {
-        "utterance": place.utterance_id,
-        "view": place.view,
-        "crop": place.crop,
-        "hear": hear(facts.path, place),
-    }
+    """Return a row as offenders name it."""
+    return heard(facts, place, {"utterance": place.utterance_id, "view": place.view, "crop": place.crop})
 
 
 def quantile(counts: NDArray[np.int64], edges: NDArray[np.float64], share: float) -> float | None:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stages.auditing.blocks import Place
-from stages.auditing.duplicates import EXACT, NEAR
+from stages.auditing.duplicates import EXACT, MOST_PAIRS, NEAR
 from stages.auditing.facts import Facts
-from stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, counted, hear, named, quantile
-from stages.auditing.review import MARGIN_EDGES
+from stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, counted, heard, named, quantile
+from stages.auditing.review import KEPT, MARGIN_EDGES
 from stages.auditing.speakers import FALLS_APART, MOST
 
 _WRONG_SIDE = 1.5  # times the middle margin, on the other speaker's side
@@ -28,7 +27,8 @@ def duplicates(facts: Facts) -> Finding:
     how = f"by hashing, beyond {EXACT:,}" if facts.by_hashing else "of every pair"
     for twin in facts.twins:
         found = "equal bits" if twin.is_exact else f"cosine {twin.cosine:.4f}, centred"
-        rows.append({"utterance": twin.first, "again as": twin.second, "found by": found})
+        told = {"utterance": twin.first, "again as": twin.second, "found by": found}
+        rows.append(heard(facts, facts.place(twin.second), told))
     known = {frozenset((twin.first, twin.second)) for twin in facts.twins}
     pairs = len(facts.twins)
     if not isinstance(facts.manifest, str):
@@ -38,7 +38,9 @@ def duplicates(facts: Facts) -> Finding:
                 rows.append({"utterance": first, "again as": second, "found by": "one recording in the manifest"})
         pairs = max(pairs, count)
     if rows:
-        return Finding("duplicates", FAILED, f"{counted(pairs, 'pair')} of ids for one recording.", rows[: 2 * LISTED])
+        most = "At least " if len(facts.twins) >= MOST_PAIRS else ""
+        says = f"{most}{counted(pairs, 'pair')} of ids for one recording."
+        return Finding("duplicates", FAILED, says, rows[: 2 * LISTED])
     says = f"No two of {facts.survey.whole.count:,} utterances have a centred cosine of {NEAR} ({how})."
     return Finding("duplicates", PASSED, says)
 
@@ -49,7 +51,10 @@ def speakers(facts: Facts) -> Finding:
     middle = float(np.median(list(facts.within.values())))
     loose = sorted((value, name) for name, value in facts.within.items() if value < FALLS_APART * middle)
     usual = f"the middle cosine of two utterances of one speaker is {middle:.2f}"
-    rows = [{"speaker": name, "mean cosine within": round(value, 3)} for value, name in loose[:LISTED]]
+    rows = [
+        heard(facts, facts.first_of.get(name), {"speaker": name, "mean cosine within": round(value, 3)})
+        for value, name in loose[:LISTED]
+    ]
     if loose:
         says = f"{counted(len(loose), 'speaker')} falling apart: {named(name for _, name in loose)}; {usual}."
         return Finding("speakers", FAILED, says, rows)
@@ -61,13 +66,9 @@ def speakers(facts: Facts) -> Finding:
 def labels(facts: Facts) -> Finding:
     if len(facts.speakers.names) < 2:
         return Finding("labels", SKIPPED, _NO_LABELS)
-    middle = quantile(facts.review.margin_H, MARGIN_EDGES, 0.5)
-    if middle is None:
-        return Finding("labels", SKIPPED, "There are too many speakers to compare every utterance with all.")
-    low = quantile(facts.review.margin_H, MARGIN_EDGES, 0.1) or 0.0
-    spread = (middle - low) / _TENTH  # by the lower half, so that a few wrong labels do not widen it
-    least = min(0.0, max(-_WRONG_SIDE * middle, middle - _UNLIKELY * spread))
+    least, usual = _wrong_side(facts)
     wrong = [found for found in facts.review.doubtful if found.margin < least]
+    most = "at least " if len(wrong) == KEPT else ""
     exchanged = [(one, other) for one, other, better in facts.exchanged if better >= _CROSSED]
     rows = [
         {
@@ -76,21 +77,31 @@ def labels(facts: Facts) -> Finding:
             "cosine": round(found.own, 3),
             "nearer to": found.other_id,
             "cosine there": round(found.other, 3),
-            "hear": hear(facts.path, Place(found.utterance_id, facts.source.views[facts.source.judged], 0)),
         }
         for found in facts.review.doubtful[:LISTED]
     ]
-    nearer = int(facts.review.margin_H[MARGIN_EDGES[1:] <= 0].sum())
-    usual = f"{nearer:,} of {int(facts.review.margin_H.sum()):,} utterances lie nearer to another speaker"
+    rows = [heard(facts, facts.place(row["utterance"]), row) for row in rows]
     parts = [
-        f"{counted(len(wrong), 'utterance')} far on another speaker's side: {named(f.utterance_id for f in wrong)}"
+        f"{most}{counted(len(wrong), 'utterance')} far on another's side: {named(f.utterance_id for f in wrong)}"
         if wrong
         else "",
         f"speakers exchanged in part: {named(f'{one} and {other}' for one, other in exchanged)}" if exchanged else "",
     ]
     if any(parts):
         return Finding("labels", FAILED, f"{'; '.join(filter(None, parts))} ({usual}).", rows)
-    return Finding("labels", PASSED, f"{usual}, none far.", rows)
+    return Finding("labels", PASSED, f"{usual[0].upper()}{usual[1:]}; none lies far.", rows)
+
+
+def _wrong_side(facts: Facts) -> tuple[float, str]:
+    """Return the margin below which a label is taken for wrong, and what is usual."""
+    margin_H = facts.review.margin_H
+    middle, low = (quantile(margin_H, MARGIN_EDGES, share) for share in (0.5, 0.1))
+    if middle is None or low is None:
+        return -np.inf, "only the utterances least like their own speakers were compared with others"
+    spread = (middle - low) / _TENTH  # by the lower half, so that a few wrong labels do not widen it
+    nearer = int(margin_H[MARGIN_EDGES[1:] <= 0].sum())
+    usual = f"{nearer:,} of {int(margin_H.sum()):,} utterances lie nearer to another speaker"
+    return min(0.0, max(-_WRONG_SIDE * middle, middle - _UNLIKELY * spread)), usual
 
 
 def people(facts: Facts) -> Finding:
@@ -102,6 +113,7 @@ def people(facts: Facts) -> Finding:
         {"speaker": first, "sounds like": second, "as like as to itself": f"{ratio:.0%}", "utterances": count}
         for first, second, ratio, count in facts.alike[:LISTED]
     ]
+    rows = [heard(facts, facts.first_of.get(row["sounds like"]), row) for row in rows]
     if one:
         named = "; ".join(f"{first} and {second}" for first, second, _, _ in one[:LISTED])
         return Finding("people", FAILED, f"{counted(len(one), 'pair')} of ids like one person: {named}.", rows)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from stages.auditing.facts import Facts
-from stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, counted, hear, named, placed, quantile
+from stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, counted, heard, named, placed, quantile
+from stages.auditing.measures import dimensions as dimensions_of
 from stages.auditing.shards import effective_rank
 from stages.auditing.survey import NORM_EDGES
 
 _LENGTH = 20.0  # times longer or shorter than the middle norm
 _LEAST_RANK = 2.0
+_DEAD = 1e-6  # of the widest dimension's spread
 _LEAST_CAPTURED = 0.5  # of the middle shard's
 _UNMOVED = 1e-4  # 1 - cosine, below which a noise or a view has changed nothing
 _MOVED = 20.0  # times that, above which others of its views lie, for it to be told
@@ -21,9 +23,19 @@ _HEARD = 2  # rows with a sound, at least, for it to be judged
 
 
 def files(facts: Facts) -> Finding:
+    rows: list[dict[str, Any]] = [{"problem": problem} for problem in facts.problems]
+    other = [{"problem": problem} for problem in facts.against.problems] if facts.against else []
+    if facts.survey.misplaced or facts.twice:
+        said = [
+            f"{counted(facts.survey.misplaced, 'row')} out of order" if facts.survey.misplaced else "",
+            f"{counted(facts.twice, 'utterance id')} stored more than once" if facts.twice else "",
+        ]
+        return Finding("files", FAILED, f"{' and '.join(filter(None, said))}.", [*rows, *other])
+    if other and not rows:
+        return Finding("files", FAILED, f"{counted(len(other), 'file or shard')} of the other store damaged.", other)
     if facts.problems:
-        lost = f"{counted(len(facts.problems), 'file or shard')} is damaged and left out of all that follows"
-        return Finding("files", FAILED, f"{lost}.", [{"problem": problem} for problem in facts.problems])
+        lost = f"{counted(len(facts.problems), 'file or shard')} damaged and left out of all that follows"
+        return Finding("files", FAILED, f"{lost}.", [*rows, *other])
     shards = len(facts.source.header.shards)
     return Finding("files", PASSED, f"All files of {counted(shards, 'shard')} have the digests they were written with.")
 
@@ -63,9 +75,8 @@ def dimensions(facts: Facts) -> Finding:
     survey = facts.survey
     if survey.whole.count < 2:
         return Finding("dimensions", SKIPPED, "There are fewer than two utterances.")
-    usable = max(int(survey.norm_H.sum()), 1)
-    variance_D = survey.value_squares_D / usable - (survey.value_sum_D / usable) ** 2
-    dead = int((variance_D <= 1e-12 * max(float(variance_D.max()), 1e-30)).sum())
+    spread_D = dimensions_of(facts)[1]
+    dead = int((spread_D <= _DEAD * spread_D.max()).sum())
     rank = effective_rank(survey.whole.covariance_DD)
     says = f"Effective rank {rank:.1f} of {survey.dim} dimensions; {dead} never change."
     failed = rank < _LEAST_RANK or dead > survey.dim / 2
@@ -127,18 +138,16 @@ def farthest_rows(facts: Facts) -> list[dict[str, Any]]:
     """Return the rows that noise has moved farthest, for a table."""
     found = [row for rows in facts.survey.farthest.values() for row in rows]
     farthest = sorted(found, key=lambda row: row.value)[: 2 * LISTED]
-    return [
-        {
-            "utterance": row.place.utterance_id,
-            "view": row.place.view,
+    rows = []
+    for row in farthest:
+        told: dict[str, Any] = {"utterance": row.place.utterance_id, "view": row.place.view}
+        told |= {
             "cosine with clean": round(row.value, 3),
             "SNR in dB": "" if row.snr_db is None else round(row.snr_db, 1),
-            "hear": hear(facts.path, row.place),
-            "noise": ", ".join(row.noise_ids),
-            "room": row.rir_id or "",
         }
-        for row in farthest
-    ]
+        sounds = {"noise": ", ".join(row.noise_ids), "room": row.rir_id or ""}
+        rows.append({**heard(facts, row.place, told), **sounds})
+    return rows
 
 
 def _view_means(facts: Facts) -> dict[str, float]:
@@ -152,11 +161,11 @@ def _view_means(facts: Facts) -> dict[str, float]:
 
 
 def _noise_row(facts: Facts, name: str) -> dict[str, Any]:
-    place, excess = facts.heard.get(name), facts.review.noises[name]
+    excess = facts.review.noises[name]
     row: dict[str, Any] = {
         "sound": name,
         "rows": excess.count,
         "mean cosine with clean": round(facts.review.kept[name].mean, 4),
         "against what is usual": round(excess.mean, 4),
     }
-    return row if place is None else {**row, "hear": hear(facts.path, place)}
+    return heard(facts, facts.review.heard.get(name), row)

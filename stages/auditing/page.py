@@ -8,8 +8,9 @@ import numpy as np
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
 from stages.auditing.facts import Facts
-from stages.auditing.finding import FAILED, PASSED, SKIPPED, Finding
+from stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, heard
 from stages.auditing.judge_vectors import farthest_rows
+from stages.auditing.measures import measures
 from stages.auditing.plots import plots
 from stages.auditing.rules import RULES
 from stages.lineage import Node, graph
@@ -68,6 +69,8 @@ def write_page(path: Path, facts: Facts, findings: list[Finding], verdict: str) 
         plots=plots(facts),
         points=projected(facts),
         farthest=farthest_rows(facts),
+        drift=_drift_rows(facts),
+        rooms=_room_rows(facts),
         lineage=drawn_lineage(*graph(facts.path, facts.source.header)),
         box=_BOX,
         digest=_DIGEST,
@@ -102,18 +105,43 @@ def projected(facts: Facts) -> dict[str, Any]:
     return {"points": rows, "explained": round(100 * float(explained))}
 
 
+def _drift_rows(facts: Facts) -> list[dict[str, Any]]:
+    return [
+        {
+            "view": cell["view"],
+            "SNR in dB, to 5 dB": "" if cell["snr_db"] is None else f"{cell['snr_db'] + 0.0:g}",
+            "rows": cell["rows"],
+            "mean cosine with clean": round(cell["mean"], 4),
+            "standard deviation": round(cell["spread"], 4),
+        }
+        for cell in measures(facts)["drift"]
+    ]
+
+
+def _room_rows(facts: Facts) -> list[dict[str, Any]]:
+    rows = measures(facts)["rooms"][:LISTED]
+    return [
+        heard(
+            facts,
+            facts.review.heard.get(room["id"]),
+            {"room": room["id"], "rows": room["rows"], "against what is usual": round(room["mean"], 4)},
+        )
+        for room in rows
+    ]
+
+
 def drawn_lineage(own: Node, edges: list[tuple[Node, Node]]) -> Lineage:
     """Place what a store was made from to its left and what was made of it to its right."""
     column = {own: 0}
-    changed = True
-    while changed:
-        changed = False
-        for source, made in edges:
-            for node, wanted in ((source, column.get(made, 1) - 1), (made, column.get(source, -1) + 1)):
-                pulls = node not in column or (wanted < column[node] if node == source else wanted > column[node])
-                if (made if node == source else source) in column and pulls and node != own:
-                    column[node] = wanted
-                    changed = True
+    for source, made in edges:
+        if source == own:
+            column[made] = 1
+    pending = [own]
+    while pending:  # a source stands left of all that is made of it
+        made = pending.pop()
+        for source in (source for source, target in edges if target == made):
+            column[source] = min(column.get(source, 0), column[made] - 1)
+            pending.append(source)
     first = min(column.values())
     by_column: dict[int, list[Node]] = {}
     for node in sorted(column, key=lambda node: (node.kind, node.path)):

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from stages.auditing.facts import Facts
+from stages.auditing.finding import quantile
+from stages.auditing.measures import dimensions
 from stages.auditing.review import MARGIN_EDGES
 from stages.auditing.survey import COSINE_EDGES, NORM_EDGES
 from stages.reporting.figures import figure, to_svg
@@ -46,8 +48,8 @@ def plots(facts: Facts) -> list[Plot]:
         plotted(
             "norms",
             "Norms and spread",
-            "Left: lengths of the vectors as stored. Right: share of the variance of utterances along each main "
-            "direction, added up.",
+            "Left: lengths of the vectors as stored. Middle: mean of each dimension, with one standard deviation. "
+            "Right: share of the variance of utterances along each main direction, added up.",
             lambda theme: _norms(facts, theme),
         ),
     ]
@@ -62,7 +64,7 @@ def _drift(facts: Facts, theme: Theme) -> str | None:
     with figure(theme, max(_HEIGHT_IN, 0.32 * len(views) + 1.2)) as drawn:
         left, right = drawn.subplots(1, 2)
         for row, (place, _) in enumerate(views):
-            low, middle, high = (_quantile(counts_VH[place], COSINE_EDGES, share) for share in (0.05, 0.5, 0.95))
+            low, middle, high = (quantile(counts_VH[place], COSINE_EDGES, share) for share in (0.05, 0.5, 0.95))
             colour = theme.systems[1]
             left.plot([low, high], [row, row], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt")
             left.plot(middle, row, "o", color=colour, markersize=5)
@@ -131,8 +133,14 @@ def _norms(facts: Facts, theme: Theme) -> str | None:
     if not facts.survey.norm_H.any():
         return None
     with figure(theme, _HEIGHT_IN) as drawn:
-        left, right = drawn.subplots(1, 2)
+        left, middle, right = drawn.subplots(1, 3)
         _stairs(left, facts.survey.norm_H, NORM_EDGES, theme, "norms", "length")
+        mean_D, spread_D = dimensions(facts)
+        place_D, colour = np.arange(len(mean_D)), theme.systems[1]
+        middle.fill_between(place_D, mean_D - spread_D, mean_D + spread_D, color=colour, alpha=0.3, linewidth=0)
+        middle.plot(place_D, mean_D, color=colour, linewidth=0.8)
+        middle.set_title("values")
+        middle.set_xlabel("dimension")
         values = np.linalg.eigvalsh(facts.survey.whole.covariance_DD)[::-1].clip(min=0)
         if values.sum() > 0:
             right.plot(np.arange(1, len(values) + 1), 100 * np.cumsum(values) / values.sum(), color=theme.systems[1])
@@ -166,11 +174,6 @@ def _joined(tallies: list[Any]) -> tuple[float, float]:
     count = sum(tally.count for tally in tallies)
     mean = sum(tally.total for tally in tallies) / count
     return mean, float(np.sqrt(max(sum(tally.squares for tally in tallies) / count - mean**2, 0.0)))
-
-
-def _quantile(counts: NDArray[np.int64], edges: NDArray[np.float64], share: float) -> float:
-    place = int(np.searchsorted(np.cumsum(counts), share * counts.sum()))
-    return float((edges[place] + edges[place + 1]) / 2)
 
 
 def _short(name: str) -> str:

@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages.auditing.blocks import Source, hashed_ids
+from stages.audio.manifest import Manifest as Utterances
+from stages.audio.manifest import manifest_digest
+from stages.auditing.blocks import Source, hashed_ids, identities
 from stages.auditing.survey import Survey, in_order
 from stages.lineage import located
-from store import ReseedError, StoreError, read_rejects
-from store.format import REJECTS_NAME, Header, Reject
+from store import EmbeddingStore, Reject, ReseedError, StoreError, read_rejects
+from store.format import REJECTS_NAME
 
 _BATCH = 65_536
 _LISTED = 20
@@ -28,6 +30,8 @@ class Manifest:
     """What the manifest of a store says that the store does not.
 
     Attributes:
+        is_as_then: it is what the store was made from, and the store was not edited since; else nothing is said of
+            what is missing or unlisted.
         missing: utterances it lists that are neither stored nor rejected: how many, and the first of them.
         unlisted: stored ones it does not list.
         relabelled: (utterance, speaker here, speaker there), and how many in all.
@@ -35,6 +39,7 @@ class Manifest:
     """
 
     path: Path
+    is_as_then: bool
     missing: tuple[int, list[str]]
     unlisted: tuple[int, list[str]]
     relabelled: tuple[int, list[tuple[str, str, str]]]
@@ -53,30 +58,46 @@ class Remade:
     problem: str = ""
 
 
-def manifest_path(store: Path, header: Header) -> Path | None:
-    """Return where the manifest of a store lies; none where the store names none, or none that is there."""
-    parent = next((found for found in header.declaration.lineage if found["role"] == "utterances"), None)
-    path = None if parent is None else located(parent["path"], store)
+def manifest_path(origin: EmbeddingStore) -> Path | None:
+    """Return where the manifest of an extracted store lies; none where the store names none, or none that is there."""
+    parent = next((found for found in origin.header.declaration.lineage if found["role"] == "utterances"), None)
+    path = None if parent is None else located(parent["path"], origin.path)
     return path if path is not None and path.exists() else None
 
 
-def check_manifest(path: Path, source: Source, survey: Survey, rejects: list[Reject]) -> Manifest:
-    """Compare the ids, speakers and recordings that a manifest lists with what is stored."""
+def is_as_then(path: Path, origin: EmbeddingStore) -> bool:
+    """Whether a manifest lists what it did when the store was made, and the store is as it was made."""
+    declared = origin.header.declaration
+    then = next(found["digest"] for found in declared.lineage if found["role"] == "utterances")
+    return "edits" not in declared.inputs and manifest_digest(Utterances(path)) == then
+
+
+def check_manifest(
+    path: Path, origin: EmbeddingStore, source: Source, survey: Survey, rejects: list[Reject], is_whole: bool
+) -> Manifest:
+    """Compare the ids, speakers and recordings that a manifest lists with what is stored.
+
+    Args:
+        origin: the store that was extracted by this manifest: `source` itself, or what it was derived from.
+        is_whole: no shard is damaged, so that what is not there is missing.
+    """
+    same = is_as_then(path, origin)
     ids, speakers, sounds = _hashed(path)
     stored, labels = in_order(survey.id_hash), in_order(survey.speaker_hash)
     left_out = hashed_ids([reject.utterance_id for reject in rejects])
-    missing = np.flatnonzero(~np.isin(ids, stored) & ~np.isin(ids, left_out))
-    unlisted = np.flatnonzero(~np.isin(stored, ids))
+    missing = np.flatnonzero(~np.isin(ids, stored) & ~np.isin(ids, left_out) & (same and is_whole))
+    unlisted = np.flatnonzero(~np.isin(stored, ids) & same)
     _, here, there = np.intersect1d(stored, ids, return_indices=True)
     differ = np.flatnonzero((labels[here] != speakers[there]) & (labels[here] != 0) & (speakers[there] != 0))
     listed = np.isin(ids, stored)
     order = np.flatnonzero(listed)[np.argsort(sounds[listed], kind="stable")]
-    same = np.flatnonzero(sounds[order][1:] == sounds[order][:-1])
-    pairs = np.stack([order[same], order[same + 1]], axis=1)[:_LISTED]
+    again = np.flatnonzero(sounds[order][1:] == sounds[order][:-1])
+    pairs = np.stack([order[again], order[again + 1]], axis=1)[:_LISTED]
     names = _names(path, [*missing[:_LISTED], *there[differ[:_LISTED]], *pairs.ravel()])
     stored_names = _stored_names(source, [*unlisted[:_LISTED], *here[differ[:_LISTED]]])
     return Manifest(
         path,
+        same,
         (len(missing), [names[row][0] for row in missing[:_LISTED].tolist()]),
         (len(unlisted), [stored_names[row][0] for row in unlisted[:_LISTED].tolist()]),
         (
@@ -86,11 +107,11 @@ def check_manifest(path: Path, source: Source, survey: Survey, rejects: list[Rej
                 for h, t in zip(here[differ[:_LISTED]].tolist(), there[differ[:_LISTED]].tolist(), strict=True)
             ],
         ),
-        (len(same), [(names[first][0], names[second][0]) for first, second in pairs.tolist()]),
+        (len(again), [(names[first][0], names[second][0]) for first, second in pairs.tolist()]),
     )
 
 
-def remake(store: Path, source: Source, shards: int) -> Iterator[Remade]:
+def remake(source: Source, origin: EmbeddingStore, shards: int) -> Iterator[Remade]:
     """Make one row of each of some shards again, evenly over the store.
 
     Raises:
@@ -98,9 +119,9 @@ def remake(store: Path, source: Source, shards: int) -> Iterator[Remade]:
     """
     from stages.replayer import Replayer  # torch takes seconds
 
-    if "backbone" not in {parent["role"] for parent in source.header.declaration.lineage}:
-        raise StoreError("it was not extracted from audio, but made from another store")
-    replayer = Replayer(store)
+    if origin.path.resolve() != source.path:
+        raise StoreError(f"it was made from {origin.path}; audit that")
+    replayer = Replayer(origin.path)
     positions = np.unique(np.linspace(0, len(source.header.shards) - 1, max(shards, 1)).astype(int)).tolist()
     for position in positions if source.header.shards else ():
         block = next((number for number, found in enumerate(source.blocks) if found.shard == position), None)
@@ -151,7 +172,5 @@ def _names(path: Path, rows: list[int]) -> dict[int, tuple[str, str]]:
 
 
 def _stored_names(source: Source, rows: list[int]) -> dict[int, tuple[str, str]]:
-    from stages.auditing.blocks import named
-
-    found = named(source, np.array(rows, np.int64))
+    found = identities(source, np.array(rows, np.int64))
     return {int(row): (name, speaker or "") for row, (name, speaker) in zip(rows, found, strict=True)}

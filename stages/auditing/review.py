@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.auditing.blocks import Rows, Source
+from stages.auditing.blocks import Place, Rows, Source, unit
 from stages.auditing.duplicates import signatures
 from stages.auditing.sharing import read, shared
 from stages.auditing.survey import COSINE_EDGES, Floats, Survey, Tally, binned
@@ -21,9 +21,12 @@ from stages.execution import Execute
 MARGIN_EDGES = np.linspace(-2, 2, 801)
 FEWEST = 3  # utterances of a speaker who is judged
 
-_KEPT = 200  # of the utterances nearest to other speakers
+KEPT = 200  # of the utterances nearest to other speakers
 _RIDGE = 1.0  # times the mean eigenvalue, added to the covariance before it is inverted
-_PRODUCTS = 1 << 24  # similarities of a block's utterances with speakers; beyond, only the doubtful are compared
+_SOUNDS = 50_000  # that are told apart: babble is as many as there are utterances
+_PRODUCTS = 1 << 23  # similarities with speakers in memory
+_ALL_PRODUCTS = 4e10  # of all utterances with all speakers; beyond, only the doubtful of each block are compared
+_DOUBTFUL = 256
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,13 @@ class Review:
     """What the second pass has found.
 
     Attributes:
-        margin_H: own less nearest other speaker, between `MARGIN_EDGES`, of utterances compared with all.
+        margin_H: own less nearest other speaker, between `MARGIN_EDGES`; empty where not all were compared.
         own_H: cosine with the rest of the own speaker, between `COSINE_EDGES`.
         doubtful: the utterances of the lowest margins.
         energy: speaker -> sum of the squared lengths of its whitened vectors.
         noises, rooms: id -> cosines with the clean vector less what is usual at that view and SNR.
         kept: id -> cosines themselves, of noises.
+        heard: id -> a row with that noise or room.
         signatures: of each block's utterances [U, W], where duplicates are found by hashing.
     """
 
@@ -62,18 +66,23 @@ class Review:
     noises: dict[str, Tally] = field(default_factory=dict)
     kept: dict[str, Tally] = field(default_factory=dict)
     rooms: dict[str, Tally] = field(default_factory=dict)
+    heard: dict[str, Place] = field(default_factory=dict)
     signatures: dict[int, NDArray[np.uint64]] = field(default_factory=dict)
 
     def add(self, other: "Review") -> None:
         """Take in what another block has found."""
         self.margin_H += other.margin_H
         self.own_H += other.own_H
-        self.doubtful = sorted([*self.doubtful, *other.doubtful], key=lambda d: (d.margin, d.utterance_id))[:_KEPT]
+        self.doubtful = sorted([*self.doubtful, *other.doubtful], key=lambda d: (d.margin, d.utterance_id))[:KEPT]
         for name, energy in other.energy.items():
             self.energy[name] = self.energy.get(name, 0.0) + energy
         for mine, theirs in ((self.noises, other.noises), (self.kept, other.kept), (self.rooms, other.rooms)):
             for name, tally in theirs.items():
-                mine.setdefault(name, Tally()).add(tally.count, tally.total, tally.squares, tally.greatest)
+                if name in mine or len(mine) < _SOUNDS:
+                    mine.setdefault(name, Tally()).add(tally.count, tally.total, tally.squares, tally.greatest)
+        for name, place in other.heard.items():
+            if name in self.heard or len(self.heard) < 2 * _SOUNDS:
+                self.heard[name] = min(place, self.heard.get(name, place))
         self.signatures.update(other.signatures)
 
 
@@ -121,9 +130,10 @@ def within_scatter(survey: Survey) -> Floats:
 
 def whitening(scatter_DD: Floats, freedom: int) -> Floats:
     """Return what makes a covariance within speakers the unit matrix, a ridge added."""
-    covariance_DD = scatter_DD / max(freedom, 1)
-    ridge = _RIDGE * np.trace(covariance_DD) / len(covariance_DD) + 1e-12
-    return np.linalg.cholesky(np.linalg.inv(covariance_DD + ridge * np.eye(len(covariance_DD))))
+    value_D, axes_DD = np.linalg.eigh(scatter_DD / max(freedom, 1))
+    value_D = value_D.clip(min=0)  # what is negative is rounding
+    whiten_DD: Floats = axes_DD / np.sqrt(value_D + _RIDGE * value_D.mean() + 1e-12)
+    return whiten_DD
 
 
 @dataclass(frozen=True)
@@ -134,14 +144,15 @@ class Reviewer:
     shared: Path
     expected: dict[tuple[int, float | None], float]
     by_hashing: bool
+    exhaustive: bool
 
     def __call__(self, number: int) -> Review:
         rows, found = self.source.read(number), Review()
         speakers = Whitened(**{**read(self.shared), "names": read(self.shared)["names"].tolist()})
         centred_UD = rows.utterance_UD - speakers.mean_D
         if self.by_hashing:
-            found.signatures[number] = signatures(centred_UD)
-        _review_speakers(found, rows, centred_UD @ speakers.whiten_DD, speakers)
+            found.signatures[number] = signatures(centred_UD, rows.whole_U, number)
+        _review_speakers(found, rows, centred_UD @ speakers.whiten_DD, speakers, self.exhaustive)
         _review_sounds(found, rows, self.expected)
         return found
 
@@ -163,44 +174,56 @@ def review(
     """
     total = Review()
     expected = {cell: tally.mean for cell, tally in survey.cells.items()}
+    exhaustive = source.utterances * len(speakers.names) <= _ALL_PRODUCTS
     arrays = {**vars(speakers), "names": np.array(speakers.names, dtype=np.str_)}
     with shared(folder, **arrays) as file:
-        for found in execute(Reviewer(source, file, expected, by_hashing), range(len(source.blocks))):
+        for found in execute(Reviewer(source, file, expected, by_hashing, exhaustive), range(len(source.blocks))):
             total.add(found)
     return total
 
 
-def _review_speakers(found: Review, rows: Rows, white_UD: NDArray[np.float32], speakers: Whitened) -> None:
+def _review_speakers(
+    found: Review, rows: Rows, white_UD: NDArray[np.float32], speakers: Whitened, exhaustive: bool
+) -> None:
     """Compare each utterance with the rest of its speaker, and with the others."""
     number = {name: place for place, name in enumerate(speakers.names)}
-    code_U = np.array([number.get(name or "", -1) for name in rows.speakers])
+    code_U = np.array([-1 if name is None else number.get(name, -1) for name in rows.speakers], np.int64)
     own = np.flatnonzero((code_U >= 0) & rows.whole_U)
     if not own.size:
         return
     code, vector_UD = code_U[own], white_UD[own]
-    square_U = np.einsum("ud,ud->u", vector_UD, vector_UD)
-    for place in np.unique(code):
-        found.energy[speakers.names[place]] = float(square_U[code == place].sum())
-    rest_UD = speakers.sum_KD[code] - vector_UD
-    own_U = _cosines(vector_UD, rest_UD)
+    energy_K = np.bincount(code, np.einsum("ud,ud->u", vector_UD, vector_UD))
+    found.energy = {speakers.names[place]: float(energy_K[place]) for place in np.unique(code).tolist()}
+    own_U = _cosines(vector_UD, speakers.sum_KD[code] - vector_UD)
     found.own_H = np.histogram(own_U.clip(-1, 1), COSINE_EDGES)[0]
     if len(speakers.names) < 2:
         return
-    centre_KD = speakers.sum_KD / np.linalg.norm(speakers.sum_KD, axis=1, keepdims=True)
-    most = max(1, _PRODUCTS // len(speakers.names))
-    doubtful = np.arange(own.size) if own.size <= most else np.sort(np.argpartition(own_U, most)[:most])
-    cosine_UK = (vector_UD[doubtful] / np.sqrt(square_U[doubtful, None])) @ centre_KD.T
-    cosine_UK[np.arange(len(doubtful)), code[doubtful]] = -2
-    nearest = cosine_UK.argmax(axis=1)
-    other_U = cosine_UK[np.arange(len(doubtful)), nearest]
-    margin_U = own_U[doubtful] - other_U
-    if len(doubtful) == own.size:
-        found.margin_H = np.histogram(margin_U, MARGIN_EDGES)[0]
-    for place in np.argsort(margin_U, kind="stable")[:_KEPT].tolist():
+    least = np.arange(own.size) if exhaustive else np.sort(np.argsort(own_U, kind="stable")[:_DOUBTFUL])
+    other_U, nearest_U = _nearest_others(vector_UD[least], code[least], speakers)
+    margin_U = own_U[least] - other_U
+    if exhaustive:
+        found.margin_H = np.histogram(margin_U.clip(-2, 2), MARGIN_EDGES)[0]
+    for place in np.argsort(margin_U, kind="stable")[:KEPT].tolist():
         if margin_U[place] < 0:
-            row = doubtful[place]
-            name, other = speakers.names[code[row]], speakers.names[nearest[place]]
+            row = least[place]
+            name, other = speakers.names[code[row]], speakers.names[nearest_U[place]]
             found.doubtful.append(Doubtful(rows.ids[own[row]], name, other, float(own_U[row]), float(other_U[place])))
+
+
+def _nearest_others(
+    vector_UD: NDArray[np.float32], code_U: NDArray[np.int64], speakers: Whitened
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the highest cosine of each utterance with another speaker, and which, a few utterances at a time."""
+    centre_KD, unit_UD = unit(speakers.sum_KD), unit(vector_UD)
+    other_U, nearest_U = np.empty(len(unit_UD), np.float32), np.empty(len(unit_UD), np.int64)
+    step = max(1, _PRODUCTS // len(centre_KD))
+    for first in range(0, len(unit_UD), step):
+        part = slice(first, first + step)
+        cosine_UK = unit_UD[part] @ centre_KD.T
+        cosine_UK[np.arange(len(cosine_UK)), code_U[part]] = -2
+        nearest_U[part] = cosine_UK.argmax(axis=1)
+        other_U[part] = cosine_UK[np.arange(len(cosine_UK)), nearest_U[part]]
+    return other_U, nearest_U
 
 
 def _cosines(first_UD: NDArray[np.float32], second_UD: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -226,3 +249,6 @@ def _review_sounds(found: Review, rows: Rows, expected: dict[tuple[int, float | 
             found.kept.setdefault(noise, Tally()).add(1, cosine, cosine**2, 1 - cosine)
         if rooms[row]:
             found.rooms.setdefault(rooms[row], Tally()).add(1, excess, excess**2)
+        for sound in (*(noises[row] or ()), *([rooms[row]] if rooms[row] else [])):
+            if sound not in found.heard:
+                found.heard[sound] = rows.place(row)

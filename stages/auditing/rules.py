@@ -9,7 +9,7 @@ from stages.auditing.facts import Facts
 from stages.auditing.finding import Finding
 
 RULES = {
-    "files": "every file is as it was written",
+    "files": "every file is as it was written, every row where it belongs",
     "finite": "every vector is finite and has a direction",
     "norms": "no vector is far longer or shorter than the others",
     "dimensions": "the vectors spread over several dimensions",

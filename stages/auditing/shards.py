@@ -74,9 +74,11 @@ def captured(sketches: Mapping[int, Sketch]) -> dict[int, float]:
     in it; that of another backbone is not.
 
     Args:
-        sketches: of the unit vectors of each; two at least have any.
+        sketches: of the unit vectors of each; nothing is said of fewer than two.
     """
     filled = {number: found for number, found in sketches.items() if found[0].size}
+    if len(filled) < 2:
+        return {}
     total_DD: Floats = sum((_restored(found) for found in filled.values()), np.zeros((1, 1)))
     shares = {}
     everything_DK = _spanning(total_DD) if len(filled) > _EACH else None

@@ -12,8 +12,9 @@ from stages.auditing.survey import Survey, in_order
 
 FALLS_APART = 0.25  # of the middle speaker's cohesion, below which a speaker does not hold together
 MOST = 20_000  # speakers, up to which every pair is compared
-_KEPT = 100
+_KEPT = 50
 _BLOCK = 2048
+_MOST_UTTERANCES = 20_000  # of two speakers together: more are a class, not a person
 
 
 def cohesion(review: Review, speakers: Whitened) -> dict[str, float]:
@@ -41,7 +42,7 @@ def alike(review: Review, speakers: Whitened) -> list[tuple[str, str, float, int
     found: list[tuple[float, int, int]] = []
     for first in range(0, len(scaled_KD), _BLOCK):
         ratio = scaled_KD[first : first + _BLOCK] @ scaled_KD.T
-        ratio[np.tril_indices(len(ratio), first, len(scaled_KD))] = -np.inf  # each pair once
+        ratio[np.arange(len(scaled_KD)) <= first + np.arange(len(ratio))[:, None]] = -np.inf  # each pair once
         kept = np.argpartition(ratio.ravel(), -min(_KEPT, ratio.size))[-_KEPT:]
         found += [(float(ratio.ravel()[at]), first + at // len(scaled_KD), at % len(scaled_KD)) for at in kept.tolist()]
     best = sorted((pair for pair in found if np.isfinite(pair[0])), key=lambda pair: (-pair[0], *pair[1:]))[:_KEPT]
@@ -65,6 +66,8 @@ def exchanged(
     for first, second, _, count in pairs if not survey.unplaced else ():  # else not all sums are known
         marks = hashed_ids([first, second])
         rows = np.flatnonzero(np.isin(labels, marks))
+        if len(rows) > _MOST_UTTERANCES or freedom - count + 2 < 1:
+            continue
         vectors_UD = utterance_vectors(source, rows)
         rows, vectors_UD = rows[vectors_UD.any(axis=1)], vectors_UD[vectors_UD.any(axis=1)]
         rest_DD = scatter_DD - vectors_UD.T.astype(np.float64) @ vectors_UD

@@ -13,7 +13,7 @@ from stages.auditing.blocks import Place, Rows, Source, hashed_ids, hashed_rows
 from stages.auditing.shards import Moments, Sketch, sketch
 from stages.execution import Execute
 
-NORM_EDGES = np.logspace(-6, 6, 9601)  # 0.3 % wide
+NORM_EDGES = np.logspace(-46, 46, 73_601)  # 0.3 % wide, over all that single precision holds
 COSINE_EDGES = np.linspace(-1, 1, 201)
 SNR_STEP_DB = 5.0
 
@@ -84,6 +84,7 @@ class Survey:
         farthest: the rows with the lowest cosines, by view.
         whole, spoken: moments of the utterances' unit vectors: of all, and of those whose speaker is known.
         speakers: speaker -> (utterances, sum of their unit vectors [D]).
+        misplaced: rows whose view and crop are not those that the order of rows declares.
         unplaced: utterances of speakers for whom there was no memory left.
         id_hash, speaker_hash, vector_hash: 64 bits of each utterance's id, of its speaker's (0 where unknown) and of
             its clean vectors, by block: [U].
@@ -106,6 +107,7 @@ class Survey:
     farthest: dict[int, list[Row]] = field(default_factory=dict)
     speakers: dict[str, tuple[int, Floats]] = field(default_factory=dict)
     unplaced: int = 0
+    misplaced: int = 0
     id_hash: dict[int, NDArray[np.uint64]] = field(default_factory=dict)
     speaker_hash: dict[int, NDArray[np.uint64]] = field(default_factory=dict)
     vector_hash: dict[int, NDArray[np.uint64]] = field(default_factory=dict)
@@ -139,14 +141,11 @@ class Survey:
         self.whole.add(other.whole)
         self.spoken.add(other.spoken)
         self._add_speakers(other)
+        self.misplaced += other.misplaced
         self.id_hash.update(other.id_hash)
         self.speaker_hash.update(other.speaker_hash)
         self.vector_hash.update(other.vector_hash)
         self.points += other.points
-
-    def expected(self, view: int, snr_db: float) -> float:
-        """Return the mean cosine with the clean vector of rows of this view and SNR."""
-        return self.cells[view, binned(snr_db)].mean
 
     def _add_speakers(self, other: "Survey") -> None:
         self.unplaced += other.unplaced
@@ -175,6 +174,7 @@ class Surveyor:
         survey.speaker_hash[number] = hashed_ids(rows.speakers)
         survey.vector_hash[number] = hashed_rows(judged)
         survey.points = _points(rows)
+        survey.misplaced = _misplaced(rows)
         return survey
 
 
@@ -268,6 +268,16 @@ def _survey_speakers(survey: Survey, rows: Rows) -> None:
     for name, count, sum_D in zip(unique.tolist(), counts.tolist(), added, strict=True):
         sums[name] = (count, sum_D)
     survey.speakers = sums
+
+
+def _misplaced(rows: Rows) -> int:
+    source, utterances = rows.source, len(rows.ids)
+    views = np.array(rows.table["view"].to_pylist(), object)
+    crops = rows.table["crop"].to_numpy()
+    right = (views == np.tile(np.array(source.views, object), utterances * source.crops)) & (
+        crops == np.tile(np.repeat(np.arange(source.crops), len(source.views)), utterances)
+    )
+    return int((~right).sum())
 
 
 def _points(rows: Rows) -> list[Point]:

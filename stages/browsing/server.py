@@ -5,6 +5,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
+from socket import AF_INET, AF_INET6
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,8 +21,11 @@ _HEADERS = {
     "img-src data:",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+_DIGITS = 9  # of the number of a crop
 
 Query = dict[str, str]
 
@@ -37,6 +41,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], shelf: Shelf) -> None:
         self.shelf = shelf
+        self.address_family = AF_INET6 if ":" in address[0] else AF_INET
         self.templates = Environment(
             loader=ChoiceLoader(_LOADERS),
             autoescape=True,
@@ -79,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _NotFoundError(f"there is no page {asked.path}")
             query = {name: values[0] for name, values in parse_qs(asked.query).items()}
             self._send(HTTPStatus.OK, *route(self.server, query))
-        except (_NotFoundError, ReseedError) as error:
+        except (_NotFoundError, ReseedError, OSError) as error:
             self._send(HTTPStatus.NOT_FOUND, *_page(self.server, "wrong.html.j2", title="Not found", reason=str(error)))
 
     do_HEAD = do_GET
@@ -106,7 +111,7 @@ def _home(server: Server, query: Query) -> tuple[str, bytes]:
     for name in shelf.names:
         try:
             stores.append((name, repr(shelf.shown(name).store).partition(": ")[2].rstrip(")"), ""))
-        except ReseedError as error:
+        except (ReseedError, OSError) as error:
             stores.append((name, "", str(error)))
     return _page(server, "home.html.j2", title=str(shelf.run), stores=stores)
 
@@ -136,7 +141,7 @@ def _utterance(server: Server, query: Query) -> tuple[str, bytes]:
 def _audio(server: Server, query: Query) -> tuple[str, bytes]:
     shown = server.shelf.shown(_given(query, "store"))
     crop = query.get("crop", "0")
-    if not crop.isdecimal():
+    if not crop.isdecimal() or len(crop) > _DIGITS:
         raise _NotFoundError(f"crop {crop!r} is not a number")
     return "audio/wav", shown.audio(_given(query, "id"), _given(query, "view"), int(crop))
 

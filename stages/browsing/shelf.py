@@ -14,10 +14,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.auditing.blocks import unit
+from stages.auditing.blocks import Source, unit
 from stages.lineage import extracted, graph
 from stages.replayer import Replayer
-from stages.scoring.conditions import describe
 from store import ConfigError, EmbeddingStore, StoreError
 from store.format import HEADER_NAME
 
@@ -55,10 +54,14 @@ class Shelf:
 
     def __init__(self, run: Path) -> None:
         self.run = run
-        found = sorted(run.rglob(HEADER_NAME)) if run.is_dir() else []
-        self.names = {str(path.parent.relative_to(run)): path.parent for path in found}
         if not self.names:
             raise ConfigError(f"{run} holds no finished store; give the folder of a run, such as runs/demo, or a store")
+
+    @property
+    def names(self) -> dict[str, Path]:
+        """The stores that stand there now, by their path in the run."""
+        found = sorted(self.run.rglob(HEADER_NAME)) if self.run.is_dir() else []
+        return {str(path.parent.relative_to(self.run)): path.parent for path in found}
 
     def shown(self, name: str) -> "Shown":
         """Open a store.
@@ -66,9 +69,10 @@ class Shelf:
         Raises:
             StoreError: none of that name stands here, or it is damaged.
         """
-        if name not in self.names:
+        names = self.names
+        if name not in names:
             raise StoreError(f"no store {name!r} in this run")
-        return _opened(self.names[name], (self.names[name] / HEADER_NAME).stat().st_mtime_ns)
+        return _opened(names[name], (names[name] / HEADER_NAME).stat().st_mtime_ns)
 
 
 class Shown:
@@ -76,19 +80,17 @@ class Shown:
 
     def __init__(self, path: Path) -> None:
         self.path, self.store = path, EmbeddingStore(path)
-        conditions = [describe(view, self.store.recipes[view]) for view in self.store.views]
-        self.judged = next((place for place, found in enumerate(conditions) if found.is_clean), 0)
+        self.judged = Source(path, self.store.header).judged
         self._rendering = Lock()
 
     @cached_property
     def speakers(self) -> dict[str, str | None]:
         """Utterance -> speaker, in the order of the store."""
-        step = len(self.store.views) * self.store.crops
-        named = "speaker_id" in self.store.shard_rows(0).column_names if self.store.shards else False
-        rows = self.store.rows(["utterance_id", *(["speaker_id"] if named else [])])
-        ids = rows["utterance_id"].to_pylist()[::step]
-        names = rows["speaker_id"].to_pylist()[::step] if named else [None] * len(ids)
-        return dict(zip(ids, names, strict=True))
+        source = Source(self.path, self.store.header)
+        found: dict[str, str | None] = {}
+        for number in range(len(source.blocks)):
+            found |= dict(source.identities(number))
+        return found
 
     def search(self, text: str) -> tuple[int, list[tuple[str, str | None]]]:
         """Return how many utterances have a text in their id or speaker, and the first of them."""
@@ -168,7 +170,7 @@ class Shown:
     def _replayer(self) -> Replayer:
         return Replayer(extracted(self.path).path)
 
-    @cached_property
+    @property
     def _score_files(self) -> list[str]:
         return [made.path for _, made in graph(self.path, self.store.header)[1] if made.kind == "scores"]
 

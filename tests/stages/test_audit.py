@@ -56,7 +56,7 @@ def test_rows_that_are_not_numbers_are_named_with_their_shard(sound, tmp_path):
     shard = EmbeddingStore(store).shards[3].name
     assert finding.says == f"2 rows NaN or infinite (2 in {shard}) and 1 row zero, of 1,152."
     assert finding.offenders[0]["utterance"] == EmbeddingStore(store).shard_rows(3)["utterance_id"][7].as_py()
-    assert finding.offenders[0]["hear"].startswith(f"reseed replay --out heard.wav {store} ")
+    assert "hear" not in finding.offenders[0]  # no recordings are behind it
 
 
 def test_vectors_far_longer_than_the_others_are_named(sound, tmp_path):
@@ -231,9 +231,49 @@ def test_train_and_evaluation_share_nothing_unless_it_is_planted(sound, tmp_path
     assert {row["there"] for row in by_rule(found)["leakage"].offenders} == {"dev-s0100-0", "dev-s0100-1"}
 
     make_store(tmp_path / "ids", speakers=6, first=20, shards=3)
-    says = by_rule(audit(store=sound, against=tmp_path / "ids", relation="leakage"))["leakage"].says
+    says = by_rule(audit(store=sound, against=tmp_path / "ids"))["leakage"].says
     assert "32 utterance ids" in says
     assert "4 speaker ids" in says
+    assert "under another id" not in says
+
+
+def test_an_evaluation_that_lies_wholly_within_training_is_leakage(sound, tmp_path):
+    make_store(tmp_path / "part", speakers=6, shards=3)
+    assert "48 utterance ids" in by_rule(audit(store=sound, against=tmp_path / "part"))["leakage"].says
+    said = by_rule(audit(store=sound, against=tmp_path / "part", relation="versions"))
+    assert (said["leakage"].status, said["versions"].status) == (SKIPPED, PASSED)
+
+
+def test_two_broken_utterances_are_no_duplicates_and_no_leakage(sound, tmp_path):
+    store = shutil.copytree(sound, tmp_path / "broken")
+    forge(store, 1, lambda vectors: vectors.__setitem__(slice(0, 12), np.nan))
+    forge(store, 2, lambda vectors: vectors.__setitem__(slice(0, 12), 0))
+    other = planted(sound, tmp_path / "other", lambda _, v, rows: (v, renamed(rows, lambda name: f"o-{name}")))
+    forge(other, 3, lambda vectors: vectors.__setitem__(slice(0, 12), 0))
+    assert failed(audit(store=store)) == {"finite"}
+    found = by_rule(audit(store=store, against=other))["leakage"]
+    assert "188 recordings under another id" in found.says or "187 recordings" in found.says
+
+
+def test_vectors_that_all_coincide_are_judged_and_not_stumbled_over(sound, tmp_path):
+    store = planted(sound, tmp_path / "same", lambda _, vectors, rows: (np.ones_like(vectors), rows))
+    assert {"dimensions", "views"} <= failed(audit(store=store))
+
+
+def test_two_speakers_are_enough(tmp_path):
+    make_store(tmp_path / "two", speakers=2, shards=1)
+    assert failed(audit(store=tmp_path / "two")) <= {"people", "labels"}
+
+
+def test_an_id_stored_twice_is_told(sound, tmp_path):
+    change = lambda _, vectors, rows: (vectors, renamed(rows, lambda name: name.replace("s0001-0", "s0002-0")))  # noqa: E731
+    finding = by_rule(audit(store=planted(sound, tmp_path / "twice", change)))["files"]
+    assert finding.says == "1 utterance id stored more than once."
+
+
+def test_a_rule_that_could_not_be_checked_does_not_satisfy_whoever_asks_for_it(sound):
+    assert audit(store=sound, fail_on=("leakage",)).failed_on == ["leakage"]
+    assert audit(store=sound, fail_on=("any",)).failed_on == []
 
 
 def test_another_space_is_compared_by_ids_alone(sound, tmp_path):
@@ -257,7 +297,9 @@ def test_versions_of_a_store_are_the_same_or_have_drifted(sound, tmp_path):
     says = by_rule(found)["versions"].says
     assert "differ" in says
     assert "16 utterances under another speaker (s0001-0, s0001-1, s0001-2 and 13 more)" in says
-    drift = {row["view"]: row["mean cosine"] for row in by_rule(found)["versions"].offenders}
+    rows = by_rule(found)["versions"].offenders
+    drift = {row["view"]: row["mean cosine"] for row in rows if "mean cosine" in row}
+    assert len([row for row in rows if "utterance" in row]) == 10  # the farthest
     assert drift.keys() == {"clean", "noise", "music"}
     assert all(0.5 < cosine < 0.999 for cosine in drift.values())
 
@@ -300,7 +342,11 @@ def test_the_command_says_the_verdict_and_fails_where_asked(sound, tmp_path):
     assert runner.invoke(main, ["audit", str(store), "--fail-on", "noise"]).exit_code == 1
     machine = runner.invoke(main, ["audit", str(store), "--fail-on", "any", "--json"])
     assert machine.exit_code == 1
-    assert {f["rule"] for f in json.loads(machine.output)["findings"] if f["status"] == "failed"} == {"noise"}
+    told = json.loads(machine.output)
+    assert {finding["rule"] for finding in told["findings"] if finding["status"] == "failed"} == {"noise"}
+    assert {row["view"] for row in told["measures"]["drift"]} == {"noise", "music"}
+    assert len(told["measures"]["dimension_means"]) == DIM
+    assert told["measures"]["noises"][-1]["id"] == "noise/3"  # silence hurts least
     wrong = runner.invoke(main, ["audit", str(store), "--fail-on", "noises"])
     assert "no rule 'noises'; choose any, or of files, finite" in wrong.output
 

@@ -96,6 +96,7 @@ def test_one_per_cent_of_duplicates_is_found(folder):
 
     found = failed(audit(store=planted(folder / "dev", folder / "again", change)))
     assert found.keys() == {"duplicates", "manifest"}  # the manifest does not list them
+    assert found["duplicates"].offenders[0]["hear"].startswith("reseed replay --out heard.wav ")
     assert {row["utterance"] for row in found["duplicates"].offenders} == set(ids)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from store import EmbeddingStore, StoreError, problems
+from store import EmbeddingStore, StoreError, problems, undamaged
 from tests.store.stores import assert_same_files, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -155,3 +155,18 @@ def test_writers_killed_at_random_moments_and_resumed_end_with_the_bytes_of_one_
                 EmbeddingStore(victim)
         write(victim, shards=MANY)
         assert_same_files(victim, tmp_path / "alone")
+
+
+@pytest.mark.parametrize("layout", ["hdf5", "parquet"])
+def test_the_undamaged_shards_of_a_store_can_still_be_opened(tmp_path, layout):
+    write(tmp_path / "whole", vectors=layout)
+    names = [shard.name for shard in EmbeddingStore(tmp_path / "whole").shards]
+    victim = tmp_path / "whole" / EmbeddingStore(tmp_path / "whole").shards[0].files[-1].name
+    flip(victim, random.Random(0))
+    with pytest.raises(StoreError):
+        EmbeddingStore(tmp_path / "whole", check=True).rows()
+    found, problems_found = undamaged(tmp_path / "whole")
+    assert [shard.name for shard in found.shards] == names[1:]
+    assert len(problems_found) == 1
+    assert victim.name in problems_found[0]
+    assert len(found.rows()) == sum(shard.rows for shard in found.shards)
