@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -149,12 +150,29 @@ class Rows:
         drawn: Floats = self.table["snr_db"].to_numpy().astype(np.float32).reshape(self.norm_UCV.shape)
         return drawn
 
-    def sounds(self, column: str) -> list[Any]:
-        """What was added to each row, [R]: the list of noises or the room; none where the store does not say."""
+    def added(self, row: int) -> tuple[tuple[str, ...], str | None]:
+        """Return the noises and the room of a row, where the store says."""
+        known = self.table.column_names
+        noises = self.table["noise_ids"][row].as_py() if "noise_ids" in known else ()
+        return tuple(noises or ()), self.table["rir_id"][row].as_py() if "rir_id" in known else None
+
+    def sounds(self, column: str) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+        """Return what was added to rows, S times in all: the row [S], which sound [S], and the names of the sounds.
+
+        Args:
+            column: "noise_ids" or "rir_id".
+        """
         if column not in self.table.column_names:
-            return [None] * self.table.num_rows
-        found: list[Any] = self.table[column].to_pylist()
-        return found
+            return np.empty(0, np.int64), np.empty(0, np.int64), []
+        values = self.table[column].combine_chunks()
+        if pa.types.is_list(values.type):
+            row_S, values = pc.list_parent_indices(values).to_numpy(), pc.list_flatten(values)
+        else:
+            row_S = np.arange(len(values))
+        kept = pc.is_valid(values)
+        encoded = values.filter(kept).cast(pa.string()).dictionary_encode()
+        code_S = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        return row_S[kept.to_numpy(zero_copy_only=False)], code_S, encoded.dictionary.to_pylist()
 
     def place(self, row: int) -> Place:
         """Name a row of the block by its number."""

@@ -54,6 +54,8 @@ def near_pairs(unit_UD: Floats, others_PD: Floats | None = None) -> Pairs:
     for first in range(0, len(unit_UD), _BLOCK):
         for second in range(first if among else 0, len(second_PD), _BLOCK):
             cosine = unit_UD[first : first + _BLOCK] @ second_PD[second : second + _BLOCK].T
+            if cosine.max(initial=-1) < NEAR:  # cheaper to know than where
+                continue
             pairs = np.argwhere(cosine >= NEAR) + np.array([first, second])
             found.append(pairs[pairs[:, 0] < pairs[:, 1]] if among else pairs)
             if sum(map(len, found)) > MOST_PAIRS:

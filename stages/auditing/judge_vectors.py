@@ -14,7 +14,7 @@ from stages.auditing.shards import effective_rank
 from stages.auditing.survey import NORM_EDGES
 
 _LENGTH = 20.0  # times longer or shorter than the middle norm
-_LEAST_RANK = 2.0
+_LEAST_RANK = 1.2
 _DEAD = 1e-6  # of the widest dimension's spread
 _LEAST_CAPTURED = 0.5  # of the middle shard's
 _UNMOVED = 1e-4  # 1 - cosine, below which a noise or a view has changed nothing

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stages.auditing.blocks import Place, Rows, Source, unit
 from stages.auditing.duplicates import signatures
 from stages.auditing.sharing import read, shared
-from stages.auditing.survey import COSINE_EDGES, Floats, Survey, Tally, binned
+from stages.auditing.survey import COSINE_EDGES, SNR_STEP_DB, Floats, Survey, Tally
 from stages.execution import Execute
 
 MARGIN_EDGES = np.linspace(-2, 2, 801)
@@ -234,21 +234,28 @@ def _cosines(first_UD: NDArray[np.float32], second_UD: NDArray[np.float32]) -> N
 
 def _review_sounds(found: Review, rows: Rows, expected: dict[tuple[int, float | None], float]) -> None:
     """Say of each noise and each room how much more or less it moves vectors than is usual at its view and SNR."""
-    if not expected:
-        return
-    cosine_R, snr_R = rows.cosine_UCV.ravel(), rows.snr_UCV.ravel()
-    views = len(rows.source.views)
-    noises, rooms = rows.sounds("noise_ids"), rows.sounds("rir_id")
-    for row in np.flatnonzero(np.isfinite(cosine_R)).tolist():
-        if not noises[row] and not rooms[row]:
-            continue
-        cosine = float(cosine_R[row])
-        excess = cosine - expected.get((row % views, binned(float(snr_R[row]))), cosine)
-        for noise in noises[row] or ():
-            found.noises.setdefault(noise, Tally()).add(1, excess, excess**2)
-            found.kept.setdefault(noise, Tally()).add(1, cosine, cosine**2, 1 - cosine)
-        if rooms[row]:
-            found.rooms.setdefault(rooms[row], Tally()).add(1, excess, excess**2)
-        for sound in (*(noises[row] or ()), *([rooms[row]] if rooms[row] else [])):
-            if sound not in found.heard:
-                found.heard[sound] = rows.place(row)
+    cosine_R = rows.cosine_UCV.astype(np.float64).ravel()
+    view_R = np.arange(len(cosine_R)) % len(rows.source.views)
+    bin_R = np.round(rows.snr_UCV.ravel() / SNR_STEP_DB) * SNR_STEP_DB
+    usual_R = np.full(len(cosine_R), np.nan)
+    for (view, bin_db), mean in expected.items():
+        usual_R[(view_R == view) & (np.isnan(bin_R) if bin_db is None else bin_R == bin_db)] = mean
+    excess_R = cosine_R - usual_R
+    for column, excesses in (("noise_ids", found.noises), ("rir_id", found.rooms)):
+        row_S, code_S, names = rows.sounds(column)
+        known = np.isfinite(excess_R[row_S])
+        row_S, code_S = row_S[known], code_S[known]
+        _tally(excesses, names, code_S, excess_R[row_S])
+        if column == "noise_ids":
+            _tally(found.kept, names, code_S, cosine_R[row_S])
+        for code, first in zip(*np.unique(code_S, return_index=True), strict=True):
+            found.heard[names[code]] = rows.place(int(row_S[first]))
+
+
+def _tally(tallies: dict[str, Tally], names: list[str], code_S: NDArray[np.int64], value_S: Floats) -> None:
+    counts, sums, squares = (np.bincount(code_S, weights) for weights in (None, value_S, value_S**2))
+    least = np.full(len(counts), np.inf)
+    np.minimum.at(least, code_S, value_S)
+    for code in np.flatnonzero(counts).tolist():
+        tally = tallies.setdefault(names[code], Tally())
+        tally.add(int(counts[code]), float(sums[code]), float(squares[code]), float(1 - least[code]))

@@ -232,7 +232,6 @@ def _survey_drift(survey: Survey, rows: Rows) -> None:
     source = rows.source
     if source.clean is None:
         return
-    noises, rooms = rows.sounds("noise_ids"), rows.sounds("rir_id")
     for view in range(survey.views):
         cosine_UC, snr_UC = rows.cosine_UCV[:, :, view], rows.snr_UCV[:, :, view]
         known = np.isfinite(cosine_UC)
@@ -249,7 +248,7 @@ def _survey_drift(survey: Survey, rows: Rows) -> None:
         for place in np.argsort(flat, kind="stable")[: min(_KEPT, int(known.sum()))].tolist():
             row, snr = place * survey.views + view, float(snr_UC.ravel()[place])
             added = None if np.isnan(snr) else snr
-            found.append(Row(float(flat[place]), rows.place(row), added, tuple(noises[row] or ()), rooms[row]))
+            found.append(Row(float(flat[place]), rows.place(row), added, *rows.added(row)))
         survey.farthest[view] = found
 
 

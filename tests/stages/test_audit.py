@@ -252,7 +252,7 @@ def test_two_broken_utterances_are_no_duplicates_and_no_leakage(sound, tmp_path)
     forge(other, 3, lambda vectors: vectors.__setitem__(slice(0, 12), 0))
     assert failed(audit(store=store)) == {"finite"}
     found = by_rule(audit(store=store, against=other))["leakage"]
-    assert "188 recordings under another id" in found.says or "187 recordings" in found.says
+    assert "186 recordings under another id" in found.says  # of 192, less four broken ones here and two there
 
 
 def test_vectors_that_all_coincide_are_judged_and_not_stumbled_over(sound, tmp_path):
