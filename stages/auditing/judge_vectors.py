@@ -23,19 +23,20 @@ _HEARD = 2  # rows with a sound, at least, for it to be judged
 
 
 def files(facts: Facts) -> Finding:
-    rows: list[dict[str, Any]] = [{"problem": problem} for problem in facts.problems]
-    other = [{"problem": problem} for problem in facts.against.problems] if facts.against else []
-    if facts.survey.misplaced or facts.twice:
-        said = [
-            f"{counted(facts.survey.misplaced, 'row')} out of order" if facts.survey.misplaced else "",
-            f"{counted(facts.twice, 'utterance id')} stored more than once" if facts.twice else "",
-        ]
-        return Finding("files", FAILED, f"{' and '.join(filter(None, said))}.", [*rows, *other])
-    if other and not rows:
-        return Finding("files", FAILED, f"{counted(len(other), 'file or shard')} of the other store damaged.", other)
-    if facts.problems:
-        lost = f"{counted(len(facts.problems), 'file or shard')} damaged and left out of all that follows"
-        return Finding("files", FAILED, f"{lost}.", [*rows, *other])
+    of_other = facts.against.problems if facts.against else []
+    parts = [
+        f"{counted(count, what)}{then}"
+        for count, what, then in (
+            (len(facts.problems), "damaged file", ", left out of all that follows"),
+            (len(of_other), "damaged file", " of the other store"),
+            (facts.survey.misplaced, "row", " out of order"),
+            (facts.twice, "utterance id", " stored more than once"),
+        )
+        if count
+    ]
+    if parts:
+        rows = [{"problem": problem} for problem in (*facts.problems, *of_other)]
+        return Finding("files", FAILED, f"{'; '.join(parts)}.", rows)
     shards = len(facts.source.header.shards)
     return Finding("files", PASSED, f"All files of {counted(shards, 'shard')} have the digests they were written with.")
 

@@ -10,11 +10,14 @@ import pytest
 from stages.audio.manifest import read_manifest, write_manifest
 from stages.audio.recipe import ExtractSettings
 from stages.audit import audit
-from stages.auditing.finding import FAILED, PASSED
+from stages.auditing.finding import FAILED, PASSED, SKIPPED
+from stages.enhance import enhance
+from stages.enhancers.wccn import WccnConfig
 from stages.extract import extract
 from stages.extraction import Order
 from stages.prepare import PrepareSettings, prepare
-from store import EmbeddingStore
+from stages.train import train
+from store import EmbeddingStore, drop
 from tests.corpus import REAL, needs_recordings
 from tests.stages.auditing.planting import forge, only, planted, relabelled, renamed
 
@@ -138,6 +141,36 @@ def test_leakage_is_found(folder):
     found = failed(audit(store=store, against=folder / "train", replay=0))
     assert found.keys() == {"leakage"}
     assert "1 recording under another id" in found["leakage"].says
+
+
+def test_an_edited_store_is_as_sound_as_before(folder):
+    store = shutil.copytree(folder / "dev", folder / "edited")
+    drop(store, utterances=EmbeddingStore(store).utterance_ids()[3:5])
+    found = audit(store=store, replay=2)
+    assert failed(found) == {}, found.summary()
+
+
+def test_without_the_recordings_what_needs_them_is_skipped_and_says_why(folder):
+    manifest = folder / "dev-speech.parquet"
+    manifest.rename(manifest.with_suffix(".gone"))
+    try:
+        found = {finding.rule: finding for finding in audit(store=folder / "dev").findings}
+    finally:
+        manifest.with_suffix(".gone").rename(manifest)
+    assert {rule for rule, finding in found.items() if finding.status == SKIPPED} >= {"manifest", "replay"}
+    assert "dev-speech.parquet" in found["replay"].says
+
+
+def test_an_enhanced_store_is_compared_with_what_it_was_made_from(folder):
+    train(enhancer="wccn", settings=WccnConfig(), store=folder / "train", model=folder / "wccn", seed=0)
+    enhance(store=folder / "dev", model=folder / "wccn", enhanced=folder / "enhanced", seed=0)
+    found = audit(store=folder / "enhanced", page=folder / "enhanced.html")
+    assert failed(found) == {}, found.summary()
+    versions = next(finding for finding in found.findings if finding.rule == "versions")
+    assert versions.says.startswith("It was made from that store")
+    assert {"with clean, before", "with clean, after"} <= versions.offenders[0].keys()
+    labels = next(finding for finding in found.findings if finding.rule == "people")
+    assert f"{folder / 'dev'} " in labels.offenders[0]["hear"]  # the store that has recordings
 
 
 def _with(vectors: np.ndarray, row: int, vector: np.ndarray) -> np.ndarray:
