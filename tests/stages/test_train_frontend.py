@@ -1,6 +1,10 @@
 """Front ends trained, put before a backbone and listened to, on files of generated voices."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +25,7 @@ from stages.replay import replay
 from stages.train_frontend import train_frontend
 from store import AudioError, ConfigError, EmbeddingStore, ManifestError, ModelError, ReseedError, StoreError
 from tests.corpus import prepared, write_corpus
-from tests.stages.test_train_backbone import SMALL
+from tests.stages.test_train_backbone import ENVIRONMENT, SMALL
 from tests.stages.test_train_backbone import run as train_backbone
 
 NOISY = {"noise": {"noise": [-10, 0]}}
@@ -62,6 +66,32 @@ def frontend(corpus, store, tmp_path_factory):
     said = train(corpus, store, folder, epochs=6)
     assert "gradw before ge2e:" in said
     return folder
+
+
+def test_a_killed_training_goes_on_to_the_very_same_mask(corpus, store, tmp_path, capfd):
+    settings = QUICK | {"epochs": 4, "loss": "equal_w", "seed": 3}
+    script = (
+        "import torch; from pathlib import Path; from stages.backbones.ge2e import GE2E\n"
+        "from stages.frontends.settings import FrontendTraining\n"
+        "from stages.train_frontend import train_frontend as train\n"
+        f"torch.set_num_threads({torch.get_num_threads()})\n"
+        f"noise = {{'noise': Path({str(corpus['noise'])!r})}}\n"
+        f"train(utterances=Path({str(corpus['speech'])!r}), sources=noise, seed=0,\n"
+        f"      store=Path({str(store)!r}), model=Path({str(tmp_path / 'cut')!r}), backbone=GE2E(),\n"
+        f"      checkpoint_every_s=0.0, settings=FrontendTraining(**{settings!r}))"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", script], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / ".cut.checkpoint"
+    while not checkpoint.exists() and killed.poll() is None:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert checkpoint.exists()
+    for name in ("whole", "cut"):
+        train(corpus, store, tmp_path / name, **settings)
+    assert "going on from" in capfd.readouterr().err
+    masks = [load_frontend(tmp_path / name, GE2E())[1].weights_sha256 for name in ("whole", "cut")]
+    assert masks[0] == masks[1]
 
 
 def test_the_loss_falls_and_the_backbone_behind_it_has_a_space_of_its_own(corpus, store, frontend, tmp_path):
