@@ -222,6 +222,16 @@ def test_batches_depend_on_seed_epoch_and_position_alone(corpus):
     assert not torch.equal(next(iter(reader(1).batches(1))).waveform_BT, whole[0].waveform_BT)
 
 
+def kill_at_first_checkpoint(script, checkpoint):
+    """Run a training in a process of its own and kill it once it has left a checkpoint."""
+    killed = subprocess.Popen([sys.executable, "-c", script], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    while not checkpoint.exists() and killed.poll() is None:
+        time.sleep(0.02)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert checkpoint.exists()
+
+
 def test_a_killed_training_goes_on_to_the_very_same_weights(corpus, tmp_path, capfd):
     settings = {"epochs": 10, "crops": 2}
     script = (
@@ -231,13 +241,7 @@ def test_a_killed_training_goes_on_to_the_very_same_weights(corpus, tmp_path, ca
         f"train(utterances=Path({str(corpus['speech'])!r}), model=Path({str(tmp_path / 'cut')!r}), seed=0,\n"
         f"      checkpoint_every_s=0.0, settings=BackboneTraining(**{SMALL | settings!r}))"
     )
-    killed = subprocess.Popen([sys.executable, "-c", script], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    checkpoint = tmp_path / ".cut.checkpoint"
-    while not checkpoint.exists() and killed.poll() is None:
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert checkpoint.exists()
+    kill_at_first_checkpoint(script, tmp_path / ".cut.checkpoint")
     for name in ("whole", "cut"):
         run(corpus, tmp_path / name, settings=settings, sources={})
     assert "going on from" in capfd.readouterr().err

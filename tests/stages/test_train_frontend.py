@@ -1,10 +1,6 @@
 """Front ends trained, put before a backbone and listened to, on files of generated voices."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +21,7 @@ from stages.replay import replay
 from stages.train_frontend import train_frontend
 from store import AudioError, ConfigError, EmbeddingStore, ManifestError, ModelError, ReseedError, StoreError
 from tests.corpus import prepared, write_corpus
-from tests.stages.test_train_backbone import ENVIRONMENT, SMALL
+from tests.stages.test_train_backbone import SMALL, kill_at_first_checkpoint
 from tests.stages.test_train_backbone import run as train_backbone
 
 NOISY = {"noise": {"noise": [-10, 0]}}
@@ -80,13 +76,7 @@ def test_a_killed_training_goes_on_to_the_very_same_mask(corpus, store, tmp_path
         f"      store=Path({str(store)!r}), model=Path({str(tmp_path / 'cut')!r}), backbone=GE2E(),\n"
         f"      checkpoint_every_s=0.0, settings=FrontendTraining(**{settings!r}))"
     )
-    killed = subprocess.Popen([sys.executable, "-c", script], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    checkpoint = tmp_path / ".cut.checkpoint"
-    while not checkpoint.exists() and killed.poll() is None:
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert checkpoint.exists()
+    kill_at_first_checkpoint(script, tmp_path / ".cut.checkpoint")
     for name in ("whole", "cut"):
         train(corpus, store, tmp_path / name, **settings)
     assert "going on from" in capfd.readouterr().err
