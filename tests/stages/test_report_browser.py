@@ -40,14 +40,14 @@ def browser():
 @pytest.fixture(scope="module", params=["light", "dark"])
 def seen(browser, page_path, request):
     """The page in either theme, to look at."""
-    with opened(browser, page_path, request.param) as shown:
+    with opened(browser, page_path.as_uri(), request.param) as shown:
         yield shown
 
 
 @pytest.fixture
 def used(browser, page_path):
     """The page anew, to press and to change."""
-    with opened(browser, page_path, "light") as shown:
+    with opened(browser, page_path.as_uri(), "light") as shown:
         yield shown
 
 
