@@ -22,8 +22,8 @@ from stages.auditing.speakers import alike, cohesion, exchanged
 from stages.auditing.survey import Survey, in_order, survey
 from stages.execution import Execute, in_process
 from stages.lineage import extracted, located
-from store import ConfigError, EmbeddingStore, Reject, ReseedError, undamaged
-from store.format import HEADER_NAME
+from store import ConfigError, EmbeddingStore, Reject, ReseedError, StoreError, undamaged
+from store.header import read_header
 
 _LISTED = 20
 _STRETCH = 65_536
@@ -165,10 +165,15 @@ def _origin(store: Path) -> EmbeddingStore | str:
 
 
 def _parent(store: Path, opened: EmbeddingStore) -> Path | None:
-    """Return what a store was made from, where that still lies there."""
+    """Return what a store was made from, where that still lies there as it was."""
     parent = next((found for found in opened.header.declaration.lineage if found["role"] == "parent"), None)
-    path = None if parent is None else located(parent["path"], store)
-    return path if path is not None and (path / HEADER_NAME).exists() else None
+    if parent is None:
+        return None
+    path = located(parent["path"], store)
+    try:
+        return path if read_header(path).fingerprint == parent["digest"] else None
+    except StoreError:
+        return None
 
 
 def _twins(source: Source, seen: Survey, signature_UW: NDArray[np.uint64] | None) -> list[Twin]:

@@ -319,6 +319,17 @@ def test_a_pass_over_dask_finds_what_a_pass_in_this_process_finds(sound, tmp_pat
     assert [f.facts() for f in spread.findings] == [f.facts() for f in here.findings]
 
 
+def test_a_store_is_compared_with_its_parent_by_itself_while_that_is_what_it_was(sound, tmp_path):
+    parent = shutil.copytree(sound, tmp_path / "parent")
+    made_from = {"role": "parent", "path": str(parent), "digest": EmbeddingStore(parent).fingerprint}
+    make_store(tmp_path / "made", space="ge2e:aaaaaaaa+wccn:1", lineage=(made_from,))
+    finding = by_rule(audit(store=tmp_path / "made"))["versions"]
+    assert finding.says == "It was made from that store; similarity of the clean spaces (linear CKA) 1.000."
+    assert finding.offenders[1]["with clean, before"] == finding.offenders[1]["with clean, after"]
+    (parent / "store.json").write_text("{}")
+    assert by_rule(audit(store=tmp_path / "made"))["versions"].status == SKIPPED
+
+
 HOSTILE = "<script>alert('x')</script>'; drop table catalogue; --"
 
 

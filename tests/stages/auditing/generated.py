@@ -29,11 +29,11 @@ def make_store(
     space: str = SPACE,
     labelled: bool = True,
     rejects: tuple[Reject, ...] = (),
-    extra_inputs: dict | None = None,
+    lineage: tuple[dict, ...] = (),
 ) -> EmbeddingStore:
     """Write a store of speakers `first`, `first` + 1, ...; the same speakers always sound the same."""
     views = VIEWS if views is None else views
-    declaration = Declaration(DIM, "float32", views, crops, space, {"made": "generated", **(extra_inputs or {})})
+    declaration = Declaration(DIM, "float32", views, crops, space, {"made": "generated"}, list(lineage))
     names, numbers = [], np.array_split(np.arange(speakers * each), shards)
     for index, members in enumerate(numbers):
         vectors, rows = [], []
