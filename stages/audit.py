@@ -21,9 +21,8 @@ from stages.auditing.shards import captured
 from stages.auditing.speakers import alike, cohesion, exchanged
 from stages.auditing.survey import Survey, in_order, survey
 from stages.execution import Execute, in_process
-from stages.lineage import extracted, located
+from stages.lineage import derived_from, extracted
 from store import ConfigError, EmbeddingStore, Reject, ReseedError, StoreError, undamaged
-from store.header import read_header
 
 _LISTED = 20
 _STRETCH = 65_536
@@ -111,7 +110,7 @@ def audit(
     if page is not None:
         from stages.auditing.page import write_page  # matplotlib takes seconds
 
-        write_page(page, found, findings, audited.verdict)
+        write_page(page, found, findings, audited.verdict, audited.measures)
     return audited
 
 
@@ -125,12 +124,11 @@ def gather(
     speakers = whitened(seen)
     by_hashing = source.utterances > EXACT
     reviewed = review(source, seen, speakers, execute, by_hashing=by_hashing, folder=folder)
-    rejects, nearest = rejects_of(store), alike(reviewed, speakers)
-    origin = _origin(store)
+    rejects, origin = rejects_of(store), _origin(store)
     within = cohesion(reviewed, speakers)
+    nearest = alike(reviewed, speakers, within)
     if against is None:
         against = _parent(store, opened)
-    ids = in_order(seen.id_hash)
     return Facts(
         path=store,
         source=source,
@@ -140,7 +138,7 @@ def gather(
         review=reviewed,
         speakers=speakers,
         rejects=rejects,
-        twice=len(ids) - len(np.unique(ids)),
+        twice=len(seen.ids) - len(np.unique(seen.ids)),
         captured=captured(seen.sketches),
         alike=nearest,
         exchanged=exchanged(source, seen, speakers, nearest),
@@ -160,18 +158,14 @@ def _origin(store: Path) -> EmbeddingStore | str:
         origin = extracted(store)
     except (ReseedError, OSError) as error:
         return str(error)
-    roles = {parent["role"] for parent in origin.header.declaration.lineage}
-    return origin if "backbone" in roles else "it was not extracted from audio"
+    heard = origin.header.declaration.parent("backbone") is not None
+    return origin if heard else "it was not extracted from audio"
 
 
 def _parent(store: Path, opened: EmbeddingStore) -> Path | None:
     """Return what a store was made from, where that still lies there as it was."""
-    parent = next((found for found in opened.header.declaration.lineage if found["role"] == "parent"), None)
-    if parent is None:
-        return None
-    path = located(parent["path"], store)
     try:
-        return path if read_header(path).fingerprint == parent["digest"] else None
+        return derived_from(store, opened.header)
     except StoreError:
         return None
 
@@ -180,7 +174,7 @@ def _twins(source: Source, seen: Survey, signature_UW: NDArray[np.uint64] | None
     """Find the utterances of a store that are one recording."""
     mean_D = seen.whole.mean_D.astype(np.float32)
     centred = partial(centred_vectors, source, mean_D=mean_D)
-    equal = equal_pairs(in_order(seen.vector_hash))
+    equal = equal_pairs(seen.bits)
     hashed = signature_UW is not None
     near = hashed_pairs(signature_UW) if hashed else near_pairs(centred(np.arange(source.utterances)))
     pairs = np.unique(np.sort(np.concatenate([equal, near]), axis=1), axis=0)
@@ -256,7 +250,7 @@ def _common(source: Source, seen: Survey, other: Source, theirs: Survey) -> tupl
     The smaller store is held in memory, the larger one read a stretch at a time.
     """
     mean_D = seen.whole.mean_D.astype(np.float32)
-    _, here, there = np.intersect1d(in_order(seen.vector_hash), in_order(theirs.vector_hash), return_indices=True)
+    _, here, there = np.intersect1d(seen.bits, theirs.bits, return_indices=True)
     equal = np.stack([here, there], axis=1)[:MOST_PAIRS]
     few, many, turned = (source, other, False) if source.utterances <= other.utterances else (other, source, True)
     thorough = few.utterances <= EXACT and few.utterances * many.utterances <= EXACT**2
@@ -282,7 +276,7 @@ def _named(pairs: list[tuple[str, str, float, int]]) -> list[str]:
 
 def _first_of(source: Source, seen: Survey, names: list[str]) -> dict[str, Place]:
     """Return a row of each of some speakers."""
-    marks, speakers = in_order(seen.speaker_hash), list(dict.fromkeys(names))
+    marks, speakers = seen.labels, list(dict.fromkeys(names))
     rows = [int(np.argmax(marks == mark)) for mark in hashed_ids(speakers)]
     found = identities(source, np.array(rows, np.int64))
     view = source.views[source.judged]

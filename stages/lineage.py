@@ -41,14 +41,23 @@ def extracted(store: Path) -> EmbeddingStore:
     Raises:
         StoreError: it is derived from a store that is gone or has changed.
     """
-    source = EmbeddingStore(store)
-    parent = next((found for found in source.header.declaration.lineage if found["role"] == "parent"), None)
+    above = derived_from(store, read_header(store))
+    return EmbeddingStore(store) if above is None else extracted(above)
+
+
+def derived_from(store: Path, header: Header) -> Path | None:
+    """Return where the store lies that this one was derived from; None where it was not derived from one.
+
+    Raises:
+        StoreError: that store is gone or has changed.
+    """
+    parent = header.declaration.parent("parent")
     if parent is None:
-        return source
-    above = extracted(located(parent["path"], store))
-    if EmbeddingStore(located(parent["path"], store)).fingerprint != parent["digest"]:
+        return None
+    path = located(parent["path"], store)
+    if read_header(path).fingerprint != parent["digest"]:
         raise StoreError(f"{store} was made from {parent['path']}, which is another store now")
-    return above
+    return path
 
 
 def graph(store: Path, header: Header) -> tuple[Node, list[Edge]]:

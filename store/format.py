@@ -91,6 +91,10 @@ class Declaration:
         if self.dim < 1 or self.crops < 1 or not self.views:
             raise StoreError(f"a store needs dim, crops >= 1 and a view; got {self.dim}, {self.crops}, {self.views}")
 
+    def parent(self, role: str) -> dict[str, Any] | None:
+        """Return the parent of a role, such as "utterances", "backbone" or "parent"; None where there is none."""
+        return next((parent for parent in self.lineage if parent["role"] == role), None)
+
     @property
     def view_names(self) -> list[str]:
         """View names, in row order."""

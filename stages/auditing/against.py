@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from stages.auditing.blocks import Rows, Source, hashed_ids
 from stages.auditing.sharing import read, shared
-from stages.auditing.survey import Row, Survey, Tally, in_order, lowest
+from stages.auditing.survey import Row, Survey, lowest
+from stages.auditing.tally import Tally, add_tallies
 from stages.execution import Execute
 from store.format import Header
 
@@ -61,13 +62,8 @@ class Comparison:
 
     def add(self, other: "Comparison") -> None:
         """Take in what another block has found."""
-        for mine, theirs in (
-            (self.drift, other.drift),
-            (self.residual, other.residual),
-            (self.before, other.before),
-        ):
-            for view, tally in theirs.items():
-                mine.setdefault(view, Tally()).add(tally.count, tally.total, tally.squares, tally.greatest)
+        for name in ("drift", "residual", "before"):
+            add_tallies(getattr(self, name), getattr(other, name))
         self.farthest = lowest([*self.farthest, *other.farthest])
         self.count += other.count
         for name in ("sum_D", "sum_E", "own_DD", "other_EE", "cross_DE"):
@@ -88,22 +84,22 @@ class Comparison:
 
 def shared_utterances(own: Survey, other: Survey) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the numbers of the utterances that two stores both have, by id, in either; in the order of the first."""
-    _, here, there = np.intersect1d(in_order(own.id_hash), in_order(other.id_hash), return_indices=True)
+    _, here, there = np.intersect1d(own.ids, other.ids, return_indices=True)
     order = np.argsort(here)
     return here[order], there[order]
 
 
 def shared_speakers(own: Survey, other: Survey) -> NDArray[np.int64]:
     """Return an utterance of each speaker that both stores have, by its number in the first."""
-    marks, first = np.unique(in_order(own.speaker_hash), return_index=True)
-    return first[(marks != 0) & np.isin(marks, in_order(other.speaker_hash))]
+    marks, first = np.unique(own.labels, return_index=True)
+    return first[(marks != 0) & np.isin(marks, other.labels)]
 
 
 def relabelled(
     own: Survey, other: Survey, here: NDArray[np.int64], there: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Keep those whose speaker is another in the other store; both must know one."""
-    mine, theirs = in_order(own.speaker_hash)[here], in_order(other.speaker_hash)[there]
+    mine, theirs = own.labels[here], other.labels[there]
     differ = (mine != theirs) & (mine != 0) & (theirs != 0)
     return here[differ], there[differ]
 
@@ -132,7 +128,7 @@ def compare(
     source: Source, other: Source, other_survey: Survey, execute: Execute, folder: Path | None = None
 ) -> Comparison:
     """Compare the rows of the utterances that two stores share."""
-    hashes = in_order(other_survey.id_hash)
+    hashes = other_survey.ids
     order = np.argsort(hashes, kind="stable")
     total = Comparison((source.dim, other.dim))
     with shared(folder, hashes=hashes[order], places=order) as file:
@@ -161,7 +157,7 @@ def _compare(found: Comparison, rows: Rows, here: NDArray[np.int64], other: Sour
             ours_ok = rows.usable_UCV[here, :crops, own_view]
             cosine_UC = np.einsum("ucd,ucd->uc", mine, theirs.unit_UCVD[:, :crops, their_view])
             known = ours_ok & theirs.usable_UCV[:, :crops, their_view]
-            _add(found.drift, view, cosine_UC[known])
+            found.drift[view] = Tally.of(cosine_UC[known])
             flat = np.where(known, cosine_UC, np.inf).ravel()
             for place in np.argsort(flat, kind="stable")[: min(_KEPT, int(known.sum()))].tolist():
                 utterance, crop = divmod(place, crops)
@@ -170,8 +166,8 @@ def _compare(found: Comparison, rows: Rows, here: NDArray[np.int64], other: Sour
             if other.clean is not None:
                 clean_ok = theirs.usable_UCV[:, :crops, other.clean]
                 cosine_UC = np.einsum("ucd,ucd->uc", mine, theirs.unit_UCVD[:, :crops, other.clean])
-                _add(found.residual, view, cosine_UC[ours_ok & clean_ok])
-                _add(found.before, view, theirs.cosine_UCV[:, :crops, their_view][known & clean_ok])
+                found.residual[view] = Tally.of(cosine_UC[ours_ok & clean_ok])
+                found.before[view] = Tally.of(theirs.cosine_UCV[:, :crops, their_view][known & clean_ok])
         found.farthest = lowest(drifts)
     whole = rows.whole_U[here] & theirs.whole_U
     own_UD = rows.utterance_UD[here][whole].astype(np.float64)
@@ -179,8 +175,3 @@ def _compare(found: Comparison, rows: Rows, here: NDArray[np.int64], other: Sour
     found.count = len(own_UD)
     found.sum_D, found.sum_E = own_UD.sum(axis=0), their_UE.sum(axis=0)
     found.own_DD, found.other_EE, found.cross_DE = own_UD.T @ own_UD, their_UE.T @ their_UE, own_UD.T @ their_UE
-
-
-def _add(tallies: dict[str, Tally], view: str, cosines: NDArray[np.float32]) -> None:
-    wide = cosines.astype(np.float64)
-    tallies.setdefault(view, Tally()).add(wide.size, wide.sum(), (wide**2).sum(), wide.max(initial=-np.inf))

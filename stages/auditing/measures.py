@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stages.auditing.facts import Facts
 from stages.auditing.shards import effective_rank
-from stages.auditing.survey import Tally
+from stages.auditing.tally import Tally
 
 
 def measures(facts: Facts) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from stages.auditing.facts import Facts
 from stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, heard
 from stages.auditing.judge_vectors import farthest_rows
-from stages.auditing.measures import measures
 from stages.auditing.plots import plots
 from stages.auditing.rules import RULES
 from stages.lineage import Node, graph
@@ -47,8 +46,12 @@ class Lineage:
     height: float
 
 
-def write_page(path: Path, facts: Facts, findings: list[Finding], verdict: str) -> None:
-    """Write the page."""
+def write_page(path: Path, facts: Facts, findings: list[Finding], verdict: str, figures: dict[str, Any]) -> None:
+    """Write the page.
+
+    Args:
+        figures: see `stages.auditing.measures`.
+    """
     environment = Environment(
         loader=ChoiceLoader([FileSystemLoader(_HERE), FileSystemLoader(_HERE.parent / "reporting")]),
         autoescape=True,
@@ -69,8 +72,8 @@ def write_page(path: Path, facts: Facts, findings: list[Finding], verdict: str) 
         plots=plots(facts),
         points=projected(facts),
         farthest=farthest_rows(facts),
-        drift=_drift_rows(facts),
-        rooms=_room_rows(facts),
+        drift=_drift_rows(figures),
+        rooms=_room_rows(facts, figures),
         lineage=drawn_lineage(*graph(facts.path, facts.source.header)),
         box=_BOX,
         digest=_DIGEST,
@@ -105,7 +108,7 @@ def projected(facts: Facts) -> dict[str, Any]:
     return {"points": rows, "explained": round(100 * float(explained))}
 
 
-def _drift_rows(facts: Facts) -> list[dict[str, Any]]:
+def _drift_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "view": cell["view"],
@@ -114,19 +117,18 @@ def _drift_rows(facts: Facts) -> list[dict[str, Any]]:
             "mean cosine with clean": round(cell["mean"], 4),
             "standard deviation": round(cell["spread"], 4),
         }
-        for cell in measures(facts)["drift"]
+        for cell in figures["drift"]
     ]
 
 
-def _room_rows(facts: Facts) -> list[dict[str, Any]]:
-    rows = measures(facts)["rooms"][:LISTED]
+def _room_rows(facts: Facts, figures: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         heard(
             facts,
             facts.review.heard.get(room["id"]),
             {"room": room["id"], "rows": room["rows"], "against what is usual": round(room["mean"], 4)},
         )
-        for room in rows
+        for room in figures["rooms"][:LISTED]
     ]
 
 

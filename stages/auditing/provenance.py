@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stages.audio.manifest import Manifest as Utterances
 from stages.audio.manifest import manifest_digest
 from stages.auditing.blocks import Source, hashed_ids, identities
-from stages.auditing.survey import Survey, in_order
+from stages.auditing.survey import Survey
 from stages.lineage import located
 from store import EmbeddingStore, Reject, ReseedError, StoreError, read_rejects
 from store.format import REJECTS_NAME
@@ -60,7 +60,7 @@ class Remade:
 
 def manifest_path(origin: EmbeddingStore) -> Path | None:
     """Return where the manifest of an extracted store lies; none where the store names none, or none that is there."""
-    parent = next((found for found in origin.header.declaration.lineage if found["role"] == "utterances"), None)
+    parent = origin.header.declaration.parent("utterances")
     path = None if parent is None else located(parent["path"], origin.path)
     return path if path is not None and path.exists() else None
 
@@ -68,8 +68,8 @@ def manifest_path(origin: EmbeddingStore) -> Path | None:
 def is_as_then(path: Path, origin: EmbeddingStore) -> bool:
     """Whether a manifest lists what it did when the store was made, and the store is as it was made."""
     declared = origin.header.declaration
-    then = next(found["digest"] for found in declared.lineage if found["role"] == "utterances")
-    return "edits" not in declared.inputs and manifest_digest(Utterances(path)) == then
+    then = declared.parent("utterances")
+    return "edits" not in declared.inputs and then is not None and manifest_digest(Utterances(path)) == then["digest"]
 
 
 def check_manifest(
@@ -83,7 +83,7 @@ def check_manifest(
     """
     same = is_as_then(path, origin)
     ids, speakers, sounds = _hashed(path)
-    stored, labels = in_order(survey.id_hash), in_order(survey.speaker_hash)
+    stored, labels = survey.ids, survey.labels
     left_out = hashed_ids([reject.utterance_id for reject in rejects])
     missing = np.flatnonzero(~np.isin(ids, stored) & ~np.isin(ids, left_out) & (same and is_whole))
     unlisted = np.flatnonzero(~np.isin(stored, ids) & same)
@@ -132,12 +132,12 @@ def remake(source: Source, origin: EmbeddingStore, shards: int) -> Iterator[Rema
         view = position % len(source.views)
         place = rows.place((utterance * source.crops) * len(source.views) + view)
         name = source.header.shards[position].name
+        cosine, problem = None, ""
         try:
             cosine = replayer.replay(place.utterance_id, place.view, place.crop).cosine
         except ReseedError as error:
-            yield Remade(name, place.utterance_id, place.view, place.crop, None, str(error))
-            continue
-        yield Remade(name, place.utterance_id, place.view, place.crop, cosine)
+            problem = str(error)
+        yield Remade(name, place.utterance_id, place.view, place.crop, cosine, problem)
 
 
 def rejects_of(store: Path) -> list[Reject]:

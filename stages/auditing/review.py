@@ -7,6 +7,7 @@ Shapes: U utterances, D embedding dimension, K speakers, W words of a signature.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from stages.auditing.blocks import Place, Rows, Source, unit
 from stages.auditing.duplicates import signatures
 from stages.auditing.sharing import read, shared
-from stages.auditing.survey import COSINE_EDGES, SNR_STEP_DB, Floats, Survey, Tally
+from stages.auditing.survey import COSINE_EDGES, Floats, Survey, binned
+from stages.auditing.tally import Tally, add_tallies
 from stages.execution import Execute
 
 MARGIN_EDGES = np.linspace(-2, 2, 801)
@@ -76,10 +78,8 @@ class Review:
         self.doubtful = sorted([*self.doubtful, *other.doubtful], key=lambda d: (d.margin, d.utterance_id))[:KEPT]
         for name, energy in other.energy.items():
             self.energy[name] = self.energy.get(name, 0.0) + energy
-        for mine, theirs in ((self.noises, other.noises), (self.kept, other.kept), (self.rooms, other.rooms)):
-            for name, tally in theirs.items():
-                if name in mine or len(mine) < _SOUNDS:
-                    mine.setdefault(name, Tally()).add(tally.count, tally.total, tally.squares, tally.greatest)
+        for what in ("noises", "kept", "rooms"):
+            add_tallies(getattr(self, what), getattr(other, what), most=_SOUNDS)
         for name, place in other.heard.items():
             if name in self.heard or len(self.heard) < 2 * _SOUNDS:
                 self.heard[name] = min(place, self.heard.get(name, place))
@@ -101,6 +101,16 @@ class Whitened:
     names: list[str]
     sum_KD: NDArray[np.float32]
     count_K: NDArray[np.int64]
+
+    @cached_property
+    def number(self) -> dict[str, int]:
+        """Speaker -> its row."""
+        return {name: place for place, name in enumerate(self.names)}
+
+    @cached_property
+    def centre_KD(self) -> NDArray[np.float32]:
+        """The direction of each."""
+        return unit(self.sum_KD)
 
 
 def whitened(survey: Survey) -> Whitened:
@@ -148,7 +158,7 @@ class Reviewer:
 
     def __call__(self, number: int) -> Review:
         rows, found = self.source.read(number), Review()
-        speakers = Whitened(**{**read(self.shared), "names": read(self.shared)["names"].tolist()})
+        speakers = _speakers(self.shared)
         centred_UD = rows.utterance_UD - speakers.mean_D
         if self.by_hashing:
             found.signatures[number] = signatures(centred_UD, rows.whole_U, number)
@@ -182,12 +192,18 @@ def review(
     return total
 
 
+@lru_cache(maxsize=1)
+def _speakers(path: Path) -> Whitened:
+    """Keep the speakers of a pass: every block of it needs them."""
+    arrays = read(path)
+    return Whitened(**{**arrays, "names": arrays["names"].tolist()})
+
+
 def _review_speakers(
     found: Review, rows: Rows, white_UD: NDArray[np.float32], speakers: Whitened, exhaustive: bool
 ) -> None:
     """Compare each utterance with the rest of its speaker, and with the others."""
-    number = {name: place for place, name in enumerate(speakers.names)}
-    code_U = np.array([-1 if name is None else number.get(name, -1) for name in rows.speakers], np.int64)
+    code_U = np.array([-1 if name is None else speakers.number.get(name, -1) for name in rows.speakers], np.int64)
     own = np.flatnonzero((code_U >= 0) & rows.whole_U)
     if not own.size:
         return
@@ -214,7 +230,7 @@ def _nearest_others(
     vector_UD: NDArray[np.float32], code_U: NDArray[np.int64], speakers: Whitened
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the highest cosine of each utterance with another speaker, and which, a few utterances at a time."""
-    centre_KD, unit_UD = unit(speakers.sum_KD), unit(vector_UD)
+    centre_KD, unit_UD = speakers.centre_KD, unit(vector_UD)
     other_U, nearest_U = np.empty(len(unit_UD), np.float32), np.empty(len(unit_UD), np.int64)
     step = max(1, _PRODUCTS // len(centre_KD))
     for first in range(0, len(unit_UD), step):
@@ -236,7 +252,7 @@ def _review_sounds(found: Review, rows: Rows, expected: dict[tuple[int, float | 
     """Say of each noise and each room how much more or less it moves vectors than is usual at its view and SNR."""
     cosine_R = rows.cosine_UCV.astype(np.float64).ravel()
     view_R = np.arange(len(cosine_R)) % len(rows.source.views)
-    bin_R = np.round(rows.snr_UCV.ravel() / SNR_STEP_DB) * SNR_STEP_DB
+    bin_R = binned(rows.snr_UCV.ravel())
     usual_R = np.full(len(cosine_R), np.nan)
     for (view, bin_db), mean in expected.items():
         usual_R[(view_R == view) & (np.isnan(bin_R) if bin_db is None else bin_R == bin_db)] = mean
@@ -257,5 +273,4 @@ def _tally(tallies: dict[str, Tally], names: list[str], code_S: NDArray[np.int64
     least = np.full(len(counts), np.inf)
     np.minimum.at(least, code_S, value_S)
     for code in np.flatnonzero(counts).tolist():
-        tally = tallies.setdefault(names[code], Tally())
-        tally.add(int(counts[code]), float(sums[code]), float(squares[code]), float(1 - least[code]))
+        tallies[names[code]] = Tally(int(counts[code]), float(sums[code]), float(squares[code]), float(1 - least[code]))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stages.auditing.blocks import Source, hashed_ids, unit, utterance_vectors
 from stages.auditing.review import FEWEST, Review, Whitened, whitening, within_scatter
-from stages.auditing.survey import Survey, in_order
+from stages.auditing.survey import Survey
 
 FALLS_APART = 0.25  # of the middle speaker's cohesion, below which a speaker does not hold together
 MOST = 20_000  # speakers, up to which every pair is compared
@@ -25,17 +25,20 @@ def cohesion(review: Review, speakers: Whitened) -> dict[str, float]:
     return dict(zip(speakers.names, (within_K / np.where(mean_K > 0, mean_K, 1)).tolist(), strict=True))
 
 
-def alike(review: Review, speakers: Whitened) -> list[tuple[str, str, float, int]]:
+def alike(review: Review, speakers: Whitened, within: dict[str, float]) -> list[tuple[str, str, float, int]]:
     """Return the pairs of speakers that are most alike, compared with how alike each is to itself: 1 is one person.
 
     The mean product of an utterance of one and one of the other, over the geometric mean of such products within each.
     Speakers who do not hold together are like nobody.
+
+    Args:
+        within: see `cohesion`.
     """
     if not 2 <= len(speakers.names) <= MOST:
         return []
     energy_K = np.array([review.energy.get(name, 0.0) for name in speakers.names])
     within_K = _within(speakers, energy_K)
-    together_K = np.array(list(cohesion(review, speakers).values()))
+    together_K = np.array(list(within.values()))
     holds_K = together_K > FALLS_APART * max(float(np.median(together_K)), 0.0)
     scale_K = np.sqrt(np.where(holds_K & (within_K > 0), within_K, np.inf)) * speakers.count_K
     scaled_KD = speakers.sum_KD / scale_K[:, None].astype(np.float32)
@@ -61,7 +64,7 @@ def exchanged(
     Returns:
         (speaker, other, mean cosine within groups over that within labels), where each group has `FEWEST` - 1 of both.
     """
-    labels, found = in_order(survey.speaker_hash), []
+    labels, found = survey.labels, []
     scatter_DD, freedom = within_scatter(survey), survey.spoken.count - len(survey.speakers)
     for first, second, _, count in pairs if not survey.unplaced else ():  # else not all sums are known
         marks = hashed_ids([first, second])

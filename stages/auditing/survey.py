@@ -5,12 +5,14 @@ Shapes: U utterances, C crops, V views, R rows, D embedding dimension, H bins.
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.auditing.blocks import Place, Rows, Source, hashed_ids, hashed_rows
 from stages.auditing.shards import Moments, Sketch, sketch
+from stages.auditing.tally import Tally, add_tallies
 from stages.execution import Execute
 
 NORM_EDGES = np.logspace(-46, 46, 73_601)  # 0.3 % wide, over all that single precision holds
@@ -22,29 +24,6 @@ _SHOWN = 3000  # points of the projection, at most
 _SPEAKER_ELEMENTS = 1 << 26  # of the sums over speakers: 512 MB
 
 Floats = NDArray[np.float64]
-
-
-@dataclass
-class Tally:
-    """Count, mean and spread of a number, added up."""
-
-    count: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-    greatest: float = -np.inf
-
-    def add(self, count: int, total: float, squares: float, greatest: float = -np.inf) -> None:
-        self.count, self.total, self.squares = self.count + count, self.total + total, self.squares + squares
-        self.greatest = max(self.greatest, greatest)
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.count if self.count else float("nan")
-
-    @property
-    def spread(self) -> float:
-        """Standard deviation."""
-        return float(np.sqrt(max(self.squares / self.count - self.mean**2, 0.0))) if self.count else float("nan")
 
 
 @dataclass(frozen=True)
@@ -73,7 +52,8 @@ class Survey:
     """What the first pass has found.
 
     Attributes:
-        no_direction: rows that are not finite, and rows that are zero: (count, the first of them).
+        not_finite, zero: how many rows are not finite, and how many are zero.
+        no_direction: the first of both.
         norm_H: how many rows fall between `NORM_EDGES`.
         shortest, longest: rows by norm.
         shards: moments of the unit vectors of each shard that is not wholly seen yet.
@@ -123,7 +103,7 @@ class Survey:
         self.rows += other.rows
         self.not_finite += other.not_finite
         self.zero += other.zero
-        self.no_direction = [*self.no_direction, *other.no_direction][:_KEPT]
+        self.no_direction = sorted([*self.no_direction, *other.no_direction])[:_KEPT]
         for shard, count in other.not_finite_by_shard.items():
             self.not_finite_by_shard[shard] = self.not_finite_by_shard.get(shard, 0) + count
         self.norm_H += other.norm_H
@@ -134,8 +114,7 @@ class Survey:
         self.longest = lowest([*self.longest, *other.longest], reverse=True)
         for shard, moments in other.shards.items():
             self.shards.setdefault(shard, Moments(self.dim)).add(moments)
-        for cell, tally in other.cells.items():
-            self.cells.setdefault(cell, Tally()).add(tally.count, tally.total, tally.squares, tally.greatest)
+        add_tallies(self.cells, other.cells)
         for view, rows in other.farthest.items():
             self.farthest[view] = lowest([*self.farthest.get(view, []), *rows])
         self.whole.add(other.whole)
@@ -146,6 +125,21 @@ class Survey:
         self.speaker_hash.update(other.speaker_hash)
         self.vector_hash.update(other.vector_hash)
         self.points += other.points
+
+    @cached_property
+    def ids(self) -> NDArray[np.uint64]:
+        """Hashes of all ids, in the order of the store: [U]. This and the next two once the pass is over."""
+        return in_order(self.id_hash)
+
+    @cached_property
+    def labels(self) -> NDArray[np.uint64]:
+        """Hashes of all speakers, 0 where unknown: [U]."""
+        return in_order(self.speaker_hash)
+
+    @cached_property
+    def bits(self) -> NDArray[np.uint64]:
+        """Hashes of all clean vectors: [U]."""
+        return in_order(self.vector_hash)
 
     def _add_speakers(self, other: "Survey") -> None:
         self.unplaced += other.unplaced
@@ -199,13 +193,13 @@ def in_order(by_block: dict[int, NDArray[np.uint64]]) -> NDArray[np.uint64]:
 
 def lowest(rows: list[Row], reverse: bool = False) -> list[Row]:
     """Return the few rows of the lowest values (or, reversed, of the highest), the same whatever order they came in."""
-    place = lambda row: (row.place.utterance_id, row.place.view, row.place.crop)  # noqa: E731
-    return sorted(rows, key=lambda row: (-row.value if reverse else row.value, *place(row)))[:_KEPT]
+    return sorted(rows, key=lambda row: (-row.value if reverse else row.value, row.place))[:_KEPT]
 
 
-def binned(snr_db: float) -> float | None:
-    """Round an SNR to the middle of its bin; none where nothing was added."""
-    return None if np.isnan(snr_db) else float(np.round(snr_db / SNR_STEP_DB) * SNR_STEP_DB)
+def binned(snr_db: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Round SNRs to the middle of their bins; NaN where nothing was added."""
+    bins: NDArray[np.float32] = np.round(snr_db / SNR_STEP_DB) * np.float32(SNR_STEP_DB)
+    return bins
 
 
 def _survey_norms(survey: Survey, rows: Rows, shard: int) -> None:
@@ -238,11 +232,11 @@ def _survey_drift(survey: Survey, rows: Rows) -> None:
         if view == source.clean or not known.any():
             continue
         survey.cosine_VH[view] = np.histogram(cosine_UC[known].clip(-1, 1), COSINE_EDGES)[0]
-        bins = np.round(snr_UC[known] / SNR_STEP_DB) * SNR_STEP_DB
-        for bin_db in np.unique(bins):
-            chosen = cosine_UC[known][np.isnan(bins) if np.isnan(bin_db) else bins == bin_db].astype(np.float64)
-            cell = survey.cells.setdefault((view, binned(bin_db)), Tally())
-            cell.add(chosen.size, chosen.sum(), (chosen**2).sum(), chosen.max())
+        bins = binned(snr_UC[known])
+        for bin_db in np.unique(bins).tolist():
+            drawn = not np.isnan(bin_db)
+            chosen = cosine_UC[known][bins == bin_db if drawn else np.isnan(bins)]
+            survey.cells[view, bin_db if drawn else None] = Tally.of(chosen)
         flat = np.where(known, cosine_UC, np.inf).ravel()
         found = []
         for place in np.argsort(flat, kind="stable")[: min(_KEPT, int(known.sum()))].tolist():
@@ -253,7 +247,6 @@ def _survey_drift(survey: Survey, rows: Rows) -> None:
 
 
 def _survey_speakers(survey: Survey, rows: Rows) -> None:
-    sums: dict[str, tuple[int, Floats]] = {}
     names = np.array([name if whole else None for name, whole in zip(rows.speakers, rows.whole_U, strict=True)], object)
     known = np.flatnonzero([name is not None for name in names])
     if not known.size:
@@ -264,9 +257,7 @@ def _survey_speakers(survey: Survey, rows: Rows) -> None:
     starts = np.searchsorted(code[order], np.arange(len(unique)))
     added = np.add.reduceat(rows.utterance_UD[known[order]].astype(np.float64), starts, axis=0)
     counts = np.bincount(code)
-    for name, count, sum_D in zip(unique.tolist(), counts.tolist(), added, strict=True):
-        sums[name] = (count, sum_D)
-    survey.speakers = sums
+    survey.speakers = dict(zip(unique.tolist(), zip(counts.tolist(), added, strict=True), strict=True))
 
 
 def _misplaced(rows: Rows) -> int:

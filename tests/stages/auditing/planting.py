@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from store import EmbeddingStore, finalise, read_rejects, write_shard
 from store.atomic import sha256_file
@@ -24,9 +25,8 @@ def planted(store: Path, target: Path, change: Change) -> Path:
         vectors, rows = change(position, np.array(source.shard_vectors(position)), source.shard_rows(position))
         names.append(write_shard(target, position, vectors, rows, declared))
     rejects = read_rejects(store / REJECTS_NAME)
-    stored = sum(len(EmbeddingStore(store).shards) and shard.utterances for shard in source.shards)
-    grown = sum(_utterances(target, name, declared.rows_per_utterance) for name in names) - stored
-    finalise(target, declared, names, source.header.expected + grown, rejects)
+    rows = sum(pq.read_metadata(target / "shards" / f"{name}.parquet").num_rows for name in names)
+    finalise(target, declared, names, rows // declared.rows_per_utterance + len(rejects), rejects)
     return target
 
 
@@ -64,9 +64,3 @@ def forge(store: Path, position: int, change: Callable[[np.ndarray], None]) -> N
     found = replace(shard.files[0], sha256=sha256_file(path), bytes=path.stat().st_size)
     shards = [replace(shard, files=(found, *shard.files[1:])) if s is shard else s for s in header.shards]
     write_header(store, replace(header, shards=shards))
-
-
-def _utterances(store: Path, name: str, step: int) -> int:
-    import pyarrow.parquet as pq
-
-    return pq.read_metadata(store / "shards" / f"{name}.parquet").num_rows // step
