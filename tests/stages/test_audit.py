@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from stages.audit import audit
 from stages.auditing import blocks
 from stages.auditing.finding import FAILED, PASSED, SKIPPED
 from stages.auditing.rules import RULES
-from store import ConfigError, EmbeddingStore, Reject, StoreError
+from store import ConfigError, EmbeddingStore, Reject, StoreError, finalise, write_shard
 from tests.stages.auditing.generated import DIM, make_store
 from tests.stages.auditing.planting import forge, only, planted, relabelled, renamed
 
@@ -199,6 +200,25 @@ def test_one_view_and_no_labels_leave_what_cannot_be_checked_unchecked(tmp_path)
     skipped = {finding.rule for finding in found.findings if finding.status == SKIPPED}
     assert skipped == UNSEEN | {"views", "noise", "speakers", "labels", "people"}
     assert failed(found) == set()
+
+
+@pytest.mark.parametrize(("layout", "dtype"), [("parquet", "float32"), ("hdf5", "float16")])
+def test_every_layout_and_precision_is_audited_alike(sound, tmp_path, layout, dtype):
+    source = EmbeddingStore(sound)
+    declared = replace(source.header.declaration, vectors=layout, dtype=dtype)
+    shards = range(len(source.shards))
+    names = [
+        write_shard(tmp_path, n, np.array(source.shard_vectors(n)), source.shard_rows(n), declared) for n in shards
+    ]
+    finalise(tmp_path, declared, names, source.header.stored)
+    assert failed(audit(store=tmp_path, against=sound)) == set()
+
+
+def test_a_store_of_nothing_is_judged_by_little(sound, tmp_path):
+    finalise(tmp_path / "empty", EmbeddingStore(sound).header.declaration, [], 0)
+    found = audit(store=tmp_path / "empty", page=tmp_path / "empty.html")
+    passed = {finding.rule for finding in found.findings if finding.status == PASSED}
+    assert passed == {"files", "finite", "coverage", "duplicates"}
 
 
 def test_many_rejects_fail_and_are_counted_by_reason(tmp_path):
