@@ -1,4 +1,4 @@
-"""The DAG of a run: every rule is one `reseed` command; paths come from pipeline.layout, settings from config.yaml.
+"""The DAG of a run: every rule is one `reseed` command; paths come from reseed.pipeline.layout, settings from config.yaml.
 
 `reseed run CONFIG` writes config.yaml into the run's folder and calls Snakemake there. Changing a section of the
 configuration runs the rules again whose `params` digest it, and what follows from them.
@@ -7,9 +7,9 @@ configuration runs the rules again whose `params` digest it, and what follows fr
 import shlex
 from pathlib import Path
 
-from pipeline import layout, names
-from pipeline.config import load_config
-from stages.audio.sources import listing_digest
+from reseed.pipeline import layout, names
+from reseed.pipeline.config import load_config
+from reseed.stages.audio.sources import listing_digest
 
 RUN = load_config(Path(config.get("settings", layout.CONFIG)))
 BACKBONE = RUN.backbone.name

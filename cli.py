@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from store import ReseedError
+from reseed.store import ReseedError
 
 # Stages are imported inside the commands: torch and matplotlib take seconds, and most commands need neither.
 
@@ -82,7 +82,7 @@ def _sources(options: dict[str, Any]) -> dict[str, Path]:
 
 
 def _load(config: Path, overrides: Sequence[str]) -> Any:
-    from pipeline.config import load_config
+    from reseed.pipeline.config import load_config
 
     return load_config(config, overrides)
 
@@ -92,8 +92,8 @@ def _load(config: Path, overrides: Sequence[str]) -> Any:
 @_path_option("root", "Corpus folder to write.")
 def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
     """Make a synthetic corpus: generated voices, noises, music and rooms."""
-    from stages.synthesise import synthesise as stage
-    from store import ConfigError
+    from reseed.stages.synthesise import synthesise as stage
+    from reseed.store import ConfigError
 
     run = _load(config, overrides)
     if run.synthesise is None:
@@ -116,7 +116,7 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
 @_path_option("rejects", "Rejects to write (.parquet), with the reason for each.")
 def prepare(config: Path, overrides: Sequence[str], **paths: Any) -> None:
     """List recordings and decode each once: what can be used, and why not the rest."""
-    from stages.prepare import prepare as stage
+    from reseed.stages.prepare import prepare as stage
 
     click.echo(stage(settings=_load(config, overrides).corpus.prepare, **paths))
 
@@ -128,7 +128,7 @@ def prepare(config: Path, overrides: Sequence[str], **paths: Any) -> None:
 @_path_option("enrolments", "Enrolment models to write (.parquet), where a trial enrols several.", required=False)
 def trials(config: Path, overrides: Sequence[str], **paths: Path) -> None:
     """Read a trial list (VoxCeleb, Kaldi, CSV) or generate one from speaker labels."""
-    from stages.trials import make_trials
+    from reseed.stages.trials import make_trials
 
     run = _load(config, overrides)
     click.echo(make_trials(settings=run.trials, seed=run.seed, **paths))
@@ -163,7 +163,7 @@ def _order(
     frontend: Path | None,
     **sources: Any,
 ) -> tuple[Any, Any]:
-    from stages.extraction import Order
+    from reseed.stages.extraction.extraction import Order
 
     run = _load(config, overrides)
     backbone, settings = _chosen(run, trained)
@@ -181,7 +181,7 @@ def _order(
 
 def _chosen(run: Any, trained: Path | None) -> tuple[str, dict[str, Any]]:
     """Return name and settings of the configured backbone, or of a trained one."""
-    from stages.backbone_training.trained import read_trained
+    from reseed.stages.backbones.folder import read_trained
 
     if trained is not None:
         return read_trained(trained)
@@ -190,7 +190,7 @@ def _chosen(run: Any, trained: Path | None) -> tuple[str, dict[str, Any]]:
 
 def _backbone(run: Any, trained: Path | None) -> Any:
     """Load the configured backbone, or a trained one."""
-    from stages.backbones import backbone_class
+    from reseed.stages.backbones import backbone_class
 
     name, settings = _chosen(run, trained)
     kind: Any = backbone_class(name)
@@ -203,9 +203,9 @@ def _backbone(run: Any, trained: Path | None) -> Any:
 @click.option("--dask", metavar="ADDRESS", help="Spread the shards: local, local:4 (workers) or tcp://HOST:8786.")
 def extract(store: Path, job: str | None, dask: str | None, **rest: Any) -> None:
     """Run the frozen backbone over the corpus once and store clean and noisy embeddings."""
-    from pipeline.executor import checked, executor
-    from stages.extract import Job
-    from stages.extract import extract as stage
+    from reseed.pipeline.executor import checked, executor
+    from reseed.stages.extract import Job
+    from reseed.stages.extract import extract as stage
 
     chosen = None if job is None else Job.parse(job)
     run, order = _order(**rest)
@@ -219,7 +219,7 @@ def extract(store: Path, job: str | None, dask: str | None, **rest: Any) -> None
 @click.option("--retry", is_flag=True, help="Extract the rejects of the store once more, instead of what is new.")
 def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
     """Extract what a finished store lacks into new shards of it."""
-    from stages.append import append as stage
+    from reseed.stages.append import append as stage
 
     _, order = _order(**rest)
     click.echo(stage(order=order, store=store, shards=shards, retry=retry))
@@ -236,7 +236,7 @@ def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def replay(as_json: bool, **options: Any) -> None:
     """Render the audio behind a stored vector, embed it again, and say how well the two agree."""
-    from stages.replay import replay as stage
+    from reseed.stages.replay import replay as stage
 
     replayed = stage(**{**options, "moved": dict(_assignment(text) for text in options["moved"])})
     click.echo(json.dumps(replayed.facts()) if as_json else replayed.summary())
@@ -248,7 +248,7 @@ def replay(as_json: bool, **options: Any) -> None:
 @click.option("--speaker", "speakers", multiple=True, help="Speaker to remove; repeat for more.")
 def drop(store: Path, utterances: Sequence[str], speakers: Sequence[str]) -> None:
     """Remove the vectors and catalogue rows of utterances or speakers from a store."""
-    from store import drop as remove
+    from reseed.store import drop as remove
 
     if not utterances and not speakers:
         raise click.UsageError("Say what to drop: --utterance ID or --speaker ID.")
@@ -262,7 +262,7 @@ def drop(store: Path, utterances: Sequence[str], speakers: Sequence[str]) -> Non
 @click.option("--rows", type=click.IntRange(1), default=100_000, show_default=True, help="Rows per shard, at most.")
 def compact(store: Path, rows: int) -> None:
     """Join small shards of a store; no vector changes."""
-    from store import compact as join
+    from reseed.store import compact as join
 
     click.echo(f"{store}: {len(join(store, rows_per_shard=rows).shards)} shards")
 
@@ -276,8 +276,8 @@ def compact(store: Path, rows: int) -> None:
 @_path_option("tensorboard", "Folder for TensorBoard's files.", required=False)
 def train(config: Path, overrides: Sequence[str], system: str, processes: int, **paths: Path) -> None:
     """Train an enhancer purely on cached embeddings. The same command after a kill goes on where it was."""
-    from stages.device import resolved
-    from stages.train import train as stage
+    from reseed.stages.common.device import resolved
+    from reseed.stages.train import train as stage
 
     run = _load(config, overrides)
     method, settings = run.enhancer(system)
@@ -293,7 +293,7 @@ def train(config: Path, overrides: Sequence[str], system: str, processes: int, *
 @_path_option("sweep", "Directory to write: table, plot, and the best model.")
 def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[str], **paths: Path) -> None:
     """Train an enhancer under many settings from one cache; rank them on utterances held out."""
-    from stages.sweep import sweep as stage
+    from reseed.stages.sweep import sweep as stage
 
     run = _load(config, overrides)
     method, settings = run.enhancer(system)
@@ -320,8 +320,8 @@ def train_backbone(
     **options: Any,
 ) -> None:
     """Train a speaker network on labelled speech, or fine-tune one near stored anchors. Goes on after a kill."""
-    from stages.device import resolved
-    from stages.train_backbone import train_backbone as stage
+    from reseed.stages.common.device import resolved
+    from reseed.stages.train_backbone import train_backbone as stage
 
     run = _load(config, overrides)
     sources = _sources(options)
@@ -346,7 +346,7 @@ def train_frontend(
     **paths: Any,
 ) -> None:
     """Train a mask on the spectrum before a frozen backbone (Grad-W and its rivals). Goes on after a kill."""
-    from stages.train_frontend import train_frontend as stage
+    from reseed.stages.train_frontend import train_frontend as stage
 
     run = _load(config, overrides)
     sources = _sources(paths)
@@ -364,7 +364,7 @@ def train_frontend(
 @_path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False)
 def denoise(config: Path, overrides: Sequence[str], trained: Path | None, **paths: Path) -> None:
     """Write what a front end leaves of SOURCE, a recording or a folder of them, to listen to."""
-    from stages.denoise import denoise as stage
+    from reseed.stages.denoise import denoise as stage
 
     run = _load(config, overrides)
     click.echo(stage(backbone=_backbone(run, trained), device=_device(run.device), **paths))
@@ -378,7 +378,7 @@ def denoise(config: Path, overrides: Sequence[str], trained: Path | None, **path
 @_path_option("model", "Folder to write.")
 def align(config: Path, overrides: Sequence[str], name: str, **paths: Path) -> None:
     """Learn maps of two backbones' embeddings into one space, from the crops that both stores hold."""
-    from stages.align import align as stage
+    from reseed.stages.align import align as stage
 
     run = _load(config, overrides)
     method, settings, seed = run.aligner(name)
@@ -392,7 +392,7 @@ def align(config: Path, overrides: Sequence[str], name: str, **paths: Path) -> N
 @_path_option("mapped", "Store to write.")
 def map_(**options: Any) -> None:
     """Map a store of one side into the space that an alignment shares."""
-    from stages.map import map_store
+    from reseed.stages.map import map_store
 
     click.echo(map_store(**options))
 
@@ -404,10 +404,10 @@ def map_(**options: Any) -> None:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="How it samples, e.g. noise_draws=0.")
 def adopt(checkpoint: Path, settings: Sequence[str], **paths: Path) -> None:
     """Make a model of a released checkpoint of SEED's network."""
-    from pipeline.settings import section
-    from stages.adopt import RELEASED
-    from stages.adopt import adopt as stage
-    from stages.enhancers.seed import SeedConfig
+    from reseed.pipeline.settings import section
+    from reseed.stages.adopt import RELEASED
+    from reseed.stages.adopt import adopt as stage
+    from reseed.stages.enhancers.seed import SeedConfig
 
     given = [f"{name}={value}" for name, value in RELEASED.model_dump(exclude_defaults=True).items()]
     click.echo(stage(checkpoint=checkpoint, settings=section(SeedConfig, [*given, *settings]), **paths))
@@ -419,7 +419,7 @@ def adopt(checkpoint: Path, settings: Sequence[str], **paths: Path) -> None:
 @click.option("--format", "format", default="onnx", show_default=True, help="onnx or torchscript.")
 def export_model(**options: Any) -> None:
     """Write a model as ONNX or TorchScript: embeddings in, enhanced embeddings out."""
-    from stages.export_model import export_model as stage
+    from reseed.stages.export_model import export_model as stage
 
     click.echo(stage(**options))
 
@@ -431,7 +431,7 @@ def export_model(**options: Any) -> None:
 @_path_option("enhanced", "Store to write.")
 def enhance(config: Path, overrides: Sequence[str], **paths: Path) -> None:
     """Enhance a store of embeddings with a trained model: a store of the same catalogue."""
-    from stages.enhance import enhance as stage
+    from reseed.stages.enhance import enhance as stage
 
     run = _load(config, overrides)
     stage(seed=run.seed, device=_device(run.device), **paths)
@@ -456,8 +456,8 @@ def score(
     config: Path, overrides: Sequence[str], system: str, allow_missing: bool, dask: str | None, **paths: Path
 ) -> None:
     """Score every trial in every condition, by cosine and whatever else score.scorings names."""
-    from pipeline.executor import checked, executor
-    from stages.score import score as stage
+    from reseed.pipeline.executor import checked, executor
+    from reseed.stages.score import score as stage
 
     run = _load(config, [*overrides, *(["score.allow_missing=true"] if allow_missing else [])])
     with executor(checked(dask)) as execute:
@@ -472,8 +472,8 @@ def score(
 @_path_option("rest", "Manifest to write: everybody else.")
 def divide(config: Path, overrides: Sequence[str], **paths: Path) -> None:
     """Hold out speakers for calibration: calibrate.share of those with several utterances."""
-    from stages.divide import divide as stage
-    from store import ConfigError
+    from reseed.stages.divide import divide as stage
+    from reseed.store import ConfigError
 
     run = _load(config, overrides)
     if run.calibrate is None:
@@ -488,7 +488,7 @@ def divide(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 @_path_option("quality", "Measures to write (.parquet).")
 def quality(**paths: Path) -> None:
     """Measure each stored utterance for calibration: duration, norm, SNR estimated from its vectors."""
-    from stages.quality import quality as stage
+    from reseed.stages.quality import quality as stage
 
     click.echo(stage(**paths))
 
@@ -505,8 +505,8 @@ def quality(**paths: Path) -> None:
 @_path_option("calibrated", "Calibrated scores to write (.parquet).")
 def calibrate(config: Path, overrides: Sequence[str], **options: Any) -> None:
     """Turn scores into log-likelihood ratios by held-out trials; fuse several systems."""
-    from stages.calibrate import calibrate as stage
-    from stages.scorers.settings import CalibrationSettings
+    from reseed.stages.calibrate import calibrate as stage
+    from reseed.stages.trial_scoring.settings import CalibrationSettings
 
     click.echo(stage(settings=_load(config, overrides).calibrate or CalibrationSettings(), **options))
 
@@ -520,7 +520,7 @@ def calibrate(config: Path, overrides: Sequence[str], **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def all_pairs(as_json: bool, device: str, **options: Any) -> None:
     """Score every pair of utterances: nearest neighbours, histograms and EER, in bounded memory."""
-    from stages.all_pairs import all_pairs as stage
+    from reseed.stages.all_pairs import all_pairs as stage
 
     found = stage(device=_device(device), **options)
     click.echo(json.dumps(found.facts()) if as_json else found.summary())
@@ -535,7 +535,7 @@ def all_pairs(as_json: bool, device: str, **options: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def threshold(as_json: bool, **options: Any) -> None:
     """Find the operating point for a false-accept rate, with its interval."""
-    from stages.threshold import threshold as stage
+    from reseed.stages.threshold import threshold as stage
 
     found = stage(**options)
     click.echo(json.dumps(found.facts()) if as_json else found.summary())
@@ -559,7 +559,7 @@ def report(
     **paths: Path,
 ) -> None:
     """Compute the metrics and make the report page."""
-    from stages.report import report as stage
+    from reseed.stages.report import report as stage
 
     run = _load(config, overrides)
     message = stage(
@@ -583,10 +583,10 @@ def report(
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting of the report, e.g. seed=1.")
 def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> None:
     """Put the scores of several finished runs on one page."""
-    from pipeline.run import files_of
-    from pipeline.settings import section
-    from stages.compare import compare as stage
-    from stages.reporting.settings import ReportSettings
+    from reseed.pipeline.run import files_of
+    from reseed.pipeline.settings import section
+    from reseed.stages.compare import compare as stage
+    from reseed.stages.reporting.results.settings import ReportSettings
 
     settings = section(ReportSettings, overrides)
     click.echo(stage(runs=[files_of(run) for run in runs], settings=settings, **options))
@@ -597,8 +597,8 @@ def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> N
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(store: Path, as_json: bool) -> None:
     """Say what a store holds and what it was made from."""
-    from store import EmbeddingStore
-    from store.header import header_json
+    from reseed.store import EmbeddingStore
+    from reseed.store.header import header_json
 
     header = EmbeddingStore(store).header
     click.echo(json.dumps(header_json(header), indent=1) if as_json else header.summary())
@@ -609,7 +609,7 @@ def info(store: Path, as_json: bool) -> None:
 @click.option("--utterances", type=_FILE, help="Manifest that the store should cover.")
 def verify(store: Path, utterances: Path | None) -> None:
     """Check every file of a store: digests, row counts, finite values, and coverage of a manifest."""
-    from stages.verify import verify as stage
+    from reseed.stages.verify import verify as stage
 
     click.echo(stage(store=store, utterances=utterances))
 
@@ -632,8 +632,8 @@ def verify(store: Path, utterances: Path | None) -> None:
 @click.pass_context
 def audit(context: click.Context, as_json: bool, dask: str | None, fail_on: Sequence[str], **options: Any) -> None:
     """Say whether a store can be trusted: faults, duplicates, leakage, drift, each with its worst offenders."""
-    from pipeline.executor import checked, executor
-    from stages.audit import audit as stage
+    from reseed.pipeline.executor import checked, executor
+    from reseed.stages.audit import audit as stage
 
     with executor(checked(dask)) as execute:
         audited = stage(fail_on=tuple(fail_on), execute=execute, **options)
@@ -647,7 +647,7 @@ def audit(context: click.Context, as_json: bool, dask: str | None, fail_on: Sequ
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def sql(store: Path, query: str, as_json: bool) -> None:
     """Ask SQL of a store: tables catalogue, rejects and scores. Nothing can be changed."""
-    from stages.sql import sql as stage
+    from reseed.stages.sql import sql as stage
 
     answer = stage(store=store, query=query)
     click.echo(answer.facts() if as_json else answer.table())
@@ -659,7 +659,7 @@ def sql(store: Path, query: str, as_json: bool) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def browse(run: Path, host: str, port: int) -> None:
     """Look through a run in a browser: hear an utterance in every view, its neighbours, its scores. Read-only."""
-    from stages.browse import browse as stage
+    from reseed.stages.browse import browse as stage
 
     stage(run=run, host=host, port=port, ready=lambda address: click.echo(f"{address}  (Ctrl+C ends it)"))
 
@@ -671,7 +671,7 @@ def browse(run: Path, host: str, port: int) -> None:
 @click.option("--view", help="Only this view.")
 def export_(**options: Any) -> None:
     """Write a store in a format that other programs read."""
-    from stages.export import export as stage
+    from reseed.stages.export import export as stage
 
     click.echo(stage(**options))
 
@@ -685,8 +685,8 @@ def export_(**options: Any) -> None:
 )
 def import_(source: Path, store: Path, format: str, settings: Sequence[str]) -> None:
     """Make a store of embeddings that were exported, or computed elsewhere: faces, emotions, text."""
-    from pipeline.settings import section
-    from stages.import_store import ImportSettings, import_store
+    from reseed.pipeline.settings import section
+    from reseed.stages.import_ import ImportSettings, import_store
 
     click.echo(import_store(source=source, store=store, format=format, settings=section(ImportSettings, settings)))
 
@@ -718,7 +718,7 @@ def run(config: Path, **options: Any) -> None:
 @_run_options
 def demo(**options: Any) -> None:
     """Run the embedded example on synthetic voices: configs/demo.yaml."""
-    from pipeline.layout import project_file
+    from reseed.pipeline.layout import project_file
 
     _run(project_file("configs") / "demo.yaml", **options)
 
@@ -732,9 +732,9 @@ def _run(
     dry_run: bool,
     snakemake: Sequence[str],
 ) -> None:
-    from pipeline import layout
-    from pipeline.run import available_cores
-    from pipeline.run import run as execute
+    from reseed.pipeline import layout
+    from reseed.pipeline.run import available_cores
+    from reseed.pipeline.run import run as execute
 
     loaded = _load(config, overrides)
     folder = runs / loaded.name
@@ -760,7 +760,7 @@ def _values(text: str) -> tuple[str, list[Any]]:
 
 
 def _device(setting: str) -> str:
-    from stages.device import claimed
+    from reseed.stages.common.device import claimed
 
     return claimed(setting)
 

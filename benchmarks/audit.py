@@ -19,11 +19,11 @@ from rich.table import Table
 
 from benchmarks.generated import ROWS_PER_SHARD, utterance_id
 from benchmarks.measure import memory_kb, watch
-from stages.audit import audit
-from stages.auditing.duplicates import EXACT
-from stages.verify import verify
-from store import Declaration, finalise, write_shard
-from store.format import CATALOGUE_SCHEMA
+from reseed.stages.audit import audit
+from reseed.stages.auditing.duplicates import EXACT
+from reseed.stages.verify import verify
+from reseed.store import Declaration, finalise, write_shard
+from reseed.store.format import CATALOGUE_SCHEMA
 
 _DIM = 256
 _VIEWS = {"clean": {}, "noise": {"noise": 5.0}}

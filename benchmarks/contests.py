@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from benchmarks.arena import LAYOUTS, Arena, Contest, Ways
 from benchmarks.generated import VIEWS, parts, write_store
-from store import EmbeddingStore
-from store.atomic import sha256_file
+from reseed.store import EmbeddingStore
+from reseed.store.atomic import sha256_file
 
 RANDOM_ROWS = 4_096
 READ_TARGETS = {"np.load": 0.8, "embedding-reader npy": 5.0, "embedding-reader parquet": 5.0}

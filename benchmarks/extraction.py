@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Ratio
-from stages.audio.manifest import Manifest, write_manifest
-from stages.audio.recipe import ExtractSettings
-from stages.extraction import Extraction, Order
+from reseed.stages.audio.manifest import Manifest, write_manifest
+from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.extraction.extraction import Extraction, Order
 from tests.corpus import prepared
 from tests.stages.backbones import checkpoints
 

@@ -18,11 +18,11 @@ from rich.table import Table
 
 from benchmarks.generated import utterance_id
 from benchmarks.measure import memory_kb, watch
-from stages.audio.manifest import UTTERANCES_SCHEMA
-from stages.audio.recipe import CropSettings, ExtractSettings, View
-from stages.extraction import Extraction, Order
-from stages.prepare import PrepareSettings, prepare
-from store.atomic import sha256_file
+from reseed.stages.audio.manifest import UTTERANCES_SCHEMA
+from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
+from reseed.stages.extraction.extraction import Extraction, Order
+from reseed.stages.prepare import PrepareSettings, prepare
+from reseed.store.atomic import sha256_file
 
 _RATE = 16_000
 _BLOCK_ROWS = 16_384

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from store import Declaration, Header, finalise, write_shard
+from reseed.store import Declaration, Header, finalise, write_shard
 
 Vectors = NDArray[np.float32]
 Part = tuple[Vectors, pa.Table]

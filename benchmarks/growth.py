@@ -15,8 +15,8 @@ import click
 
 from benchmarks.generated import VIEWS, declare, utterance_id, write_rows
 from benchmarks.measure import watch
-from store import Header, append_shards, finalise, grown
-from store.atomic import sha256_file
+from reseed.store import Header, append_shards, finalise, grown
+from reseed.store.atomic import sha256_file
 
 DIM = 256
 _BYTES_PER_ROW = DIM * 4 + 64

@@ -11,7 +11,7 @@ import time
 
 from benchmarks.generated import VIEWS
 from benchmarks.measure import memory_kb
-from store import EmbeddingStore
+from reseed.store import EmbeddingStore
 
 
 def run(task: str, path: str, utterance_id: str = "") -> dict[str, float]:

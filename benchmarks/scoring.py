@@ -18,10 +18,10 @@ from rich.table import Table
 
 from benchmarks.generated import VIEWS, declare, random_vectors, write_rows
 from benchmarks.measure import Ratio, memory_kb, speed_ratio, take_turns, watch
-from stages.scoring.cosine import unit_rows
-from stages.scoring.crops import crop_distance_scores
-from stages.scoring.normalise import cohort_statistics
-from store import finalise
+from reseed.stages.scoring.cosine import unit_rows
+from reseed.stages.scoring.crops import crop_distance_scores
+from reseed.stages.scoring.normalise import cohort_statistics
+from reseed.store import finalise
 
 UTTERANCES, CROPS, TRIALS = 4708, 10, 37_611  # VoxCeleb1-O cleaned, as SEED and voxceleb_trainer score it
 COHORT, TOP = 6000, 300
@@ -121,7 +121,7 @@ def _pairs(utterances: int, device: str, folder: Path | None) -> list[str]:
 
 def pair_up(store: Path, device: str) -> dict[str, object]:
     """Time all pairs of a store, then the products of as many blocks, from a sample of 50."""
-    from stages.all_pairs import all_pairs
+    from reseed.stages.all_pairs import all_pairs
 
     start_s = time.perf_counter()
     found = all_pairs(store=store, view=VIEWS[0], top=10, neighbours=store.parent / "neighbours.parquet", device=device)

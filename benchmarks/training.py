@@ -16,13 +16,13 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.measure import Ratio, Rounds, speed_ratio, take_turns
-from stages.cache import ResidentPairs
-from stages.enhancers import ENHANCERS, TrainedEnhancer, make_enhancer
-from stages.enhancers.seed import Seed
-from stages.sweep import sweep
-from stages.train import train
-from stages.training import optimise
-from store import Declaration, EmbeddingStore, finalise, write_shard
+from reseed.stages.enhancers import ENHANCERS, TrainedEnhancer, make_enhancer
+from reseed.stages.enhancers.seed import Seed
+from reseed.stages.sweep import sweep
+from reseed.stages.train import train
+from reseed.stages.training import optimise
+from reseed.stages.training.cache import ResidentPairs
+from reseed.store import Declaration, EmbeddingStore, finalise, write_shard
 
 TARGET_RATIO = 1.10
 TARGET_PAIRS_PER_S = 5e6
@@ -74,7 +74,7 @@ def _row(
 def _loop(
     dim: int, enhancer: str, batch: int, steps: int, device: str, precision: str, compiled: bool
 ) -> Callable[[], float]:
-    """One epoch of `stages.training.optimise` over a cache on the device."""
+    """One epoch of `reseed.stages.training.optimise` over a cache on the device."""
     vectors_NVD = torch.randn(batch * steps // len(_VIEWS), len(_VIEWS), dim, device=device)
     config = _config(enhancer, epochs=1, batch=batch, precision=precision, compile=compiled)
     network = make_enhancer(enhancer, config, dim).to(device)

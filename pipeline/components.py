@@ -1,6 +1,6 @@
 """What a run is put together from: backbones, enhancers on top of them, and alignments between them.
 
-pipeline.names says what is made of what, by its name.
+reseed.pipeline.names says what is made of what, by its name.
 """
 
 import re
@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import model_validator
 
-from pipeline.sections import BackboneChoice
-from pipeline.settings import validated
-from stages.backbone_training.settings import BackboneTraining
-from stages.frontends.settings import FrontendTraining
-from stages.reporting.files import Across
-from stages.section import Section
-from store import ConfigError
+from reseed.pipeline.sections import BackboneChoice
+from reseed.pipeline.settings import validated
+from reseed.stages.backbones.training.settings import BackboneTraining
+from reseed.stages.common.section import Section
+from reseed.stages.frontends.settings import FrontendTraining
+from reseed.stages.reporting.results.files import Across
+from reseed.store import ConfigError
 
 _OF_THE_RUN = ("seeds", "then")  # settings of an entry of `align` that are not its method's
 
@@ -119,7 +119,7 @@ class Components(Section):
         Raises:
             ConfigError: no such system or method, or a setting its method does not have.
         """
-        from stages.enhancers import enhancer_class  # torch takes seconds to import; most commands need none
+        from reseed.stages.enhancers import enhancer_class  # torch takes seconds to import; most commands need none
 
         return self._component("train", system, enhancer_class)
 
@@ -129,7 +129,7 @@ class Components(Section):
         Raises:
             ConfigError: no such entry or method, or a setting its method does not have.
         """
-        from stages.aligners import aligner_class
+        from reseed.stages.aligners import aligner_class
 
         entry, seed = self.alignments.get(name, (name, 0))
         return *self._component("align", entry, aligner_class), self.seed + seed

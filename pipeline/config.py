@@ -12,18 +12,18 @@ from typing import Any
 import yaml
 from pydantic import Field, model_validator
 
-from pipeline import layout
-from pipeline.components import Components
-from pipeline.sections import CorpusSettings, ExtractionSettings, RunCalibration, SourceSettings
-from pipeline.settings import Model, apply_override, validated
-from stages.audio.recipe import sources_needed
-from stages.audio.sources import listing_digest
-from stages.reporting.settings import ReportSettings
-from stages.scorers.settings import ScoreSettings
-from stages.synthesise import SynthesiseSettings
-from stages.trials import TrialSettings
-from store import ConfigError
-from store.atomic import digest
+from reseed.pipeline import layout
+from reseed.pipeline.components import Components
+from reseed.pipeline.sections import CorpusSettings, ExtractionSettings, RunCalibration, SourceSettings
+from reseed.pipeline.settings import Model, apply_override, validated
+from reseed.stages.audio.recipe import sources_needed
+from reseed.stages.audio.sources import listing_digest
+from reseed.stages.reporting.results.settings import ReportSettings
+from reseed.stages.synthesise import SynthesiseSettings
+from reseed.stages.trial_scoring.settings import ScoreSettings
+from reseed.stages.trials import TrialSettings
+from reseed.store import ConfigError
+from reseed.store.atomic import digest
 
 _FILES_OF_BACKBONES = ("weights", "model")
 
@@ -175,7 +175,7 @@ class RunConfig(Components):
 
     def backbone_settings(self) -> Any:
         """Return the validated Config of the chosen backbone."""
-        from stages.backbones import backbone_class
+        from reseed.stages.backbones import backbone_class
 
         return validated(backbone_class(self.backbone.name).Config, self.backbone.settings, where="backbone.settings")
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from pipeline.sections import DASK
-from stages.device import gpu_count
-from stages.execution import Execute, in_process
-from store import ConfigError, ReseedError
+from reseed.pipeline.sections import DASK
+from reseed.stages.common.device import gpu_count
+from reseed.stages.common.execution import Execute, in_process
+from reseed.store import ConfigError, ReseedError
 
 if typing.TYPE_CHECKING:  # Dask takes a second to import, and most extractions do without
     from dask.distributed import Client, LocalCluster
@@ -113,7 +113,7 @@ def _check_workers(client: "Client") -> None:
 
 def _import_problem() -> str | None:
     try:
-        import stages.extraction  # noqa: F401
+        import reseed.stages.extraction.extraction  # noqa: F401
     except ImportError as error:
         return str(error)
     return None

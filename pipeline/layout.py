@@ -44,7 +44,7 @@ def recordings(root: Path, split: str, kind: str) -> Path:
 
 
 def store(embeddings: str, split: str) -> Path:
-    """The embeddings of one split, by name: "ge2e", or enhanced, "ge2e+vire" (see pipeline.names)."""
+    """The embeddings of one split, by name: "ge2e", or enhanced, "ge2e+vire" (see reseed.pipeline.names)."""
     return Path("stores") / embeddings / split
 
 
@@ -54,7 +54,7 @@ def extracted(backbone: str, split: str, job: str) -> Path:
 
 
 def model(name: str) -> Path:
-    """An enhancer: "vire" of the configured backbone, "small/vire" of another one (see pipeline.names)."""
+    """An enhancer: "vire" of the configured backbone, "small/vire" of another one (see reseed.pipeline.names)."""
     return Path("models") / name
 
 
@@ -109,7 +109,5 @@ def benchmark(rule: str, *wildcards: str) -> Path:
 
 
 def project_file(name: str) -> Path:
-    """Find "Snakefile" or "configs": beside the packages in a checkout, inside `pipeline` once installed."""
-    package = Path(__file__).resolve().parent
-    beside = package.parent / name
-    return beside if beside.exists() else package / "data" / name
+    """Find "Snakefile" or "configs", which lie at the top of the package, in a checkout as in an installation."""
+    return Path(__file__).resolve().parents[1] / name

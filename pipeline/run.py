@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline import layout
-from pipeline.config import RunConfig, check_components, dump, load_config
-from stages.device import gpu_count, resolved
-from stages.reporting.files import RunFiles
-from store import ConfigError, ReseedError
-from store.atomic import write_text
+from reseed.pipeline import layout
+from reseed.pipeline.config import RunConfig, check_components, dump, load_config
+from reseed.stages.common.device import gpu_count, resolved
+from reseed.stages.reporting.results.files import RunFiles
+from reseed.store import ConfigError, ReseedError
+from reseed.store.atomic import write_text
 
 
 def run(

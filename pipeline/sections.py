@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from stages.audio.recipe import ExtractSettings
-from stages.prepare import PrepareSettings
-from stages.scorers.settings import CalibrationSettings
-from stages.section import Section
+from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.common.section import Section
+from reseed.stages.prepare import PrepareSettings
+from reseed.stages.trial_scoring.settings import CalibrationSettings
 
 DASK = r"^(local(:[1-9]\d*)?|[a-z]+://.+)$"
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from store import ConfigError
+from reseed.store import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 

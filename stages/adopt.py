@@ -5,13 +5,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from stages.backbones.weights import present, read_state
-from stages.enhancers import make_enhancer
-from stages.enhancers.mlp import RdmMlp
-from stages.enhancers.seed import SeedConfig
-from stages.model import ModelInfo, check_replaceable, save_model
-from store import EmbeddingStore, ModelError
-from store.atomic import sha256_file
+from reseed.stages.backbones.weights import present, read_state
+from reseed.stages.enhancers import make_enhancer
+from reseed.stages.enhancers.folder import ModelInfo, check_replaceable, save_model
+from reseed.stages.enhancers.mlp import RdmMlp
+from reseed.stages.enhancers.seed import SeedConfig
+from reseed.store import EmbeddingStore, ModelError
+from reseed.store.atomic import sha256_file
 
 _FIRST = "input_proj.weight"
 _SHOWN = 3
@@ -20,7 +20,7 @@ RELEASED = SeedConfig(mode="compat", noise_draws=1)
 
 
 def adopt(*, checkpoint: Path, store: Path, model: Path, settings: SeedConfig = RELEASED) -> str:
-    """Write the model directory of a network of SEED's layout (`stages.enhancers.mlp.RdmMlp`).
+    """Write the model directory of a network of SEED's layout (`reseed.stages.enhancers.mlp.RdmMlp`).
 
     Args:
         checkpoint: what torch.save wrote, or .safetensors; wrappers and a prefix are found by rule.

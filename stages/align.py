@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from stages.aligners import Shared, aligner_class
-from stages.alignment_model import AlignmentInfo, save_alignment
-from stages.catalogue import speaker_codes
-from stages.scoring.cosine import unit_rows
-from stages.section import Section
-from stages.training.record import log
-from store import EmbeddingStore, StoreError
+from reseed.stages.aligners import Shared, aligner_class
+from reseed.stages.aligners.folder import AlignmentInfo, save_alignment
+from reseed.stages.common.section import Section
+from reseed.stages.common.speakers import speaker_codes
+from reseed.stages.scoring.cosine import unit_rows
+from reseed.stages.training.record import log
+from reseed.store import EmbeddingStore, StoreError
 
 _ROWS = 2_000_000
 
@@ -29,7 +29,7 @@ def align(*, enrolment: Path, test: Path, model: Path, method: str, settings: Se
     Args:
         enrolment, test: stores of the same speech by two backbones: same crops, same names of views.
         model: directory to write.
-        method: a name in `stages.aligners.ALIGNERS`; settings: its Config.
+        method: a name in `reseed.stages.aligners.ALIGNERS`; settings: its Config.
 
     Raises:
         StoreError: the stores share no utterance or no view, or their crops differ; says so with counts.

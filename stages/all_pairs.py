@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages.catalogue import speaker_codes
-from stages.scoring.all_pairs import BINS, PairScan, histogram_eer, histogram_quantiles, scan_pairs
-from stages.scoring.cosine import utterance_embeddings
-from store import EmbeddingStore, ScoringError, StoreError
-from store.atomic import atomic_path
+from reseed.stages.common.speakers import speaker_codes
+from reseed.stages.scoring.all_pairs import BINS, PairScan, histogram_eer, histogram_quantiles, scan_pairs
+from reseed.stages.scoring.cosine import utterance_embeddings
+from reseed.store import EmbeddingStore, ScoringError, StoreError
+from reseed.store.atomic import atomic_path
 
 NEIGHBOURS_SCHEMA = pa.schema(
     {

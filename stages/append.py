@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stages.audio.manifest import digest_of, digest_rows
-from stages.extraction import Extraction, Order
-from store import Declaration, EmbeddingStore, StoreError, append_shards, grown, read_rejects
-from store.format import REJECTS_NAME
+from reseed.stages.audio.manifest import digest_of, digest_rows
+from reseed.stages.extraction.extraction import Extraction, Order
+from reseed.store import Declaration, EmbeddingStore, StoreError, append_shards, grown, read_rejects
+from reseed.store.format import REJECTS_NAME
 
 
 def append(

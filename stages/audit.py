@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.auditing import against as others
-from stages.auditing.blocks import Place, Source, centred_vectors, hashed_ids, identities
-from stages.auditing.duplicates import EXACT, MOST_PAIRS, confirmed, equal_pairs, hashed_pairs, near_pairs
-from stages.auditing.facts import Against, Facts, Twin
-from stages.auditing.finding import FAILED, PASSED, SKIPPED, Finding
-from stages.auditing.measures import measures
-from stages.auditing.provenance import Manifest, Remade, check_manifest, manifest_path, rejects_of, remake
-from stages.auditing.review import review, whitened
-from stages.auditing.rules import RULES, judge
-from stages.auditing.shards import captured
-from stages.auditing.speakers import alike, cohesion, exchanged
-from stages.auditing.survey import Survey, in_order, survey
-from stages.execution import Execute, in_process
-from stages.lineage import derived_from, extracted
-from store import ConfigError, EmbeddingStore, Reject, ReseedError, StoreError, undamaged
+from reseed.stages.auditing import against as others
+from reseed.stages.auditing.blocks import Place, Source, centred_vectors, hashed_ids, identities
+from reseed.stages.auditing.duplicates import EXACT, MOST_PAIRS, confirmed, equal_pairs, hashed_pairs, near_pairs
+from reseed.stages.auditing.facts import Against, Facts, Twin
+from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED, Finding
+from reseed.stages.auditing.measures import measures
+from reseed.stages.auditing.provenance import Manifest, Remade, check_manifest, manifest_path, rejects_of, remake
+from reseed.stages.auditing.review import review, whitened
+from reseed.stages.auditing.rules import RULES, judge
+from reseed.stages.auditing.shards import captured
+from reseed.stages.auditing.speakers import alike, cohesion, exchanged
+from reseed.stages.auditing.survey import Survey, in_order, survey
+from reseed.stages.common.execution import Execute, in_process
+from reseed.stages.extraction.lineage import derived_from, extracted
+from reseed.store import ConfigError, EmbeddingStore, Reject, ReseedError, StoreError, undamaged
 
 _LISTED = 20
 _STRETCH = 65_536
@@ -34,7 +34,7 @@ class Audit:
 
     Attributes:
         failed_on: the rules of `fail_on` that failed.
-        measures: the figures behind it, see `stages.auditing.measures`.
+        measures: the figures behind it, see `reseed.stages.auditing.measures`.
     """
 
     store: Path
@@ -108,7 +108,7 @@ def audit(
     on = [rule for rule in RULES if (rule in fail_on and rule not in passed) or ("any" in fail_on and rule in failed)]
     audited = Audit(store, found.source.header.fingerprint, findings, on, page, measures(found))
     if page is not None:
-        from stages.auditing.page import write_page  # matplotlib takes seconds
+        from reseed.stages.auditing.page import write_page  # matplotlib takes seconds
 
         write_page(page, found, findings, audited.verdict, audited.measures)
     return audited

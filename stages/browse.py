@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from stages.browsing.server import Server
-from stages.browsing.shelf import Shelf
-from store import ConfigError
+from reseed.stages.auditing.browsing.server import Server
+from reseed.stages.auditing.browsing.shelf import Shelf
+from reseed.store import ConfigError
 
 
 def browse(*, run: Path, host: str = "127.0.0.1", port: int = 8000, ready: Callable[[str], None] = print) -> None:

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.score_files import (
+from reseed.stages.scoring.calibration import Calibration, fit_calibration
+from reseed.stages.scoring.curves import Floats
+from reseed.stages.trial_scoring.files import (
     CALIBRATED,
     SCORES_SCHEMA,
     Origin,
@@ -24,12 +26,10 @@ from stages.score_files import (
     score_count,
     scores_schema,
 )
-from stages.scorers.measures import Quality
-from stages.scorers.settings import CalibrationSettings
-from stages.scoring.calibration import Calibration, fit_calibration
-from stages.scoring.curves import Floats
-from store import ScoringError
-from store.atomic import atomic_path, digest
+from reseed.stages.trial_scoring.measures import Quality
+from reseed.stages.trial_scoring.settings import CalibrationSettings
+from reseed.store import ScoringError
+from reseed.store.atomic import atomic_path, digest
 
 _BATCH_P = 262_144
 _FITTED_P = 2_000_000

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stages.reporting.agree import agreed
-from stages.reporting.build import build
-from stages.reporting.files import RunFiles
-from stages.reporting.load import load_systems
-from stages.reporting.settings import ReportSettings
-from store import ScoringError
+from reseed.stages.reporting.agree import agreed
+from reseed.stages.reporting.build import build
+from reseed.stages.reporting.results.files import RunFiles
+from reseed.stages.reporting.results.load import load_systems
+from reseed.stages.reporting.results.settings import ReportSettings
+from reseed.store import ScoringError
 
 _NOTE = (
     "Several runs, compared where trials and recipes of the conditions agree. Each run drew its own noises unless it "

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.audio.decode import Waveform, read
-from stages.audio.sources import AUDIO_SUFFIXES, audio_below
-from stages.backbones.base import Backbone
-from stages.frontend_model import load_frontend
-from stages.frontends.masked import Masked
-from stages.frontends.unet import STRIDE
-from store import AudioError, ReseedError
-from store.atomic import atomic_path
+from reseed.stages.audio.decode import Waveform, read
+from reseed.stages.audio.sources import AUDIO_SUFFIXES, audio_below
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.frontends.folder import load_frontend
+from reseed.stages.frontends.masked import Masked
+from reseed.stages.frontends.unet import STRIDE
+from reseed.store import AudioError, ReseedError
+from reseed.store.atomic import atomic_path
 
 HOP_SAMPLES = 160
 _WRITTEN = (".flac", ".wav")

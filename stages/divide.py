@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.audio.manifest import ROW_GROUP, Manifest
-from store import ManifestError
-from store.atomic import atomic_path, digest
+from reseed.stages.audio.manifest import ROW_GROUP, Manifest
+from reseed.store import ManifestError
+from reseed.store.atomic import atomic_path, digest
 
 
 def divide(*, utterances: Path, held_out: Path, rest: Path, share: float, seed: int) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from stages.derived import Vectors, derive, derived_declaration
-from stages.model import ModelInfo, enhance_vectors, load_model
-from store import Declaration, EmbeddingStore, ModelError, atomic
+from reseed.stages.common.derived import Vectors, derive, derived_declaration
+from reseed.stages.enhancers.folder import ModelInfo, enhance_vectors, load_model
+from reseed.store import Declaration, EmbeddingStore, ModelError, atomic
 
 
 def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str = "cpu") -> None:

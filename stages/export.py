@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import track
 
-from stages.interop import Batch, Facts, format_called
-from stages.interop.columns import conform
-from stages.interop.exchange import BATCH_ROWS, View
-from store import ConfigError, EmbeddingStore, StoreError
+from reseed.stages.interop import Batch, Facts, format_called
+from reseed.stages.interop.columns import conform
+from reseed.stages.interop.exchange import BATCH_ROWS, View
+from reseed.store import ConfigError, EmbeddingStore, StoreError
 
 
 def export(*, store: Path, output: Path, format: str, view: str | None = None) -> str:
@@ -27,7 +27,7 @@ def export(*, store: Path, output: Path, format: str, view: str | None = None) -
     Args:
         output: a file (parquet) or a directory (kaldi, npy, webdataset); an older export of that format is replaced,
             anything else is not.
-        format: a name in `stages.interop.FORMATS`.
+        format: a name in `reseed.stages.interop.FORMATS`.
 
     Returns:
         One sentence on what was written.

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from stages.enhancers import Enhancer
-from stages.model import load_model
-from store import ConfigError, ModelError, atomic
+from reseed.stages.enhancers import Enhancer
+from reseed.stages.enhancers.folder import load_model
+from reseed.store import ConfigError, ModelError, atomic
 
 _OPSET = 18
 _TRACED, _CHECKED = 2, 7  # rows: others in the check, so that a batch size that was fixed in tracing shows

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.execution import Execute, in_process
-from stages.extraction import Extraction, Order
-from store import ConfigError, EmbeddingStore, StoreError, finalise
+from reseed.stages.common.execution import Execute, in_process
+from reseed.stages.extraction.extraction import Extraction, Order
+from reseed.store import ConfigError, EmbeddingStore, StoreError, finalise
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stages.aligners import Alignment, Side
-from stages.alignment_model import load_alignment
-from stages.derived import Vectors, derive, derived_declaration
-from store import EmbeddingStore
+from reseed.stages.aligners import Alignment, Side
+from reseed.stages.aligners.folder import load_alignment
+from reseed.stages.common.derived import Vectors, derive, derived_declaration
+from reseed.store import EmbeddingStore
 
 _BATCH = 65_536
 

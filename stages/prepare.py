@@ -21,14 +21,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from stages.audio.datasets import dataset_entries
-from stages.audio.decode import inspect
-from stages.audio.manifest import PERSON_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA
-from stages.audio.people import Person, read_people
-from stages.audio.sources import Entry, list_entries, named
-from stages.section import Section
-from store import AudioError, ManifestError, Reject, write_rejects
-from store.atomic import atomic_path, sha256_file
+from reseed.stages.audio.datasets import dataset_entries
+from reseed.stages.audio.decode import inspect
+from reseed.stages.audio.demographics import Person, read_people
+from reseed.stages.audio.manifest import PERSON_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA
+from reseed.stages.audio.sources import Entry, list_entries, named
+from reseed.stages.common.section import Section
+from reseed.store import AudioError, ManifestError, Reject, write_rejects
+from reseed.store.atomic import atomic_path, sha256_file
 
 _CHUNK = 4096
 

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 
-from stages.score_files import QUALITY_SCHEMA, read_durations
-from stages.scoring.cosine import unit_rows
-from stages.scoring.curves import Floats
-from store import EmbeddingStore, ManifestError, ScoringError
-from store.atomic import atomic_path
+from reseed.stages.scoring.cosine import unit_rows
+from reseed.stages.scoring.curves import Floats
+from reseed.stages.trial_scoring.files import QUALITY_SCHEMA, read_durations
+from reseed.store import EmbeddingStore, ManifestError, ScoringError
+from reseed.store.atomic import atomic_path
 
 CLEAN_DB = 30.0  # what counts as the SNR of a recording that nothing was added to
 _FITTED_N = 100_000

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from stages.replayer import Replayed, Replayer
-from store import ConfigError
+from reseed.stages.extraction.replayer import Replayed, Replayer
+from reseed.store import ConfigError
 
 
 def replay(

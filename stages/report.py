@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stages.reporting.build import build
-from stages.reporting.files import Across, RunFiles
-from stages.reporting.load import load_systems
-from stages.reporting.settings import ReportSettings
+from reseed.stages.reporting.build import build
+from reseed.stages.reporting.results.files import Across, RunFiles
+from reseed.stages.reporting.results.load import load_systems
+from reseed.stages.reporting.results.settings import ReportSettings
 
 
 def report(

@@ -15,11 +15,11 @@ from threading import get_ident
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.execution import Execute
-from stages.score_files import SCORES_SCHEMA, scores_schema
-from stages.scorers.job import Job, ScoreOrder
-from stages.scorers.settings import ScoreSettings
-from store.atomic import atomic_path
+from reseed.stages.common.execution import Execute
+from reseed.stages.trial_scoring.files import SCORES_SCHEMA, scores_schema
+from reseed.stages.trial_scoring.job import Job, ScoreOrder
+from reseed.stages.trial_scoring.settings import ScoreSettings
+from reseed.store.atomic import atomic_path
 
 
 def score(

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from stages.lineage import graph
-from store import ConfigError, EmbeddingStore
-from store.format import CATALOGUE_SCHEMA, EMBEDDING, REJECTS_NAME
-from store.layouts import catalogue_file
+from reseed.stages.extraction.lineage import graph
+from reseed.store import ConfigError, EmbeddingStore
+from reseed.store.format import CATALOGUE_SCHEMA, EMBEDDING, REJECTS_NAME
+from reseed.store.layouts import catalogue_file
 
 _WIDEST = 60
 _MOST_ROWS = 1_000_000

@@ -3,23 +3,21 @@
 import csv
 import io
 import itertools
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from stages.cache import PairReader, Part, ResidentPairs, open_pairs
-from stages.enhancers import Enhancer, TrainedEnhancer, TrainingSettings, enhancer_class, make_enhancer
-from stages.model import ModelInfo, save_model, torch_device
-from stages.section import Section
-from stages.training import CLEAN_VIEW, Data, Row, open_data, optimise
-from stages.training.record import log
-from stages.training.stacked import optimise_stacked, stack_key, stackable
-from store import ConfigError, EmbeddingStore, ModelError, atomic
+from reseed.stages.common.section import Section
+from reseed.stages.enhancers import Enhancer, TrainedEnhancer, TrainingSettings, enhancer_class, make_enhancer
+from reseed.stages.enhancers.folder import ModelInfo, save_model, torch_device
+from reseed.stages.training import CLEAN_VIEW, Data, Row, open_data, optimise
+from reseed.stages.training.cache import PairReader, Part, ResidentPairs, open_pairs
+from reseed.stages.training.record import log
+from reseed.store import ConfigError, EmbeddingStore, ModelError, atomic
 
 HELD_OUT = 0.1
 _DIVERGED: Row = {"epoch": 0, "step": 0, "loss": math.inf, "validation_eer": 0.5}
@@ -76,23 +74,20 @@ def sweep(
     vary: Mapping[str, Sequence[Any]],
     seed: int,
     device: str = "cpu",
-    stacked: bool | None = None,
 ) -> str:
     """Train an enhancer under every combination of some settings, judge all alike, and keep the best.
 
-    The cache is read once. Networks of one shape, with settings that differ in lr, weight decay and seed alone, are
-    trained at once as a stack; all others one after the other. Judged is the EER of the utterances held out (a tenth,
-    where the settings do not say), in the epoch that is best for each.
+    The cache is read once. Judged is the EER of the utterances held out (a tenth, where the settings do not say), in
+    the epoch that is best for each.
 
     Args:
         store: directory of the store to train on.
         sweep: directory to write: sweep.csv, sweep.json (the histories too), sweep.svg and the best as model/.
-        enhancer: a name in the table `stages.enhancers.ENHANCERS`.
+        enhancer: a name in the table `reseed.stages.enhancers.ENHANCERS`.
         settings: that enhancer's `Config`.
         vary: setting, or "seed", -> the values it takes.
         seed: of the candidates whose seed is not varied.
         device: torch device, e.g. "cpu" or "cuda".
-        stacked: None for stacks on a GPU and none on the CPU, where the sum of the work is all that counts.
 
     Returns:
         The table, sorted by EER and loss.
@@ -114,10 +109,9 @@ def sweep(
     for each in candidates:
         each.network = make_enhancer(enhancer, each.settings, source.dim, each.seed).to(on)
         each.network.fit(data.pairs.blocks(), source.views, source.crops)
-    wanted = on.type == "cuda" if stacked is None else stacked
-    for group in groups(candidates, wanted and isinstance(data.pairs, ResidentPairs)):
-        _train(group, data, source)
-        log(f"{', '.join(each.label for each in group[:3])}{', ...' if len(group) > 3 else ''}: done")
+    for each in candidates:
+        _train(each, data, source)
+        log(f"{each.label}: done")
     ranked = sorted(candidates, key=_rank)
     if not math.isfinite(_rank(ranked[0])[1]) and ranked[0].history:
         raise ModelError("training diverged under every setting of the sweep; lower lr")
@@ -158,16 +152,6 @@ def plan(enhancer: str, settings: Section, vary: Mapping[str, Sequence[Any]], se
     return candidates
 
 
-def groups(candidates: Sequence[Candidate], stacked: bool) -> Iterator[list[Candidate]]:
-    """Yield the candidates that are trained at once, each alone where nothing is stacked."""
-    by_key: dict[str, list[Candidate]] = {}
-    for place, each in enumerate(candidates):
-        together = stacked and isinstance(each.settings, TrainingSettings) and stackable(each.settings)
-        key = json.dumps(stack_key(each.settings), sort_keys=True) if together else str(place)
-        by_key.setdefault(key, []).append(each)
-    yield from by_key.values()
-
-
 def table(ranked: Sequence[Candidate]) -> str:
     """Return the candidates as aligned columns, the best first."""
     rows = [[*ranked[0].varied, "EER %", "loss", "epoch"]]
@@ -181,23 +165,17 @@ def table(ranked: Sequence[Candidate]) -> str:
     return "\n".join("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=False)) for row in rows)
 
 
-def _train(group: Sequence[Candidate], data: Data, source: EmbeddingStore) -> None:
-    first = group[0]
-    if isinstance(first.network, TrainedEnhancer):
-        pairs = _reader(data.pairs, source, first)
+def _train(candidate: Candidate, data: Data, source: EmbeddingStore) -> None:
+    if isinstance(candidate.network, TrainedEnhancer):
+        pairs = _reader(data.pairs, source, candidate)
         try:
-            if len(group) > 1:
-                seeds = [each.seed for each in group]
-                histories = optimise_stacked([each.network for each in group], pairs, seeds, data.held_out)
-            else:
-                histories = [optimise(first.network, pairs, first.seed, held_out=data.held_out)]
+            history = optimise(candidate.network, pairs, candidate.seed, held_out=data.held_out)
         except ModelError as error:  # settings that diverge do not end the others
-            log(f"{first.label}: {error}")
-            histories = [[_DIVERGED] for _ in group]
-        for each, history in zip(group, histories, strict=True):
-            each.history = history if all(math.isfinite(row["loss"]) for row in history) else [_DIVERGED]
-    for each in group:
-        each.eer = each.kept["validation_eer"] if each.history else data.held_out.eer(each.network)
+            log(f"{candidate.label}: {error}")
+            history = [_DIVERGED]
+        candidate.history = history if all(math.isfinite(row["loss"]) for row in history) else [_DIVERGED]
+    kept = candidate.kept
+    candidate.eer = kept["validation_eer"] if kept else data.held_out.eer(candidate.network)
 
 
 def _reader(pairs: PairReader, source: EmbeddingStore, candidate: Candidate) -> PairReader:
@@ -218,7 +196,7 @@ def _rank(candidate: Candidate) -> tuple[float, float]:
 
 
 def _write(path: Path, ranked: Sequence[Candidate], source: EmbeddingStore, enhancer: str) -> None:
-    from stages.reporting.plot_sweep import Outcome, plot_sweep  # matplotlib takes seconds to import
+    from reseed.stages.reporting.plots.sweep import Outcome, plot_sweep  # matplotlib takes seconds to import
 
     rows = [each.facts() for each in ranked]
     best = ranked[0]

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import Field
 
-from stages.section import Section
-from stages.synthesis.voices import Voice, plan_voices
-from store import ConfigError
-from store.atomic import atomic_directory, write_json, write_text
+from reseed.stages.common.section import Section
+from reseed.stages.synthesis.voices import Voice, plan_voices
+from reseed.store import ConfigError
+from reseed.store.atomic import atomic_directory, write_json, write_text
 
 _README, _RECORD = "README.md", "synthesis.json"
 _CONTENTS = {_README, _RECORD, "speech", "noise", "music", "rir"}
@@ -98,7 +98,7 @@ def _is_ours(readme: Path) -> bool:
 
 def _render(root: Path, voices: Mapping[str, Sequence[Voice]], settings: SynthesiseSettings, seed: int) -> None:
     # The configuration tree imports this file for its settings; scipy.signal and pyroomacoustics cost it seconds.
-    from stages.synthesis import render
+    from reseed.stages.synthesis import render
 
     render.render_speech(root / "speech", voices, settings.utterances_per_voice.model_dump(), seed)
     render.render_noises(root / "noise", settings.noises.model_dump(), settings.noise_duration_s, seed)

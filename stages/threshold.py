@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.score_files import read_scores
-from stages.scoring.bootstrap import percentile_interval, speaker_draws
-from stages.scoring.curves import ErrorRates, Floats, ScoredTrials, error_rates, grouped
-from stages.scoring.labelled import LabelledTrials
-from store import ConfigError, ScoringError
+from reseed.stages.scoring.bootstrap import percentile_interval, speaker_draws
+from reseed.stages.scoring.curves import ErrorRates, Floats, ScoredTrials, error_rates, grouped
+from reseed.stages.scoring.labelled import LabelledTrials
+from reseed.stages.trial_scoring.files import read_scores
+from reseed.store import ConfigError, ScoringError
 
 POOLED = "all conditions"
 REPLICATES = 1000
@@ -99,7 +99,7 @@ def threshold(
         false_accept: the highest rate of accepted non-targets that is allowed, between 0 and 1.
         condition: this view alone.
         system, scoring: which, where the file holds several.
-        replicates: of the bootstrap, which draws speakers with replacement; see `stages.scoring.bootstrap`.
+        replicates: of the bootstrap, which draws speakers with replacement; see `reseed.stages.scoring.bootstrap`.
 
     Raises:
         ConfigError: the rate is out of range.

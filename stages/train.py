@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from stages.cache.memory import free_bytes
-from stages.enhancers import TrainedEnhancer, TrainingSettings, make_enhancer
-from stages.model import ModelInfo, check_replaceable, save_model, torch_device
-from stages.section import Section
-from stages.training import ALONE, Checkpoint, Team, check_trainable, open_data, optimise
-from stages.training.data import coverage
-from stages.training.record import log
-from stages.training.team import check_processes, together
-from store import ConfigError, EmbeddingStore
+from reseed.stages.common.section import Section
+from reseed.stages.enhancers import TrainedEnhancer, TrainingSettings, make_enhancer
+from reseed.stages.enhancers.folder import ModelInfo, check_replaceable, save_model, torch_device
+from reseed.stages.training import ALONE, Checkpoint, Team, check_trainable, open_data, optimise
+from reseed.stages.training.cache.memory import free_bytes
+from reseed.stages.training.data import coverage
+from reseed.stages.training.record import log
+from reseed.stages.training.team import check_processes, together
+from reseed.store import ConfigError, EmbeddingStore
 
 
 def train(
@@ -37,7 +37,7 @@ def train(
     Args:
         store: directory of the store to train on; needs the view "clean" and another one.
         model: directory to write; an older model there is replaced.
-        enhancer: a name in the table `stages.enhancers.ENHANCERS`.
+        enhancer: a name in the table `reseed.stages.enhancers.ENHANCERS`.
         settings: that enhancer's `Config`.
         seed: seeds the initial weights and everything random in training.
         device: torch device, e.g. "cpu" or "cuda".

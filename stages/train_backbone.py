@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from stages.audio.manifest import Utterance, manifest_digest, read_manifest
-from stages.audio.mix import mix
-from stages.audio.recipe import check_sources
-from stages.audio.views import draw, stable_seed
-from stages.backbone_training.anchors import Anchors
-from stages.backbone_training.judge import HeldOutSpeakers, hold_out
-from stages.backbone_training.network import SpeakerClassifier, make_backbone, mix_weights
-from stages.backbone_training.reader import SpeechReader, clean_crops
-from stages.backbone_training.settings import BackboneTraining
-from stages.backbone_training.trained import FOLDER, WEIGHTS
-from stages.backbones.base import StagedBackbone
-from stages.training import ALONE, Checkpoint, Team, optimise
-from stages.training.record import log
-from stages.training.team import check_processes, together
-from store import ConfigError, EmbeddingStore, ManifestError
+from reseed.stages.audio.manifest import Utterance, manifest_digest, read_manifest
+from reseed.stages.audio.mix import mix
+from reseed.stages.audio.recipe import check_sources
+from reseed.stages.audio.views import draw, stable_seed
+from reseed.stages.backbones.base import StagedBackbone
+from reseed.stages.backbones.folder import FOLDER, WEIGHTS
+from reseed.stages.backbones.training.anchors import Anchors
+from reseed.stages.backbones.training.judge import HeldOutSpeakers, hold_out
+from reseed.stages.backbones.training.network import SpeakerClassifier, make_backbone, mix_weights
+from reseed.stages.backbones.training.reader import SpeechReader, clean_crops
+from reseed.stages.backbones.training.settings import BackboneTraining
+from reseed.stages.training import ALONE, Checkpoint, Team, optimise
+from reseed.stages.training.record import log
+from reseed.stages.training.team import check_processes, together
+from reseed.store import ConfigError, EmbeddingStore, ManifestError
 
 
 def train_backbone(

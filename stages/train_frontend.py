@@ -11,18 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.audio.manifest import Utterance, read_manifest
-from stages.audio.recipe import check_sources
-from stages.backbone_training.anchors import CLEAN_VIEW, Anchors
-from stages.backbone_training.reader import SpeechReader
-from stages.backbones.base import Backbone
-from stages.frontend_model import FOLDER, FrontendInfo, features_of, save_frontend
-from stages.frontends.gradw import MaskTraining, speaker_head
-from stages.frontends.masked import staged
-from stages.frontends.settings import FrontendTraining
-from stages.training import Checkpoint, optimise
-from stages.training.record import log
-from store import EmbeddingStore, ManifestError
+from reseed.stages.audio.manifest import Utterance, read_manifest
+from reseed.stages.audio.recipe import check_sources
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.training.anchors import CLEAN_VIEW, Anchors
+from reseed.stages.backbones.training.reader import SpeechReader
+from reseed.stages.frontends.folder import FOLDER, FrontendInfo, features_of, save_frontend
+from reseed.stages.frontends.gradw import MaskTraining, speaker_head
+from reseed.stages.frontends.masked import staged
+from reseed.stages.frontends.settings import FrontendTraining
+from reseed.stages.training import Checkpoint, optimise
+from reseed.stages.training.record import log
+from reseed.store import EmbeddingStore, ManifestError
 
 
 def train_frontend(
@@ -93,7 +93,7 @@ def train_frontend(
         store=source.fingerprint,
         utterances=len(rows),
     )
-    from stages.frontends.picture import pictures  # matplotlib takes seconds
+    from reseed.stages.frontends.picture import pictures  # matplotlib takes seconds
 
     save_frontend(model, network.mask, info, history, pictures(network, next(iter(reader.batches(1)))))
     checkpoint.remove()

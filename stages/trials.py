@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from stages.audio.datasets.trial_lists import (
+from reseed.stages.audio.datasets.trial_lists import (
     UNLABELLED,
     TrialList,
     read_models,
@@ -23,12 +23,12 @@ from stages.audio.datasets.trial_lists import (
     utterances_named,
     without_suffix,
 )
-from stages.audio.manifest import Manifest, Utterance, read_manifest
-from stages.audio.sources import named
-from stages.score_files import ENROLMENTS_SCHEMA
-from stages.section import Section
-from store import ManifestError
-from store.atomic import atomic_path
+from reseed.stages.audio.manifest import Manifest, Utterance, read_manifest
+from reseed.stages.audio.sources import named
+from reseed.stages.common.section import Section
+from reseed.stages.trial_scoring.files import ENROLMENTS_SCHEMA
+from reseed.store import ManifestError
+from reseed.store.atomic import atomic_path
 
 TRIALS_SCHEMA = pa.schema(
     [

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from stages.audio.manifest import read_manifest
-from store import EmbeddingStore, StoreError, problems
+from reseed.stages.audio.manifest import read_manifest
+from reseed.store import EmbeddingStore, StoreError, problems
 
 
 def verify(*, store: Path, utterances: Path | None = None) -> str:

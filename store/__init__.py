@@ -1,7 +1,7 @@
 """What is remembered: format 1 of the embedding store, its writer and its reader. Never imports torch."""
 
-from store.edit import append_shards, compact, drop, grown
-from store.errors import (
+from reseed.store.edit import append_shards, compact, drop, grown
+from reseed.store.errors import (
     AudioError,
     ConfigError,
     ManifestError,
@@ -10,10 +10,10 @@ from store.errors import (
     ScoringError,
     StoreError,
 )
-from store.format import Declaration, Header, Reject, Shard, shard_name
-from store.reader import EmbeddingStore
-from store.verify import problems, undamaged
-from store.writer import finalise, is_finalised, read_rejects, read_seal, write_rejects, write_shard
+from reseed.store.format import Declaration, Header, Reject, Shard, shard_name
+from reseed.store.reader import EmbeddingStore
+from reseed.store.verify import problems, undamaged
+from reseed.store.writer import finalise, is_finalised, read_rejects, read_seal, write_rejects, write_shard
 
 __all__ = [
     "AudioError",

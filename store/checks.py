@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from store import atomic
-from store.errors import StoreError
-from store.format import Header, StoredFile
+from reseed.store import atomic
+from reseed.store.errors import StoreError
+from reseed.store.format import Header, StoredFile
 
 
 def check_digest(store: Path, file: StoredFile) -> None:

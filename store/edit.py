@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from store.atomic import digest
-from store.errors import StoreError
-from store.format import REJECTS_NAME, Declaration, Header, Reject
-from store.layouts import Vectors
-from store.reader import EmbeddingStore
-from store.writer import finalise, read_rejects, read_seal, sealed_rejects, write_shard
+from reseed.store.atomic import digest
+from reseed.store.errors import StoreError
+from reseed.store.format import REJECTS_NAME, Declaration, Header, Reject
+from reseed.store.layouts import Vectors
+from reseed.store.reader import EmbeddingStore
+from reseed.store.writer import finalise, read_rejects, read_seal, sealed_rejects, write_shard
 
 Flags = NDArray[np.bool_]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from store.atomic import digest
-from store.errors import StoreError
+from reseed.store.atomic import digest
+from reseed.store.errors import StoreError
 
 FORMAT_NAME = "reseed-store"
 FORMAT_VERSION = 1

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from store.atomic import write_text
-from store.errors import StoreError
-from store.format import FORMAT_NAME, FORMAT_VERSION, HEADER_NAME, Declaration, Header, Shard, StoredFile
+from reseed.store.atomic import write_text
+from reseed.store.errors import StoreError
+from reseed.store.format import FORMAT_NAME, FORMAT_VERSION, HEADER_NAME, Declaration, Header, Shard, StoredFile
 
 _UNSIGNED = "0" * 64
 

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from store.errors import StoreError
-from store.format import EMBEDDING, shard_path
+from reseed.store.errors import StoreError
+from reseed.store.format import EMBEDDING, shard_path
 
 Vectors = NDArray[np.floating[Any]]
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from store.checks import check_alike, check_coverage, check_digest, check_size, joined_header
-from store.errors import StoreError
-from store.format import Header, Shard
-from store.header import read_header
-from store.layouts import (
+from reseed.store.checks import check_alike, check_coverage, check_digest, check_size, joined_header
+from reseed.store.errors import StoreError
+from reseed.store.format import Header, Shard
+from reseed.store.header import read_header
+from reseed.store.layouts import (
     Place,
     Vectors,
     catalogue_file,
@@ -263,7 +263,7 @@ class EmbeddingStore:
         Raises:
             StoreError: at the first file that is not what it should be, naming it.
         """
-        from store.verify import problems  # here, since it reads stores
+        from reseed.store.verify import problems  # here, since it reads stores
 
         for store in self.stores:
             for problem in problems(store):

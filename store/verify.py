@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from store.checks import check_coverage, check_digest
-from store.errors import StoreError
-from store.format import REJECTS_NAME, Header, Shard
-from store.header import read_header
-from store.layouts import catalogue_file
-from store.reader import EmbeddingStore
-from store.writer import read_rejects, read_seal
+from reseed.store.checks import check_coverage, check_digest
+from reseed.store.errors import StoreError
+from reseed.store.format import REJECTS_NAME, Header, Shard
+from reseed.store.header import read_header
+from reseed.store.layouts import catalogue_file
+from reseed.store.reader import EmbeddingStore
+from reseed.store.writer import read_rejects, read_seal
 
 
 def problems(store: EmbeddingStore, manifest_ids: Iterable[str] | None = None) -> Iterator[str]:
@@ -93,3 +94,21 @@ def _uncovered(store: EmbeddingStore, manifest_ids: Iterable[str]) -> Iterator[s
     if missing:
         lost = f"{len(missing)} utterances of the manifest are neither stored nor rejected"
         yield f"{store.path}: {lost}, first {missing[0]}; extract the store again"
+
+
+def check_finite(source: EmbeddingStore, position: int, vectors_MD: NDArray[np.floating], advice: str) -> None:
+    """Check the vectors of a shard, as stored or as enhanced.
+
+    Raises:
+        StoreError: some are not finite; names the first such utterance.
+    """
+    bad_M = ~np.isfinite(vectors_MD).all(axis=-1)
+    if bad_M.any():
+        row = source.shard_rows(position, ["utterance_id", "view"]).slice(int(bad_M.argmax()), 1).to_pylist()[0]
+        raise StoreError(
+            f"{source.path}, shard {position}: {bad_M.sum()} vectors are not finite, first utterance "
+            f"{row['utterance_id']!r}, view {row['view']!r}; {advice}"
+        )
+
+
+EXTRACT_AGAIN = "run `reseed verify`, then extract the shard again"

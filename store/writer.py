@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import atomic
-from store.errors import StoreError
-from store.format import (
+from reseed.store import atomic
+from reseed.store.errors import StoreError
+from reseed.store.format import (
     CATALOGUE_SCHEMA,
     REJECTS_NAME,
     REJECTS_SCHEMA,
@@ -34,8 +34,8 @@ from store.format import (
     shard_name,
     shard_path,
 )
-from store.header import read_header, write_header
-from store.layouts import Vectors, catalogue_file, file_suffixes, vectors_file, write_catalogue, write_hdf5
+from reseed.store.header import read_header, write_header
+from reseed.store.layouts import Vectors, catalogue_file, file_suffixes, vectors_file, write_catalogue, write_hdf5
 
 _OURS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-\d+)?")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.prepare import PrepareSettings, prepare
+from reseed.stages.prepare import PrepareSettings, prepare
 
 RATE_HZ = 16_000
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"

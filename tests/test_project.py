@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli import main
+from reseed.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,7 +61,18 @@ def test_the_lock_pins_by_hash_and_names_no_host():
 def installed(tmp_path_factory) -> Path:
     """The wheel, unpacked as an installer would."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(folder),
+        str(ROOT),
+    ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -71,13 +82,13 @@ def installed(tmp_path_factory) -> Path:
 
 def test_the_wheel_holds_the_packages_and_data_and_no_tests(installed):
     top = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"}
-    assert top == {"cli.py", "pipeline", "stages", "store"}
-    assert (installed / "pipeline" / "data" / "Snakefile").exists()
-    assert (installed / "stages" / "reporting" / "page.html.j2").exists()
+    assert top == {"reseed"}
+    assert (installed / "reseed" / "Snakefile").exists()
+    assert (installed / "reseed" / "stages" / "reporting" / "page.html.j2").exists()
 
 
 def test_the_installed_command_finds_its_snakefile_and_configurations(installed, tmp_path):
-    script = "from pipeline.layout import project_file as f; print(f('Snakefile'), f('configs') / 'demo.yaml')"
+    script = "from reseed.pipeline.layout import project_file as f; print(f('Snakefile'), f('configs') / 'demo.yaml')"
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": str(installed)},

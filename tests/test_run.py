@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.audio.manifest import read_manifest
-from store import EmbeddingStore
+from reseed.stages.audio.manifest import read_manifest
+from reseed.store import EmbeddingStore
 from tests.corpus import voice, write_corpus, write_wave
 from tests.store.stores import assert_same_files
 
 ROOT = Path(__file__).resolve().parents[1]
-RESEED = [sys.executable, "-m", "cli"]
+RESEED = [sys.executable, "-m", "reseed.cli"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 VIEWS = {"clean": {}, "noise": {"noise": [0, 15]}, "reverb_babble": {"reverb": True, "babble": 5}}
 STORES = ("stores/ge2e/train", "stores/ge2e/dev")
@@ -112,7 +112,7 @@ def test_training_enhancing_scoring_and_reporting_open_no_audio(folder, finished
         def hook(event, arguments):
             if event == "open" and str(arguments[0]).endswith((".flac", ".wav")): refuse(arguments)
         sys.addaudithook(hook)
-        from cli import main
+        from reseed.cli import main
         main(sys.argv[1:])
         """
     )

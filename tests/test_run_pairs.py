@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from store import EmbeddingStore
+from reseed.store import EmbeddingStore
 from tests.corpus import write_corpus
 from tests.test_run import reseed
 

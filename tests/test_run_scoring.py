@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.run import files_of
-from store import ConfigError
+from reseed.pipeline.run import files_of
+from reseed.store import ConfigError
 from tests.corpus import write_corpus
 from tests.test_run import reseed
 

@@ -1,9 +1,15 @@
 """Alignments by name. To add one: a file with its Config and class, and one line here."""
 
-from stages.aligners.base import SIDES, Alignment, Shared, Side
-from stages.aligners.closed_form import CanonicalCorrelation, Identity, Procrustes, RidgeRegression, SpeakerLogits
-from stages.aligners.nessa import Nessa
-from store import ConfigError
+from reseed.stages.aligners.base import SIDES, Alignment, Shared, Side
+from reseed.stages.aligners.closed_form import (
+    CanonicalCorrelation,
+    Identity,
+    Procrustes,
+    RidgeRegression,
+    SpeakerLogits,
+)
+from reseed.stages.aligners.nessa import Nessa
+from reseed.store import ConfigError
 
 ALIGNERS: dict[str, type[Alignment]] = {
     "identity": Identity,

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stages.section import Section
-from store import ModelError
+from reseed.stages.common.section import Section
+from reseed.store import ModelError
 
 Side = Literal["enrolment", "test"]
 SIDES: tuple[Side, Side] = ("enrolment", "test")

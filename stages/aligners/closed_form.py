@@ -13,9 +13,9 @@ from pydantic import Field
 from scipy.linalg import orthogonal_procrustes
 from torch import Tensor
 
-from stages.aligners.base import Affine, Alignment, Shared, check_dims
-from stages.section import Section
-from store import ModelError
+from reseed.stages.aligners.base import Affine, Alignment, Shared, check_dims
+from reseed.stages.common.section import Section
+from reseed.store import ModelError
 
 
 class NoConfig(Section):

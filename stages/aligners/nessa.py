@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from stages.aligners.base import Alignment, Shared
-from stages.section import Section
-from store import ModelError
+from reseed.stages.aligners.base import Alignment, Shared
+from reseed.stages.common.section import Section
+from reseed.store import ModelError
 
 
 class NessaConfig(Section):

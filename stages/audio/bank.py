@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.audio.decode import Waveform, read
-from stages.audio.manifest import Manifest, check_unchanged
-from store import AudioError, ManifestError
+from reseed.stages.audio.decode import Waveform, read
+from reseed.stages.audio.manifest import Manifest, check_unchanged
+from reseed.store import AudioError, ManifestError
 
 WHOLE_S = 60.0  # recordings up to this long are decoded once and kept; of longer ones, what is needed is read
 _CACHE_BYTES = 256 << 20

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torchaudio.functional import mu_law_decoding, mu_law_encoding, resample
 
-from stages.audio.decode import Waveform
-from store import ConfigError
+from reseed.stages.audio.decode import Waveform
+from reseed.store import ConfigError
 
 TELEPHONE_HZ = 8_000
 _CONTAINERS = {

@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from store import AudioError
+from reseed.store import AudioError
 
 Waveform = NDArray[np.float32]
 

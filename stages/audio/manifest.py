@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import AudioError, ManifestError
-from store.atomic import atomic_path, sha256_file
+from reseed.store import AudioError, ManifestError
+from reseed.store.atomic import atomic_path, sha256_file
 
 _BATCH = 4096
 _HASHING = [Lock() for _ in range(64)]

@@ -14,9 +14,9 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from stages.audio.codec import mu_law, telephony, transcode
-from stages.audio.decode import Waveform
-from stages.audio.views import LEAD_SAMPLES, Draw
+from reseed.stages.audio.codec import mu_law, telephony, transcode
+from reseed.stages.audio.decode import Waveform
+from reseed.stages.audio.views import LEAD_SAMPLES, Draw
 
 
 def mix(draws: Sequence[Draw], sample_rate_hz: int, device: str | torch.device = "cpu") -> Tensor:

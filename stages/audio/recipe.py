@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from stages.section import Section
-from store import ConfigError
+from reseed.stages.common.section import Section
+from reseed.store import ConfigError
 
 ADDITIVE = ("noise", "music", "babble")
 

@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from store import ManifestError
-from store.atomic import digest
+from reseed.store import ManifestError
+from reseed.store.atomic import digest
 
 AUDIO_SUFFIXES = frozenset(
     f".{suffix}"

@@ -1,4 +1,4 @@
-"""Views: named renderings of an utterance. What is drawn for each; `stages.audio.mix` makes it audible.
+"""Views: named renderings of an utterance. What is drawn for each; `reseed.stages.audio.mix` makes it audible.
 
 Everything random about a rendering comes from (run seed, utterance id, view name, crop) alone, so that any vector can
 be made again by itself, in any order, by any worker.
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torchaudio.functional import resample
 
-from stages.audio.bank import AudioBank
-from stages.audio.decode import Waveform
-from stages.audio.manifest import Utterance
-from stages.audio.recipe import ADDITIVE, CropSettings, View
-from store import AudioError, ManifestError
+from reseed.stages.audio.bank import AudioBank
+from reseed.stages.audio.decode import Waveform
+from reseed.stages.audio.manifest import Utterance
+from reseed.stages.audio.recipe import ADDITIVE, CropSettings, View
+from reseed.store import AudioError, ManifestError
 
 BABBLE_VOICES = (3, 7)
 LEAD_SAMPLES = 32  # the band-limited rise of the direct sound begins a little before its onset

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.auditing.blocks import Rows, Source, hashed_ids
-from stages.auditing.sharing import read, shared
-from stages.auditing.survey import Row, Survey, lowest
-from stages.auditing.tally import Tally, add_tallies
-from stages.execution import Execute
-from store.format import Header
+from reseed.stages.auditing.blocks import Rows, Source, hashed_ids
+from reseed.stages.auditing.sharing import read, shared
+from reseed.stages.auditing.survey import Row, Survey, lowest
+from reseed.stages.auditing.tally import Tally, add_tallies
+from reseed.stages.common.execution import Execute
+from reseed.store.format import Header
 
 Floats = NDArray[np.float64]
 

@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages.scoring.conditions import CLEAN, Condition, describe
-from store import EmbeddingStore
-from store.format import Header
-from store.layouts import catalogue_file
+from reseed.stages.scoring.conditions import CLEAN, Condition, describe
+from reseed.store import EmbeddingStore
+from reseed.store.format import Header
+from reseed.store.layouts import catalogue_file
 
 _ELEMENTS = 1 << 23  # of a block: 32 MB in single precision
 _COLUMNS = ("utterance_id", "speaker_id", "view", "crop", "snr_db", "noise_ids", "rir_id")

@@ -3,12 +3,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stages.auditing.against import Comparison
-from stages.auditing.blocks import Place, Source
-from stages.auditing.provenance import Manifest, Remade
-from stages.auditing.review import Review, Whitened
-from stages.auditing.survey import Survey
-from store.format import Reject
+from reseed.stages.auditing.against import Comparison
+from reseed.stages.auditing.blocks import Place, Source
+from reseed.stages.auditing.provenance import Manifest, Remade
+from reseed.stages.auditing.review import Review, Whitened
+from reseed.stages.auditing.survey import Survey
+from reseed.store.format import Reject
 
 
 @dataclass(frozen=True)

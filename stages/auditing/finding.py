@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.auditing.blocks import Place
-from stages.auditing.facts import Facts
+from reseed.stages.auditing.blocks import Place
+from reseed.stages.auditing.facts import Facts
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 LISTED = 10  # offenders

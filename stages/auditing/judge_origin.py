@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from stages.auditing.against import LEAKAGE, PARENT, VERSIONS
-from stages.auditing.blocks import Place
-from stages.auditing.facts import Against, Facts
-from stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, counted, heard, named
+from reseed.stages.auditing.against import LEAKAGE, PARENT, VERSIONS
+from reseed.stages.auditing.blocks import Place
+from reseed.stages.auditing.facts import Against, Facts
+from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, counted, heard, named
 
 _REJECTED = 0.05
 _REMADE = 0.999

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from stages.auditing.duplicates import EXACT, MOST_PAIRS, NEAR
-from stages.auditing.facts import Facts
-from stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, counted, heard, named, quantile
-from stages.auditing.review import KEPT, MARGIN_EDGES
-from stages.auditing.speakers import FALLS_APART, MOST
+from reseed.stages.auditing.duplicates import EXACT, MOST_PAIRS, NEAR
+from reseed.stages.auditing.facts import Facts
+from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, counted, heard, named, quantile
+from reseed.stages.auditing.review import KEPT, MARGIN_EDGES
+from reseed.stages.auditing.speakers import FALLS_APART, MOST
 
 _WRONG_SIDE = 1.5  # times the middle margin, on the other speaker's side
 _TENTH = 1.2816  # standard deviations from the middle of a normal distribution to its lowest tenth

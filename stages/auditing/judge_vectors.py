@@ -7,11 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from stages.auditing.facts import Facts
-from stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, counted, heard, named, placed, quantile
-from stages.auditing.measures import dimensions as dimensions_of
-from stages.auditing.shards import effective_rank
-from stages.auditing.survey import NORM_EDGES
+from reseed.stages.auditing.facts import Facts
+from reseed.stages.auditing.finding import (
+    FAILED,
+    LISTED,
+    PASSED,
+    SKIPPED,
+    Finding,
+    counted,
+    heard,
+    named,
+    placed,
+    quantile,
+)
+from reseed.stages.auditing.measures import dimensions as dimensions_of
+from reseed.stages.auditing.shards import effective_rank
+from reseed.stages.auditing.survey import NORM_EDGES
 
 _LENGTH = 20.0  # times longer or shorter than the middle norm
 _LEAST_RANK = 1.2

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.auditing.facts import Facts
-from stages.auditing.shards import effective_rank
-from stages.auditing.tally import Tally
+from reseed.stages.auditing.facts import Facts
+from reseed.stages.auditing.shards import effective_rank
+from reseed.stages.auditing.tally import Tally
 
 
 def measures(facts: Facts) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
-from stages.auditing.facts import Facts
-from stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, heard
-from stages.auditing.judge_vectors import farthest_rows
-from stages.auditing.plots import plots
-from stages.auditing.rules import RULES
-from stages.lineage import Node, graph
-from stages.reporting.theme import THEMES
-from store.atomic import write_text
+from reseed.stages.auditing.facts import Facts
+from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, heard
+from reseed.stages.auditing.judge_vectors import farthest_rows
+from reseed.stages.auditing.plots import plots
+from reseed.stages.auditing.rules import RULES
+from reseed.stages.common.theme import THEMES
+from reseed.stages.extraction.lineage import Node, graph
+from reseed.store.atomic import write_text
 
 _HERE = Path(__file__).parent
 _BOX, _GAP = (230, 62), (70, 22)  # of the lineage, in pixels
@@ -50,7 +50,7 @@ def write_page(path: Path, facts: Facts, findings: list[Finding], verdict: str, 
     """Write the page.
 
     Args:
-        figures: see `stages.auditing.measures`.
+        figures: see `reseed.stages.auditing.measures`.
     """
     environment = Environment(
         loader=ChoiceLoader([FileSystemLoader(_HERE), FileSystemLoader(_HERE.parent / "reporting")]),

@@ -9,14 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from stages.auditing.facts import Facts
-from stages.auditing.finding import quantile
-from stages.auditing.measures import dimensions
-from stages.auditing.review import MARGIN_EDGES
-from stages.auditing.survey import COSINE_EDGES, NORM_EDGES
-from stages.reporting.figures import figure, to_svg
-from stages.reporting.plots import Plot, plotted
-from stages.reporting.theme import Theme
+from reseed.stages.auditing.facts import Facts
+from reseed.stages.auditing.finding import quantile
+from reseed.stages.auditing.measures import dimensions
+from reseed.stages.auditing.review import MARGIN_EDGES
+from reseed.stages.auditing.survey import COSINE_EDGES, NORM_EDGES
+from reseed.stages.common.figures import Plot, figure, plotted, to_svg
+from reseed.stages.common.theme import Theme
 
 _HEIGHT_IN = 3.4
 _SOUNDS = 12

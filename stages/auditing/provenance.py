@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages.audio.manifest import Manifest as Utterances
-from stages.audio.manifest import manifest_digest
-from stages.auditing.blocks import Source, hashed_ids, identities
-from stages.auditing.survey import Survey
-from stages.lineage import located
-from store import EmbeddingStore, Reject, ReseedError, StoreError, read_rejects
-from store.format import REJECTS_NAME
+from reseed.stages.audio.manifest import Manifest as Utterances
+from reseed.stages.audio.manifest import manifest_digest
+from reseed.stages.auditing.blocks import Source, hashed_ids, identities
+from reseed.stages.auditing.survey import Survey
+from reseed.stages.extraction.lineage import located
+from reseed.store import EmbeddingStore, Reject, ReseedError, StoreError, read_rejects
+from reseed.store.format import REJECTS_NAME
 
 _BATCH = 65_536
 _LISTED = 20
@@ -117,7 +117,7 @@ def remake(source: Source, origin: EmbeddingStore, shards: int) -> Iterator[Rema
     Raises:
         ReseedError: nothing of this store can be made again here, and why.
     """
-    from stages.replayer import Replayer  # torch takes seconds
+    from reseed.stages.extraction.replayer import Replayer  # torch takes seconds
 
     if origin.path.resolve() != source.path:
         raise StoreError(f"it was made from {origin.path}; audit that")

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.auditing.blocks import Place, Rows, Source, unit
-from stages.auditing.duplicates import signatures
-from stages.auditing.sharing import read, shared
-from stages.auditing.survey import COSINE_EDGES, Floats, Survey, binned
-from stages.auditing.tally import Tally, add_tallies
-from stages.execution import Execute
+from reseed.stages.auditing.blocks import Place, Rows, Source, unit
+from reseed.stages.auditing.duplicates import signatures
+from reseed.stages.auditing.sharing import read, shared
+from reseed.stages.auditing.survey import COSINE_EDGES, Floats, Survey, binned
+from reseed.stages.auditing.tally import Tally, add_tallies
+from reseed.stages.common.execution import Execute
 
 MARGIN_EDGES = np.linspace(-2, 2, 801)
 FEWEST = 3  # utterances of a speaker who is judged

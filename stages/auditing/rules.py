@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from stages.auditing import judge_origin as origin
-from stages.auditing import judge_speakers as speakers
-from stages.auditing import judge_vectors as vectors
-from stages.auditing.facts import Facts
-from stages.auditing.finding import Finding
+from reseed.stages.auditing import judge_origin as origin
+from reseed.stages.auditing import judge_speakers as speakers
+from reseed.stages.auditing import judge_vectors as vectors
+from reseed.stages.auditing.facts import Facts
+from reseed.stages.auditing.finding import Finding
 
 RULES = {
     "files": "every file is as it was written, every row where it belongs",

@@ -6,9 +6,9 @@ Shapes: K speakers, D embedding dimension.
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.auditing.blocks import Source, hashed_ids, unit, utterance_vectors
-from stages.auditing.review import FEWEST, Review, Whitened, whitening, within_scatter
-from stages.auditing.survey import Survey
+from reseed.stages.auditing.blocks import Source, hashed_ids, unit, utterance_vectors
+from reseed.stages.auditing.review import FEWEST, Review, Whitened, whitening, within_scatter
+from reseed.stages.auditing.survey import Survey
 
 FALLS_APART = 0.25  # of the middle speaker's cohesion, below which a speaker does not hold together
 MOST = 20_000  # speakers, up to which every pair is compared

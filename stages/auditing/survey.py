@@ -10,10 +10,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.auditing.blocks import Place, Rows, Source, hashed_ids, hashed_rows
-from stages.auditing.shards import Moments, Sketch, sketch
-from stages.auditing.tally import Tally, add_tallies
-from stages.execution import Execute
+from reseed.stages.auditing.blocks import Place, Rows, Source, hashed_ids, hashed_rows
+from reseed.stages.auditing.shards import Moments, Sketch, sketch
+from reseed.stages.auditing.tally import Tally, add_tallies
+from reseed.stages.common.execution import Execute
 
 NORM_EDGES = np.logspace(-46, 46, 73_601)  # 0.3 % wide, over all that single precision holds
 COSINE_EDGES = np.linspace(-1, 1, 201)

@@ -1,14 +1,14 @@
 """Speaker backbones by name. To add one: a file with its Config and class, and one line here."""
 
-from stages.backbones.base import Backbone
-from stages.backbones.ecapa_speechbrain import ECAPASpeechBrain
-from stages.backbones.ecapa_taoruijie import ECAPATaoRuijie
-from stages.backbones.ecapa_tdnn import ECAPATDNN
-from stages.backbones.ge2e import GE2E
-from stages.backbones.onnx import Onnx
-from stages.backbones.resnet_se34v2 import ResNetSE34V2
-from stages.backbones.wavlm import WavLM
-from store import ConfigError
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.ecapa_speechbrain import ECAPASpeechBrain
+from reseed.stages.backbones.ecapa_taoruijie import ECAPATaoRuijie
+from reseed.stages.backbones.ecapa_tdnn import ECAPATDNN
+from reseed.stages.backbones.ge2e import GE2E
+from reseed.stages.backbones.onnx import Onnx
+from reseed.stages.backbones.resnet_se34v2 import ResNetSE34V2
+from reseed.stages.backbones.wavlm import WavLM
+from reseed.store import ConfigError
 
 BACKBONES: dict[str, type[Backbone]] = {
     "ge2e": GE2E,

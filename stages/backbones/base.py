@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from stages.backbones.features import in_full_precision
-from stages.section import Section
-from store.atomic import digest
+from reseed.stages.backbones.features import in_full_precision
+from reseed.stages.common.section import Section
+from reseed.store.atomic import digest
 
 
 class Backbone(nn.Module):

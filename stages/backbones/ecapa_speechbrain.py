@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.backbones.base import Backbone
-from stages.backbones.features import in_full_precision
-from stages.backbones.weights import Checkpoint, CheckpointConfig
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.features import in_full_precision
+from reseed.stages.backbones.weights import Checkpoint, CheckpointConfig
 
 N_FFT = 400
 HOP_SAMPLES = 160

@@ -9,9 +9,9 @@ Shapes: B batch, T samples, M mel bands, F frames, C channels, D embedding dimen
 import torch
 from torch import Tensor, nn
 
-from stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
-from stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, filterbank, mel_spectrogram
-from stages.backbones.weights import Checkpoint, CheckpointConfig
+from reseed.stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
+from reseed.stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, filterbank, mel_spectrogram
+from reseed.stages.backbones.weights import Checkpoint, CheckpointConfig
 
 
 class ECAPATaoRuijieConfig(CheckpointConfig):

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.backbones.base import StagedBackbone
-from stages.backbones.weights import Checkpoint
+from reseed.stages.backbones.base import StagedBackbone
+from reseed.stages.backbones.weights import Checkpoint
 
 SCALE = 8
 AGGREGATED = 1536

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.transforms import MelSpectrogram
 
-from stages.backbones.base import StagedBackbone
-from stages.backbones.features import in_full_precision
-from stages.backbones.weights import Checkpoint, present
-from stages.section import Section
-from store import ModelError
-from store.atomic import sha256_file
+from reseed.stages.backbones.base import StagedBackbone
+from reseed.stages.backbones.features import in_full_precision
+from reseed.stages.backbones.weights import Checkpoint, present
+from reseed.stages.common.section import Section
+from reseed.store import ModelError
+from reseed.store.atomic import sha256_file
 
 WINDOW_FRAMES = 160
 WINDOWS_PER_S = 1.3

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from stages.backbones.base import Backbone
-from stages.backbones.features import in_full_precision
-from stages.backbones.kaldi import KaldiFbank
-from stages.backbones.weights import present
-from stages.section import Section
-from store import ConfigError, ModelError
-from store.atomic import sha256_file
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.features import in_full_precision
+from reseed.stages.backbones.kaldi import KaldiFbank
+from reseed.stages.backbones.weights import present
+from reseed.stages.common.section import Section
+from reseed.store import ConfigError, ModelError
+from reseed.store.atomic import sha256_file
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 N_MELS = 80

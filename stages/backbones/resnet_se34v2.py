@@ -13,9 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.backbones.base import StagedBackbone
-from stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, filterbank, mel_spectrogram
-from stages.backbones.weights import Checkpoint, CheckpointConfig
+from reseed.stages.backbones.base import StagedBackbone
+from reseed.stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, filterbank, mel_spectrogram
+from reseed.stages.backbones.weights import Checkpoint, CheckpointConfig
 
 BLOCKS = (3, 4, 6, 3)
 FILTERS = (32, 64, 128, 256)

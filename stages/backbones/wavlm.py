@@ -15,10 +15,10 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.backbones.base import Backbone
-from stages.backbones.weights import Checkpoint
-from stages.section import Section
-from store import ConfigError
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.weights import Checkpoint
+from reseed.stages.common.section import Section
+from reseed.store import ConfigError
 
 ATTENTION_CHANNELS = 128
 VARIANCE_FLOOR = 1e-4

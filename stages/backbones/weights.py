@@ -16,10 +16,10 @@ from pydantic import model_validator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from stages.backbones.base import Backbone
-from stages.section import Section
-from store import ConfigError, ModelError
-from store.atomic import sha256_file
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.common.section import Section
+from reseed.store import ConfigError, ModelError
+from reseed.store.atomic import sha256_file
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
 # What published checkpoints hold beside the network: the loss it was trained with.
@@ -197,7 +197,7 @@ def _misfit(path: Path, network: type[Backbone], faults: Sequence[str], state: M
 
 
 def _networks_with(state: Mapping[str, Tensor]) -> list[str]:
-    from stages.backbones import BACKBONES  # the table knows this module
+    from reseed.stages.backbones import BACKBONES  # the table knows this module
 
     ends = {name[start:] for name in state for start in (0, *(dot.end() for dot in re.finditer(r"\.", name)))}
     return [name for name, kind in BACKBONES.items() if kind.landmarks and ends.issuperset(kind.landmarks)]

@@ -1,17 +1,17 @@
 """The table of enhancers: maps from embedding to embedding, made purely from cached vectors.
 
-To add one: a file with its Config and class (see `stages.enhancers.base`), and one line here.
+To add one: a file with its Config and class (see `reseed.stages.enhancers.base`), and one line here.
 """
 
 import torch
 
-from stages.enhancers.base import Enhancer, Pairs, TrainedEnhancer, TrainingSettings
-from stages.enhancers.regression import Cosine, Mse, VmfPl
-from stages.enhancers.seed import Seed
-from stages.enhancers.vire import Vire
-from stages.enhancers.wccn import ViewWccn
-from stages.section import Section
-from store import ConfigError
+from reseed.stages.common.section import Section
+from reseed.stages.enhancers.base import Enhancer, TrainedEnhancer, TrainingSettings
+from reseed.stages.enhancers.regression import Cosine, Mse, VmfPl
+from reseed.stages.enhancers.seed import Seed
+from reseed.stages.enhancers.vire import Vire
+from reseed.stages.enhancers.wccn import ViewWccn
+from reseed.store import ConfigError
 
 ENHANCERS: dict[str, type[Enhancer]] = {
     "wccn": ViewWccn,
@@ -22,7 +22,7 @@ ENHANCERS: dict[str, type[Enhancer]] = {
     "vire": Vire,
 }
 
-__all__ = ["ENHANCERS", "Enhancer", "Pairs", "TrainedEnhancer", "TrainingSettings", "enhancer_class", "make_enhancer"]
+__all__ = ["ENHANCERS", "Enhancer", "TrainedEnhancer", "TrainingSettings", "enhancer_class", "make_enhancer"]
 
 
 def enhancer_class(name: str) -> type[Enhancer]:

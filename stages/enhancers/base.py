@@ -5,29 +5,18 @@ Shapes: B batch, D embedding dimension, N crops of a block, V views.
     Enhancer             statistics in closed form (`fit`), then a map (`enhance`)
     └── TrainedEnhancer  adds a `loss`, minimised by AdamW over (noisy, clean) pairs
 
-A new enhancer is one file with its Config and class, and one line in the table of `stages.enhancers`.
+A new enhancer is one file with its Config and class, and one line in the table of `reseed.stages.enhancers`.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from stages.section import Section
-from stages.training_settings import TrainingSettings
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """A batch of aligned embeddings: row i of both is the same crop of the same utterance."""
-
-    clean_BD: Tensor
-    noisy_BD: Tensor
-
-    def __len__(self) -> int:
-        return len(self.noisy_BD)
+from reseed.stages.common.section import Section
+from reseed.stages.training.cache.pairs import Pairs
+from reseed.stages.training.settings import TrainingSettings
 
 
 class Enhancer(nn.Module):

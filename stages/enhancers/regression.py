@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from stages.enhancers.base import Pairs, TrainedEnhancer, TrainingSettings
-from stages.enhancers.mlp import ResidualMlp
+from reseed.stages.enhancers.base import TrainedEnhancer, TrainingSettings
+from reseed.stages.enhancers.mlp import ResidualMlp
+from reseed.stages.training.cache.pairs import Pairs
 
 
 class MseConfig(TrainingSettings):

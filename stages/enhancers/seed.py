@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from stages.enhancers.base import Pairs, TrainedEnhancer, TrainingSettings
-from stages.enhancers.diffusion import (
+from reseed.stages.enhancers.base import TrainedEnhancer, TrainingSettings
+from reseed.stages.enhancers.diffusion import (
     TIMESTEPS,
     Prediction,
     add_noise,
@@ -34,7 +34,8 @@ from stages.enhancers.diffusion import (
     sample,
     velocity,
 )
-from stages.enhancers.mlp import RdmMlp
+from reseed.stages.enhancers.mlp import RdmMlp
+from reseed.stages.training.cache.pairs import Pairs
 
 
 class SeedConfig(TrainingSettings):

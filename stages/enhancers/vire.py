@@ -26,10 +26,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from stages.enhancers.base import Enhancer
-from stages.enhancers.wccn import inverse_square_root, no_noise
-from stages.section import Section
-from store import StoreError
+from reseed.stages.common.section import Section
+from reseed.stages.enhancers.base import Enhancer
+from reseed.stages.enhancers.wccn import inverse_square_root, no_noise
+from reseed.store import StoreError
 
 _CHUNK_ROWS = 65_536  # bounds the float64 copy of the cache: 128 MiB at D=256
 _ROUNDING = 1e-12  # variance of unit vectors below which they differ by no more than float32 rounds

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from stages.enhancers.base import Enhancer
-from stages.section import Section
-from store import StoreError
+from reseed.stages.common.section import Section
+from reseed.stages.enhancers.base import Enhancer
+from reseed.store import StoreError
 
 _CHUNK_ROWS = 65_536  # bounds the float64 copy of the cache: 128 MiB at D=256
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stages.backbone_training.network import Crops
-from stages.backbones.base import StagedBackbone
-from stages.backbones.features import in_full_precision
-from stages.frontends.settings import FrontendTraining
-from stages.frontends.unet import MaskNet
+from reseed.stages.backbones.base import StagedBackbone
+from reseed.stages.backbones.features import in_full_precision
+from reseed.stages.backbones.training.network import Crops
+from reseed.stages.frontends.settings import FrontendTraining
+from reseed.stages.frontends.unet import MaskNet
 
 _FLOOR = 1e-6
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from stages.backbones.base import Backbone, StagedBackbone
-from stages.backbones.features import in_full_precision
-from stages.frontends.unet import MaskNet
-from store import ModelError
+from reseed.stages.backbones.base import Backbone, StagedBackbone
+from reseed.stages.backbones.features import in_full_precision
+from reseed.stages.frontends.unet import MaskNet
+from reseed.store import ModelError
 
 
 class Masked(Backbone):

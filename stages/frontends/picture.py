@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages.backbone_training.network import Crops
-from stages.frontends.gradw import MaskTraining
-from stages.reporting.figures import figure, to_svg
-from stages.reporting.theme import THEMES
+from reseed.stages.backbones.training.network import Crops
+from reseed.stages.common.figures import figure, to_svg
+from reseed.stages.common.theme import THEMES
+from reseed.stages.frontends.gradw import MaskTraining
 
 ROWS = 2
 _RANGE_DB = 50.0

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from stages.backbone_training.settings import SpeechTraining
+from reseed.stages.backbones.training.settings import SpeechTraining
 
 
 class FrontendTraining(SpeechTraining):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from store import ModelError
+from reseed.store import ModelError
 
 LEVELS = 3
 STRIDE = 2**LEVELS

@@ -1,11 +1,11 @@
 """Formats in which embeddings leave and enter, by name.
 
-To add one: a file with `write` and a reader (see `stages.interop.exchange`), and one line here.
+To add one: a file with `write` and a reader (see `reseed.stages.interop.exchange`), and one line here.
 """
 
-from stages.interop import kaldi, npy, parquet, webdataset
-from stages.interop.exchange import Batch, Facts, Format, Reader
-from store import ConfigError
+from reseed.stages.interop import kaldi, npy, parquet, webdataset
+from reseed.stages.interop.exchange import Batch, Facts, Format, Reader
+from reseed.store import ConfigError
 
 FORMATS: dict[str, Format] = {
     "kaldi": Format(kaldi.write, kaldi.KaldiReader),

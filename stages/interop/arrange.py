@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from stages.interop.exchange import Batch, rechunked
-from stages.interop.plan import Plan
-from store import StoreError
+from reseed.stages.interop.exchange import Batch, rechunked
+from reseed.stages.interop.plan import Plan
+from reseed.store import StoreError
 
 
 def arranged(batches: Iterable[Batch], plan: Plan, rows: int, scratch: Path) -> Iterator[Batch]:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from store import StoreError
-from store.format import CATALOGUE_SCHEMA
+from reseed.store import StoreError
+from reseed.store.format import CATALOGUE_SCHEMA
 
 _RESERVED = "embedding"
 _DEFAULTS: dict[str, str | int] = {"view": "clean", "crop": 0}

@@ -14,8 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from stages.section import Section
-from store import StoreError
+from reseed.stages.common.section import Section
+from reseed.store import StoreError
 
 BATCH_ROWS = 16_384  # 32 MiB of 512-d float32: bounds the memory of every reader and writer here
 

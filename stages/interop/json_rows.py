@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from store import StoreError
+from reseed.store import StoreError
 
 
 def to_json(rows: pa.Table) -> Iterator[str]:

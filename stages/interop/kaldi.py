@@ -17,10 +17,10 @@ import pyarrow as pa
 from kaldiio.matio import read_ascii_mat, read_matrix_or_vector, read_token
 from numpy.typing import NDArray
 
-from stages.interop.exchange import BATCH_ROWS, Batch, Dimension, Facts, numbered_lines
-from stages.interop.keys import escape, key_of, parse_key, unescape
-from stages.interop.output import FACTS_NAME, export_directory, read_facts
-from store import StoreError, atomic
+from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Dimension, Facts, numbered_lines
+from reseed.stages.interop.keys import escape, key_of, parse_key, unescape
+from reseed.stages.interop.output import FACTS_NAME, export_directory, read_facts
+from reseed.store import StoreError, atomic
 
 _ARK, _SCP, _UTT2SPK = "embeddings.ark", "embeddings.scp", "utt2spk"
 _ALLOWED = "/.:,+=@"

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.interop.exchange import BATCH_ROWS, Batch, Facts, numbered_lines
-from stages.interop.json_rows import parse_row, to_json, to_table
-from stages.interop.output import FACTS_NAME, export_directory, read_facts
-from store import StoreError, atomic
+from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Facts, numbered_lines
+from reseed.stages.interop.json_rows import parse_row, to_json, to_table
+from reseed.stages.interop.output import FACTS_NAME, export_directory, read_facts
+from reseed.store import StoreError, atomic
 
 _VECTORS, _ROWS = "vectors.npy", "rows.jsonl"
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stages.interop.exchange import Facts, parse_facts
-from store import StoreError, atomic
+from reseed.stages.interop.exchange import Facts, parse_facts
+from reseed.store import StoreError, atomic
 
 FACTS_NAME = "export.json"
 

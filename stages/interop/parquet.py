@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.interop.exchange import BATCH_ROWS, Batch, Dimension, Facts, Vectors, parse_facts, rechunked
-from stages.interop.output import check_replaceable
-from store import StoreError, atomic
+from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Dimension, Facts, Vectors, parse_facts, rechunked
+from reseed.stages.interop.output import check_replaceable
+from reseed.store import StoreError, atomic
 
 EMBEDDING = "embedding"
 _FACTS_KEY = b"reseed_export"

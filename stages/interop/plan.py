@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from store import Reject, StoreError
+from reseed.store import Reject, StoreError
 
 STAGE = "import"
 _NAMED = 3  # of what an utterance lacks, so many are named

@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.interop.exchange import BATCH_ROWS, Batch, Dimension, Facts, rechunked
-from stages.interop.json_rows import parse_row, to_json, to_table
-from stages.interop.keys import key_of
-from stages.interop.output import FACTS_NAME, export_directory, read_facts
-from store import StoreError, atomic
+from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Dimension, Facts, rechunked
+from reseed.stages.interop.json_rows import parse_row, to_json, to_table
+from reseed.stages.interop.keys import key_of
+from reseed.stages.interop.output import FACTS_NAME, export_directory, read_facts
+from reseed.store import StoreError, atomic
 
 _ROWS_PER_TAR = 10_000
 _LONGEST_KEY = 90  # with its extension it fits the 100 bytes of a plain tar header, which every tool reads

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.reporting.load import ScoredSystem
-from stages.reporting.words import counted, listed
-from stages.score_files import read_scores
-from stages.scoring.conditions import Condition
-from store import ScoringError
+from reseed.stages.reporting.results.load import ScoredSystem
+from reseed.stages.reporting.results.words import counted, listed
+from reseed.stages.scoring.conditions import Condition
+from reseed.stages.trial_scoring.files import read_scores
+from reseed.store import ScoringError
 
 _TRIAL = ("enrolment_id", "test_id", "is_target", "enrolment_speaker_id", "test_speaker_id")
 

@@ -7,24 +7,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stages.reporting.by_group import measure_groups
-from stages.reporting.contents import Contents, Findings, contents
-from stages.reporting.crossings import crossings, other_seeds
-from stages.reporting.figures import system_looks
-from stages.reporting.files import RunFiles
-from stages.reporting.labels import system_labels
-from stages.reporting.load import Identified, Loaded, ScoredSystem, System, load_identification
-from stages.reporting.measure import Costs, draw_speakers, measure, pooled_calibration, reordered_by_nothing
-from stages.reporting.page import render_page
-from stages.reporting.plots import space_plot, spectrogram_plot, spread_plot, spreads_of
-from stages.reporting.settings import ReportSettings
-from stages.reporting.setup import contradiction
-from stages.reporting.spread import spread_rows
-from stages.reporting.summary import shared_views, summarise
-from stages.reporting.table import table_files
-from stages.reporting.words import counted
-from store import ScoringError
-from store.atomic import write_json, write_text
+from reseed.stages.reporting.contents import Contents, Findings, contents
+from reseed.stages.reporting.page import render_page
+from reseed.stages.reporting.plots.page_figures import space_plot, spectrogram_plot, spread_plot, spreads_of
+from reseed.stages.reporting.plots.spread import spread_rows
+from reseed.stages.reporting.plots.style import system_looks
+from reseed.stages.reporting.results.backbone_pairs import crossings, other_seeds
+from reseed.stages.reporting.results.by_group import measure_groups
+from reseed.stages.reporting.results.files import RunFiles
+from reseed.stages.reporting.results.labels import system_labels
+from reseed.stages.reporting.results.load import Identified, Loaded, ScoredSystem, System, load_identification
+from reseed.stages.reporting.results.measure import (
+    Costs,
+    draw_speakers,
+    measure,
+    pooled_calibration,
+    reordered_by_nothing,
+)
+from reseed.stages.reporting.results.settings import ReportSettings
+from reseed.stages.reporting.results.summary import shared_views, summarise
+from reseed.stages.reporting.results.words import counted
+from reseed.stages.reporting.setup import contradiction
+from reseed.stages.reporting.table import table_files
+from reseed.store import ScoringError
+from reseed.store.atomic import write_json, write_text
 
 PAGE = "index.html"
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.reporting.figures import Look, Looks
-from stages.reporting.load import FUSION, ScoredSystem
-from stages.reporting.words import listed
-from stages.score_files import CALIBRATED, RAW, Origin
+from reseed.stages.reporting.plots.style import Look, Looks
+from reseed.stages.reporting.results.load import FUSION, ScoredSystem
+from reseed.stages.reporting.results.words import listed
+from reseed.stages.trial_scoring.files import CALIBRATED, RAW, Origin
 
 METHODS = {
     RAW: "The backbone's embeddings as they are.",

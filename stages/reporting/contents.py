@@ -4,17 +4,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from stages.reporting.by_group import FEWEST, GroupEer
-from stages.reporting.crossings import Crossing
-from stages.reporting.figures import Looks
-from stages.reporting.groups import Grouping
-from stages.reporting.labels import families
-from stages.reporting.load import ScoredSystem, System
-from stages.reporting.measure import Measurement, Pooled
-from stages.reporting.plots import Plot, family_plots
-from stages.reporting.summary import Summary, means_by_kind, shared_views
-from stages.reporting.table import Table
-from stages.reporting.tables import (
+from reseed.stages.common.figures import Plot
+from reseed.stages.reporting.plots.page_figures import family_plots
+from reseed.stages.reporting.plots.style import Looks
+from reseed.stages.reporting.results.backbone_pairs import Crossing
+from reseed.stages.reporting.results.by_group import FEWEST, GroupEer
+from reseed.stages.reporting.results.groups import Grouping
+from reseed.stages.reporting.results.labels import families
+from reseed.stages.reporting.results.load import ScoredSystem, System
+from reseed.stages.reporting.results.measure import Measurement, Pooled
+from reseed.stages.reporting.results.summary import Summary, means_by_kind, shared_views
+from reseed.stages.reporting.results.words import counted, listed
+from reseed.stages.reporting.table import Table
+from reseed.stages.reporting.tables import (
     across_table,
     calibration_table,
     eer_table,
@@ -25,7 +27,6 @@ from stages.reporting.tables import (
     overview,
     summary_table,
 )
-from stages.reporting.words import counted, listed
 
 
 @dataclass(frozen=True)

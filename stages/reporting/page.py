@@ -5,14 +5,14 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.reporting.cards import cards, describe_scoring
-from stages.reporting.contents import Contents, Findings
-from stages.reporting.labels import families, scored_labels
-from stages.reporting.load import System
-from stages.reporting.setup import contradiction, set_up
-from stages.reporting.tables import calibrated_label, identified_among
-from stages.reporting.theme import THEMES
-from stages.reporting.words import calibration_warning, counted, in_words
+from reseed.stages.common.theme import THEMES
+from reseed.stages.reporting.cards import cards, describe_scoring
+from reseed.stages.reporting.contents import Contents, Findings
+from reseed.stages.reporting.results.labels import families, scored_labels
+from reseed.stages.reporting.results.load import System
+from reseed.stages.reporting.results.words import calibration_warning, counted, in_words
+from reseed.stages.reporting.setup import contradiction, set_up
+from reseed.stages.reporting.tables import calibrated_label, identified_among
 
 
 def render_page(findings: Findings, made: Contents, title: str, notes: Sequence[str]) -> str:

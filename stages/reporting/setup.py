@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from stages.reporting.labels import Labels
-from stages.reporting.load import ScoredSystem
-from stages.reporting.measure import Measurement
-from stages.reporting.words import listed
+from reseed.stages.reporting.results.labels import Labels
+from reseed.stages.reporting.results.load import ScoredSystem
+from reseed.stages.reporting.results.measure import Measurement
+from reseed.stages.reporting.results.words import listed
 
 Entry = tuple[str, str]
 

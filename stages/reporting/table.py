@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.reporting.figures import Look
-from stages.reporting.measure import Interval
+from reseed.stages.reporting.plots.style import Look
+from reseed.stages.reporting.results.measure import Interval
 
 ABSENT = "–"
 

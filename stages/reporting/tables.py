@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from stages.reporting.by_group import PARTS, GroupEer
-from stages.reporting.crossings import PARTS as CROSSED_PARTS
-from stages.reporting.crossings import Crossed, Crossing
-from stages.reporting.figures import Look, Looks
-from stages.reporting.labels import families
-from stages.reporting.load import Identified, System
-from stages.reporting.measure import Interval, Measurement, Pooled
-from stages.reporting.summary import Change, Mean, Summary
-from stages.reporting.table import Cell, Column, Row, Table, leader
-from stages.reporting.words import bare_range, p_text, percent, signed_percent, signed_range
+from reseed.stages.reporting.plots.style import Look, Looks
+from reseed.stages.reporting.results.backbone_pairs import PARTS as CROSSED_PARTS
+from reseed.stages.reporting.results.backbone_pairs import Crossed, Crossing
+from reseed.stages.reporting.results.by_group import PARTS, GroupEer
+from reseed.stages.reporting.results.labels import families
+from reseed.stages.reporting.results.load import Identified, System
+from reseed.stages.reporting.results.measure import Interval, Measurement, Pooled
+from reseed.stages.reporting.results.summary import Change, Mean, Summary
+from reseed.stages.reporting.results.words import bare_range, p_text, percent, signed_percent, signed_range
+from reseed.stages.reporting.table import Cell, Column, Row, Table, leader
 
 EER_UNIT = "EER in %, lower is better"
 

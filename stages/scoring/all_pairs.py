@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.scoring.metrics import eer
-from store.errors import ScoringError
+from reseed.stages.scoring.metrics import eer
+from reseed.store.errors import ScoringError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 
-from stages.scoring.curves import Floats, ScoredTrials, grouped, hull_eer
+from reseed.stages.scoring.curves import Floats, ScoredTrials, grouped, hull_eer
 
 Indices = NDArray[np.intp]
 

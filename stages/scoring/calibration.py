@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
-from stages.scoring.curves import Floats
-from store.errors import ScoringError
+from reseed.stages.scoring.curves import Floats
+from reseed.store.errors import ScoringError
 
 _PRECISION = 1e-8
 _CONSTANT = 1e-9

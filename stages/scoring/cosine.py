@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.scoring.curves import Floats
-from store.errors import ScoringError
+from reseed.stages.scoring.curves import Floats
+from reseed.store.errors import ScoringError
 
 _BLOCK_P = 8192
 

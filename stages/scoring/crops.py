@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.scoring.cosine import cosine_scores, unit_rows
-from stages.scoring.curves import Floats
-from store.errors import ScoringError
+from reseed.stages.scoring.cosine import cosine_scores, unit_rows
+from reseed.stages.scoring.curves import Floats
+from reseed.store.errors import ScoringError
 
 Vectors = NDArray[np.floating[Any]]
 Indices = NDArray[np.integer[Any]]

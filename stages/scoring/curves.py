@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from store.errors import ScoringError
+from reseed.store.errors import ScoringError
 
 Floats = NDArray[np.float64]
 

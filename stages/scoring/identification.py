@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.scoring.curves import Floats
+from reseed.stages.scoring.curves import Floats
 
 Codes = NDArray[np.integer[Any]]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.scoring.curves import Floats
+from reseed.stages.scoring.curves import Floats
 
 Speakers = NDArray[np.intp]
 Mask = NDArray[np.bool_]

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.special import logit
 from sklearn.isotonic import isotonic_regression
 
-from stages.scoring.curves import Floats, ScoredTrials, error_rates, grouped, hull_eer
-from store.errors import ScoringError
+from reseed.stages.scoring.curves import Floats, ScoredTrials, error_rates, grouped, hull_eer
+from reseed.store.errors import ScoringError
 
 EerConvention = Literal["rocch", "nearest"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.scoring.curves import Floats
-from store.errors import ScoringError
+from reseed.stages.scoring.curves import Floats
+from reseed.store.errors import ScoringError
 
 if TYPE_CHECKING:
     from torch import Tensor

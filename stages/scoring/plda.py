@@ -15,9 +15,9 @@ from scipy.linalg import eigh
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from stages.scoring.cosine import unit_rows
-from stages.scoring.curves import Floats
-from store.errors import ScoringError
+from reseed.stages.scoring.cosine import unit_rows
+from reseed.stages.scoring.curves import Floats
+from reseed.store.errors import ScoringError
 
 _ITERATIONS = 20
 _SHRINKAGE = 1e-3  # of the mean variance of all vectors

@@ -20,7 +20,7 @@ import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
 
-from store import AudioError
+from reseed.store import AudioError
 
 SAMPLE_RATE_HZ = 22_050
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
-from stages.synthesis.waveforms import (
+from reseed.stages.synthesis.waveforms import (
     SAMPLE_RATE_HZ,
     Samples,
     add_at,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.signal import lfilter, sawtooth
 
-from stages.synthesis.waveforms import (
+from reseed.stages.synthesis.waveforms import (
     SAMPLE_RATE_HZ,
     Samples,
     add_at,

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from stages.synthesis.espeak import spoken
-from stages.synthesis.music import MUSIC_STYLES, make_music
-from stages.synthesis.noises import NOISE_KINDS, make_noise
-from stages.synthesis.rooms import make_room
-from stages.synthesis.seeds import generator_for
-from stages.synthesis.speech import record, script
-from stages.synthesis.voices import Voice
-from stages.synthesis.waveforms import write
+from reseed.stages.synthesis.espeak import spoken
+from reseed.stages.synthesis.music import MUSIC_STYLES, make_music
+from reseed.stages.synthesis.noises import NOISE_KINDS, make_noise
+from reseed.stages.synthesis.rooms import make_room
+from reseed.stages.synthesis.seeds import generator_for
+from reseed.stages.synthesis.speech import record, script
+from reseed.stages.synthesis.voices import Voice
+from reseed.stages.synthesis.waveforms import write
 
 Counts = Mapping[str, int]
 

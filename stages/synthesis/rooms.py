@@ -9,7 +9,7 @@ import numpy as np
 import pyroomacoustics
 from numpy.typing import NDArray
 
-from stages.synthesis.waveforms import HIGHEST_PEAK, SAMPLE_RATE_HZ, Samples
+from reseed.stages.synthesis.waveforms import HIGHEST_PEAK, SAMPLE_RATE_HZ, Samples
 
 Metres = NDArray[np.float64]
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve, firwin2, resample_poly
 
-from stages.synthesis import espeak
-from stages.synthesis.sentences import sentence
-from stages.synthesis.voices import Voice
-from stages.synthesis.waveforms import SAMPLE_RATE_HZ, Samples, at_level, coloured_noise
+from reseed.stages.synthesis import espeak
+from reseed.stages.synthesis.sentences import sentence
+from reseed.stages.synthesis.voices import Voice
+from reseed.stages.synthesis.waveforms import SAMPLE_RATE_HZ, Samples, at_level, coloured_noise
 
 _PITCH_MOOD = 8
 _RATE_MOOD_WPM = 20

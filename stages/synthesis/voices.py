@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stages.synthesis.seeds import generator_for
+from reseed.stages.synthesis.seeds import generator_for
 
 
 def _names(text: str) -> list[str]:

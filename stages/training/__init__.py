@@ -5,15 +5,14 @@ validation  EER of utterances that are held out
 checkpoint  a place to go on from, after a kill
 team        several processes that train one network
 record      what is told while it trains
-stacked     many networks of one shape, trained at once
 """
 
-from stages.training.checkpoint import Checkpoint
-from stages.training.data import CLEAN_VIEW, Data, check_trainable, open_data
-from stages.training.loop import optimise
-from stages.training.record import Row
-from stages.training.team import ALONE, Team
-from stages.training.validation import HeldOut
+from reseed.stages.training.checkpoint import Checkpoint
+from reseed.stages.training.data import CLEAN_VIEW, Data, check_trainable, open_data
+from reseed.stages.training.loop import optimise
+from reseed.stages.training.record import Row
+from reseed.stages.training.team import ALONE, Team
+from reseed.stages.training.validation import HeldOut
 
 __all__ = [
     "ALONE",

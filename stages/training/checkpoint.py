@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from stages.training.record import log
-from store import atomic
+from reseed.stages.training.record import log
+from reseed.store import atomic
 
 State = dict[str, Any]
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from stages.cache import PairReader, Part, load_vectors, open_pairs
-from stages.training.validation import HeldOut
-from store import EmbeddingStore, StoreError
+from reseed.stages.training.cache import PairReader, Part, load_vectors, open_pairs
+from reseed.stages.training.validation import HeldOut
+from reseed.store import EmbeddingStore, StoreError
 
 CLEAN_VIEW = "clean"
 _FEWEST = 2
@@ -33,7 +33,7 @@ def open_data(
         batch: pairs in a batch.
         held_out: share of the utterances of each shard that are kept for validation.
         seed: seeds the order of the pairs.
-        resident_limit_bytes: as of `stages.cache.open_pairs`.
+        resident_limit_bytes: as of `reseed.stages.training.cache.open_pairs`.
 
     Raises:
         StoreError: a store that cannot be trained on, or too few utterances to hold some out.

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from stages.cache.reader import BatchReader
-from stages.training.checkpoint import Checkpoint, State
-from stages.training.record import Row, told
-from stages.training.team import ALONE, Team
-from stages.training_settings import TrainingSettings
-from store import ModelError
+from reseed.stages.training.cache.reader import BatchReader
+from reseed.stages.training.checkpoint import Checkpoint, State
+from reseed.stages.training.record import Row, told
+from reseed.stages.training.settings import TrainingSettings
+from reseed.stages.training.team import ALONE, Team
+from reseed.store import ModelError
 
 
 class Judge(Protocol):

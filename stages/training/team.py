@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import distributed, multiprocessing
 
-from store import ConfigError, errors
+from reseed.store import ConfigError, errors
 
 _PATIENCE = timedelta(minutes=10)
 

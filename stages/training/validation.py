@@ -10,15 +10,23 @@ V views, W views but the clean one.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stages.enhancers import Enhancer
-
 _UTTERANCES = 256  # more would make the validation dearer than a short epoch
+
+
+class Enhances(Protocol):
+    """A module that maps embeddings, such as every enhancer is."""
+
+    training: bool
+
+    def eval(self) -> Any: ...
+    def train(self, mode: bool = True) -> Any: ...
+    def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class HeldOut:
         return replace(self, enrolment_UD=self.enrolment_UD.to(device), test_UWD=self.test_UWD.to(device))
 
     @torch.no_grad()
-    def eer(self, enhancer: Enhancer) -> float:
+    def eer(self, enhancer: Enhances) -> float:
         """Return the EER of enhanced vectors under cosine scoring, a fraction; 0.5 where they are not finite."""
         was_training = enhancer.training
         enhancer.eval()
@@ -62,7 +70,7 @@ def equal_error_rate(scores_KUUW: Tensor) -> Tensor:
     """Return the EER [K] of K enhancers at once, on their device; 0.5 where a score is not finite.
 
     It is the mean of the false alarms and misses where the two come nearest, a pair of same utterances [u, u] being a
-    target trial: `stages.scoring.metrics.eer` is finer, and takes one enhancer at a time through the host.
+    target trial: `reseed.stages.scoring.metrics.eer` is finer, and takes one enhancer at a time through the host.
     """
     finite_K = scores_KUUW.isfinite().flatten(1).all(dim=1)
     score_KT, order_KT = scores_KUUW.nan_to_num(0.0).flatten(1).sort(dim=1, descending=True, stable=True)

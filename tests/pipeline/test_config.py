@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config import check_components, dump, load_config
-from pipeline.layout import project_file
-from pipeline.run import check_corpus
-from store import ConfigError
+from reseed.pipeline.config import check_components, dump, load_config
+from reseed.pipeline.layout import project_file
+from reseed.pipeline.run import check_corpus
+from reseed.store import ConfigError
 
 CONFIGS = sorted(project_file("configs").glob("*.yaml"))
 MINIMAL = {
@@ -140,7 +140,7 @@ def test_a_digest_changes_with_its_own_sections_alone(tmp_path):
 def test_reading_a_configuration_loads_neither_torch_nor_matplotlib():
     """Each command of a run reads it, and most need neither."""
     said = subprocess.run(
-        [sys.executable, "-c", "import sys, pipeline.config; print({'torch', 'matplotlib'} & {*sys.modules})"],
+        [sys.executable, "-c", "import sys, reseed.pipeline.config; print({'torch', 'matplotlib'} & {*sys.modules})"],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

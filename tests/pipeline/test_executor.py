@@ -14,11 +14,11 @@ import pytest
 import torch
 from dask.distributed import Client, LocalCluster
 
-from pipeline.executor import checked, executor
-from stages.audio.recipe import CropSettings, ExtractSettings, View
-from stages.extract import extract
-from stages.extraction import Order
-from store import ConfigError, EmbeddingStore
+from reseed.pipeline.executor import checked, executor
+from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
+from reseed.stages.extract import extract
+from reseed.stages.extraction.extraction import Order
+from reseed.store import ConfigError, EmbeddingStore
 from tests.corpus import prepared, write_corpus
 from tests.store.stores import assert_same_files
 
@@ -116,7 +116,7 @@ def test_a_mistyped_cluster_is_refused(text):
 
 
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
-    monkeypatch.setattr("pipeline.executor._CONNECT_S", 1)
+    monkeypatch.setattr("reseed.pipeline.executor._CONNECT_S", 1)
     with (
         executor("tcp://127.0.0.1:9") as execute,
         pytest.raises(ConfigError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
@@ -125,7 +125,7 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
 
 
 def test_a_worker_that_lacks_the_package_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.executor._import_problem", lambda: "No module named 'stages'")
+    monkeypatch.setattr("reseed.pipeline.executor._import_problem", lambda: "No module named 'stages'")
     with (
         LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
         executor(cluster.scheduler_address) as execute,

@@ -1,4 +1,4 @@
-from pipeline.names import enhancer_of, learnt_from
+from reseed.pipeline.names import enhancer_of, learnt_from
 
 
 def test_embeddings_say_what_they_are_made_of() -> None:

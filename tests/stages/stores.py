@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from store import Declaration, EmbeddingStore, Reject, finalise, write_shard
+from reseed.store import Declaration, EmbeddingStore, Reject, finalise, write_shard
 
 SPEAKERS = 6
 

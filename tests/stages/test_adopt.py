@@ -7,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from stages.adopt import adopt
-from stages.enhance import enhance
-from stages.enhancers.mlp import RdmMlp
-from stages.enhancers.seed import SeedConfig
-from stages.model import load_model
-from store import EmbeddingStore, ModelError
+from reseed.stages.adopt import adopt
+from reseed.stages.enhance import enhance
+from reseed.stages.enhancers.folder import load_model
+from reseed.stages.enhancers.mlp import RdmMlp
+from reseed.stages.enhancers.seed import SeedConfig
+from reseed.store import EmbeddingStore, ModelError
 from tests.stages.stores import write_store
 
 DIM = 16

@@ -7,14 +7,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stages.align import align
-from stages.aligners import aligner_class
-from stages.alignment_model import load_alignment
-from stages.map import map_store
-from stages.score import score
-from stages.scorers.settings import ScoreSettings
-from stages.scoring.metrics import eer
-from store import EmbeddingStore, ModelError, ScoringError, StoreError
+from reseed.stages.align import align
+from reseed.stages.aligners import aligner_class
+from reseed.stages.aligners.folder import load_alignment
+from reseed.stages.map import map_store
+from reseed.stages.score import score
+from reseed.stages.scoring.metrics import eer
+from reseed.stages.trial_scoring.settings import ScoreSettings
+from reseed.store import EmbeddingStore, ModelError, ScoringError, StoreError
 from tests.stages.scoring.example import simulate, write_manifest, write_store, write_trials
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}}

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.all_pairs import NEIGHBOURS_SCHEMA, all_pairs
-from stages.scoring.cosine import utterance_embeddings
-from stages.scoring.metrics import eer
-from store import Declaration, ScoringError, StoreError, finalise, write_shard
+from reseed.stages.all_pairs import NEIGHBOURS_SCHEMA, all_pairs
+from reseed.stages.scoring.cosine import utterance_embeddings
+from reseed.stages.scoring.metrics import eer
+from reseed.store import Declaration, ScoringError, StoreError, finalise, write_shard
 from tests.stages.stores import SPEAKERS, overwrite_vector, write_store
 
 
@@ -95,7 +95,7 @@ def test_an_unknown_view_names_those_there_are(tmp_path):
 
 
 def test_a_vector_without_direction_is_an_error_that_says_where(tmp_path, monkeypatch):
-    monkeypatch.setattr("stages.all_pairs._BLOCK_ELEMENTS", 4 * 2 * 16)
+    monkeypatch.setattr("reseed.stages.all_pairs._BLOCK_ELEMENTS", 4 * 2 * 16)
     store = write_store(tmp_path / "store")
     overwrite_vector(store, row=5 * 2 * 3 + 1, value=0.0)
     with pytest.raises(ScoringError, match="view noise, from utterance 4 on: 1 of 8 vectors have no direction"):

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.append import append
-from stages.audio.manifest import read_manifest, write_manifest
-from stages.audio.recipe import View
-from store import EmbeddingStore, StoreError
+from reseed.stages.append import append
+from reseed.stages.audio.manifest import read_manifest, write_manifest
+from reseed.stages.audio.recipe import View
+from reseed.store import EmbeddingStore, StoreError
 from tests.stages.test_extract import SETTINGS, VIEWS, by_key, levels, manifests, order, run
 
 __all__ = ["levels", "manifests"]

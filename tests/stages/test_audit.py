@@ -9,14 +9,14 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from cli import main
-from pipeline.executor import executor
-from stages import audit as verb
-from stages.audit import audit
-from stages.auditing import blocks
-from stages.auditing.finding import FAILED, PASSED, SKIPPED
-from stages.auditing.rules import RULES
-from store import ConfigError, EmbeddingStore, Reject, StoreError, finalise, write_shard
+from reseed.cli import main
+from reseed.pipeline.executor import executor
+from reseed.stages import audit as verb
+from reseed.stages.audit import audit
+from reseed.stages.auditing import blocks
+from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED
+from reseed.stages.auditing.rules import RULES
+from reseed.store import ConfigError, EmbeddingStore, Reject, StoreError, finalise, write_shard
 from tests.stages.auditing.generated import DIM, make_store
 from tests.stages.auditing.planting import forge, only, planted, relabelled, renamed
 

@@ -7,17 +7,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.audio.manifest import read_manifest, write_manifest
-from stages.audio.recipe import ExtractSettings
-from stages.audit import audit
-from stages.auditing.finding import FAILED, PASSED, SKIPPED
-from stages.enhance import enhance
-from stages.enhancers.wccn import WccnConfig
-from stages.extract import extract
-from stages.extraction import Order
-from stages.prepare import PrepareSettings, prepare
-from stages.train import train
-from store import EmbeddingStore, drop
+from reseed.stages.audio.manifest import read_manifest, write_manifest
+from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.audit import audit
+from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED
+from reseed.stages.enhance import enhance
+from reseed.stages.enhancers.wccn import WccnConfig
+from reseed.stages.extract import extract
+from reseed.stages.extraction.extraction import Order
+from reseed.stages.prepare import PrepareSettings, prepare
+from reseed.stages.train import train
+from reseed.store import EmbeddingStore, drop
 from tests.corpus import REAL, needs_recordings
 from tests.stages.auditing.planting import forge, only, planted, relabelled, renamed
 

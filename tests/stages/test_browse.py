@@ -11,16 +11,16 @@ from urllib.parse import quote, urlencode
 import pytest
 import soundfile
 
-from stages.audio.recipe import ExtractSettings
-from stages.audit import audit
-from stages.browsing.server import Server
-from stages.browsing.shelf import Shelf
-from stages.enhance import enhance
-from stages.enhancers.wccn import WccnConfig
-from stages.extract import extract
-from stages.extraction import Order
-from stages.train import train
-from store import ConfigError, EmbeddingStore
+from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.audit import audit
+from reseed.stages.auditing.browsing.server import Server
+from reseed.stages.auditing.browsing.shelf import Shelf
+from reseed.stages.enhance import enhance
+from reseed.stages.enhancers.wccn import WccnConfig
+from reseed.stages.extract import extract
+from reseed.stages.extraction.extraction import Order
+from reseed.stages.train import train
+from reseed.store import ConfigError, EmbeddingStore
 from tests.browser import launched, needs_browser, opened
 from tests.corpus import prepared, write_corpus
 from tests.stages.auditing.planting import planted, renamed

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.calibrate import calibrate
-from stages.divide import divide
-from stages.quality import quality
-from stages.score import score
-from stages.score_files import ENROLMENTS_SCHEMA, read_scores
-from stages.scorers.settings import CalibrationSettings, ScoreSettings
-from stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
-from store import Declaration, ManifestError, ScoringError, finalise, write_shard
+from reseed.stages.calibrate import calibrate
+from reseed.stages.divide import divide
+from reseed.stages.quality import quality
+from reseed.stages.score import score
+from reseed.stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
+from reseed.stages.trial_scoring.files import ENROLMENTS_SCHEMA, read_scores
+from reseed.stages.trial_scoring.settings import CalibrationSettings, ScoreSettings
+from reseed.store import Declaration, ManifestError, ScoringError, finalise, write_shard
 from tests.stages.scoring.example import simulate, write_manifest, write_store, write_trials
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}}
@@ -218,7 +218,7 @@ def test_what_would_flatter_or_make_no_sense_is_refused(world, tmp_path):
 
 def test_a_large_held_out_file_is_thinned_evenly(world, tmp_path, monkeypatch):
     whole = run(world, tmp_path / "whole.parquet")
-    monkeypatch.setattr("stages.calibrate._FITTED_P", 4000)
+    monkeypatch.setattr("reseed.stages.calibrate._FITTED_P", 4000)
     thin = run(world, tmp_path / "thin.parquet")
     facts = [read_scores(path)[1].scorings["cosine+calibrated"]["calibration"] for path in (whole, thin)]
     assert facts[0]["weight_F"] != facts[1]["weight_F"]
@@ -226,7 +226,7 @@ def test_a_large_held_out_file_is_thinned_evenly(world, tmp_path, monkeypatch):
 
 
 def test_snr_is_learnt_from_rows_at_random_whatever_the_number_of_views(world, tmp_path, monkeypatch):
-    monkeypatch.setattr("stages.quality._FITTED_N", 300)  # a third: every third row would be of one view
+    monkeypatch.setattr("reseed.stages.quality._FITTED_N", 300)  # a third: every third row would be of one view
     reference = with_snr(world, tmp_path / "reference")
     made = tmp_path / "quality.parquet"
     quality(store=world.stores["raw"], reference=reference, utterances=world.utterances, quality=made)
@@ -291,7 +291,7 @@ def with_every_column(path: Path) -> Path:
 
 def with_snr(world: World, path: Path) -> Path:
     """The raw store once more, with the SNR in its catalogue."""
-    from store import EmbeddingStore
+    from reseed.store import EmbeddingStore
 
     source = EmbeddingStore(world.stores["raw"])
     declaration = Declaration(source.dim, "float32", source.recipes, source.crops, source.space, {"toy": 2})

@@ -3,12 +3,12 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from stages.compare import compare
-from stages.reporting.agree import agreed
-from stages.reporting.files import RunFiles
-from stages.reporting.load import load_systems
-from stages.reporting.settings import ReportSettings
-from store import ScoringError
+from reseed.stages.compare import compare
+from reseed.stages.reporting.agree import agreed
+from reseed.stages.reporting.results.files import RunFiles
+from reseed.stages.reporting.results.load import load_systems
+from reseed.stages.reporting.results.settings import ReportSettings
+from reseed.store import ScoringError
 from tests.stages.scoring.example import make_example
 from tests.stages.test_report import FEW, text_of
 

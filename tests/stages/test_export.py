@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.export import export
-from stages.interop import FORMATS
-from store import ConfigError, Declaration, EmbeddingStore, StoreError, finalise, write_shard
+from reseed.stages.export import export
+from reseed.stages.interop import FORMATS
+from reseed.store import ConfigError, Declaration, EmbeddingStore, StoreError, finalise, write_shard
 from tests.stages.interop.examples import file_size_limit, files_under, output_of, write_odd_store
 from tests.stages.stores import write_store
 
@@ -115,7 +115,7 @@ def test_a_killed_export_leaves_nothing_that_looks_finished_and_the_next_one_cle
         """
         import sys
         from pathlib import Path
-        from stages.export import export
+        from reseed.stages.export import export
         export(store=Path(sys.argv[1]), output=Path(sys.argv[2]), format="webdataset")
         """
     )

@@ -3,12 +3,12 @@ import onnxruntime
 import pytest
 import torch
 
-from stages import export_model as verb
-from stages.enhancers import ENHANCERS
-from stages.export_model import export_model
-from stages.library import Enhancer
-from store import ConfigError, ModelError
-from tests.stages.test_library import make_model
+from reseed.stages import export_model as verb
+from reseed.stages.enhancers import ENHANCERS
+from reseed.stages.enhancers.library import Enhancer
+from reseed.stages.export_model import export_model
+from reseed.store import ConfigError, ModelError
+from tests.stages.enhancers.test_library import make_model
 
 
 @pytest.mark.parametrize("enhancer", ENHANCERS)

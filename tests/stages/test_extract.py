@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from stages.audio.manifest import _hashed, read_manifest, write_manifest
-from stages.audio.recipe import CropSettings, ExtractSettings, View
-from stages.backbones import BACKBONES
-from stages.backbones.base import Backbone
-from stages.backbones.ge2e import GE2EConfig
-from stages.extract import Job, extract
-from stages.extraction import Order, plan_shards
-from store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects
-from store.atomic import sha256_file
+from reseed.stages.audio.manifest import _hashed, read_manifest, write_manifest
+from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
+from reseed.stages.backbones import BACKBONES
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.ge2e import GE2EConfig
+from reseed.stages.extract import Job, extract
+from reseed.stages.extraction.extraction import Order, plan_shards
+from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects
+from reseed.store.atomic import sha256_file
 from tests.corpus import prepared, write_corpus
 from tests.store.stores import assert_same_files
 
@@ -186,7 +186,7 @@ def test_a_view_without_its_recordings_is_refused_before_any_work(manifests, tmp
 
 def test_long_recordings_give_the_crops_that_short_ones_do(manifests, tmp_path, monkeypatch):
     run(manifests, tmp_path / "whole")
-    monkeypatch.setattr("stages.extraction.WHOLE_S", 0.0)
+    monkeypatch.setattr("reseed.stages.extraction.extraction.WHOLE_S", 0.0)
     run(manifests, tmp_path / "parts")
     assert_same_files(tmp_path / "whole", tmp_path / "parts")
 
@@ -279,7 +279,7 @@ def test_a_recording_that_cannot_be_read_is_a_reject(manifests, tmp_path, monkey
             raise PermissionError(13, "Permission denied")
         return sha256_file(path)
 
-    monkeypatch.setattr("stages.audio.manifest.sha256_file", refuse)
+    monkeypatch.setattr("reseed.stages.audio.manifest.sha256_file", refuse)
     _hashed.cache_clear()
     run(manifests, tmp_path)
     (reject,) = read_rejects(tmp_path / "rejects.parquet")
@@ -288,7 +288,7 @@ def test_a_recording_that_cannot_be_read_is_a_reject(manifests, tmp_path, monkey
 
 def test_planning_and_sealing_claim_no_device(manifests, tmp_path, monkeypatch):
     run(manifests, tmp_path, job=Job(0, 1))
-    monkeypatch.setattr("stages.extraction.claimed", None)
+    monkeypatch.setattr("reseed.stages.extraction.extraction.claimed", None)
     assert "0 shards written" in run(manifests, tmp_path)
     assert "nothing to do" in run(manifests, tmp_path)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from stages.audio.manifest import Utterance, read_manifest
-from stages.prepare import PrepareSettings, prepare
-from store import ManifestError, read_rejects
+from reseed.stages.audio.manifest import Utterance, read_manifest
+from reseed.stages.prepare import PrepareSettings, prepare
+from reseed.store import ManifestError, read_rejects
 from tests.corpus import voice, write_wave
 
 
@@ -231,7 +231,7 @@ def test_noises_may_be_shorter_than_speech_must_be(tmp_path):
 
 
 def test_the_manifest_digest_survives_moving_the_corpus(tmp_path):
-    from stages.audio.manifest import manifest_digest
+    from reseed.stages.audio.manifest import manifest_digest
 
     digests = []
     for place in ("here", "there"):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.audio.manifest import read_manifest, write_manifest
-from stages.audio.recipe import CropSettings, ExtractSettings, View
-from stages.replay import replay
-from stages.replayer import Replayer
-from store import ManifestError, StoreError
+from reseed.stages.audio.manifest import read_manifest, write_manifest
+from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
+from reseed.stages.extraction.replayer import Replayer
+from reseed.stages.replay import replay
+from reseed.store import ManifestError, StoreError
 from tests.stages.test_extract import levels, manifests, run
 
 __all__ = ["levels", "manifests"]
@@ -44,7 +44,7 @@ def test_the_audio_is_written_and_the_command_says_how_well_it_agrees(store, tmp
     replayer = Replayer(store)
     name = replayer.store.utterance_ids()[0]
     out = tmp_path / "heard.wav"
-    command = [sys.executable, "-m", "cli", "replay", store, name, "--view", "all", "--crop", "2", "--out", out]
+    command = [sys.executable, "-m", "reseed.cli", "replay", store, name, "--view", "all", "--crop", "2", "--out", out]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     facts = json.loads(done.stdout)
     assert facts["cosine"] > 0.99999
@@ -67,7 +67,7 @@ def test_what_cannot_be_replayed_says_why(manifests, store, tmp_path):
 
 def test_a_changed_backbone_or_recording_is_not_taken_for_the_old_one(manifests, store, tmp_path, monkeypatch):
     name = Replayer(store).store.utterance_ids()[0]
-    monkeypatch.setattr("stages.extraction.RENDERING", {"version": 3})
+    monkeypatch.setattr("reseed.stages.extraction.extraction.RENDERING", {"version": 3})
     with pytest.raises(StoreError, match="was made with rendering"):
         replay(store=store, utterance=name, view="clean")
 

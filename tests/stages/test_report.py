@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.report import ReportSettings, report
-from stages.reporting.projection import choose, project
-from stages.score import ScoreSettings, score
-from store import EmbeddingStore, ScoringError, StoreError
+from reseed.stages.report import ReportSettings, report
+from reseed.stages.reporting.plots.projection import choose, project
+from reseed.stages.score import ScoreSettings, score
+from reseed.store import EmbeddingStore, ScoringError, StoreError
 from tests.stages.scoring.example import add_scorings, fuse, make_example, with_scores, write_scores, write_trials
 
 FEW = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}, "reverb": {"reverb": True}}

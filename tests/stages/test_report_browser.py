@@ -2,8 +2,8 @@
 
 import pytest
 
-from stages.report import ReportSettings, report
-from stages.reporting.theme import THEMES
+from reseed.stages.common.theme import THEMES
+from reseed.stages.report import ReportSettings, report
 from tests.browser import launched, needs_browser, opened
 from tests.stages.scoring.example import add_scorings, fuse, make_example
 

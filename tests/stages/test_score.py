@@ -3,9 +3,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.score import ScoreSettings, score
-from stages.score_files import Origin, read_scores
-from store import (
+from reseed.stages.score import ScoreSettings, score
+from reseed.stages.trial_scoring.files import Origin, read_scores
+from reseed.store import (
     Declaration,
     EmbeddingStore,
     ManifestError,

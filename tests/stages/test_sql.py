@@ -5,9 +5,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from cli import main
-from stages.sql import sql
-from store import ConfigError, Reject
+from reseed.cli import main
+from reseed.stages.sql import sql
+from reseed.store import ConfigError, Reject
 from tests.stages.auditing.generated import make_store
 from tests.stages.scoring.example import make_example
 

@@ -3,12 +3,12 @@ import json
 
 import pytest
 
-from stages.enhancers.regression import MseConfig
-from stages.enhancers.wccn import WccnConfig
-from stages.model import load_model
-from stages.sweep import groups, plan, sweep
-from stages.train import train
-from store import ConfigError, EmbeddingStore, ModelError
+from reseed.stages.enhancers.folder import load_model
+from reseed.stages.enhancers.regression import MseConfig
+from reseed.stages.enhancers.wccn import WccnConfig
+from reseed.stages.sweep import plan, sweep
+from reseed.stages.train import train
+from reseed.store import ConfigError, EmbeddingStore, ModelError
 from tests.stages.stores import write_store
 
 GRID = {"lr": ["1e-4", 3e-3], "seed": [0, 5], "batch": [16, 32]}
@@ -53,23 +53,6 @@ def test_the_best_is_saved_and_is_what_its_own_training_gives(store, tmp_path):
     assert load_model(tmp_path / "alone")[1].weights_sha256 == info.weights_sha256
 
 
-def test_stacked_and_one_by_one_agree(store):
-    swept(store, "one", stacked=False)
-    swept(store, "many", stacked=True)
-    one, many = ({(row["lr"], row["seed"], row["batch"]): row for row in rows(store, name)} for name in ("one", "many"))
-    assert one.keys() == many.keys()
-    for key, row in one.items():
-        assert many[key]["loss"] == pytest.approx(row["loss"], rel=1e-3)
-        assert many[key]["validation_eer"] == pytest.approx(row["validation_eer"], abs=0.02)
-
-
-def test_networks_of_one_shape_are_stacked_and_the_rest_is_not():
-    candidates = plan("mse", SETTINGS, GRID, seed=0)
-    sizes = sorted(len(group) for group in groups(candidates, stacked=True))
-    assert sizes == [4, 4]
-    assert all(len(group) == 1 for group in groups(candidates, stacked=False))
-
-
 def test_a_closed_form_is_swept_too_and_the_best_is_fitted_on_everything(store):
     swept(store, "sweep", enhancer="wccn", settings=WccnConfig(), vary={"shrinkage": [0.1, 1.0, 10.0]})
     found = rows(store, "sweep")
@@ -88,9 +71,8 @@ def test_a_closed_form_is_swept_too_and_the_best_is_fitted_on_everything(store):
         assert value.equal(chosen.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("stacked", [False, True])
-def test_a_setting_that_diverges_comes_last_and_does_not_end_the_rest(store, stacked):
-    swept(store, "sweep", vary={"lr": [1e-3, 1e30]}, stacked=stacked)
+def test_a_setting_that_diverges_comes_last_and_does_not_end_the_rest(store):
+    swept(store, "sweep", vary={"lr": [1e-3, 1e30]})
     assert [row["lr"] for row in rows(store, "sweep")] == [1e-3, 1e30]
     assert rows(store, "sweep")[1]["loss"] is None
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from stages import synthesise as module
-from stages.synthesis import espeak
-from stages.synthesis.music import MUSIC_STYLES
-from stages.synthesis.noises import NOISE_KINDS, make_noise
-from stages.synthesis.seeds import generator_for
-from stages.synthesis.voices import plan_voices
-from stages.synthesise import PerSplit, SynthesiseSettings, synthesise
-from store import AudioError, ConfigError
+from reseed.stages import synthesise as module
+from reseed.stages.synthesis import espeak
+from reseed.stages.synthesis.music import MUSIC_STYLES
+from reseed.stages.synthesis.noises import NOISE_KINDS, make_noise
+from reseed.stages.synthesis.seeds import generator_for
+from reseed.stages.synthesis.voices import plan_voices
+from reseed.stages.synthesise import PerSplit, SynthesiseSettings, synthesise
+from reseed.store import AudioError, ConfigError
 
 SPLITS = ("train", "dev", "test")
 ONE = PerSplit(train=1, dev=1, test=1)

@@ -5,10 +5,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.score_files import SCORES_SCHEMA, Origin, scores_schema
-from stages.scoring.bootstrap import speaker_draws
-from stages.threshold import POOLED, threshold
-from store import ConfigError, ScoringError
+from reseed.stages.scoring.bootstrap import speaker_draws
+from reseed.stages.threshold import POOLED, threshold
+from reseed.stages.trial_scoring.files import SCORES_SCHEMA, Origin, scores_schema
+from reseed.store import ConfigError, ScoringError
 
 ORIGIN = Origin("toy:1", "0" * 64, {"clean": {}, "noise": {"noise": 5.0}}, "clean", 1, None, "raw", {}, 0)
 

@@ -6,14 +6,14 @@ from subprocess import run
 import pytest
 import torch
 
-from stages.cache.resident import ResidentPairs, load_vectors, pairs_at
-from stages.enhancers import ENHANCERS, TrainingSettings
-from stages.enhancers.regression import MseConfig
-from stages.enhancers.seed import SeedConfig
-from stages.enhancers.wccn import WccnConfig
-from stages.model import load_model
-from stages.train import optimise, train
-from store import ConfigError, ModelError, Reject, StoreError
+from reseed.stages.enhancers import ENHANCERS, TrainingSettings
+from reseed.stages.enhancers.folder import load_model
+from reseed.stages.enhancers.regression import MseConfig
+from reseed.stages.enhancers.seed import SeedConfig
+from reseed.stages.enhancers.wccn import WccnConfig
+from reseed.stages.train import optimise, train
+from reseed.stages.training.cache.resident import ResidentPairs, load_vectors, pairs_at
+from reseed.store import ConfigError, ModelError, Reject, StoreError
 from tests.stages.stores import overwrite_vector, write_store
 
 NO_AUDIO = """
@@ -23,16 +23,16 @@ from pathlib import Path
 opened = set()
 sys.addaudithook(lambda event, args: opened.add(Path(str(args[0])).suffix.lower()) if event == "open" else None)
 
-from stages.enhance import enhance
-from stages.enhancers.seed import SeedConfig
-from stages.train import train
+from reseed.stages.enhance import enhance
+from reseed.stages.enhancers.seed import SeedConfig
+from reseed.stages.train import train
 
 here = Path(sys.argv[1])
 train(store=here / "store", model=here / "model", enhancer="seed", settings=SeedConfig(epochs=1), seed=0)
 enhance(store=here / "store", model=here / "model", enhanced=here / "enhanced", seed=0)
 assert ".h5" in opened, "the hook sees nothing"
 assert not opened & {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".sph"}, opened
-audio = {"soundfile", "torchaudio", "stages.audio", "stages.backbones"} & sys.modules.keys()
+audio = {"soundfile", "torchaudio", "reseed.stages.audio", "reseed.stages.backbones"} & sys.modules.keys()
 assert not audio, audio
 """
 
@@ -94,8 +94,10 @@ def test_every_row_is_paired_with_the_clean_view_of_its_own_crop():
 def test_clean_view_is_found_by_name_wherever_it_stands(tmp_path, monkeypatch):
     write_store(tmp_path / "store", views=("noise", "reverb", "clean"))
     targets = []
-    monkeypatch.setattr("stages.train.optimise", lambda network, pairs, seed, **_: targets.append(pairs.clean_view))
-    monkeypatch.setattr("stages.train.save_model", lambda *_: None)
+    monkeypatch.setattr(
+        "reseed.stages.train.optimise", lambda network, pairs, seed, **_: targets.append(pairs.clean_view)
+    )
+    monkeypatch.setattr("reseed.stages.train.save_model", lambda *_: None)
     train(store=tmp_path / "store", model=tmp_path / "model", enhancer="mse", settings=MseConfig(), seed=0)
     assert targets == [2]
 
@@ -142,14 +144,14 @@ def test_settings_of_another_enhancer_are_refused(tmp_path):
 
 def test_directory_that_is_no_model_is_refused_before_training(tmp_path, monkeypatch):
     write_store(tmp_path / "store")
-    monkeypatch.setattr("stages.train.open_data", lambda *_, **__: pytest.fail("too late"))
+    monkeypatch.setattr("reseed.stages.train.open_data", lambda *_, **__: pytest.fail("too late"))
     with pytest.raises(ModelError, match="exists and is not a model"):
         trained_state(tmp_path, "store", "mse", MseConfig())
 
 
 def test_a_folder_for_tensorboard_inside_the_model_is_refused_before_training(tmp_path, monkeypatch):
     write_store(tmp_path / "store")
-    monkeypatch.setattr("stages.train.open_data", lambda *_, **__: pytest.fail("too late"))
+    monkeypatch.setattr("reseed.stages.train.open_data", lambda *_, **__: pytest.fail("too late"))
     arguments = {"store": tmp_path / "store", "model": tmp_path / "m", "enhancer": "mse", "settings": MseConfig()}
     with pytest.raises(ConfigError, match="m/logs lies in the model .*m, which is written as a whole"):
         train(**arguments, seed=0, tensorboard=tmp_path / "m" / "logs")

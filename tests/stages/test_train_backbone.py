@@ -14,17 +14,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from stages.audio.manifest import read_manifest
-from stages.audio.recipe import ExtractSettings
-from stages.backbone_training.losses import proximity
-from stages.backbone_training.network import SpeakerClassifier, make_backbone
-from stages.backbone_training.reader import SpeechReader
-from stages.backbone_training.settings import BackboneTraining
-from stages.backbones import backbone_class
-from stages.extract import extract
-from stages.extraction import Order
-from stages.train_backbone import train_backbone
-from store import ConfigError, EmbeddingStore, ManifestError, ModelError, StoreError
+from reseed.stages.audio.manifest import read_manifest
+from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.backbones import backbone_class
+from reseed.stages.backbones.training.losses import proximity
+from reseed.stages.backbones.training.network import SpeakerClassifier, make_backbone
+from reseed.stages.backbones.training.reader import SpeechReader
+from reseed.stages.backbones.training.settings import BackboneTraining
+from reseed.stages.extract import extract
+from reseed.stages.extraction.extraction import Order
+from reseed.stages.train_backbone import train_backbone
+from reseed.store import ConfigError, EmbeddingStore, ManifestError, ModelError, StoreError
 from tests.corpus import prepared, write_corpus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -235,8 +235,8 @@ def kill_at_first_checkpoint(script, checkpoint):
 def test_a_killed_training_goes_on_to_the_very_same_weights(corpus, tmp_path, capfd):
     settings = {"epochs": 10, "crops": 2}
     script = (
-        "import torch; from pathlib import Path; from stages.train_backbone import train_backbone as train\n"
-        "from stages.backbone_training.settings import BackboneTraining\n"
+        "import torch; from pathlib import Path; from reseed.stages.train_backbone import train_backbone as train\n"
+        "from reseed.stages.backbones.training.settings import BackboneTraining\n"
         f"torch.set_num_threads({torch.get_num_threads()})\n"
         f"train(utterances=Path({str(corpus['speech'])!r}), model=Path({str(tmp_path / 'cut')!r}), seed=0,\n"
         f"      checkpoint_every_s=0.0, settings=BackboneTraining(**{SMALL | settings!r}))"
@@ -280,7 +280,7 @@ def test_what_cannot_be_trained_on_is_named(corpus, anchors, tmp_path):
 
 
 def test_speakers_that_changed_are_named_on_resume(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("stages.training.checkpoint.Checkpoint.remove", lambda self: None)
+    monkeypatch.setattr("reseed.stages.training.checkpoint.Checkpoint.remove", lambda self: None)
     run(corpus, tmp_path / "m", settings={"epochs": 2}, checkpoint_every_s=0.0)
     table = pq.read_table(corpus["speech"])
     fewer = tmp_path / "fewer.parquet"

@@ -9,17 +9,17 @@ import pytest
 import soundfile
 import torch
 
-from stages.audio.recipe import ExtractSettings
-from stages.backbones import backbone_class
-from stages.backbones.ge2e import GE2E
-from stages.denoise import denoise, enhanced, gains
-from stages.extract import extract
-from stages.extraction import Order
-from stages.frontend_model import load_frontend
-from stages.frontends.settings import FrontendTraining
-from stages.replay import replay
-from stages.train_frontend import train_frontend
-from store import AudioError, ConfigError, EmbeddingStore, ManifestError, ModelError, ReseedError, StoreError
+from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.backbones import backbone_class
+from reseed.stages.backbones.ge2e import GE2E
+from reseed.stages.denoise import denoise, enhanced, gains
+from reseed.stages.extract import extract
+from reseed.stages.extraction.extraction import Order
+from reseed.stages.frontends.folder import load_frontend
+from reseed.stages.frontends.settings import FrontendTraining
+from reseed.stages.replay import replay
+from reseed.stages.train_frontend import train_frontend
+from reseed.store import AudioError, ConfigError, EmbeddingStore, ManifestError, ModelError, ReseedError, StoreError
 from tests.corpus import prepared, write_corpus
 from tests.stages.test_train_backbone import SMALL, kill_at_first_checkpoint
 from tests.stages.test_train_backbone import run as train_backbone
@@ -67,9 +67,9 @@ def frontend(corpus, store, tmp_path_factory):
 def test_a_killed_training_goes_on_to_the_very_same_mask(corpus, store, tmp_path, capfd):
     settings = QUICK | {"epochs": 4, "loss": "equal_w", "seed": 3}
     script = (
-        "import torch; from pathlib import Path; from stages.backbones.ge2e import GE2E\n"
-        "from stages.frontends.settings import FrontendTraining\n"
-        "from stages.train_frontend import train_frontend as train\n"
+        "import torch; from pathlib import Path; from reseed.stages.backbones.ge2e import GE2E\n"
+        "from reseed.stages.frontends.settings import FrontendTraining\n"
+        "from reseed.stages.train_frontend import train_frontend as train\n"
         f"torch.set_num_threads({torch.get_num_threads()})\n"
         f"noise = {{'noise': Path({str(corpus['noise'])!r})}}\n"
         f"train(utterances=Path({str(corpus['speech'])!r}), sources=noise, seed=0,\n"

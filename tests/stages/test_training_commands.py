@@ -7,9 +7,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cli import main
-from stages.enhancers.mlp import RdmMlp
-from stages.library import Enhancer
+from reseed.cli import main
+from reseed.stages.enhancers.library import Enhancer
+from reseed.stages.enhancers.mlp import RdmMlp
 from tests.stages.stores import write_store
 
 RUN = """

@@ -4,9 +4,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from stages.audio.manifest import Utterance, write_manifest
-from stages.trials import TrialSettings, generate_trials, make_trials
-from store import ManifestError
+from reseed.stages.audio.manifest import Utterance, write_manifest
+from reseed.stages.trials import TrialSettings, generate_trials, make_trials
+from reseed.store import ManifestError
 
 
 def utterance(speaker: str | None, take: int) -> Utterance:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from store import Declaration, finalise, write_shard
+from reseed.store import Declaration, finalise, write_shard
 
 VIEWS = {"clean": {}, "noise": {"noise": [0, 15]}, "reverb": {"reverb": True}}
 ODD_IDS = ["a/b c", "quo'te\"d", "日本語/ünï", "x" * 10_000, "new\nline", "../../etc/passwd"]

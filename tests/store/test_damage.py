@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from store import EmbeddingStore, StoreError, problems, undamaged
+from reseed.store import EmbeddingStore, StoreError, problems, undamaged
 from tests.store.stores import assert_same_files, write
 
 ROOT = Path(__file__).resolve().parents[2]

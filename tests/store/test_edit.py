@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from store import (
+from reseed.store import (
     EmbeddingStore,
     Reject,
     StoreError,

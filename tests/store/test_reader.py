@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from dask.distributed import Client
 
-from store import EmbeddingStore, StoreError
+from reseed.store import EmbeddingStore, StoreError
 from tests.store.stores import ODD_IDS, VIEWS, declare, vectors_of, write
 
 LAYOUTS = pytest.mark.parametrize("vectors", ["hdf5", "parquet"])

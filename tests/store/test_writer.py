@@ -6,8 +6,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from store import EmbeddingStore, Reject, StoreError, finalise, read_rejects, write_shard
-from store.format import shard_name
+from reseed.store import EmbeddingStore, Reject, StoreError, finalise, read_rejects, write_shard
+from reseed.store.format import shard_name
 from tests.store.stores import assert_same_files, catalogue_of, declare, vectors_of, write, write_shards
 
 

@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.audio.datasets.base import Dataset
-from stages.audio.datasets.cnceleb import CN_CELEB, CN_CELEB2
-from stages.audio.datasets.libri import LIBRI_LIGHT, LIBRITTS_R
-from stages.audio.datasets.noises import MUSAN, RIRS_NOISES
-from stages.audio.datasets.speechocean import SPEECHOCEAN762
-from stages.audio.datasets.voices import VOICES
-from stages.audio.datasets.voxceleb import VOXCELEB1, VOXCELEB2
-from stages.audio.datasets.voxconverse import VC_MIX, VOXCONVERSE, VOXCONVERSE_TURNS
-from stages.audio.sources import Entry
-from store import ConfigError
+from reseed.stages.audio.datasets.base import Dataset
+from reseed.stages.audio.datasets.cnceleb import CN_CELEB, CN_CELEB2
+from reseed.stages.audio.datasets.libri import LIBRI_LIGHT, LIBRITTS_R
+from reseed.stages.audio.datasets.noises import MUSAN, RIRS_NOISES
+from reseed.stages.audio.datasets.speechocean import SPEECHOCEAN762
+from reseed.stages.audio.datasets.voices import VOICES
+from reseed.stages.audio.datasets.voxceleb import VOXCELEB1, VOXCELEB2
+from reseed.stages.audio.datasets.voxconverse import VC_MIX, VOXCONVERSE, VOXCONVERSE_TURNS
+from reseed.stages.audio.sources import Entry
+from reseed.store import ConfigError
 
 DATASETS: dict[str, Dataset] = {
     "libritts_r": LIBRITTS_R,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.audio.sources import Entry
-from store import ConfigError, ManifestError
+from reseed.stages.audio.sources import Entry
+from reseed.store import ConfigError, ManifestError
 
 WHOLE = ("all",)  # the splits of what is published in one piece
 

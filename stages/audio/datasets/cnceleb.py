@@ -11,9 +11,9 @@ The lists name .wav files although those of the release are .flac.
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.audio.datasets.base import WHOLE, Dataset, folder_of
-from stages.audio.sources import AUDIO_SUFFIXES, Entry, audio_below, lines_of
-from store import ManifestError
+from reseed.stages.audio.datasets.base import WHOLE, Dataset, folder_of
+from reseed.stages.audio.sources import AUDIO_SUFFIXES, Entry, audio_below, lines_of
+from reseed.store import ManifestError
 
 _CN_CELEB = "CN-Celeb"
 _CN_CELEB2 = "CN-Celeb2"

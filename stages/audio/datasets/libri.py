@@ -10,8 +10,8 @@ Libri-Light: Kahn et al., "Libri-Light: A Benchmark for ASR with Limited or No S
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.audio.datasets.base import Dataset, folder_of
-from stages.audio.sources import Entry, audio_below
+from reseed.stages.audio.datasets.base import Dataset, folder_of
+from reseed.stages.audio.sources import Entry, audio_below
 
 _LIBRITTS_R = "LibriTTS-R"
 _LIBRI_LIGHT = "Libri-Light"

@@ -12,8 +12,8 @@ Where a speaker would stand, an entry names its room: responses of one room belo
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.audio.datasets.base import WHOLE, Dataset, folder_of
-from stages.audio.sources import Entry, audio_below, lines_of
+from reseed.stages.audio.datasets.base import WHOLE, Dataset, folder_of
+from reseed.stages.audio.sources import Entry, audio_below, lines_of
 
 _MUSAN = "MUSAN"
 _RIRS_NOISES = "RIRS_NOISES"

@@ -7,8 +7,8 @@ Zhang et al., "speechocean762: An Open-Source Non-native English Speech Corpus",
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.audio.datasets.base import Dataset, folder_of
-from stages.audio.sources import Entry, from_kaldi
+from reseed.stages.audio.datasets.base import Dataset, folder_of
+from reseed.stages.audio.sources import Entry, from_kaldi
 
 _TITLE = "speechocean762"
 

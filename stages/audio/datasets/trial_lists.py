@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stages.audio.sources import AUDIO_SUFFIXES, lines_of, named
-from store import ManifestError
+from reseed.stages.audio.sources import AUDIO_SUFFIXES, lines_of, named
+from reseed.store import ManifestError
 
 # (targets, non-targets) -> the list that has so many. Vox1-O, -E, -H: Chung et al., "VoxCeleb2", Interspeech 2018, with
 # the cleaned lists of the VoxCeleb site; CN-Celeb: Li et al. 2022; VC-Mix: Heo et al., arXiv 2309.14741.

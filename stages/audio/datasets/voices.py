@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.audio.datasets.base import Dataset, folder_of
-from stages.audio.sources import Entry, audio_below
+from reseed.stages.audio.datasets.base import Dataset, folder_of
+from reseed.stages.audio.sources import Entry, audio_below
 
 _VOICES = "VOiCES"
 _HALVES = ("train", "test")

@@ -8,8 +8,8 @@ Utterance ids are as in the trial lists, without a suffix: id10270/x6uYqmx31kE/0
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.audio.datasets.base import Dataset, folder_of, not_this
-from stages.audio.sources import Entry, audio_below
+from reseed.stages.audio.datasets.base import Dataset, folder_of, not_this
+from reseed.stages.audio.sources import Entry, audio_below
 
 _VOXCELEB1 = "VoxCeleb1"
 _VOXCELEB2 = "VoxCeleb2"

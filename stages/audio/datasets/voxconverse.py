@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from stages.audio.datasets.base import Dataset, folder_of
-from stages.audio.datasets.voxceleb import VOXCELEB1
-from stages.audio.sources import Entry, lines_of
-from store import ManifestError
+from reseed.stages.audio.datasets.base import Dataset, folder_of
+from reseed.stages.audio.datasets.voxceleb import VOXCELEB1
+from reseed.stages.audio.sources import Entry, lines_of
+from reseed.store import ManifestError
 
 _VOXCONVERSE = "VoxConverse"
 _VC_MIX = "VC-Mix"

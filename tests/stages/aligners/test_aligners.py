@@ -5,9 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stages.aligners import ALIGNERS, Shared, aligner_class
-from stages.scoring.metrics import eer
-from store import ConfigError, ModelError
+from reseed.stages.aligners import ALIGNERS, Shared, aligner_class
+from reseed.stages.scoring.metrics import eer
+from reseed.store import ConfigError, ModelError
 
 SPEAKERS, EACH, LATENT = 40, 6, 12
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stages.audio.decode import inspect, read
-from store import AudioError
+from reseed.stages.audio.decode import inspect, read
+from reseed.store import AudioError
 from tests.corpus import voice, write_wave
 
 

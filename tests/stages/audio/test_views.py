@@ -6,11 +6,11 @@ import pytest
 import torch
 from scipy.signal import fftconvolve
 
-from stages.audio.bank import AudioBank
-from stages.audio.manifest import Manifest, Utterance, write_manifest
-from stages.audio.mix import at_snr, mix, reverberate
-from stages.audio.recipe import CropSettings, View, sources_needed
-from stages.audio.views import (
+from reseed.stages.audio.bank import AudioBank
+from reseed.stages.audio.manifest import Manifest, Utterance, write_manifest
+from reseed.stages.audio.mix import at_snr, mix, reverberate
+from reseed.stages.audio.recipe import CropSettings, View, sources_needed
+from reseed.stages.audio.views import (
     LEAD_SAMPLES,
     Draw,
     combined_snr_db,
@@ -20,9 +20,9 @@ from stages.audio.views import (
     stable_seed,
     wrap_pad,
 )
-from stages.audio.views import draw as draw_view
-from store import ManifestError
-from store.atomic import sha256_file
+from reseed.stages.audio.views import draw as draw_view
+from reseed.store import ManifestError
+from reseed.store.atomic import sha256_file
 from tests.corpus import voice, write_wave
 
 

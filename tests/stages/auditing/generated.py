@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from store import Declaration, EmbeddingStore, Reject, finalise, write_shard
-from store.format import CATALOGUE_SCHEMA
+from reseed.store import Declaration, EmbeddingStore, Reject, finalise, write_shard
+from reseed.store.format import CATALOGUE_SCHEMA
 
 DIM = 64
 VIEWS = {"clean": {}, "noise": {"noise": [0.0, 10.0]}, "music": {"music": 5.0}}

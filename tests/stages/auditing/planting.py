@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from store import EmbeddingStore, finalise, read_rejects, write_shard
-from store.atomic import sha256_file
-from store.format import REJECTS_NAME
-from store.header import read_header, write_header
+from reseed.store import EmbeddingStore, finalise, read_rejects, write_shard
+from reseed.store.atomic import sha256_file
+from reseed.store.format import REJECTS_NAME
+from reseed.store.header import read_header, write_header
 
 Change = Callable[[int, np.ndarray, pa.Table], tuple[np.ndarray, pa.Table]]
 

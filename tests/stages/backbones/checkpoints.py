@@ -12,8 +12,8 @@ import torchaudio
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from stages.backbones import BACKBONES
-from stages.section import Section
+from reseed.stages.backbones import BACKBONES
+from reseed.stages.common.section import Section
 
 State = dict[str, Tensor]
 

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 import torch
 
-from stages.backbones import BACKBONES, backbone_class
-from stages.backbones.base import StagedBackbone
-from stages.backbones.ge2e import raise_volume, window_starts
-from store import ConfigError
+from reseed.stages.backbones import BACKBONES, backbone_class
+from reseed.stages.backbones.base import StagedBackbone
+from reseed.stages.backbones.ge2e import raise_volume, window_starts
+from reseed.store import ConfigError
 from tests.corpus import REAL, needs_recordings, voice
 from tests.stages.backbones.checkpoints import STATES, save, settings
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stages.backbones.ecapa_speechbrain import ECAPASpeechBrain, ECAPASpeechBrainConfig
+from reseed.stages.backbones.ecapa_speechbrain import ECAPASpeechBrain, ECAPASpeechBrainConfig
 from tests.stages.backbones import by_hand, checkpoints
 from tests.stages.backbones.by_hand import batch_norm, conv, relu, softmax
 

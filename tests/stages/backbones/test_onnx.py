@@ -7,9 +7,9 @@ import torch
 from onnx import TensorProto, helper
 from torchaudio.compliance import kaldi
 
-from stages.backbones.kaldi import KaldiFbank
-from stages.backbones.onnx import Onnx, OnnxConfig
-from store import ConfigError, ModelError
+from reseed.stages.backbones.kaldi import KaldiFbank
+from reseed.stages.backbones.onnx import Onnx, OnnxConfig
+from reseed.store import ConfigError, ModelError
 from tests.stages.backbones import by_hand
 from tests.stages.backbones.checkpoints import bands_network, filled, waves_network, write_onnx
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stages.backbones.resnet_se34v2 import ResNetSE34V2, ResNetSE34V2Config
+from reseed.stages.backbones.resnet_se34v2 import ResNetSE34V2, ResNetSE34V2Config
 from tests.stages.backbones import by_hand, checkpoints
 from tests.stages.backbones.by_hand import batch_norm, conv, linear, relu, softmax
 

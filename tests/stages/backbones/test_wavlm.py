@@ -5,8 +5,8 @@ import torch
 import torchaudio
 from torch.nn import functional as F
 
-from stages.backbones.wavlm import WavLM, WavLMConfig
-from store import ConfigError, ModelError
+from reseed.stages.backbones.wavlm import WavLM, WavLMConfig
+from reseed.store import ConfigError, ModelError
 from tests.stages.backbones import by_hand, checkpoints
 from tests.stages.backbones.checkpoints import TINY_TRANSFORMER, save, transformer
 

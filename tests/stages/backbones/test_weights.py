@@ -7,12 +7,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipeline.settings import validated
-from stages.backbones import BACKBONES, backbone_class
-from stages.backbones.ecapa_tdnn import ECAPATDNN, ECAPATDNNConfig
-from stages.backbones.ge2e import GE2E
-from store import ConfigError, ModelError
-from store.atomic import sha256_file
+from reseed.pipeline.settings import validated
+from reseed.stages.backbones import BACKBONES, backbone_class
+from reseed.stages.backbones.ecapa_tdnn import ECAPATDNN, ECAPATDNNConfig
+from reseed.stages.backbones.ge2e import GE2E
+from reseed.store import ConfigError, ModelError
+from reseed.store.atomic import sha256_file
 from tests.stages.backbones import by_hand, checkpoints
 from tests.stages.backbones.checkpoints import save
 

@@ -5,20 +5,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stages.cache import ResidentPairs
-from stages.enhancers import (
+from reseed.stages.enhancers import (
     ENHANCERS,
     Enhancer,
-    Pairs,
     TrainedEnhancer,
     TrainingSettings,
     enhancer_class,
     make_enhancer,
 )
-from stages.enhancers.wccn import WccnConfig
-from stages.model import ModelInfo, load_model, save_model
-from stages.train import optimise
-from store import ConfigError
+from reseed.stages.enhancers.folder import ModelInfo, load_model, save_model
+from reseed.stages.enhancers.wccn import WccnConfig
+from reseed.stages.train import optimise
+from reseed.stages.training.cache import ResidentPairs
+from reseed.stages.training.cache.pairs import Pairs
+from reseed.store import ConfigError
 from tests.stages.stores import clustered_vectors
 
 DIM = 16

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from stages.enhancers.diffusion import (
+from reseed.stages.enhancers.diffusion import (
     TIMESTEPS,
     add_noise,
     alphas_cumprod,

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from stages.enhancers.mlp import RdmMlp, ResidualMlp, timestep_embedding
+from reseed.stages.enhancers.mlp import RdmMlp, ResidualMlp, timestep_embedding
 
 
 @pytest.mark.parametrize(("dim", "parameters"), [(256, 2_437_888), (512, 9_725_440)])

@@ -5,8 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stages.enhancers import Pairs, make_enhancer
-from stages.enhancers.regression import CosineConfig, MseConfig, VmfPlConfig
+from reseed.stages.enhancers import make_enhancer
+from reseed.stages.enhancers.regression import CosineConfig, MseConfig, VmfPlConfig
+from reseed.stages.training.cache.pairs import Pairs
 
 DIM = 8
 

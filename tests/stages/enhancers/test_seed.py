@@ -4,11 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stages.cache import ResidentPairs
-from stages.enhancers import Pairs, make_enhancer
-from stages.enhancers.diffusion import add_noise
-from stages.enhancers.seed import Seed, SeedConfig
-from stages.training import optimise
+from reseed.stages.enhancers import make_enhancer
+from reseed.stages.enhancers.diffusion import add_noise
+from reseed.stages.enhancers.seed import Seed, SeedConfig
+from reseed.stages.training import optimise
+from reseed.stages.training.cache import ResidentPairs
+from reseed.stages.training.cache.pairs import Pairs
 
 DIM = 8
 

@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.covariance import oas
 
-from stages.enhancers import make_enhancer
-from stages.enhancers.vire import Statistics, Vire, VireConfig, reliability_map, shrunk
-from stages.enhancers.wccn import WccnConfig
-from stages.model import load_model
-from stages.train import train
-from store import StoreError
+from reseed.stages.enhancers import make_enhancer
+from reseed.stages.enhancers.folder import load_model
+from reseed.stages.enhancers.vire import Statistics, Vire, VireConfig, reliability_map, shrunk
+from reseed.stages.enhancers.wccn import WccnConfig
+from reseed.stages.train import train
+from reseed.store import StoreError
 from tests.stages.stores import clustered_vectors, write_store
 
 VIEWS = ["clean", "noise", "reverb"]
@@ -101,7 +101,7 @@ def test_blocks_may_end_inside_an_utterance(cuts):
 
 def test_fit_is_the_same_in_chunks(monkeypatch):
     whole = fitted(vectors())
-    monkeypatch.setattr("stages.enhancers.vire._CHUNK_ROWS", 7)
+    monkeypatch.setattr("reseed.stages.enhancers.vire._CHUNK_ROWS", 7)
     torch.testing.assert_close(fitted(vectors()).state_dict(), whole.state_dict())
 
 

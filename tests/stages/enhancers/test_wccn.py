@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages.enhancers import make_enhancer
-from stages.enhancers.wccn import WccnConfig, inverse_square_root, view_covariance
-from store import StoreError
+from reseed.stages.enhancers import make_enhancer
+from reseed.stages.enhancers.wccn import WccnConfig, inverse_square_root, view_covariance
+from reseed.store import StoreError
 from tests.stages.stores import clustered_vectors
 
 VIEWS = ["clean", "noise", "reverb"]
@@ -27,7 +27,7 @@ def test_view_covariance_equals_a_hand_worked_one():
 
 def test_view_covariance_is_the_same_in_chunks(monkeypatch):
     whole = view_covariance(vectors())
-    monkeypatch.setattr("stages.enhancers.wccn._CHUNK_ROWS", 7)
+    monkeypatch.setattr("reseed.stages.enhancers.wccn._CHUNK_ROWS", 7)
     torch.testing.assert_close(view_covariance(vectors()), whole)
 
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stages.backbone_training.network import Crops, make_backbone
-from stages.backbone_training.settings import BackboneTraining
-from stages.frontends.gradw import MaskTraining, attention, speaker_head, weighted_distance, weights
-from stages.frontends.settings import FrontendTraining
-from stages.frontends.unet import MaskNet
-from store import ModelError
+from reseed.stages.backbones.training.network import Crops, make_backbone
+from reseed.stages.backbones.training.settings import BackboneTraining
+from reseed.stages.frontends.gradw import MaskTraining, attention, speaker_head, weighted_distance, weights
+from reseed.stages.frontends.settings import FrontendTraining
+from reseed.stages.frontends.unet import MaskNet
+from reseed.store import ModelError
 
 NETWORKS = {
     "ge2e": {},

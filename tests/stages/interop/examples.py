@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from store import Declaration, EmbeddingStore, finalise, write_shard
+from reseed.store import Declaration, EmbeddingStore, finalise, write_shard
 
 DIM = 5
 VIEWS = {"clean": {}, "noise -5 dB/%": {"noise": {"snr_db": [-5, -5]}}, "ré-verb": {"reverb": True}}

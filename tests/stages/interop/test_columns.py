@@ -3,8 +3,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from stages.interop.columns import Columns
-from store import StoreError
+from reseed.stages.interop.columns import Columns
+from reseed.store import StoreError
 
 WHERE = Path("faces.parquet")
 

@@ -6,10 +6,10 @@ import kaldiio
 import numpy as np
 import pytest
 
-from stages.export import export
-from stages.import_store import ImportSettings, import_store
-from stages.interop.kaldi import KaldiReader
-from store import EmbeddingStore, StoreError
+from reseed.stages.export import export
+from reseed.stages.import_ import ImportSettings, import_store
+from reseed.stages.interop.kaldi import KaldiReader
+from reseed.store import EmbeddingStore, StoreError
 from tests.stages.interop.examples import DIM, write_odd_store
 
 VECTORS = {f"utt{i}": np.arange(DIM, dtype=np.float32) + i for i in range(4)}

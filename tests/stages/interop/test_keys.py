@@ -1,6 +1,6 @@
 import pytest
 
-from stages.interop.keys import escape, key_of, parse_key, unescape
+from reseed.stages.interop.keys import escape, key_of, parse_key, unescape
 from tests.stages.interop.examples import ODD_IDS, VIEWS
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.export import export
-from stages.import_store import ImportSettings, import_store
-from stages.interop.exchange import BATCH_ROWS
-from stages.interop.npy import NpyReader
-from store import EmbeddingStore, StoreError
+from reseed.stages.export import export
+from reseed.stages.import_ import ImportSettings, import_store
+from reseed.stages.interop.exchange import BATCH_ROWS
+from reseed.stages.interop.npy import NpyReader
+from reseed.store import EmbeddingStore, StoreError
 from tests.stages.interop.examples import ODD_IDS, write_odd_store
 
 

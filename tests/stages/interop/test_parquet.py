@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages.export import export
-from stages.import_store import ImportSettings, import_store
-from stages.interop.parquet import ParquetReader
-from store import EmbeddingStore, StoreError
+from reseed.stages.export import export
+from reseed.stages.import_ import ImportSettings, import_store
+from reseed.stages.interop.parquet import ParquetReader
+from reseed.store import EmbeddingStore, StoreError
 from tests.stages.interop.examples import DIM, ODD_IDS, write_odd_store
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.interop.columns import Columns
-from stages.interop.plan import make_plan, scan
-from store import StoreError
+from reseed.stages.interop.columns import Columns
+from reseed.stages.interop.plan import make_plan, scan
+from reseed.store import StoreError
 
 WHERE = Path("faces.parquet")
 

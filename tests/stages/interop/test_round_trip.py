@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from stages.export import export
-from stages.import_store import ImportSettings, import_store
-from stages.interop import FORMATS
-from store import EmbeddingStore
+from reseed.stages.export import export
+from reseed.stages.import_ import ImportSettings, import_store
+from reseed.stages.interop import FORMATS
+from reseed.store import EmbeddingStore
 from tests.stages.interop.examples import ODD_IDS, VIEWS, output_of, write_odd_store
 
 SMALL_SHARDS = ImportSettings(rows_per_shard=18)

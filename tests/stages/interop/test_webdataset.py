@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.export import export
-from stages.import_store import ImportSettings, import_store
-from stages.interop.webdataset import WebDatasetReader
-from store import EmbeddingStore, StoreError
+from reseed.stages.export import export
+from reseed.stages.import_ import ImportSettings, import_store
+from reseed.stages.interop.webdataset import WebDatasetReader
+from reseed.store import EmbeddingStore, StoreError
 from tests.stages.interop.examples import ODD_IDS, write_odd_store
 
 
@@ -54,7 +54,7 @@ def test_samples_are_two_neighbours_with_names_that_every_tool_reads(tmp_path):
 
 
 def test_shards_are_numbered_and_hold_so_many_samples(tmp_path, monkeypatch):
-    monkeypatch.setattr("stages.interop.webdataset._ROWS_PER_TAR", 25)
+    monkeypatch.setattr("reseed.stages.interop.webdataset._ROWS_PER_TAR", 25)
     store = write_odd_store(tmp_path / "store")
     export(store=store.path, output=tmp_path / "out", format="webdataset")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [

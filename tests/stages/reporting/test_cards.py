@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from stages.enhancers import ENHANCERS
-from stages.reporting.cards import METHODS, cards, describe_scoring
-from stages.reporting.figures import system_looks
-from stages.reporting.labels import system_labels
-from stages.scorers.settings import ScoreSettings
+from reseed.stages.enhancers import ENHANCERS
+from reseed.stages.reporting.cards import METHODS, cards, describe_scoring
+from reseed.stages.reporting.plots.style import system_looks
+from reseed.stages.reporting.results.labels import system_labels
+from reseed.stages.trial_scoring.settings import ScoreSettings
 from tests.stages.reporting.test_setup import scored
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.reporting.load import ScoredSystem, System, TrialScores
-from stages.reporting.setup import contradiction, set_up
-from stages.score_files import Origin
-from stages.scoring.conditions import describe
-from tests.stages.reporting.test_summary import measured
+from reseed.stages.reporting.results.load import ScoredSystem, System, TrialScores
+from reseed.stages.reporting.setup import contradiction, set_up
+from reseed.stages.scoring.conditions import describe
+from reseed.stages.trial_scoring.files import Origin
+from tests.stages.reporting.results.test_summary import measured
 
 ORIGIN = Origin("ge2e:1", "f" * 64, {"clean": {}}, "clean", 3, 1.6, "raw", {}, 0)
 NO_GROUPS = np.empty((3, 0), np.int8)

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from stages.reporting.by_group import GroupEer
-from stages.reporting.figures import system_looks
-from stages.reporting.labels import system_labels
-from stages.reporting.load import Identified
-from stages.reporting.measure import Pooled
-from stages.reporting.summary import means_by_kind, summarise
-from stages.reporting.table import Cell, Column, Row, Table, table_files
-from stages.reporting.tables import (
+from reseed.stages.reporting.plots.style import system_looks
+from reseed.stages.reporting.results.by_group import GroupEer
+from reseed.stages.reporting.results.labels import system_labels
+from reseed.stages.reporting.results.load import Identified
+from reseed.stages.reporting.results.measure import Pooled
+from reseed.stages.reporting.results.summary import means_by_kind, summarise
+from reseed.stages.reporting.table import Cell, Column, Row, Table, table_files
+from reseed.stages.reporting.tables import (
     calibration_table,
     eer_table,
     group_tables,
@@ -21,7 +21,7 @@ from stages.reporting.tables import (
     kind_table,
     overview,
 )
-from tests.stages.reporting.test_summary import measured
+from tests.stages.reporting.results.test_summary import measured
 
 
 def looks_of(measurements):

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.score import ScoreSettings, score
-from stages.score_files import METADATA_KEY
-from store import Declaration, finalise, write_shard
+from reseed.stages.score import ScoreSettings, score
+from reseed.stages.trial_scoring.files import METADATA_KEY
+from reseed.store import Declaration, finalise, write_shard
 
 VIEWS: dict[str, dict[str, Any]] = {
     "clean": {},

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from stages.scoring import all_pairs as module
-from stages.scoring.all_pairs import BINS, histogram_eer, histogram_quantiles, scan_pairs
-from stages.scoring.cosine import unit_rows
-from stages.scoring.metrics import eer
-from store import ScoringError
+from reseed.stages.scoring import all_pairs as module
+from reseed.stages.scoring.all_pairs import BINS, histogram_eer, histogram_quantiles, scan_pairs
+from reseed.stages.scoring.cosine import unit_rows
+from reseed.stages.scoring.metrics import eer
+from reseed.store import ScoringError
 
 
 def voices(count: int = 53, speakers: int = 6, dim: int = 16, seed: int = 0):

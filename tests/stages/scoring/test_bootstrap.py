@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stages.scoring.bootstrap import eer_replicates, percentile_interval, speaker_draws
-from stages.scoring.metrics import eer
+from reseed.stages.scoring.bootstrap import eer_replicates, percentile_interval, speaker_draws
+from reseed.stages.scoring.metrics import eer
 
 
 def labelled_trials(speakers: int = 7, count: int = 300, decimals: int = 1):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from stages.scoring.calibration import fit_calibration
-from stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
-from store import ScoringError
+from reseed.stages.scoring.calibration import fit_calibration
+from reseed.stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
+from reseed.store import ScoringError
 
 
 def trials(count: int = 20_000, apart: float = 2.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 import pytest
 
-from stages.scoring.conditions import describe
+from reseed.stages.scoring.conditions import describe
 
 
 @pytest.mark.parametrize(

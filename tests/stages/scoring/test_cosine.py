@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from stages.scoring import cosine
-from stages.scoring.cosine import cosine_scores, utterance_embeddings
-from store import ScoringError
+from reseed.stages.scoring import cosine
+from reseed.stages.scoring.cosine import cosine_scores, utterance_embeddings
+from reseed.store import ScoringError
 
 
 def test_crops_count_alike_whatever_their_length():

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages.scoring.cosine import cosine_scores, utterance_embeddings
-from stages.scoring.crops import crop_distance_scores, crop_pair_scores
-from store import ScoringError
+from reseed.stages.scoring.cosine import cosine_scores, utterance_embeddings
+from reseed.stages.scoring.crops import crop_distance_scores, crop_pair_scores
+from reseed.store import ScoringError
 
 
 def crops(utterances: int = 9, count: int = 4, dim: int = 24, seed: int = 0, dtype=np.float32) -> np.ndarray:
@@ -81,7 +81,7 @@ def test_one_crop_has_the_distance_that_its_cosine_implies():
 @pytest.mark.parametrize("device", ["cpu:0", pytest.param("cuda", marks=pytest.mark.skipif(
     not torch.cuda.is_available(), reason="no CUDA device"))])  # fmt: skip
 def test_a_device_gives_the_same_distances_across_blocks(device, monkeypatch):
-    monkeypatch.setattr("stages.scoring.crops._BLOCK_ELEMENTS", 700)
+    monkeypatch.setattr("reseed.stages.scoring.crops._BLOCK_ELEMENTS", 700)
     enrolment, test, pairs = crops(), crops(7, 3, seed=2), trials(tested=7)
     expected = by_double_loop(enrolment, test, pairs, minus_distance)
     np.testing.assert_allclose(crop_distance_scores(enrolment, test, pairs, device), expected, atol=1e-7)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import det_curve
 
-from stages.scoring.curves import det_points, error_rates, grouped
+from reseed.stages.scoring.curves import det_points, error_rates, grouped
 
 
 def scores(count: int = 400) -> tuple[np.ndarray, np.ndarray]:

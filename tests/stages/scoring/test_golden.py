@@ -12,8 +12,8 @@ import pytest
 from scipy.spatial import ConvexHull
 from sklearn.metrics import roc_curve
 
-from stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
-from store import ScoringError
+from reseed.stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
+from reseed.store import ScoringError
 
 TOLERANCE = 1e-9
 sets = pytest.mark.parametrize("seed", range(50))

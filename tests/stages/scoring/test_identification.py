@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stages.scoring import identification
-from stages.scoring.identification import rank_speakers
+from reseed.stages.scoring import identification
+from reseed.stages.scoring.identification import rank_speakers
 
 
 def units(angles_degrees: list[float]) -> np.ndarray:

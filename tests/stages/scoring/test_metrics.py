@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from stages.scoring.metrics import cllr, eer, min_cllr, min_dcf
-from store import ScoringError
+from reseed.stages.scoring.metrics import cllr, eer, min_cllr, min_dcf
+from reseed.store import ScoringError
 
 # Error rates of the hand-worked example, threshold by threshold (false alarm, miss):
 # (1, 0) (2/3, 0) (2/3, 1/4) (1/3, 1/4) (1/3, 1/2) (0, 1/2) (0, 3/4) (0, 1); hull edge from (2/3, 0) to (0, 1/2).

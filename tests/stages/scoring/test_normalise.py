@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from stages.scoring import normalise as module
-from stages.scoring.cosine import cosine_scores, unit_rows
-from stages.scoring.normalise import cohort_statistics, normalise
-from store import ScoringError
+from reseed.stages.scoring import normalise as module
+from reseed.stages.scoring.cosine import cosine_scores, unit_rows
+from reseed.stages.scoring.normalise import cohort_statistics, normalise
+from reseed.store import ScoringError
 
 
 def units(count: int, seed: int, dim: int = 12) -> np.ndarray:

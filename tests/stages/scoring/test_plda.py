@@ -5,10 +5,10 @@ import pytest
 from scipy.stats import multivariate_normal
 from sklearn.base import clone
 
-from stages.scoring.cosine import cosine_scores, unit_rows
-from stages.scoring.metrics import cllr, eer, min_cllr
-from stages.scoring.plda import TwoCovariancePLDA, _two_covariances
-from store import ScoringError
+from reseed.stages.scoring.cosine import cosine_scores, unit_rows
+from reseed.stages.scoring.metrics import cllr, eer, min_cllr
+from reseed.stages.scoring.plda import TwoCovariancePLDA, _two_covariances
+from reseed.store import ScoringError
 
 
 def drawn(speakers: int, each: int, dim: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

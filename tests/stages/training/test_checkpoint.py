@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.enhancers.seed import SeedConfig
-from stages.train import train
+from reseed.stages.enhancers.seed import SeedConfig
+from reseed.stages.train import train
 from tests.stages.stores import write_store
 
 SETTINGS = {"epochs": 40, "batch": 16, "ema": 0.9, "schedule": "cosine", "held_out": 0.25, "grad_clip": 1.0}
@@ -22,9 +22,9 @@ from pathlib import Path
 
 import torch
 
-import stages.training.checkpoint as module
-from stages.enhancers.seed import SeedConfig
-from stages.train import train
+import reseed.stages.training.checkpoint as module
+from reseed.stages.enhancers.seed import SeedConfig
+from reseed.stages.train import train
 
 here, threads, settings = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 torch.set_num_threads(threads)
@@ -78,7 +78,7 @@ def test_a_killed_training_goes_on_to_bit_identical_weights(killed, capsys):
 def left_over(tmp_path: Path) -> Path:
     """Train one epoch and put back the checkpoint that it would leave if it were killed at the end."""
     kept = []
-    import stages.training.checkpoint as module
+    import reseed.stages.training.checkpoint as module
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module.Checkpoint, "remove", lambda self: kept.append(self.path))
@@ -113,7 +113,7 @@ def test_a_checkpoint_that_is_damaged_or_holds_code_is_not_used(tmp_path, monkey
 
 
 def test_saves_are_spaced_in_time(tmp_path):
-    from stages.training import Checkpoint
+    from reseed.stages.training import Checkpoint
 
     checkpoint = Checkpoint(tmp_path / "c", {}, every_s=0.2)
     assert not checkpoint.due

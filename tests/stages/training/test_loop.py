@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from stages.cache import ResidentPairs
-from stages.enhancers import Pairs, TrainedEnhancer, TrainingSettings, make_enhancer
-from stages.enhancers.regression import MseConfig
-from stages.training import HeldOut, optimise
-from stages.training.loop import lr_factor
+from reseed.stages.enhancers import TrainedEnhancer, TrainingSettings, make_enhancer
+from reseed.stages.enhancers.regression import MseConfig
+from reseed.stages.training import HeldOut, optimise
+from reseed.stages.training.cache import ResidentPairs
+from reseed.stages.training.cache.pairs import Pairs
+from reseed.stages.training.loop import lr_factor
 from tests.stages.stores import clustered_vectors
 
 DIM = 8

@@ -2,7 +2,7 @@ import builtins
 
 import pytest
 
-from stages.training.record import told
+from reseed.stages.training.record import told
 
 ROW = {"epoch": 1, "step": 7, "loss": 0.5, "pairs_per_s": 1200, "lr": 0.1, "validation_eer": 0.123}
 

@@ -3,13 +3,13 @@ import json
 import pytest
 import torch
 
-from stages.enhancers import Pairs
-from stages.enhancers.regression import MseConfig
-from stages.model import load_model
-from stages.train import train
-from stages.training import ALONE, Team
-from stages.training.team import together
-from store import ConfigError, ModelError
+from reseed.stages.enhancers.folder import load_model
+from reseed.stages.enhancers.regression import MseConfig
+from reseed.stages.train import train
+from reseed.stages.training import ALONE, Team
+from reseed.stages.training.cache.pairs import Pairs
+from reseed.stages.training.team import together
+from reseed.store import ConfigError, ModelError
 from tests.stages.stores import write_store
 
 

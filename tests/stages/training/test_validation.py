@@ -6,15 +6,15 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import roc_curve
 
-from stages.cache import Part, load_vectors, open_pairs
-from stages.enhancers import make_enhancer
-from stages.enhancers.regression import MseConfig
-from stages.enhancers.wccn import WccnConfig
-from stages.model import load_model
-from stages.train import train
-from stages.training import HeldOut, open_data
-from stages.training.validation import equal_error_rate
-from store import StoreError
+from reseed.stages.enhancers import make_enhancer
+from reseed.stages.enhancers.folder import load_model
+from reseed.stages.enhancers.regression import MseConfig
+from reseed.stages.enhancers.wccn import WccnConfig
+from reseed.stages.train import train
+from reseed.stages.training import HeldOut, open_data
+from reseed.stages.training.cache import Part, load_vectors, open_pairs
+from reseed.stages.training.validation import equal_error_rate
+from reseed.store import StoreError
 from tests.stages.stores import write_store
 
 CROPS, VIEWS, DIM = 3, 4, 8

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from stages.audio.manifest import Utterance, read_manifest
-from stages.prepare import PrepareSettings, prepare
-from stages.trials import TrialSettings, make_trials
-from store import read_rejects
+from reseed.stages.audio.manifest import Utterance, read_manifest
+from reseed.stages.prepare import PrepareSettings, prepare
+from reseed.stages.trials import TrialSettings, make_trials
+from reseed.store import read_rejects
 from tests.corpus import voice, write_wave
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from store import ManifestError
+from reseed.store import ManifestError
 from tests.stages.audio.datasets.miniature import listed, tried, unpack, write_list
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.audio.datasets import DATASETS
-from stages.audio.datasets.trial_lists import PUBLISHED
-from store import ConfigError, ManifestError
+from reseed.stages.audio.datasets import DATASETS
+from reseed.stages.audio.datasets.trial_lists import PUBLISHED
+from reseed.store import ConfigError, ManifestError
 from tests.stages.audio.datasets.miniature import listed
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs" / "datasets.md").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 import pytest
 
-from store import ConfigError
+from reseed.store import ConfigError
 from tests.stages.audio.datasets.miniature import listed, unpack, write_list
 
 

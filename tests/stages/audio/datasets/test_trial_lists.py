@@ -1,8 +1,8 @@
 import pyarrow as pa
 import pytest
 
-from stages.audio.datasets.trial_lists import read_models, read_trial_list, utterances_named
-from store import ManifestError
+from reseed.stages.audio.datasets.trial_lists import read_models, read_trial_list, utterances_named
+from reseed.store import ManifestError
 from tests.stages.audio.datasets.miniature import write_list
 
 IDS = pa.array(["id1/a/1", "id1/a/2", "id2/a/1", "eval/test/x-1", "plain"])

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from store import ManifestError
+from reseed.store import ManifestError
 from tests.stages.audio.datasets.miniature import listed, refused, tried, unpack, write_list
 
 DEV = ("id10001/1zcIwhmdeo4/00001.wav", "id11251/s4R4hvqrhFw/00009.wav")

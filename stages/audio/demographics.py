@@ -1,0 +1,92 @@
+"""Who the speakers are: gender and age, from the tables that come with data sets.
+
+Read are comma- and tab-separated tables with a header (VoxCeleb's vox1_meta.csv among them) and LibriSpeech's
+SPEAKERS.TXT. A column `source` beside the speaker makes the id "source/speaker".
+"""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reseed.stages.audio.sources import lines_of
+from reseed.store import ManifestError
+
+_NAMES = {
+    "speaker": ("speaker_id", "speaker", "spk_id", "speaker id", "voxceleb1 id", "voxceleb2 id", "reader", "id"),
+    "source": ("source",),
+    "gender": ("gender", "sex"),
+    "age": ("age",),
+}
+_GENDERS = {"f": "female", "m": "male", "female": "female", "male": "male", "woman": "female", "man": "male"}
+
+
+@dataclass(frozen=True)
+class Person:
+    """What is known of a speaker; age in years."""
+
+    gender: str | None
+    age: float | None
+
+
+def read_people(path: Path) -> dict[str, Person]:
+    """Return what a table says of each speaker; where it has several rows of one, the first that says something.
+
+    Raises:
+        ManifestError: it cannot be read, has no column of speakers or none of gender or age, or an age is no number.
+    """
+    lines = list(lines_of(path))
+    found: dict[str, Person] = {}
+    columns: dict[str, int] | None = None
+    for number, fields in _rows(lines):
+        if columns is None:
+            columns = _columns(path, fields)
+            continue
+        said = {name: fields[at].strip() if at < len(fields) else "" for name, at in columns.items()}
+        if not said["speaker"]:
+            continue
+        name = "/".join(part for part in (said.get("source"), said["speaker"]) if part)
+        gender = said.get("gender", "").lower()
+        old = found.get(name, Person(None, None))
+        age = old.age if old.age is not None else _age(path, number, said.get("age", ""))
+        found[name] = Person(old.gender or _GENDERS.get(gender, gender) or None, age)
+    return found
+
+
+def _rows(lines: list[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """Yield (number, fields), the header first; LibriSpeech's is the last comment before its table."""
+    is_libri = bool(lines) and lines[0][1].startswith(";")
+    if is_libri:
+        comments = [line for _, line in lines if line.startswith(";") and "|" in line]
+        yield 0, [field.strip() for field in (comments[-1] if comments else "").strip("; ").split("|")]
+        for number, line in lines:
+            if not line.startswith(";"):
+                yield number, line.split("|")
+        return
+    delimiter = "\t" if lines and "\t" in lines[0][1] else ","
+    for (number, _), fields in zip(lines, csv.reader((line for _, line in lines), delimiter=delimiter), strict=True):
+        yield number, fields
+
+
+def _columns(path: Path, header: list[str]) -> dict[str, int]:
+    there = [re.sub(r"\s+", " ", name).strip().lower() for name in header]
+    columns = {}
+    for name, choices in _NAMES.items():
+        at = next((there.index(choice) for choice in choices if choice in there), None)
+        if at is not None:
+            columns[name] = at
+    if "speaker" not in columns or not {"gender", "age"} & columns.keys():
+        raise ManifestError(
+            f"{path}: a table of speakers needs speaker_id and one of gender or age; it has {', '.join(header)}"
+        )
+    return columns
+
+
+def _age(path: Path, number: int, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ManifestError(f"{path}, line {number}: the age {text!r} is no number") from None

@@ -1,0 +1,144 @@
+"""What is trained: a staged backbone, and the speakers' directions beside it while it lasts.
+
+Shapes: B batch, T samples, K speakers, D embedding dimension.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reseed.stages.backbones import backbone_class
+from reseed.stages.backbones.base import StagedBackbone
+from reseed.stages.backbones.folder import read_trained
+from reseed.stages.backbones.resnet_se34v2 import FILTERS
+from reseed.stages.backbones.training.losses import angular_margin, proximity
+from reseed.stages.backbones.training.settings import BackboneTraining
+from reseed.stages.backbones.weights import Blank
+from reseed.store import ConfigError
+
+
+@dataclass(frozen=True)
+class Crops:
+    """A batch of crops as they are heard: waveforms [B, T] and speakers [B].
+
+    Attributes:
+        anchor_BD: anchors, where there are any; clean_BT: the crops without noise, where they are heard too.
+    """
+
+    waveform_BT: Tensor
+    label_B: Tensor
+    anchor_BD: Tensor | None = None
+    clean_BT: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.waveform_BT)
+
+
+class SpeakerClassifier(nn.Module):
+    """A backbone under training.
+
+    Args:
+        speakers: classes; each speed of a speaker is one.
+    """
+
+    def __init__(self, config: BackboneTraining, backbone: StagedBackbone, speakers: int) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = backbone.requires_grad_(True)
+        self.speaker_KD = nn.Parameter(torch.empty(speakers, backbone.embedding_dim)) if config.head else None
+        if self.speaker_KD is not None:
+            nn.init.xavier_normal_(self.speaker_KD)
+        freeze(self.backbone, config.frozen)
+
+    def loss(self, crops: Crops, generator: torch.Generator) -> Tensor:
+        """Return the scalar loss: classification, and proximity times its weight where there is what to be near to."""
+        heard_ND, label_N, near_BD = self.backbone(crops.waveform_BT).float(), crops.label_B, crops.anchor_BD
+        embedding_BD = heard_ND
+        if crops.clean_BT is not None:
+            near_BD = self.backbone(crops.clean_BT).float()
+            heard_ND, label_N = torch.cat([embedding_BD, near_BD]), crops.label_B.repeat(2)
+        loss = torch.zeros((), device=heard_ND.device)
+        if self.speaker_KD is not None:
+            loss = loss + self._classified(heard_ND, self.speaker_KD, label_N)
+        if near_BD is not None:
+            near = self.config.proximity
+            loss = loss + near.weight * proximity(embedding_BD, near_BD, near)
+        return loss
+
+    def _classified(self, heard_ND: Tensor, speaker_KD: Tensor, label_N: Tensor) -> Tensor:
+        settings = self.config
+        if settings.head == "aam":
+            return angular_margin(heard_ND, speaker_KD, label_N, settings.margin, settings.scale)
+        return F.cross_entropy(heard_ND @ speaker_KD.T, label_N)
+
+
+def freeze(backbone: StagedBackbone, prefixes: tuple[str, ...]) -> None:
+    """Keep parameters whose names begin with one of `prefixes` as they are.
+
+    Raises:
+        ConfigError: a prefix fits no parameter, or all are frozen.
+    """
+    names = [name for name, _ in backbone.named_parameters()]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in names):
+            layers = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
+            raise ConfigError(f"frozen: {backbone.name} has no parameter {prefix}...; its layers are {layers}")
+    for name, parameter in backbone.named_parameters():
+        parameter.requires_grad_(not name.startswith(prefixes) if prefixes else True)
+    if not any(parameter.requires_grad for parameter in backbone.parameters()):
+        raise ConfigError(f"frozen: every parameter of {backbone.name} is; leave some to train")
+
+
+def mix_weights(backbone: StagedBackbone, before: Mapping[str, Tensor], share: float) -> None:
+    """Average the weights of a backbone with earlier ones, in place.
+
+    Args:
+        share: of the earlier ones.
+    """
+    state = backbone.state_dict()
+    backbone.load_state_dict(
+        {
+            name: torch.lerp(now, before[name].to(now.device), share) if now.is_floating_point() else now
+            for name, now in state.items()
+        }
+    )
+
+
+def make_backbone(config: BackboneTraining, seed: int, base: Path | None = None) -> StagedBackbone:
+    """Return the backbone to start from: from a checkpoint, ge2e as published, or untrained.
+
+    Args:
+        base: folder of a trained backbone to start from.
+
+    Raises:
+        ConfigError: the base is another network than is to be trained.
+        ModelError: the checkpoint does not load.
+    """
+    kind: Any = backbone_class(config.backbone)
+    if base is not None:
+        name, settings = read_trained(base)
+        if name != config.backbone:
+            raise ConfigError(f"{base} is a {name}, the training is of a {config.backbone}; set backbone: {name}")
+        return kind(kind.Config(**settings))
+    if config.weights is not None or config.backbone == "ge2e":
+        return kind(kind.Config(weights=config.weights))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return kind(kind.Config.model_construct(), checkpoint=Blank.of(kind, _sizes(config)))
+
+
+def _sizes(config: BackboneTraining) -> dict[str, tuple[int, ...]]:
+    """Return the shapes by which an untrained network is made."""
+    if config.backbone == "ecapa_tdnn":
+        return {
+            "conv1.weight": (config.channels, config.bands, 5),
+            "attention.3.weight": (1, 128, 1),
+            "fc6.weight": (config.dimensions, 1),
+        }
+    pooled = FILTERS[-1] * config.bands // 8
+    return {"attention.3.weight": (pooled, 128, 1), "fc.weight": (config.dimensions, 2 * pooled)}

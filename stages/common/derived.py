@@ -1,0 +1,85 @@
+"""Stores derived from stores: every shard's vectors mapped, its catalogue kept; interrupted work is resumed.
+
+Shapes: M rows of a shard, D dimensions of the source, K of what is derived.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from reseed.store import (
+    Declaration,
+    EmbeddingStore,
+    StoreError,
+    finalise,
+    read_rejects,
+    read_seal,
+    shard_name,
+    write_shard,
+)
+from reseed.store.format import REJECTS_NAME
+from reseed.store.verify import EXTRACT_AGAIN, check_finite
+
+Vectors = NDArray[Any]
+
+
+def derived_declaration(
+    source: EmbeddingStore, *, dim: int, space: str, inputs: dict[str, Any], model: Path, weights_sha256: str
+) -> Declaration:
+    """Declare a store of the same rows in another space; `inputs` join the parent's fingerprint."""
+    return Declaration(
+        dim=dim,
+        dtype=source.header.declaration.dtype,
+        vectors=source.header.declaration.vectors,
+        views=source.recipes,
+        crops=source.crops,
+        space=space,
+        inputs={"parent": source.fingerprint, **inputs},
+        lineage=[
+            {"role": "parent", "path": str(source.path), "digest": source.fingerprint},
+            {"role": "model", "path": str(model), "digest": weights_sha256},
+        ],
+    )
+
+
+def derive(
+    source: EmbeddingStore,
+    target: Path,
+    declaration: Declaration,
+    transform: Callable[[Vectors, int], Vectors],
+    *,
+    doing: tuple[str, str],
+    method: str,
+    model: Path,
+) -> None:
+    """Write `target`: the vectors [M, K] that `transform(vectors [M, D], shard index)` makes of each shard.
+
+    Shards already sealed under the same declaration are kept.
+
+    Args:
+        doing: the verb and its participle, e.g. ("enhance", "enhanced"), for messages.
+        method, model: what transforms, for messages: its kind and its directory.
+
+    Raises:
+        StoreError: the source is damaged or holds vectors that are not finite, or is `target` itself.
+    """
+    verb, done = doing
+    if target.resolve() == source.path.resolve():
+        raise StoreError(f"{target} is the store to be {done}; write the {done} store elsewhere")
+    names = [shard_name(shard.index, declaration.fingerprint, shard.digest) for shard in source.shards]
+    missing = [place for place, name in enumerate(names) if read_seal(target, name, declaration.vectors) is None]
+    print(f"{verb} {source.path} by {method}: {len(missing)} of {len(source.shards)} shards to do", file=sys.stderr)
+    for position in track(missing, verb, console=Console(stderr=True), disable=not sys.stderr.isatty()):
+        shard, rows = source.shards[position], source.shard_rows(position)
+        vectors_MD = source.shard_vectors(position)
+        check_finite(source, position, vectors_MD, EXTRACT_AGAIN)
+        vectors_MK = np.asarray(transform(vectors_MD, shard.index))
+        check_finite(source, position, vectors_MK, f"model {model} makes no numbers of it; train it anew")
+        write_shard(target, shard.index, vectors_MK, rows, declaration, source=shard.digest)
+    finalise(target, declaration, names, source.header.expected, read_rejects(source.path / REJECTS_NAME))

@@ -1,0 +1,62 @@
+"""Which device a process computes on. Several processes on one machine spread over its GPUs by themselves."""
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+from typing import TextIO
+
+from reseed.store import ConfigError
+
+# torch takes seconds to import, and what is told to use the CPU need not wait for it.
+
+_HELD: list[TextIO] = []  # a GPU is claimed for the life of the process
+
+
+def gpu_count() -> int:
+    """Return how many usable CUDA devices this machine has."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def resolved(setting: str) -> str:
+    """Return "cuda" or "cpu" for "auto", else the device as given.
+
+    Raises:
+        ConfigError: a CUDA device is asked for and there is none.
+    """
+    if setting == "cpu":
+        return setting
+    if gpu_count():
+        return "cuda" if setting == "auto" else setting
+    if setting == "auto":
+        return "cpu"
+    raise ConfigError(f"device {setting!r} was asked for, but this machine has no usable CUDA device; use cpu or auto")
+
+
+def claimed(setting: str) -> str:
+    """Return the device to compute on: of several GPUs one that no other process of this user has claimed.
+
+    Raises:
+        ConfigError: a CUDA device is asked for and there is none.
+    """
+    device = resolved(setting)
+    several = device == "cuda" and gpu_count() > 1
+    return f"cuda:{claim(gpu_count(), Path(tempfile.gettempdir()))}" if several else device
+
+
+def claim(count: int, folder: Path) -> int:
+    """Return the first of `count` GPUs that no living process has claimed; where all are, share by process number."""
+    if _HELD:
+        return int(_HELD[0].name.rsplit("-", 1)[1])
+    for number in range(count):
+        file = (folder / f"reseed-{os.getuid()}-gpu-{number}").open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        _HELD.append(file)
+        return number
+    return os.getpid() % count

@@ -1,0 +1,85 @@
+"""How every figure of the project looks and is written: fonts, themes, deterministic SVG, and a figure of a page."""
+
+import base64
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from reseed.stages.common.theme import THEMES, Theme
+
+WIDTH_IN = 11.2
+
+
+PERCENT = FuncFormatter(lambda value, _: f"{value:g}\u202f%")
+
+
+_STYLE: Any = {
+    "text.parse_math": False,  # ids may hold a dollar sign
+    "svg.hashsalt": "reseed",
+    "svg.fonttype": "path",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+_INKED = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color")
+
+
+@contextmanager
+def figure(theme: Theme, height_in: float, **options: Any) -> Iterator[Figure]:
+    """Yield a figure of the page's width in the common style; no global state of matplotlib is touched for good."""
+    colours: Any = {**dict.fromkeys(_INKED, theme.ink), "axes.edgecolor": theme.rule, "grid.color": theme.faint}
+    with mpl.rc_context({**_STYLE, **colours}):
+        yield Figure(figsize=(WIDTH_IN, height_in), layout="constrained", **options)
+
+
+def to_svg(drawn: Figure) -> str:
+    """Return a figure as SVG text: the same figure gives the same bytes."""
+    buffer = io.StringIO()
+    drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure of the page: its SVG by theme. `name` is also its file name under plots/; `folded` ones are unfolded
+    by a press.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svgs: Mapping[str, str]
+    folded: bool = False
+
+    def source(self, theme: str) -> str:
+        """Return the figure as a data URI: an image cannot clash with the page's ids and styles, nor load anything."""
+        return "data:image/svg+xml;base64," + base64.b64encode(self.svgs[theme].encode()).decode()
+
+
+def plotted(
+    name: str, title: str, caption: str, draw: Callable[[Theme], str | None], *, folded: bool = False
+) -> Plot | None:
+    """Draw a figure in every theme; none where there is nothing to draw."""
+    svgs = {theme.name: svg for theme in THEMES if (svg := draw(theme)) is not None}
+    return Plot(name, title, caption, svgs, folded) if svgs else None

@@ -1,0 +1,73 @@
+"""For use from Python: a trained model as a function from NumPy to NumPy.
+
+    from reseed.stages.enhancers.library import Enhancer
+
+    enhancer = Enhancer.load("runs/recordings/models/seed")
+    better = enhancer.enhance(embeddings)  # [..., D]
+
+Shapes: D embedding dimension.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from reseed.stages import enhancers
+from reseed.stages.enhancers.folder import ModelInfo, enhance_vectors, load_model
+from reseed.store import ModelError
+
+
+class Enhancer:
+    """A trained model, frozen.
+
+    Attributes:
+        info: the contents of its model.json.
+        dim: embedding dimension D, the same going in and coming out.
+        space: the embedding space it was trained on, e.g. "ge2e:4f1c2a9b"; it fits no other.
+    """
+
+    def __init__(self, network: enhancers.Enhancer, info: ModelInfo, device: str) -> None:
+        self._network, self._device = network, device
+        self.info, self.dim, self.space = info, info.dim, info.space
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "cpu", space: str | None = None) -> Self:
+        """Load a model directory.
+
+        Args:
+            device: torch device, e.g. "cpu" or "cuda".
+            space: of the embeddings to be enhanced (`EmbeddingStore.space`); checked if it is given.
+
+        Raises:
+            ModelError: no model there, a damaged one, or one trained on another space.
+            ConfigError: no such device.
+        """
+        network, info = load_model(Path(path), device)
+        if space is not None and space != info.space:
+            raise ModelError(f"model {path} was trained on embeddings of {info.space}, not of {space}; train another")
+        return cls(network, info, device)
+
+    def enhance(self, embeddings: ArrayLike, *, seed: int = 0) -> NDArray[np.float32]:
+        """Return enhanced embeddings, float32, in the shape given.
+
+        Args:
+            embeddings: [..., D], as the backbone gave them: one, or any number.
+            seed: seeds the sampling noise of models that draw any.
+
+        Raises:
+            ModelError: another dimension, or values that are not finite; names the first such row.
+        """
+        given = np.asarray(embeddings, np.float32)
+        if given.ndim == 0 or given.shape[-1] != self.dim:
+            raise ModelError(f"the model takes embeddings [..., {self.dim}], not an array of shape {given.shape}")
+        rows_MD = given.reshape(-1, self.dim)
+        bad_M = ~np.isfinite(rows_MD).all(axis=-1)
+        if bad_M.any():
+            raise ModelError(
+                f"{bad_M.sum()} embeddings are not finite, the first is row {bad_M.argmax()}; leave them out"
+            )
+        generator = torch.Generator().manual_seed(seed)
+        return enhance_vectors(self._network, rows_MD, generator, self._device).reshape(given.shape)

@@ -1,0 +1,1 @@
+"""From recordings to stored vectors, and back: an extraction, its replay, and where a store comes from."""

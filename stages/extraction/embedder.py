@@ -1,0 +1,79 @@
+"""Make drawn views audible and run a frozen backbone over them: device, precision, and what to do when memory runs out.
+
+Shapes: B batch, T samples, D embedding dimension.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from reseed.stages.audio.mix import mix
+from reseed.stages.audio.views import Draw
+from reseed.stages.backbones import Backbone
+from reseed.store import ModelError
+
+_OUT_OF_MEMORY = ("out of memory", "alloc_failed", "failed to allocate")
+
+
+class Embedder:
+    """A frozen backbone on a device: drawn views in, embeddings [B, D] in float32 out.
+
+    Args:
+        precision: "float32", or "bfloat16" or "float16" by autocast; how far vectors move is told once.
+        compile: let torch compile the backbone.
+    """
+
+    def __init__(self, backbone: Backbone, device: str, precision: str = "float32", compile: bool = False) -> None:
+        self.device = torch.device(device)
+        self.backbone = backbone.frozen(self.device)
+        self._run = torch.compile(self.backbone) if compile else self.backbone
+        self._dtype = getattr(torch, precision)
+        self._drift_told = self._dtype is torch.float32
+        self._most: int | None = None
+
+    def __call__(self, draws: Sequence[Draw]) -> Tensor:
+        """Embed some draws; where the memory of the device does not suffice, fewer at a time from then on.
+
+        Raises:
+            torch.OutOfMemoryError: not even one fits.
+        """
+        size = min(self._most or len(draws), len(draws))
+        try:
+            return torch.cat([self._embed(draws[start : start + size]) for start in range(0, len(draws), size)])
+        except (RuntimeError, ModelError) as error:
+            if size == 1 or not _is_out_of_memory(error):
+                raise
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._most = size // 2
+        print(f"out of memory with {size} waveforms; going on with {self._most} at a time", file=sys.stderr, flush=True)
+        return self(draws)
+
+    def forward(self, waveform_BT: Tensor) -> Tensor:
+        """Run the backbone alone, in the precision asked for: [B, T] to [B, D] in float32."""
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not torch.float32):
+            embedding_BD: Tensor = self._run(waveform_BT).float()
+        return embedding_BD
+
+    def _embed(self, draws: Sequence[Draw]) -> Tensor:
+        with torch.inference_mode():
+            waveform_BT = mix(draws, self.backbone.sample_rate_hz, self.device)
+            embedding_BD = self.forward(waveform_BT)
+            if not self._drift_told:
+                self._tell_drift(waveform_BT, embedding_BD)
+        return embedding_BD
+
+    def _tell_drift(self, waveform_BT: Tensor, embedding_BD: Tensor) -> None:
+        cosine_B = F.cosine_similarity(embedding_BD, self.backbone(waveform_BT).float())
+        told = f"cosine with float32: {cosine_B.mean():.6f} on average, {cosine_B.min():.6f} at least"
+        print(f"{self.backbone.name} in {str(self._dtype).removeprefix('torch.')}: {told}", file=sys.stderr, flush=True)
+        self._drift_told = True
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell it from other faults, also as cuBLAS, cuDNN and onnxruntime say it."""
+    said = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(words in said for words in _OUT_OF_MEMORY)

@@ -1,0 +1,103 @@
+"""Where what a store was made from lies, and the graph of it: from recordings to scores."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reseed.stages.trial_scoring.files import read_origin
+from reseed.store import EmbeddingStore, ReseedError, StoreError
+from reseed.store.format import Header
+from reseed.store.header import read_header
+
+
+@dataclass(frozen=True)
+class Node:
+    """Something that a store was made from, or that was made from it.
+
+    Attributes:
+        kind: "recordings", "noise", "backbone", "frontend", "model", "store" or "scores".
+        state: "found", "missing", or "changed" where a store that lies there now has another fingerprint.
+        digest: fingerprint of a store or manifest, digest of weights; empty for scores.
+    """
+
+    kind: str
+    path: str
+    digest: str
+    state: str
+
+
+Edge = tuple[Node, Node]
+
+
+def located(path: str, store: Path) -> Path:
+    """Find what a store names by a path of then: from here, or from a folder above the store."""
+    candidates = [Path(path), *(above / path for above in store.resolve().parents)]
+    return next((candidate for candidate in candidates if candidate.exists()), Path(path))
+
+
+def extracted(store: Path) -> EmbeddingStore:
+    """Return the store that vectors of this one were extracted into: itself, or what it was derived from.
+
+    Raises:
+        StoreError: it is derived from a store that is gone or has changed.
+    """
+    above = derived_from(store, read_header(store))
+    return EmbeddingStore(store) if above is None else extracted(above)
+
+
+def derived_from(store: Path, header: Header) -> Path | None:
+    """Return where the store lies that this one was derived from; None where it was not derived from one.
+
+    Raises:
+        StoreError: that store is gone or has changed.
+    """
+    parent = header.declaration.parent("parent")
+    if parent is None:
+        return None
+    path = located(parent["path"], store)
+    if read_header(path).fingerprint != parent["digest"]:
+        raise StoreError(f"{store} was made from {parent['path']}, which is another store now")
+    return path
+
+
+def graph(store: Path, header: Header) -> tuple[Node, list[Edge]]:
+    """Return the node of a store and all edges around it, from what is made from to what is made."""
+    own = Node("store", str(store), header.fingerprint, "found")
+    edges = list(dict.fromkeys([*_sources(own, store, header), *((own, scores) for scores in _scores(store, header))]))
+    return own, edges
+
+
+def _sources(own: Node, store: Path, header: Header) -> Iterator[Edge]:
+    for parent in header.declaration.lineage:
+        path = located(parent["path"], store)
+        if parent["role"] != "parent":
+            kind = {"utterances": "recordings"}.get(parent["role"], parent["role"])
+            if parent["path"] == parent.get("name"):  # weights that come with the package
+                yield Node(kind, parent["path"], parent["digest"], "found"), own
+            else:
+                yield Node(kind, str(path), parent["digest"], "found" if path.exists() else "missing"), own
+            continue
+        try:
+            above = read_header(path)
+        except StoreError:
+            yield Node("store", str(path), parent["digest"], "missing"), own
+            continue
+        state = "found" if above.fingerprint == parent["digest"] else "changed"
+        node = Node("store", str(path), above.fingerprint, state)
+        yield from _sources(node, path, above)
+        yield node, own
+
+
+def _scores(store: Path, header: Header) -> Iterator[Node]:
+    run = next((above.parent for above in store.resolve().parents if above.name == "stores"), None)
+    for path in sorted(map(_from_here, (run / "scores").rglob("*.parquet"))) if run else ():
+        try:
+            origin = read_origin(path)
+        except ReseedError:
+            continue  # ranks, and what else lies beside scores
+        if origin.fingerprint == header.fingerprint:
+            yield Node("scores", str(path), "", "found")
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

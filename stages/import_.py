@@ -1,0 +1,203 @@
+"""`reseed import`: vectors that reseed exported, or that were computed elsewhere, become a store.
+
+Faces, emotions, text: whatever gives vectors. An id for each is all that is required.
+
+Shapes: U utterances of a shard, K rows per utterance (crops x views).
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from reseed.stages.common.section import Section
+from reseed.stages.interop import Batch, Reader, format_called
+from reseed.stages.interop.arrange import arranged
+from reseed.stages.interop.columns import Columns, conform
+from reseed.stages.interop.output import check_replaceable
+from reseed.stages.interop.plan import STAGE, Plan, Scan, cell_name, make_plan, scan
+from reseed.store import (
+    ConfigError,
+    Declaration,
+    Reject,
+    StoreError,
+    atomic,
+    finalise,
+    is_finalised,
+    read_seal,
+    shard_name,
+    write_shard,
+)
+from reseed.store.format import HEADER_NAME, REJECTS_NAME
+
+
+class ImportSettings(Section):
+    """How a source is read.
+
+    Attributes:
+        space: name of the embedding space, e.g. "arcface:r100"; needed unless the source carries one. Vectors of two
+            spaces are never mixed, so give one name to what comes from one network and different names to the rest.
+        id: column of the ids.
+        embedding: column of the vectors (parquet), or which .npy member of a sample (webdataset).
+        speaker: column of the labels; None: "speaker_id", where there is one. So too for `view` and `crop`.
+        view: column of the views; a row without one is "clean".
+        crop: column of the crops, numbered from 0; a row without one is crop 0.
+        dtype: of the stored vectors; None: that of the exported store, else float32.
+        vectors: where the store keeps its vectors, in HDF5 or in Parquet files.
+        rows_per_shard: at most; a shard is held in memory while it is written.
+    """
+
+    space: str | None = None
+    id: str = "utterance_id"
+    embedding: str = "embedding"
+    speaker: str | None = None
+    view: str | None = None
+    crop: str | None = None
+    dtype: Literal["float32", "float16"] | None = None
+    vectors: Literal["hdf5", "parquet"] = "hdf5"
+    rows_per_shard: int = Field(default=65_536, ge=1)
+
+
+def import_store(*, source: Path, store: Path, format: str, settings: ImportSettings) -> str:
+    """Make a store of embeddings in another format.
+
+    Each utterance must come in all crops and views that the source holds, once, and finite; one that does not is a row
+    of rejects.parquet, with its reason. The source is read three times: for the names, for its digest, for the vectors.
+    Where it is in the order of a store (utterance, crop, view) the vectors are streamed; else see
+    `stages.interop.arrange`. An interrupted import is resumed, an older store at `store` stands until it is done.
+
+    Args:
+        source: what the format takes: see the readers in `reseed.stages.interop`.
+        format: a name in `reseed.stages.interop.FORMATS`.
+
+    Returns:
+        One sentence on what was stored.
+
+    Raises:
+        ConfigError: no such format; no name for the space, or another than the source carries.
+        StoreError: a source that cannot be read, or something at `store` that is not a store.
+    """
+    check_replaceable(store, _is_store, "a store")
+    if not source.exists():
+        raise StoreError(f"{source} does not exist; give what is to be imported")
+    arriving = _Import(source, format, format_called(format).read(source, settings.embedding), settings)
+    space = arriving.space()
+    scanned, plan = arriving.plan()
+    dim, batches = _peeked(arriving.batches(scanned.schema))
+    return _write(store, batches, plan, arriving.declare(plan, space, dim), settings.rows_per_shard)
+
+
+@dataclass(frozen=True)
+class _Import:
+    """A source, and how it is to be read."""
+
+    source: Path
+    format: str
+    reader: Reader
+    settings: ImportSettings
+
+    @property
+    def dtype(self) -> str:
+        return self.settings.dtype or (self.reader.facts.dtype if self.reader.facts else "float32")
+
+    def space(self) -> str:
+        """Return the name of the embedding space, given or carried; raises ConfigError unless there is just one."""
+        given, carried = self.settings.space, self.reader.facts.space if self.reader.facts else None
+        if given is None and carried is None:
+            raise ConfigError(f"{self.source} does not say in which embedding space its vectors lie; give --space")
+        if given is not None and carried not in (None, given):
+            raise ConfigError(f"{self.source} holds embeddings of {carried}, not of {given}; leave --space out")
+        return given or carried or ""
+
+    def plan(self) -> tuple[Scan, Plan]:
+        """Read the names of all rows, and plan the store from them."""
+        facts = self.reader.facts
+        scanned = scan(map(self._catalogue, self.reader.rows()), self.source)
+        found = len(scanned.crop_N)
+        # One file out of an exported directory may be imported by itself; the directory must be whole.
+        if facts is not None and self.source.is_dir() and found != facts.rows:
+            raise StoreError(
+                f"{self.source} holds {found} of the {facts.rows} rows exported; restore the missing files"
+            )
+        return scanned, make_plan(scanned, [view.name for view in facts.views] if facts else [], self.source)
+
+    def batches(self, schema: pa.Schema) -> Iterator[Batch]:
+        """Yield the batches as the store takes them; what its dtype cannot hold becomes infinite, to be rejected."""
+        for batch in self.reader.batches():
+            with np.errstate(over="ignore"):
+                vectors = np.asarray(batch.vectors, self.dtype)
+            yield Batch(conform(self._catalogue(batch.rows), schema), vectors)
+
+    def declare(self, plan: Plan, space: str, dim: int) -> Declaration:
+        """Declare the store: made from the bytes of the source and, through them, from what the source says it was."""
+        facts = self.reader.facts
+        recipes = {view.name: view.recipe for view in facts.views} if facts else {}
+        digest = atomic.digest([atomic.sha256_file(path) for path in self.reader.files])
+        columns = self.settings.model_dump(include={"id", "embedding", "speaker", "view", "crop"})
+        origin = facts.model_dump(include={"fingerprint", "inputs", "lineage"}) if facts else None
+        lineage = {"source": digest} | ({"origin": facts.fingerprint} if facts else {})
+        return Declaration(
+            dim=dim,
+            dtype=self.dtype,
+            views={name: recipes.get(name, {}) for name in plan.views},
+            crops=plan.crops,
+            space=space,
+            inputs={"import": {"format": self.format, "source": digest, "columns": columns}, "origin": origin},
+            lineage=[{"role": role, "path": str(self.source), "digest": of} for role, of in lineage.items()],
+            vectors=self.settings.vectors,
+        )
+
+    def _catalogue(self, rows: pa.Table) -> pa.Table:
+        settings = self.settings
+        columns = Columns(settings.id, settings.speaker, settings.view, settings.crop)
+        return columns.catalogue(rows, self.source)
+
+
+def _write(store: Path, batches: Iterable[Batch], plan: Plan, declaration: Declaration, rows_per_shard: int) -> str:
+    rows = max(1, rows_per_shard // plan.per_utterance) * plan.per_utterance
+    shards = -(-len(plan.order) // rows)
+    names = [shard_name(index, declaration.fingerprint, str(rows)) for index in range(shards)]
+    if is_finalised(store, declaration, names):
+        return f"{store}: nothing to do, all {shards} shards are sealed"
+    for index, batch in enumerate(arranged(batches, plan, rows, store.parent)):
+        if read_seal(store, names[index], declaration.vectors) is None:
+            finite, rejects = _without_unusable(batch, plan)
+            write_shard(store, index, finite.vectors, finite.rows, declaration, rejects, source=str(rows))
+            print(f"{store}: shard {index} written ({index + 1} of {shards})", file=sys.stderr, flush=True)
+    seals = [read_seal(store, name, declaration.vectors) for name in names]
+    rejects = plan.rejects + [Reject(**reject) for seal in seals if seal is not None for reject in seal.rejects]
+    if len(rejects) == plan.expected:
+        raise StoreError(f"{store}: not one vector can be stored; {rejects[0].utterance_id!r} {rejects[0].reason}")
+    header = finalise(store, declaration, names, plan.expected, rejects)
+    return f"{store}: {header.stored} utterances stored, {header.rejected} rejected, space {declaration.space}"
+
+
+def _peeked(batches: Iterator[Batch]) -> tuple[int, Iterator[Batch]]:
+    """Return the dimension of the first batch, and all of them."""
+    first = next(batches)
+    return first.vectors.shape[1], chain([first], batches)
+
+
+def _without_unusable(batch: Batch, plan: Plan) -> tuple[Batch, list[Reject]]:
+    """Leave out the utterances that have a vector which is not finite."""
+    finite_UK = np.isfinite(batch.vectors).all(axis=1).reshape(-1, plan.per_utterance)
+    is_whole_U = finite_UK.all(axis=1)
+    rejects = []
+    for utterance in np.flatnonzero(~is_whole_U).tolist():
+        where = cell_name(int(finite_UK[utterance].argmin()), plan.views)
+        utterance_id = batch.rows["utterance_id"][utterance * plan.per_utterance].as_py()
+        rejects.append(Reject(utterance_id, STAGE, f"{where} holds no finite {batch.vectors.dtype} vector"))
+    return batch.take(np.flatnonzero(np.repeat(is_whole_U, plan.per_utterance))) if rejects else batch, rejects
+
+
+def _is_store(path: Path) -> bool:
+    """Say whether `path` is a store, or what an interrupted writer left of one."""
+    if not path.is_dir():
+        return False
+    return (path / HEADER_NAME).is_file() or {entry.name for entry in path.iterdir()} <= {"shards", REJECTS_NAME}

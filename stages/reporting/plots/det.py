@@ -1,0 +1,111 @@
+"""DET and ROC curves. On the DET's normal-deviate axes Gaussian scores are lines (Martin et al., Eurospeech 1997)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from scipy.special import ndtri
+
+from reseed.stages.common.figures import PERCENT, figure, to_svg
+from reseed.stages.common.theme import Theme
+from reseed.stages.reporting.plots.style import Looks, dot
+from reseed.stages.reporting.results.load import System
+from reseed.stages.reporting.results.measure import DetCurve
+from reseed.stages.reporting.results.words import percent
+
+_TICKS = np.array([0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
+_LOWEST = 1e-4  # an EER of 0 has no place on these axes
+_DET_HEIGHT_IN, _ROC_HEIGHT_IN = 5.4, 4.2
+
+Panels = Mapping[str, Mapping[System, DetCurve]]
+_Draw = Callable[[Axes, Mapping[System, DetCurve], Looks, Theme], None]
+
+
+def det_panels(panels: Panels, looks: Looks, theme: Theme) -> str | None:
+    """Draw one panel per title, one curve per system and a marker at its EER; None where there is nothing to draw."""
+    return _pair(panels, looks, theme, _DET_HEIGHT_IN, _det)
+
+
+def roc_panels(panels: Panels, looks: Looks, theme: Theme) -> str | None:
+    """Draw the same curves as hits against false alarms, the latter on a logarithmic axis."""
+    return _pair(panels, looks, theme, _ROC_HEIGHT_IN, _roc)
+
+
+def fewest_false_alarms(curves: Mapping[System, DetCurve]) -> float:
+    """Return where the axis of false alarms begins: at the least rate of any curve but 0, within 0.01 % and 2 %."""
+    rates_K = np.concatenate([curve.false_alarm_K for curve in curves.values()])
+    return float(rates_K[rates_K >= _LOWEST].min(initial=0.02))
+
+
+def _pair(panels: Panels, looks: Looks, theme: Theme, height_in: float, draw: _Draw) -> str | None:
+    shown = {title: curves for title, curves in panels.items() if curves}
+    if not shown:
+        return None
+    with figure(theme, height_in) as drawn:
+        grid = drawn.subplots(1, 2, squeeze=False)[0]
+        for axes, (title, curves) in zip(grid, shown.items(), strict=False):
+            axes.set_title(title)
+            axes.set_xlabel("false alarms")
+            draw(axes, curves, looks, theme)
+        for axes in grid[len(shown) :]:
+            axes.set_axis_off()
+        return to_svg(drawn)
+
+
+def marker_place(curve: DetCurve) -> float:
+    """Return where the marker of a curve stands on both axes: at the EER itself, which lies on the ROC's convex hull.
+
+    The thinned curve crosses the diagonal near it, not there.
+    """
+    return float(ndtri(max(curve.eer, _LOWEST)))
+
+
+def _roc(axes: Axes, curves: Mapping[System, DetCurve], looks: Looks, theme: Theme) -> None:
+    for system, curve in curves.items():
+        look = looks[system]
+        hits_K = 100 * (1 - curve.miss_K)
+        axes.plot(100 * curve.false_alarm_K, hits_K, color=look.colour(theme), linestyle=look.line, linewidth=1.7)
+        dot(axes, 100 * max(curve.eer, _LOWEST), 100 * (1 - curve.eer), look, theme)
+    axes.set_xscale("log")
+    axes.set_xlim(100 * fewest_false_alarms(curves), 100)
+    axes.set_ylim(0, 101)
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.yaxis.set_major_formatter(PERCENT)
+    axes.set_ylabel("hits")
+    handles = [looks[system].handle(theme) for system in curves]
+    _boxed_legend(axes, theme, handles=handles, loc="lower right")
+
+
+def _det(axes: Axes, curves: Mapping[System, DetCurve], looks: Looks, theme: Theme) -> None:
+    low, high = _limits([curve.eer for curve in curves.values()])
+    axes.plot([low, high], [low, high], color=theme.ink, linewidth=0.8, linestyle=":", alpha=0.7)
+    for system, curve in curves.items():
+        look, places = looks[system], (ndtri(curve.false_alarm_K), ndtri(curve.miss_K))
+        axes.plot(*places, color=look.colour(theme), linestyle=look.line, linewidth=1.7)
+    for system, curve in curves.items():
+        dot(axes, marker_place(curve), marker_place(curve), looks[system], theme)
+    ticks = [tick for tick in _TICKS if low <= ndtri(tick) <= high]
+    labels = [f"{100 * tick:g}\u202f%" for tick in ticks]
+    axes.set_xticks(ndtri(ticks), labels)
+    axes.set_yticks(ndtri(ticks), labels)
+    axes.set_xlim(low, high)
+    axes.set_ylim(low, high)
+    axes.set_aspect("equal")
+    axes.set_ylabel("misses")
+    handles = [
+        looks[system].handle(theme, f"{looks[system].label}  {percent(curve.eer, 2)}")
+        for system, curve in curves.items()
+    ]
+    _boxed_legend(axes, theme, handles=handles, loc="upper right", title="EER")
+
+
+def _boxed_legend(axes: Axes, theme: Theme, **options: Any) -> None:
+    box = axes.legend(alignment="left", borderaxespad=0, frameon=True, framealpha=1, **options)
+    box.get_frame().set(facecolor=theme.card, linewidth=0)
+
+
+def _limits(eers: list[float]) -> tuple[float, float]:
+    """Show from a tenth of the best EER, where curves still rest on many trials, to well above the worst."""
+    low = min(max(min(eers) / 10, _LOWEST), 0.02)
+    return float(ndtri(low)), float(ndtri(min(0.85, max(0.4, 2.2 * max(eers)))))

@@ -1,0 +1,109 @@
+"""Densities of target and non-target scores, clean and noisy, with the thresholds of EER and minDCF.
+
+Shapes: T target trials, N non-target trials.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from reseed.stages.common.figures import figure, to_svg
+from reseed.stages.common.theme import Theme
+from reseed.stages.reporting.results.load import TrialScores
+from reseed.stages.reporting.results.measure import Costs, pooled_scores
+from reseed.stages.scoring.curves import Floats, error_rates, grouped
+
+_BINS = 80
+_TAIL = 0.001  # left out on either side, so that one outlier does not squeeze the rest
+_ROW_HEIGHT_IN = 2.9
+
+
+@dataclass(frozen=True)
+class ScorePanel:
+    """Scores of one system, several conditions pooled, and two thresholds; minDCF's is None where it rejects all."""
+
+    title: str
+    target_T: Floats
+    nontarget_N: Floats
+    eer_threshold: float
+    min_dcf_threshold: float | None
+
+
+def plan_panel(title: str, trials: Sequence[TrialScores], costs: Costs) -> ScorePanel:
+    """Pool conditions and find the thresholds."""
+    target_T, nontarget_N = pooled_scores(trials)
+    return ScorePanel(title, target_T, nontarget_N, *thresholds(target_T, nontarget_N, costs))
+
+
+def thresholds(target_T: Floats, nontarget_N: Floats, costs: Costs) -> tuple[float, float | None]:
+    """Return the score at which both error rates come nearest, and that of the lowest detection cost.
+
+    A trial is accepted where its score is at least the threshold. The second is None where rejecting all is cheapest.
+    """
+    rates = error_rates(grouped(target_T, nontarget_N))
+    nearest = int(np.argmin(np.abs(rates.miss_K - rates.false_alarm_K)[:-1]))
+    cost_K = costs.of_misses * rates.miss_K + costs.of_false_alarms * rates.false_alarm_K
+    cheapest = float(rates.threshold_K[np.argmin(cost_K)])
+    return float(rates.threshold_K[nearest]), cheapest if np.isfinite(cheapest) else None
+
+
+def score_histograms(rows: Sequence[Sequence[ScorePanel]], theme: Theme) -> str | None:
+    """Draw one row of panels per system, clean beside noisy; None where there is nothing to draw."""
+    if not rows:
+        return None
+    columns = max(map(len, rows))
+    with figure(theme, _ROW_HEIGHT_IN * len(rows) + 0.4) as drawn:
+        grid = drawn.subplots(len(rows), max(columns, 2), squeeze=False, sharex="row")
+        for axes_row, panels in zip(grid, rows, strict=True):
+            for axes, panel in zip(axes_row, panels, strict=False):
+                _draw(axes, panel, theme)
+            for axes in axes_row[len(panels) :]:
+                axes.set_axis_off()
+        drawn.legend(handles=_handles(theme), loc="outside upper center", ncols=4)
+        return to_svg(drawn)
+
+
+def _draw(axes: Axes, panel: ScorePanel, theme: Theme) -> None:
+    both = np.concatenate([panel.target_T, panel.nontarget_N])
+    low, high = np.quantile(both, [_TAIL, 1 - _TAIL])
+    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+    target, nontarget = _styles(theme)
+    axes.stairs(_density(panel.target_T, edges), edges, **target)
+    axes.stairs(_density(panel.nontarget_N, edges), edges, **nontarget)
+    axes.axvline(panel.eer_threshold, color=theme.ink, linewidth=1.2)
+    if panel.min_dcf_threshold is not None:
+        axes.axvline(panel.min_dcf_threshold, color=theme.ink, linewidth=1.2, linestyle="--")
+    axes.set_title(panel.title)
+    axes.set_xlabel("score")
+    axes.tick_params(labelbottom=True)
+    axes.set_yticks([])
+    axes.grid(False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
+def _density(scores: Floats, edges: Floats) -> Floats:
+    """Return the share of all scores per unit, including those beyond the edges."""
+    counts, _ = np.histogram(scores, edges)
+    density: Floats = counts / (scores.size * np.diff(edges))
+    return density
+
+
+def _styles(theme: Theme) -> tuple[Any, Any]:
+    """Return how targets and non-targets are drawn: told apart by filling as well as by colour."""
+    target, nontarget = theme.classes
+    return {"color": target, "fill": True, "alpha": 0.55}, {"color": nontarget, "linewidth": 1.8}
+
+
+def _handles(theme: Theme) -> list[Any]:
+    target, nontarget = theme.classes
+    return [
+        Patch(color=target, alpha=0.55, label="targets"),
+        Line2D([], [], color=nontarget, linewidth=1.8, label="non-targets"),
+        Line2D([], [], color=theme.ink, linewidth=1.2, label="threshold of the EER"),
+        Line2D([], [], color=theme.ink, linewidth=1.2, linestyle="--", label="threshold of minDCF"),
+    ]

@@ -1,0 +1,1 @@
+"""What scores say: loaded, measured by condition and group, summarised, and put in words. Nothing is drawn here."""

@@ -1,0 +1,123 @@
+"""Groups of trials by who speaks and for how long: gender and age of both speakers, duration of the test utterance.
+
+Shapes: P trials, U utterances, T target and N non-target trials, G groupings.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from reseed.stages.trial_scoring.files import read_speakers
+
+Codes = NDArray[np.int8]
+
+_GENDERS = ("female", "male")
+_AGE_EDGES_Y = (18, 60)  # a child's vocal tract still grows; past 60 voices change again
+_AGES = ("both under 18", "both 18 to 59", "both 60 or older", "of different age bands")
+_ATTRIBUTES = ("utterance_id", "speaker_id", "gender", "age", "duration_s")
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """One way to group trials: what it goes by, and the names of its groups."""
+
+    name: str
+    labels: tuple[str, ...]
+
+
+class Grouper:
+    """Groups trials by what a manifest says of their utterances."""
+
+    def __init__(self, utterances: Path, tested: set[str]) -> None:
+        """Read a manifest; the thirds of duration are those of the `tested` utterances.
+
+        Raises:
+            ManifestError: it is missing or not Parquet.
+        """
+        read_speakers(utterances)  # its errors
+        there = pq.read_schema(utterances).names
+        table = pq.read_table(utterances, columns=[name for name in _ATTRIBUTES if name in there]).combine_chunks()
+        self._ids, self._speakers = (table[name].cast(pa.string()) for name in ("utterance_id", "speaker_id"))
+        self._codes_U: dict[str, Codes] = {}
+        groupings = []
+        if "gender" in there:
+            self._codes_U["gender"] = _genders(table["gender"])
+            groupings.append(Grouping("gender", (*(f"both {name}" for name in _GENDERS), "of different gender")))
+        if "age" in there:
+            self._codes_U["age"] = _banded(_floats(table["age"]), _AGE_EDGES_Y)
+            groupings.append(Grouping("age", _AGES))
+        if "duration_s" in there:
+            duration_U = _floats(table["duration_s"])
+            is_tested_U = pc.is_in(self._ids, value_set=pa.array(sorted(tested), pa.string())).to_numpy()
+            edges = _thirds(duration_U[is_tested_U])
+            if edges:
+                self._codes_U["duration"] = _banded(duration_U, edges)
+                groupings.append(Grouping("duration", _duration_labels(edges)))
+        kept = [grouping for grouping in groupings if (self._codes_U[grouping.name] >= 0).any()]
+        self.groupings = tuple(kept)
+
+    def codes(
+        self, enrolment_P: pa.DictionaryArray, enrolment_speaker_P: pa.DictionaryArray, test_P: pa.DictionaryArray
+    ) -> Codes:
+        """Return the group of each trial in each grouping, [P, G]; -1 where the manifest does not say.
+
+        An enrolment of several utterances, whose id is none of an utterance, is known by its speaker.
+        """
+        by_speaker_P = _rows(enrolment_speaker_P, self._speakers)
+        enrolled_P = _rows(enrolment_P, self._ids)
+        rows = np.where(enrolled_P < 0, by_speaker_P, enrolled_P), _rows(test_P, self._ids)
+        columns = [self._group(grouping, *rows) for grouping in self.groupings]
+        return np.stack(columns, axis=1) if columns else np.empty((len(test_P), 0), np.int8)
+
+    def _group(self, grouping: Grouping, enrolled_P: NDArray[np.int64], tested_P: NDArray[np.int64]) -> Codes:
+        code_U = np.append(self._codes_U[grouping.name], np.int8(-1))  # row -1: not in the manifest
+        if grouping.name == "duration":
+            return code_U[tested_P]
+        first_P, second_P = code_U[enrolled_P], code_U[tested_P]
+        different = np.int8(len(grouping.labels) - 1)
+        paired_P = np.where(first_P == second_P, first_P, different)
+        return np.where((first_P < 0) | (second_P < 0), np.int8(-1), paired_P).astype(np.int8)
+
+
+def _rows(values_P: pa.DictionaryArray, among: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return the first row of `among` that holds each value, [P]; -1 where none does or the value is null."""
+    row_of_value = pc.fill_null(pc.index_in(values_P.dictionary, value_set=among, skip_nulls=True), -1).to_numpy()
+    code_P = pc.fill_null(values_P.indices, -1).to_numpy()
+    rows_P: NDArray[np.int64] = np.append(row_of_value, -1).astype(np.int64)[code_P]
+    return rows_P
+
+
+def _genders(column: pa.ChunkedArray) -> Codes:
+    initials = pc.utf8_lower(pc.utf8_slice_codeunits(column.cast(pa.string()), 0, 1))
+    known = pa.array([name[0] for name in _GENDERS])
+    codes: Codes = pc.fill_null(pc.index_in(initials, value_set=known), -1).to_numpy().astype(np.int8)
+    return codes
+
+
+def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = pc.fill_null(column.cast(pa.float64()), np.nan).to_numpy()
+    return values
+
+
+def _banded(value_U: NDArray[np.float64], edges: tuple[float, ...]) -> Codes:
+    """Return which band each value is in, an edge being in the upper one; -1 for NaN."""
+    return np.where(np.isnan(value_U), -1, np.searchsorted(edges, value_U, side="right")).astype(np.int8)
+
+
+def _thirds(duration_U: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return what parts durations into thirds; None where they hardly differ."""
+    known = duration_U[np.isfinite(duration_U)]
+    if not known.size:
+        return None
+    low, high = (float(edge) for edge in np.round(np.quantile(known, [1 / 3, 2 / 3]), 2))
+    return (low, high) if known.min() < low < high else None
+
+
+def _duration_labels(edges: tuple[float, float]) -> tuple[str, str, str]:
+    low, high = (f"{edge:.2f}" for edge in edges)
+    return f"under {low} s", f"{low} to {high} s", f"{high} s or longer"

@@ -1,0 +1,28 @@
+"""Settings of the report, apart from the code: the configuration tree needs them, and matplotlib takes seconds."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from reseed.stages.common.section import Section
+
+
+class ReportSettings(Section):
+    """What the report computes.
+
+    Attributes:
+        bootstrap_replicates: draws of speakers behind the 95 % intervals; 0: no intervals.
+        p_target: prior of a target trial in minDCF and actual DCF.
+        c_miss, c_fa: what a miss and a false alarm cost there.
+        seed: of the draws, and of t-SNE.
+        projection: how the embedding space is flattened: "pca", or "tsne", which keeps neighbours but no distances.
+        projection_speakers: how many speakers the picture of the embedding space shows.
+    """
+
+    bootstrap_replicates: int = Field(default=1000, ge=0)
+    p_target: float = Field(default=0.05, gt=0, lt=1)
+    c_miss: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    c_fa: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    seed: int = Field(default=0, ge=0)
+    projection: Literal["pca", "tsne"] = "pca"
+    projection_speakers: int = Field(default=8, ge=2)

@@ -1,0 +1,211 @@
+"""What the measurements say: means over noisy conditions, changes against raw, and both in words.
+
+Shapes: R bootstrap replicates.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from reseed.stages.reporting.results.load import System
+from reseed.stages.reporting.results.measure import Interval, Measurement
+from reseed.stages.scoring.bootstrap import percentile_interval
+from reseed.stages.scoring.curves import Floats
+
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean EER over several conditions, a fraction, with its interval and replicates where speakers are known."""
+
+    eer: float
+    ci95: Interval | None
+    conditions: int
+    replicate_R: Floats | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """Relative change of a mean EER (-0.25: a quarter less), over the same draws of speakers.
+
+    Attributes:
+        p_value: two-sided, of there being no change.
+    """
+
+    relative: float
+    ci95: Interval | None
+    p_value: float | None
+
+    @property
+    def is_certain(self) -> bool:
+        if self.ci95 is None or self.p_value is None:
+            return False
+        return not self.ci95[0] <= 0 <= self.ci95[1] and self.p_value < _SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One system in short."""
+
+    system: System
+    clean: Mean | None
+    noisy: Mean | None
+    clean_change: Change | None
+    noisy_change: Change | None
+
+    def row(self) -> dict[str, Any]:
+        """Return the row of summary.json."""
+        system = self.system
+        row: dict[str, Any] = {
+            **({"run": system.run} if system.run else {}),
+            "system": system.name,
+            "backbone": system.backbone,
+            "space": system.space,
+            "scoring": system.scoring,
+        }
+        for name, mean, change in (
+            ("clean", self.clean, self.clean_change),
+            ("noisy", self.noisy, self.noisy_change),
+        ):
+            row[f"{name}_conditions"] = mean.conditions if mean else 0
+            row[f"{name}_eer"] = mean.eer if mean else None
+            row[f"{name}_eer_ci95"] = list(mean.ci95) if mean and mean.ci95 else None
+            row[f"{name}_change"] = change.relative if change else None
+            row[f"{name}_change_ci95"] = list(change.ci95) if change and change.ci95 else None
+            row[f"{name}_change_p"] = change.p_value if change else None
+        return row
+
+
+def summarise(measurements: Sequence[Measurement]) -> list[Summary]:
+    """Return one summary per system, in order of appearance.
+
+    Raw of the same run, backbone and scoring is the reference. Means cover the conditions that every system was scored
+    on: means over different conditions do not compare.
+    """
+    by_system: dict[System, list[Measurement]] = {}
+    for measurement in measurements:
+        by_system.setdefault(measurement.system, []).append(measurement)
+    shared = shared_views(measurements)
+    means = {
+        system: tuple(
+            _mean([m for m in group if m.condition.view in shared and m.condition.is_clean == clean])
+            for clean in (True, False)
+        )
+        for system, group in by_system.items()
+    }
+    return [_summary(system, means) for system in means]
+
+
+def shared_views(measurements: Sequence[Measurement]) -> set[str]:
+    """Return the conditions that every system was scored on."""
+    views: dict[System, set[str]] = {}
+    for measurement in measurements:
+        views.setdefault(measurement.system, set()).add(measurement.condition.view)
+    return set.intersection(*views.values())
+
+
+def means_by_kind(measurements: Sequence[Measurement], views: set[str]) -> dict[str, dict[System, Mean]]:
+    """Return the mean EER over the conditions of each kind of noise, by kind in reading order and by system.
+
+    Args:
+        views: the conditions that every system was scored on.
+    """
+    groups: dict[str, dict[System, list[Measurement]]] = {}
+    for m in sorted(measurements, key=lambda m: m.condition.reading_order):
+        if m.condition.view in views and not m.condition.is_clean:
+            groups.setdefault(m.condition.kind, {}).setdefault(m.system, []).append(m)
+    return {
+        kind: {system: mean for system, group in by_system.items() if (mean := _mean(group))}
+        for kind, by_system in groups.items()
+    }
+
+
+def reference(system: System, systems: Iterable[System]) -> System | None:
+    """Return raw as `system` was scored: of its backbone, or where there is but one raw, of the backbone it replaces.
+
+    Calibrated alike where there is such a one. None for raw itself.
+    """
+    raws = [other for other in systems if other.is_raw and (other.run, other.family) == (system.run, system.family)]
+    own = [other for other in raws if other.comparable(system)]
+    if not own and len({other.backbone_space for other in raws}) == 1:
+        own = raws
+    if system.is_raw or not own:
+        return None
+    return min(own, key=lambda other: other.scoring != system.scoring)
+
+
+def change(mean: Mean | None, reference: Mean | None) -> Change | None:
+    """Return the relative change of a mean against another, paired draw by draw; None where either is missing or 0."""
+    if mean is None or reference is None or reference.eer == 0:
+        return None
+    relative = mean.eer / reference.eer - 1
+    if mean.replicate_R is None or reference.replicate_R is None:
+        return Change(relative, None, None)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change_R = mean.replicate_R / reference.replicate_R - 1
+    return Change(relative, percentile_interval(change_R), p_value(mean.replicate_R - reference.replicate_R))
+
+
+def p_value(difference_R: Floats) -> float | None:
+    """Return the two-sided p-value of no difference, from paired replicates; None where none of them is finite.
+
+    Twice the share of replicates on the rarer side of 0, a replicate at 0 counting on both, and one more on either side
+    for the sample itself, so that it is never 0.
+
+    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 4.4, by inverting the
+    percentile interval.
+    """
+    finite = difference_R[np.isfinite(difference_R)]
+    if not finite.size:
+        return None
+    rarer = min(np.count_nonzero(finite <= 0), np.count_nonzero(finite >= 0))
+    return min(1.0, 2 * (rarer + 1) / (finite.size + 1))
+
+
+def best_system(summaries: Sequence[Summary]) -> Summary:
+    """Return the system of the lowest mean EER over noisy conditions, or over clean ones where no other were scored."""
+    return min(summaries, key=lambda s: (s.noisy or s.clean or _NO_MEAN).eer)
+
+
+def leading(summaries: Sequence[Summary]) -> tuple[Summary, Summary | None]:
+    """Return the system to name first, and a fused one with a lower EER that is not certainly better, if there is one.
+
+    A fused system leads only where it is certainly better than the best of the others, or than the best of those that
+    are scored as it is.
+    """
+    best = best_system(summaries)
+    single = [s for s in summaries if not s.system.is_fused]
+    if not best.system.is_fused or not single:
+        return best, None
+    alike = [s for s in single if s.system.family == best.system.family]
+    rivals = [best_system(group) for group in (single, alike) if group]
+    gaps = [change(best.noisy, rival.noisy) or change(best.clean, rival.clean) for rival in rivals]
+    return (best, None) if any(gap and gap.is_certain for gap in gaps) else (rivals[0], best)
+
+
+def best_enhanced(summaries: Sequence[Summary]) -> Summary | None:
+    """Return the best system that is not raw, or None."""
+    enhanced = [summary for summary in summaries if not summary.system.is_raw]
+    return best_system(enhanced) if enhanced else None
+
+
+_NO_MEAN = Mean(float("inf"), None, 0, None)
+
+
+def _summary(system: System, means: dict[System, tuple[Mean | None, ...]]) -> Summary:
+    clean, noisy = means[system]
+    raw = reference(system, means)
+    clean_raw, noisy_raw = means[raw] if raw else (None, None)
+    return Summary(system, clean, noisy, change(clean, clean_raw), change(noisy, noisy_raw))
+
+
+def _mean(measurements: list[Measurement]) -> Mean | None:
+    if not measurements:
+        return None
+    replicates = [m.replicate_R for m in measurements if m.replicate_R is not None]
+    replicate_R = np.mean(replicates, axis=0) if len(replicates) == len(measurements) else None
+    ci95 = None if replicate_R is None else percentile_interval(replicate_R)
+    return Mean(float(np.mean([m.eer for m in measurements])), ci95, len(measurements), replicate_R)

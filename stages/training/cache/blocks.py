@@ -1,0 +1,89 @@
+"""A store as blocks of whole crops: cut by a pure plan, read one at a time, checked as they are read.
+
+Shapes: D embedding dimension, M rows (N x V), N crops of a block, V views.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reseed.store import EmbeddingStore
+from reseed.store.verify import EXTRACT_AGAIN, check_finite
+
+
+class Block(NamedTuple):
+    """`crops` consecutive crops of one shard, from crop `first` on; blocks sort in the order of the store."""
+
+    shard: int
+    first: int
+    crops: int
+
+
+class Part(NamedTuple):
+    """A part of every shard: all but the last utterances, a share of them, or those alone.
+
+    The last, and not some at random, so that what is held out is the same whatever the seed, is often of other
+    speakers, and can be left unread.
+    """
+
+    held_out: float = 0.0
+    last: bool = False
+
+    def of(self, crops: int, store: EmbeddingStore) -> tuple[int, int]:
+        """Return the first crop of this part, and the one after its last, in a shard of `crops`."""
+        border = crops
+        if self.held_out:
+            border -= store.crops * round(self.held_out * (crops // store.crops))
+        return (border, crops) if self.last else (0, border)
+
+
+WHOLE = Part()
+
+
+def crops_in(store: EmbeddingStore) -> int:
+    """Return N, the utterances x crops of a store."""
+    return len(store) // len(store.views)
+
+
+def crop_bytes(store: EmbeddingStore) -> int:
+    """Return the bytes of one crop in all its views, as float32."""
+    return len(store.views) * store.dim * torch.float32.itemsize
+
+
+def cut(store: EmbeddingStore, limit_bytes: int, part: Part = WHOLE) -> list[Block]:
+    """Cut a part of a store into blocks, in its own order: whole shards, or pieces of those above `limit_bytes`.
+
+    Args:
+        limit_bytes: of a block, counted as float32; a block has at least one crop.
+    """
+    limit = max(1, limit_bytes // crop_bytes(store))
+    return [
+        Block(position, first, min(limit, stop - first))
+        for position, shard in enumerate(store.shards)
+        for start, stop in [part.of(shard.rows // len(store.views), store)]
+        for first in range(start, stop, limit)
+    ]
+
+
+def crops_of(blocks: Iterable[Block]) -> int:
+    """Return how many crops some blocks hold together."""
+    return sum(block.crops for block in blocks)
+
+
+def read_block(store: EmbeddingStore, block: Block, target_NVD: Tensor) -> Tensor:
+    """Copy the vectors of a block to `target_NVD`, float32 on any device, and return it.
+
+    Raises:
+        StoreError: the shard cannot be read, or holds vectors that are not finite; names the first such utterance.
+    """
+    n_views = len(store.views)
+    rows = slice(block.first * n_views, (block.first + block.crops) * n_views)
+    host_NVD = target_NVD if target_NVD.device.type == "cpu" else torch.empty(target_NVD.shape)
+    vectors_MD = host_NVD.view(-1, store.dim).numpy()
+    np.copyto(vectors_MD, store.shard_vectors(block.shard)[rows])
+    if not np.isfinite(vectors_MD).all():
+        check_finite(store, block.shard, store.shard_vectors(block.shard), EXTRACT_AGAIN)
+    return target_NVD if target_NVD is host_NVD else target_NVD.copy_(host_NVD)

@@ -1,0 +1,152 @@
+"""The cohort: other speakers' vectors, that scores are normalised against and PLDA is fitted on.
+
+Shapes: U utterances of the store, N of them the cohort's, C crops, V views, S speakers, M vectors, D their dimension.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from reseed.stages.scoring.cosine import unit_rows, utterance_embeddings
+from reseed.stages.scoring.curves import Floats
+from reseed.stages.trial_scoring.files import read_speakers
+from reseed.stages.trial_scoring.settings import CohortSettings
+from reseed.store import EmbeddingStore, ScoringError, StoreError
+
+
+class Cohort:
+    """The utterances of a store that a manifest lists, less those that the trials share with it where asked.
+
+    Args:
+        path: the cohort's store.
+        utterances: the manifest that says which of its utterances are the cohort, and who speaks.
+        tested, testers: ids of all utterances and speakers of the trials.
+
+    Raises:
+        StoreError: the store lacks a view.
+        ScoringError: cohort and trials overlap and may not, or nobody is left.
+    """
+
+    def __init__(
+        self, path: Path, utterances: Path, settings: CohortSettings, tested: pa.Array, testers: pa.Array
+    ) -> None:
+        self.path, self._settings = path, settings
+        self.source = EmbeddingStore(path)
+        _check_views(self.source, settings.views, "score.cohort.views")
+        manifest = read_speakers(utterances)
+        ids_U = pa.array(self.source.utterance_ids(), pa.string())
+        listed_U = pc.is_in(ids_U, value_set=manifest["utterance_id"].combine_chunks())
+        speakers_U = (
+            manifest["speaker_id"].take(pc.index_in(ids_U, value_set=manifest["utterance_id"])).combine_chunks()
+        )
+        shared_U = pc.or_(
+            pc.is_in(ids_U, value_set=tested), pc.is_in(speakers_U, value_set=testers.drop_null(), skip_nulls=True)
+        )
+        shared_U = pc.and_(shared_U, listed_U)
+        shared = pc.sum(shared_U).as_py() or 0
+        if shared and settings.overlap == "refuse":
+            names = ids_U.filter(shared_U).to_pylist()
+            raise ScoringError(
+                f"{shared} of {pc.sum(listed_U).as_py()} utterances of the cohort {path} are of utterances or speakers "
+                f"of the trials, e.g. {', '.join(names[:3])}: such a cohort flatters. Give another one, or set "
+                "score.cohort.overlap to exclude (leave them out) or allow"
+            )
+        kept_U = pc.and_not(listed_U, shared_U) if settings.overlap == "exclude" else listed_U
+        self._kept_U = kept_U.to_numpy(zero_copy_only=False)
+        self._speakers_N = speakers_U.filter(kept_U)
+        if not len(self._speakers_N):
+            raise ScoringError(
+                f"nobody is left of the cohort {path}: {utterances} lists {manifest.num_rows} utterances"
+            )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what the report says of the cohort."""
+        return {
+            "store": str(self.path),
+            "utterances": len(self._speakers_N),
+            "speakers": pc.count_distinct(self._speakers_N).as_py(),
+            "vectors": self.size,
+            "per": self._settings.per,
+            "views": list(self._settings.views),
+        }
+
+    @property
+    def size(self) -> int:
+        """How many vectors scores are normalised against."""
+        each = self._owners.max() + 1 if self._settings.per == "speaker" else len(self._speakers_N)
+        return int(each) * len(self._settings.views)
+
+    def vectors(self) -> Iterator[Floats]:
+        """Yield the unit vectors that scores are normalised against, [M, D] in all: of speakers, or block by block."""
+        if self._settings.per == "utterance":
+            for found_NVD in self._blocks(self._settings.views):
+                yield found_NVD.reshape(-1, self.source.dim)
+            return
+        yield self._speaker_vectors
+
+    @cached_property
+    def _speaker_vectors(self) -> Floats:
+        """The unit means of each speaker in each view: read once, though every view of the trials asks for them."""
+        owner_N = self._owners
+        sums_SVD = np.zeros((owner_N.max() + 1, len(self._settings.views), self.source.dim))
+        start = 0
+        for found_NVD in self._blocks(self._settings.views):
+            np.add.at(sums_SVD, owner_N[start : start + len(found_NVD)], found_NVD)
+            start += len(found_NVD)
+        return unit_rows(sums_SVD.reshape(-1, self.source.dim))
+
+    def labelled(
+        self, views: Sequence[str] | None, min_utterances: int
+    ) -> tuple[Floats, NDArray[np.intp], Sequence[str]]:
+        """Return the unit vectors of the utterances of known speakers in some views, their speakers, and the views.
+
+        Args:
+            min_utterances: speakers of fewer are left out.
+
+        Raises:
+            StoreError: the store lacks a view.
+        """
+        chosen = self.source.views if views is None else views
+        _check_views(self.source, chosen, "score.plda.views")
+        owner_N = self._owners
+        enough_N = np.bincount(owner_N)[owner_N] >= min_utterances
+        used_N = enough_N & pc.is_valid(self._speakers_N).to_numpy(zero_copy_only=False)
+        vectors, start = [np.empty((0, len(chosen), self.source.dim))], 0
+        for found_NVD in self._blocks(chosen):
+            vectors.append(found_NVD[used_N[start : start + len(found_NVD)]])
+            start += len(found_NVD)
+        vectors_NVD, speaker_N = np.concatenate(vectors), np.repeat(owner_N[used_N], len(chosen))
+        return vectors_NVD.reshape(-1, self.source.dim), speaker_N, chosen
+
+    @cached_property
+    def _owners(self) -> NDArray[np.intp]:
+        """Return a number for each speaker, [N]; an utterance of an unknown speaker has one of its own."""
+        code_N = self._speakers_N.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        unknown_N = code_N < 0
+        owner_N = code_N.astype(np.intp)
+        owner_N[unknown_N] = code_N.max(initial=-1) + 1 + np.arange(unknown_N.sum())
+        return owner_N
+
+    def _blocks(self, views: Sequence[str]) -> Iterator[Floats]:
+        """Yield one unit vector per utterance and view, [n, V, D], shard by shard."""
+        index = [self.source.views.index(view) for view in views]
+        start = 0
+        for block in self.source.blocks():
+            crops_UCVD = block.reshape(-1, self.source.crops, len(self.source.views), self.source.dim)
+            kept_U = self._kept_U[start : start + len(crops_UCVD)]
+            start += len(crops_UCVD)
+            if kept_U.any():
+                yield utterance_embeddings(crops_UCVD[kept_U][:, :, index].swapaxes(1, 2))
+
+
+def _check_views(source: EmbeddingStore, views: Sequence[str], setting: str) -> None:
+    absent = [view for view in views if view not in source.views]
+    if absent:
+        raise StoreError(f"{source.path} has the views {', '.join(source.views)}, not {absent[0]!r}; change {setting}")

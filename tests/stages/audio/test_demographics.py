@@ -1,0 +1,38 @@
+import pytest
+
+from reseed.stages.audio.demographics import Person, read_people
+from reseed.store import ManifestError
+
+VOXCELEB = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\n"
+LIBRI = """;Some pipes were removed
+;ID  |SEX| SUBSET           |MINUTES| NAME
+14   | F | train-clean-360  | 25.03 | Kristin LeMoine
+16   | M | train-clean-360  | 25.11 | Alys AtteWater
+"""
+OURS = "path,source,speaker_id,gender,age\na.flac,ocean,1,m,\nb.flac,ocean,1,f,7\nc.flac,,2,F,31.5\nd.flac,,,,\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "people"),
+    [
+        (VOXCELEB, {"id10001": Person("male", None)}),
+        (LIBRI, {"14": Person("female", None), "16": Person("male", None)}),
+        (OURS, {"ocean/1": Person("male", 7.0), "2": Person("female", 31.5)}),
+    ],
+)
+def test_tables_as_data_sets_ship_them(tmp_path, text, people):
+    (tmp_path / "speakers").write_text(text)
+    assert read_people(tmp_path / "speakers") == people
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("speaker_id,colour\na,red\n", "needs speaker_id and one of gender or age; it has speaker_id, colour"),
+        ("speaker_id,age\na,old\n", "line 2: the age 'old' is no number"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path, text, message):
+    (tmp_path / "speakers.csv").write_text(text)
+    with pytest.raises(ManifestError, match=message):
+        read_people(tmp_path / "speakers.csv")

@@ -1,0 +1,105 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from reseed.stages.reporting.results.load import ScoredSystem, System, TrialScores
+from reseed.stages.reporting.results.measure import Costs, measure, pooled_calibration, reordered_by_nothing
+from reseed.stages.scoring.bootstrap import speaker_draws
+from reseed.stages.scoring.conditions import describe
+from reseed.stages.scoring.metrics import actual_dcf, cllr, eer
+from reseed.stages.trial_scoring.files import Origin
+
+ORIGIN = Origin("ge2e:1", "f" * 64, {}, "clean", 1, None, "raw", {}, 0)
+CONDITIONS = [describe("clean", {}), describe("noise", {"noise": 5})]
+DRAW = np.random.default_rng(1)
+SPEAKERS = 6
+COSTS = Costs(0.05)
+
+
+def trials(shift):
+    same = DRAW.integers(0, SPEAKERS, 60)
+    first = DRAW.integers(0, SPEAKERS, 90)
+    other = (first + DRAW.integers(1, SPEAKERS, 90)) % SPEAKERS
+    groups = np.empty((90, 0), np.int8)
+    return TrialScores(
+        DRAW.normal(1.5 - shift, 1, 60).round(2),
+        DRAW.normal(0, 1, 90).round(2),
+        np.stack([same, same], axis=1),
+        np.stack([first, other], axis=1),
+        0,
+        groups[:60],
+        groups,
+    )
+
+
+PLAIN = ScoredSystem(
+    System("raw", "ge2e:1", "cosine"), Path("x"), ORIGIN, {CONDITIONS[0]: trials(0), CONDITIONS[1]: trials(0.8)}
+)
+
+
+def mapped(change, scoring="cosine+calibrated"):
+    changed = {
+        condition: replace(t, target_T=change(t.target_T), nontarget_N=change(t.nontarget_N))
+        for condition, t in PLAIN.trials.items()
+    }
+    return replace(PLAIN, system=replace(PLAIN.system, scoring=scoring), trials=changed)
+
+
+def test_a_calibration_that_keeps_the_order_is_recognised_and_shares_the_replicates():
+    calibrated = mapped(lambda scores: 3 * scores - 2)
+    assert reordered_by_nothing([PLAIN, calibrated]) == {calibrated.system: PLAIN}
+    measured = measure([PLAIN, calibrated], {}, speaker_draws(SPEAKERS, 30, 0), COSTS)
+    alone = measure([calibrated], {}, speaker_draws(SPEAKERS, 30, 0), COSTS)
+    for plain, twin, apart in zip(measured[:2], measured[2:], alone, strict=True):
+        assert (twin.eer, twin.min_dcf) == pytest.approx((plain.eer, plain.min_dcf))
+        assert twin.eer_ci95 == pytest.approx(apart.eer_ci95)
+        assert (plain.actual_dcf is None, twin.actual_dcf is None) == (True, False)
+
+
+@pytest.mark.parametrize("change", [lambda s: -s, np.sin, np.round], ids=["turned", "folded", "tied"])
+def test_a_map_that_changes_the_order_or_ties_scores_is_recognised_too(change):
+    assert reordered_by_nothing([PLAIN, mapped(change)]) == {}
+
+
+def test_fused_systems_have_no_uncalibrated_self():
+    fused = replace(mapped(lambda s: s), system=System("raw+x", "ge2e:1", "cosine+calibrated"))
+    assert reordered_by_nothing([PLAIN, fused]) == {}
+
+
+def test_pooled_calibration_is_over_all_trials_of_the_shared_conditions():
+    calibrated = mapped(lambda scores: 2 * scores - 1)
+    (pooled,) = pooled_calibration([PLAIN, calibrated], {"clean", "noise"}, COSTS)
+    target, nontarget = (
+        np.concatenate([getattr(t, name) for t in calibrated.trials.values()]) for name in ("target_T", "nontarget_N")
+    )
+    assert pooled.cllr == cllr(target, nontarget)
+    assert pooled.actual_dcf == actual_dcf(target, nontarget, p_target=0.05)
+    assert pooled.min_cllr <= pooled.cllr
+    assert pooled.min_dcf <= pooled.actual_dcf
+
+
+@pytest.mark.parametrize("costs", [Costs(0.05, 10, 1), Costs(0.2, 1, 3.5)])
+def test_costs_are_in_both_kinds_of_detection_cost_and_in_the_rows(costs):
+    calibrated = mapped(lambda scores: 2 * scores - 1)
+    for measurement, t in zip(measure([calibrated], {}, None, costs), calibrated.trials.values(), strict=True):
+        weights = costs.c_miss * costs.p_target, costs.c_fa * (1 - costs.p_target)
+
+        def cost(threshold, t=t, weights=weights):
+            errors = np.mean(t.target_T < threshold), np.mean(t.nontarget_N >= threshold)
+            return np.dot(weights, errors) / min(weights)
+
+        lowest = min(cost(threshold) for threshold in [*t.target_T, *t.nontarget_N, np.inf])
+        assert measurement.min_dcf == pytest.approx(lowest)
+        assert measurement.actual_dcf == pytest.approx(cost(np.log(weights[1] / weights[0])))
+        row = measurement.row()
+        assert (row["p_target"], row["c_miss"], row["c_fa"]) == (costs.p_target, costs.c_miss, costs.c_fa)
+    (pooled,) = pooled_calibration([calibrated], {"clean", "noise"}, costs)
+    assert pooled.min_dcf <= pooled.actual_dcf != next(pooled_calibration([calibrated], {"clean"}, COSTS)).actual_dcf
+
+
+def test_both_conventions_of_the_eer_are_measured():
+    for measurement, t in zip(measure([PLAIN], {}, None, COSTS), PLAIN.trials.values(), strict=True):
+        assert measurement.eer == eer(t.target_T, t.nontarget_N)
+        assert measurement.eer_nearest == eer(t.target_T, t.nontarget_N, "nearest")

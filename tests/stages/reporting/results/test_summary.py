@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+
+from reseed.stages.reporting.results.load import System
+from reseed.stages.reporting.results.measure import Costs, Measurement
+from reseed.stages.reporting.results.summary import (
+    best_enhanced,
+    best_system,
+    leading,
+    means_by_kind,
+    p_value,
+    reference,
+    summarise,
+)
+from reseed.stages.scoring.conditions import describe
+
+VIEWS = {"clean": {}, "noise_5db": {"noise": 5}, "music_5db": {"music": 5}}
+
+
+def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None, scoring="cosine"):
+    replicates = None if replicates is None else np.array(replicates)
+    return Measurement(
+        system=System(name, backbone, scoring),
+        condition=describe(view, VIEWS[view] if recipe is None else recipe),
+        trials=10,
+        targets=5,
+        unlabelled=0,
+        contradictory=0,
+        eer=eer,
+        eer_ci95=None,
+        eer_nearest=eer,
+        min_dcf=0.5,
+        actual_dcf=None,
+        costs=Costs(0.05),
+        cllr=0.9,
+        min_cllr=0.5,
+        identified=None,
+        replicate_R=replicates,
+    )
+
+
+def test_noisy_means_leave_out_clean_and_changes_are_relative_to_raw():
+    raw, seed = summarise(
+        [
+            measured("raw", "clean", 0.05),
+            measured("raw", "noise_5db", 0.2),
+            measured("raw", "music_5db", 0.1),
+            measured("seed", "clean", 0.06),
+            measured("seed", "noise_5db", 0.1),
+            measured("seed", "music_5db", 0.08),
+        ]
+    )
+    assert (raw.clean.eer, raw.noisy.eer) == pytest.approx((0.05, 0.15))
+    assert (seed.clean_change.relative, seed.noisy_change.relative) == pytest.approx((0.2, -0.4))
+    assert raw.noisy_change is None
+    assert seed.noisy_change.ci95 is None
+    assert not seed.noisy_change.is_certain
+
+
+def test_means_cover_only_the_conditions_that_all_systems_share():
+    raw, seed = summarise(
+        [measured("raw", "noise_5db", 0.2), measured("raw", "music_5db", 0.6), measured("seed", "noise_5db", 0.1)]
+    )
+    assert (raw.noisy.eer, raw.noisy.conditions, seed.noisy_change.relative) == pytest.approx((0.2, 1, -0.5))
+
+
+def test_the_change_is_paired_draw_by_draw():
+    # Either EER varies between draws by more than they differ, but in every draw the second is a tenth lower.
+    draws = np.linspace(0.1, 0.3, 50)
+    raw, seed = summarise([measured("raw", "noise_5db", 0.2, draws), measured("seed", "noise_5db", 0.18, 0.9 * draws)])
+    assert raw.noisy.ci95[0] < seed.noisy.ci95[1]
+    assert seed.noisy_change.ci95 == pytest.approx((-0.1, -0.1))
+    assert seed.noisy_change.is_certain
+
+
+def test_a_mean_has_an_interval_only_where_every_condition_has_replicates():
+    (raw,) = summarise([measured("raw", "noise_5db", 0.2, [0.1, 0.3]), measured("raw", "music_5db", 0.2)])
+    assert raw.noisy.ci95 is None
+
+
+def test_raw_of_another_backbone_is_no_reference():
+    raws = [measured("raw", "clean", 0.1), measured("raw", "clean", 0.2, backbone="resnet")]
+    *_, seed = summarise([*raws, measured("seed", "clean", 0.05, backbone="ecapa")])
+    assert seed.clean_change is None
+
+
+def test_a_raw_without_errors_gives_no_relative_change():
+    _, seed = summarise([measured("raw", "clean", 0.0), measured("seed", "clean", 0.05)])
+    assert seed.clean_change is None
+
+
+def test_the_best_system_is_the_one_of_the_lowest_noisy_mean():
+    summaries = summarise(
+        [
+            measured(name, view, eer)
+            for name, clean, noisy in [("raw", 0.01, 0.1), ("mse", 0.05, 0.08), ("seed", 0.02, 0.2)]
+            for view, eer in [("clean", clean), ("noise_5db", noisy)]
+        ]
+    )
+    assert best_system(summaries).system.name == "mse"
+    assert best_enhanced(summaries[::2]).system.name == "seed"
+    assert best_enhanced(summaries[:1]) is None
+
+
+def test_without_noise_the_best_system_is_the_best_on_clean_speech():
+    summaries = summarise([measured("raw", "clean", 0.1), measured("mse", "clean", 0.05)])
+    assert best_system(summaries).system.name == "mse"
+
+
+def test_the_p_value_is_twice_the_share_of_replicates_on_the_rarer_side_the_sample_itself_counted():
+    assert p_value(np.array([-3.0, -2.0, -1.0, 1.0])) == pytest.approx(2 * (1 + 1) / 5)
+    assert p_value(np.array([-1.0] * 99)) == pytest.approx(2 / 100)
+    assert p_value(np.array([-1.0, 0.0, np.nan])) == pytest.approx(1.0)
+    assert p_value(np.array([np.nan])) is None
+
+
+def test_the_p_value_agrees_with_the_normal_one_where_differences_are_normal():
+    differences = np.random.default_rng(0).normal(-1.5, 1.0, 200_000)
+    assert p_value(differences) == pytest.approx(0.1336, abs=0.003)
+
+
+def test_a_p_value_above_a_twentieth_is_no_certainty_however_few_the_replicates():
+    _, seed = summarise([measured("raw", "clean", 0.2, [0.2] * 20), measured("seed", "clean", 0.1, [0.1] * 20)])
+    assert seed.clean_change.ci95[1] < 0
+    assert seed.clean_change.p_value == pytest.approx(2 / 21)
+    assert not seed.clean_change.is_certain
+
+
+def test_raw_under_the_same_scoring_is_the_reference_calibrated_alike_where_there_is_one():
+    plain, calibrated = (System("raw", "ge2e", scoring) for scoring in ("as_norm", "as_norm+calibrated"))
+    raws = [System("raw", "ge2e", "cosine"), plain, System("raw", "ge2e", "as_norm", "other run")]
+    fused = System("raw+seed", "ge2e+x", "as_norm+calibrated")
+    assert reference(fused, raws) == plain
+    assert reference(fused, [*raws, calibrated]) == calibrated
+    assert reference(System("seed", "ge2e+x", "plda"), raws) is None
+    assert reference(plain, raws) is None
+
+
+FUSED = "ge2e+fusion:1"
+
+
+def led_by(*systems):
+    """The names of the leading system and of a fused one beside it; of (name, space, scoring, noisy replicates)."""
+    measurements = [
+        measured(name, "noise_5db", float(np.mean(draws)), draws, backbone=space, scoring=scoring)
+        for name, space, scoring, draws in systems
+    ]
+    first, fused = leading(summarise(measurements))
+    return first.system.name, fused and fused.system.name
+
+
+def test_a_fused_system_leads_only_where_it_is_certainly_better_than_the_best_single_one():
+    draws = np.linspace(0.1, 0.3, 100)
+    raw, member = ("raw", "ge2e", "cosine", draws), ("vire", "ge2e+vire:1", "cosine", 0.8 * draws)
+    assert led_by(raw, member) == ("vire", None)
+    level = ("both", FUSED, "cosine+calibrated", 0.8 * draws + np.where(np.arange(100) % 3, -0.01, 0.015))
+    assert led_by(raw, member, level) == ("vire", "both")
+    assert led_by(raw, member, ("both", FUSED, "cosine+calibrated", 0.7 * draws)) == ("both", None)
+    assert led_by(raw, member, ("both", FUSED, "cosine+calibrated", 0.9 * draws)) == ("vire", None)
+    assert led_by(level) == ("both", None)
+
+
+def test_a_fused_system_is_judged_by_those_scored_alike():
+    draws = np.linspace(0.1, 0.3, 100)
+    fused = ("both", FUSED, "cosine+calibrated", 0.7 * draws)
+    wobbly = ("vire", "ge2e+vire:1", "as_norm", 0.7 * draws + np.where(np.arange(100) % 2, -0.02, 0.021))
+    assert led_by(("raw", "ge2e", "cosine", draws), wobbly, fused) == ("both", None)
+    assert led_by(wobbly, fused) == ("vire", "both")
+
+
+def test_the_mean_by_kind_is_over_the_shared_conditions_of_that_kind():
+    recipes = {
+        "clean": {},
+        "n0": {"noise": 0},
+        "n5": {"noise": 5},
+        "rn": {"reverb": True, "noise": 5},
+        "m": {"music": 5},
+    }
+    measurements = [
+        measured("raw", view, eer, [eer, 2 * eer], recipe=recipe)
+        for (view, recipe), eer in zip(recipes.items(), (0.05, 0.3, 0.2, 0.4, 0.1), strict=True)
+    ]
+    kinds = means_by_kind(measurements, set(recipes) - {"m"})
+    assert list(kinds) == ["noise", "reverb+noise"]
+    (mean,) = kinds["noise"].values()
+    assert (mean.eer, mean.conditions) == pytest.approx((0.25, 2))
+    assert mean.replicate_R == pytest.approx([0.25, 0.5])
+
+
+def test_a_backbone_that_replaces_another_is_compared_with_its_raw():
+    raw, tuned = measured("raw", "clean", 0.2), measured("tuned", "clean", 0.1, backbone="ge2e:tuned")
+    assert reference(tuned.system, [raw.system, tuned.system]) == raw.system
+    rival = measured("raw", "clean", 0.3, backbone="resnet")
+    assert reference(tuned.system, [raw.system, rival.system, tuned.system]) is None
