@@ -21,7 +21,6 @@ from tests.store.stores import assert_same_files
 
 ROOT = Path(__file__).resolve().parents[1]
 RESEED = [sys.executable, "-m", "reseed.cli"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 VIEWS = {"clean": {}, "noise": {"noise": [0, 15]}, "reverb_babble": {"reverb": True, "babble": 5}}
 STORES = ("stores/ge2e/train", "stores/ge2e/dev")
 
@@ -29,7 +28,7 @@ STORES = ("stores/ge2e/train", "stores/ge2e/dev")
 def reseed(*arguments: object, ok: bool = True) -> str:
     """Run a command; return what it printed on both streams."""
     command = [*RESEED, *map(str, arguments)]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     output = done.stdout + done.stderr
     assert (done.returncode == 0) is ok, output
     return output
@@ -127,7 +126,7 @@ def test_training_enhancing_scoring_and_reporting_open_no_audio(folder, finished
     try:
         for step in steps:
             command = [sys.executable, "-c", script, *step.split(), "--config", "config.yaml"]
-            subprocess.run(command, env=ENVIRONMENT, cwd=run, check=True, timeout=120, capture_output=True)
+            subprocess.run(command, cwd=run, check=True, timeout=120, capture_output=True)
     finally:
         (folder / "audio.away").rename(folder / "audio")
     assert (run / "new" / "metrics.json").exists()
@@ -146,7 +145,7 @@ def unextracted(folder, finished, request) -> Path:
 def started(folder: Path, runs: Path, sealed_shards: int) -> subprocess.Popen:
     """Start to extract in a session of its own; return once so many shards are sealed and it is still at work."""
     command = [*RESEED, "run", str(folder / "toy.yaml"), "--runs", str(runs), f"{STORES[0]}/store.json"]
-    process = subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     while len(list(runs.glob("toy/stores/ge2e/train/shards/*.parquet"))) < sealed_shards:
         assert process.poll() is None
         time.sleep(0.01)
@@ -176,7 +175,7 @@ def test_a_cluster_with_a_queue_gives_the_same_bytes_though_a_job_is_killed(fold
     (profile / "config.yaml").write_text(yaml.safe_dump({**settings, "rerun-incomplete": True}))
     command = [*RESEED, "run", folder / "toy.yaml", "--runs", unextracted, "--profile", profile]
     chosen = ["--set", "extract.jobs=2", f"{STORES[0]}/store.json"]
-    process = subprocess.Popen([*map(str, command), *chosen], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*map(str, command), *chosen], stderr=subprocess.PIPE, text=True)
     shards = unextracted / "toy" / STORES[0] / "shards"
     while not list(shards.glob("*.parquet")):
         assert process.poll() is None

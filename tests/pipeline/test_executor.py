@@ -42,7 +42,6 @@ def order(tmp_path_factory) -> Order:
 def one_thread(monkeypatch):
     """Vectors agree to the last bit for the same number of compute threads."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -83,7 +82,7 @@ def test_relative_paths_reach_a_scheduler_and_worker_in_another_folder(order, on
     said = ["--port", "0", "--no-dashboard", "--scheduler-file", "s"]
     scheduler = subprocess.Popen(
         [sys.executable, "-m", "distributed.cli.dask_scheduler", *said],
-        stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": ""}, cwd=tmp_path,
+        stdout=log, stderr=log, cwd=tmp_path,
     )  # fmt: skip
     while not (tmp_path / "s").exists():
         assert scheduler.poll() is None

@@ -1,7 +1,6 @@
 """Backbones trained on files of generated voices: from nothing, from ge2e near stored anchors, killed and resumed."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -28,7 +27,6 @@ from reseed.store import ConfigError, EmbeddingStore, ManifestError, ModelError,
 from tests.corpus import prepared, write_corpus
 
 ROOT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 SMALL = {"backbone": "ecapa_tdnn", "channels": 8, "dimensions": 16, "bands": 24, "crop_s": 0.4, "batch": 8}
 NOISY = {"clean": {}, "noise": {"noise": [0, 10]}, "babble": {"babble": 5}}
@@ -224,7 +222,7 @@ def test_batches_depend_on_seed_epoch_and_position_alone(corpus):
 
 def kill_at_first_checkpoint(script, checkpoint):
     """Run a training in a process of its own and kill it once it has left a checkpoint."""
-    killed = subprocess.Popen([sys.executable, "-c", script], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    killed = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.DEVNULL)
     while not checkpoint.exists() and killed.poll() is None:
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)

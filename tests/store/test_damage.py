@@ -136,11 +136,10 @@ def test_writers_killed_at_random_moments_and_resumed_end_with_the_bytes_of_one_
     )
     write(tmp_path / "alone", shards=MANY)
     generator = random.Random(0)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for trial in range(KILLS):
         victim = tmp_path / f"victim{trial}"
         command = [sys.executable, "-c", script, str(victim)]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "ready\n"
         try:
             process.wait(timeout=generator.uniform(0.0, 0.6))
