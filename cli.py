@@ -190,7 +190,7 @@ def _chosen(run: Any, trained: Path | None) -> tuple[str, dict[str, Any]]:
 
 def _backbone(run: Any, trained: Path | None) -> Any:
     """Load the configured backbone, or a trained one."""
-    from reseed.stages.backbones import backbone_class
+    from reseed.stages.backbones.table import backbone_class
 
     name, settings = _chosen(run, trained)
     kind: Any = backbone_class(name)

@@ -16,12 +16,13 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.measure import Ratio, Rounds, speed_ratio, take_turns
-from reseed.stages.enhancers import ENHANCERS, TrainedEnhancer, make_enhancer
+from reseed.stages.enhancers.base import TrainedEnhancer
 from reseed.stages.enhancers.seed import Seed
+from reseed.stages.enhancers.table import ENHANCERS, make_enhancer
 from reseed.stages.sweep import sweep
 from reseed.stages.train import train
-from reseed.stages.training import optimise
-from reseed.stages.training.cache import ResidentPairs
+from reseed.stages.training.cache.resident import ResidentPairs
+from reseed.stages.training.loop import optimise
 from reseed.store import Declaration, EmbeddingStore, finalise, write_shard
 
 TARGET_RATIO = 1.10

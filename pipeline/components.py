@@ -119,7 +119,9 @@ class Components(Section):
         Raises:
             ConfigError: no such system or method, or a setting its method does not have.
         """
-        from reseed.stages.enhancers import enhancer_class  # torch takes seconds to import; most commands need none
+        from reseed.stages.enhancers.table import (
+            enhancer_class,  # torch takes seconds to import; most commands need none
+        )
 
         return self._component("train", system, enhancer_class)
 
@@ -129,7 +131,7 @@ class Components(Section):
         Raises:
             ConfigError: no such entry or method, or a setting its method does not have.
         """
-        from reseed.stages.aligners import aligner_class
+        from reseed.stages.aligners.table import aligner_class
 
         entry, seed = self.alignments.get(name, (name, 0))
         return *self._component("align", entry, aligner_class), self.seed + seed

@@ -175,7 +175,7 @@ class RunConfig(Components):
 
     def backbone_settings(self) -> Any:
         """Return the validated Config of the chosen backbone."""
-        from reseed.stages.backbones import backbone_class
+        from reseed.stages.backbones.table import backbone_class
 
         return validated(backbone_class(self.backbone.name).Config, self.backbone.settings, where="backbone.settings")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from torch import Tensor
 
 from reseed.stages.backbones.weights import present, read_state
-from reseed.stages.enhancers import make_enhancer
 from reseed.stages.enhancers.folder import ModelInfo, check_replaceable, save_model
 from reseed.stages.enhancers.mlp import RdmMlp
 from reseed.stages.enhancers.seed import SeedConfig
+from reseed.stages.enhancers.table import make_enhancer
 from reseed.store import EmbeddingStore, ModelError
 from reseed.store.atomic import sha256_file
 

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from reseed.stages.aligners import Shared, aligner_class
+from reseed.stages.aligners.base import Shared
 from reseed.stages.aligners.folder import AlignmentInfo, save_alignment
+from reseed.stages.aligners.table import aligner_class
 from reseed.stages.common.section import Section
 from reseed.stages.common.speakers import speaker_codes
 from reseed.stages.scoring.cosine import unit_rows

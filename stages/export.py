@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.progress import track
 
-from reseed.stages.interop import Batch, Facts, format_called
 from reseed.stages.interop.columns import conform
-from reseed.stages.interop.exchange import BATCH_ROWS, View
+from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Facts, View
+from reseed.stages.interop.table import format_called
 from reseed.store import ConfigError, EmbeddingStore, StoreError
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from reseed.stages.enhancers import Enhancer
+from reseed.stages.enhancers.base import Enhancer
 from reseed.stages.enhancers.folder import load_model
 from reseed.store import ConfigError, ModelError, atomic
 

@@ -17,11 +17,12 @@ import pyarrow as pa
 from pydantic import Field
 
 from reseed.stages.common.section import Section
-from reseed.stages.interop import Batch, Reader, format_called
 from reseed.stages.interop.arrange import arranged
 from reseed.stages.interop.columns import Columns, conform
+from reseed.stages.interop.exchange import Batch, Reader
 from reseed.stages.interop.output import check_replaceable
 from reseed.stages.interop.plan import STAGE, Plan, Scan, cell_name, make_plan, scan
+from reseed.stages.interop.table import format_called
 from reseed.store import (
     ConfigError,
     Declaration,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reseed.stages.aligners import Alignment, Side
+from reseed.stages.aligners.base import Alignment, Side
 from reseed.stages.aligners.folder import load_alignment
 from reseed.stages.common.derived import Vectors, derive, derived_declaration
 from reseed.store import EmbeddingStore

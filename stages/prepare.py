@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from reseed.stages.audio.datasets import dataset_entries
+from reseed.stages.audio.datasets.table import dataset_entries
 from reseed.stages.audio.decode import inspect
 from reseed.stages.audio.demographics import Person, read_people
 from reseed.stages.audio.manifest import PERSON_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA

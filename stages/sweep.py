@@ -12,11 +12,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from reseed.stages.common.section import Section
-from reseed.stages.enhancers import Enhancer, TrainedEnhancer, TrainingSettings, enhancer_class, make_enhancer
+from reseed.stages.enhancers.base import Enhancer, TrainedEnhancer, TrainingSettings
 from reseed.stages.enhancers.folder import ModelInfo, save_model, torch_device
-from reseed.stages.training import CLEAN_VIEW, Data, Row, open_data, optimise
-from reseed.stages.training.cache import PairReader, Part, ResidentPairs, open_pairs
-from reseed.stages.training.record import log
+from reseed.stages.enhancers.table import enhancer_class, make_enhancer
+from reseed.stages.training.cache.blocks import Part
+from reseed.stages.training.cache.open import open_pairs
+from reseed.stages.training.cache.reader import PairReader
+from reseed.stages.training.cache.resident import ResidentPairs
+from reseed.stages.training.data import CLEAN_VIEW, Data, open_data
+from reseed.stages.training.loop import optimise
+from reseed.stages.training.record import Row, log
 from reseed.store import ConfigError, EmbeddingStore, ModelError, atomic
 
 HELD_OUT = 0.1

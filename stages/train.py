@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from reseed.stages.common.section import Section
-from reseed.stages.enhancers import TrainedEnhancer, TrainingSettings, make_enhancer
+from reseed.stages.enhancers.base import TrainedEnhancer, TrainingSettings
 from reseed.stages.enhancers.folder import ModelInfo, check_replaceable, save_model, torch_device
-from reseed.stages.training import ALONE, Checkpoint, Team, check_trainable, open_data, optimise
+from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.training.cache.memory import free_bytes
-from reseed.stages.training.data import coverage
+from reseed.stages.training.checkpoint import Checkpoint
+from reseed.stages.training.data import check_trainable, coverage, open_data
+from reseed.stages.training.loop import optimise
 from reseed.stages.training.record import log
-from reseed.stages.training.team import check_processes, together
+from reseed.stages.training.team import ALONE, Team, check_processes, together
 from reseed.store import ConfigError, EmbeddingStore
 
 

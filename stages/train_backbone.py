@@ -23,9 +23,10 @@ from reseed.stages.backbones.training.judge import HeldOutSpeakers, hold_out
 from reseed.stages.backbones.training.network import SpeakerClassifier, make_backbone, mix_weights
 from reseed.stages.backbones.training.reader import SpeechReader, clean_crops
 from reseed.stages.backbones.training.settings import BackboneTraining
-from reseed.stages.training import ALONE, Checkpoint, Team, optimise
+from reseed.stages.training.checkpoint import Checkpoint
+from reseed.stages.training.loop import optimise
 from reseed.stages.training.record import log
-from reseed.stages.training.team import check_processes, together
+from reseed.stages.training.team import ALONE, Team, check_processes, together
 from reseed.store import ConfigError, EmbeddingStore, ManifestError
 
 

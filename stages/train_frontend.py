@@ -20,7 +20,8 @@ from reseed.stages.frontends.folder import FOLDER, FrontendInfo, features_of, sa
 from reseed.stages.frontends.gradw import MaskTraining, speaker_head
 from reseed.stages.frontends.masked import staged
 from reseed.stages.frontends.settings import FrontendTraining
-from reseed.stages.training import Checkpoint, optimise
+from reseed.stages.training.checkpoint import Checkpoint
+from reseed.stages.training.loop import optimise
 from reseed.stages.training.record import log
 from reseed.store import EmbeddingStore, ManifestError
 

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from reseed.stages.aligners import SIDES, Alignment, Side, aligner_class
+from reseed.stages.aligners.base import SIDES, Alignment, Side
+from reseed.stages.aligners.table import aligner_class
 from reseed.stages.training.folder import TrainedFolder
 from reseed.store import ConfigError, ModelError, atomic
 

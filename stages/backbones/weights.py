@@ -197,7 +197,7 @@ def _misfit(path: Path, network: type[Backbone], faults: Sequence[str], state: M
 
 
 def _networks_with(state: Mapping[str, Tensor]) -> list[str]:
-    from reseed.stages.backbones import BACKBONES  # the table knows this module
+    from reseed.stages.backbones.table import BACKBONES  # the table knows this module
 
     ends = {name[start:] for name in state for start in (0, *(dot.end() for dot in re.finditer(r"\.", name)))}
     return [name for name, kind in BACKBONES.items() if kind.landmarks and ends.issuperset(kind.landmarks)]

@@ -20,7 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from reseed.stages.common.section import Section
-from reseed.stages.enhancers import Enhancer, enhancer_class, make_enhancer
+from reseed.stages.enhancers.base import Enhancer
+from reseed.stages.enhancers.table import enhancer_class, make_enhancer
 from reseed.stages.training.folder import HISTORY, TrainedFolder
 from reseed.store import ConfigError, EmbeddingStore, ModelError, atomic
 

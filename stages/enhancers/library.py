@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from reseed.stages import enhancers
+from reseed.stages.enhancers.base import Enhancer as Network
 from reseed.stages.enhancers.folder import ModelInfo, enhance_vectors, load_model
 from reseed.store import ModelError
 
@@ -29,7 +29,7 @@ class Enhancer:
         space: the embedding space it was trained on, e.g. "ge2e:4f1c2a9b"; it fits no other.
     """
 
-    def __init__(self, network: enhancers.Enhancer, info: ModelInfo, device: str) -> None:
+    def __init__(self, network: Network, info: ModelInfo, device: str) -> None:
         self._network, self._device = network, device
         self.info, self.dim, self.space = info, info.dim, info.space
 

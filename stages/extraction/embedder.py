@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.views import Draw
-from reseed.stages.backbones import Backbone
+from reseed.stages.backbones.base import Backbone
 from reseed.store import ModelError
 
 _OUT_OF_MEMORY = ("out of memory", "alloc_failed", "failed to allocate")

@@ -25,7 +25,8 @@ from reseed.stages.audio.decode import Waveform, read
 from reseed.stages.audio.manifest import Manifest, Utterance, check_unchanged, digest_of, digest_rows, manifest_digest
 from reseed.stages.audio.recipe import ExtractSettings, check_sources
 from reseed.stages.audio.views import RENDERING, Draw, crop_starts, draw, stable_seed, wrap_pad
-from reseed.stages.backbones import Backbone, backbone_class
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.table import backbone_class
 from reseed.stages.common.device import claimed
 from reseed.stages.common.threads import ahead, default_decoders
 from reseed.stages.extraction.embedder import Embedder

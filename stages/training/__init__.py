@@ -6,23 +6,3 @@ checkpoint  a place to go on from, after a kill
 team        several processes that train one network
 record      what is told while it trains
 """
-
-from reseed.stages.training.checkpoint import Checkpoint
-from reseed.stages.training.data import CLEAN_VIEW, Data, check_trainable, open_data
-from reseed.stages.training.loop import optimise
-from reseed.stages.training.record import Row
-from reseed.stages.training.team import ALONE, Team
-from reseed.stages.training.validation import HeldOut
-
-__all__ = [
-    "ALONE",
-    "CLEAN_VIEW",
-    "Checkpoint",
-    "Data",
-    "HeldOut",
-    "Row",
-    "Team",
-    "check_trainable",
-    "open_data",
-    "optimise",
-]

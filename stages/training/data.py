@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from reseed.stages.training.cache import PairReader, Part, load_vectors, open_pairs
+from reseed.stages.training.cache.blocks import Part
+from reseed.stages.training.cache.open import open_pairs
+from reseed.stages.training.cache.reader import PairReader
+from reseed.stages.training.cache.resident import load_vectors
 from reseed.stages.training.validation import HeldOut
 from reseed.store import EmbeddingStore, StoreError
 

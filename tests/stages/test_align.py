@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from reseed.stages.align import align
-from reseed.stages.aligners import aligner_class
 from reseed.stages.aligners.folder import load_alignment
+from reseed.stages.aligners.table import aligner_class
 from reseed.stages.map import map_store
 from reseed.stages.score import score
 from reseed.stages.scoring.metrics import eer

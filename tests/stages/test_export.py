@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reseed.stages.export import export
-from reseed.stages.interop import FORMATS
+from reseed.stages.interop.table import FORMATS
 from reseed.store import ConfigError, Declaration, EmbeddingStore, StoreError, finalise, write_shard
 from tests.stages.interop.examples import file_size_limit, files_under, output_of, write_odd_store
 from tests.stages.stores import write_store

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from reseed.stages import export_model as verb
-from reseed.stages.enhancers import ENHANCERS
 from reseed.stages.enhancers.library import Enhancer
+from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.export_model import export_model
 from reseed.store import ConfigError, ModelError
 from tests.stages.enhancers.test_library import make_model

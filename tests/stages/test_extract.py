@@ -7,9 +7,9 @@ import torch
 
 from reseed.stages.audio.manifest import _hashed, read_manifest, write_manifest
 from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
-from reseed.stages.backbones import BACKBONES
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.ge2e import GE2EConfig
+from reseed.stages.backbones.table import BACKBONES
 from reseed.stages.extract import Job, extract
 from reseed.stages.extraction.extraction import Order, plan_shards
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects

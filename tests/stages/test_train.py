@@ -6,10 +6,11 @@ from subprocess import run
 import pytest
 import torch
 
-from reseed.stages.enhancers import ENHANCERS, TrainingSettings
+from reseed.stages.enhancers.base import TrainingSettings
 from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.regression import MseConfig
 from reseed.stages.enhancers.seed import SeedConfig
+from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.stages.train import optimise, train
 from reseed.stages.training.cache.resident import ResidentPairs, load_vectors, pairs_at

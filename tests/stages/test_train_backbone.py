@@ -15,7 +15,7 @@ import torch
 
 from reseed.stages.audio.manifest import read_manifest
 from reseed.stages.audio.recipe import ExtractSettings
-from reseed.stages.backbones import backbone_class
+from reseed.stages.backbones.table import backbone_class
 from reseed.stages.backbones.training.losses import proximity
 from reseed.stages.backbones.training.network import SpeakerClassifier, make_backbone
 from reseed.stages.backbones.training.reader import SpeechReader

@@ -10,8 +10,8 @@ import soundfile
 import torch
 
 from reseed.stages.audio.recipe import ExtractSettings
-from reseed.stages.backbones import backbone_class
 from reseed.stages.backbones.ge2e import GE2E
+from reseed.stages.backbones.table import backbone_class
 from reseed.stages.denoise import denoise, enhanced, gains
 from reseed.stages.extract import extract
 from reseed.stages.extraction.extraction import Order

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reseed.stages.backbones import backbone_class
 from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.folder import read_trained
 from reseed.stages.backbones.resnet_se34v2 import FILTERS
+from reseed.stages.backbones.table import backbone_class
 from reseed.stages.backbones.training.losses import angular_margin, proximity
 from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.backbones.weights import Blank

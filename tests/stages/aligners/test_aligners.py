@@ -5,7 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reseed.stages.aligners import ALIGNERS, Shared, aligner_class
+from reseed.stages.aligners.base import Shared
+from reseed.stages.aligners.table import ALIGNERS, aligner_class
 from reseed.stages.scoring.metrics import eer
 from reseed.store import ConfigError, ModelError
 

@@ -12,7 +12,7 @@ import torchaudio
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from reseed.stages.backbones import BACKBONES
+from reseed.stages.backbones.table import BACKBONES
 from reseed.stages.common.section import Section
 
 State = dict[str, Tensor]

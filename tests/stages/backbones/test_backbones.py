@@ -10,9 +10,9 @@ import pytest
 import soundfile
 import torch
 
-from reseed.stages.backbones import BACKBONES, backbone_class
 from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.ge2e import raise_volume, window_starts
+from reseed.stages.backbones.table import BACKBONES, backbone_class
 from reseed.store import ConfigError
 from tests.corpus import REAL, needs_recordings, voice
 from tests.stages.backbones.checkpoints import STATES, save, settings

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reseed.stages.backbones import backbone_class
+from reseed.stages.backbones.table import backbone_class
 from tests.stages.backbones import by_hand, checkpoints
 from tests.stages.backbones.by_hand import batch_norm, conv, linear, relu, softmax
 

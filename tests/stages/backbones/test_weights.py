@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from reseed.pipeline.settings import validated
-from reseed.stages.backbones import BACKBONES, backbone_class
 from reseed.stages.backbones.ecapa_tdnn import ECAPATDNN, ECAPATDNNConfig
 from reseed.stages.backbones.ge2e import GE2E
+from reseed.stages.backbones.table import BACKBONES, backbone_class
 from reseed.store import ConfigError, ModelError
 from reseed.store.atomic import sha256_file
 from tests.stages.backbones import by_hand, checkpoints

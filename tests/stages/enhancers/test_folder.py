@@ -5,9 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from reseed.stages.enhancers import make_enhancer
 from reseed.stages.enhancers.folder import ModelInfo, load_model, save_model, torch_device
 from reseed.stages.enhancers.regression import MseConfig
+from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.store import ConfigError, ModelError
 

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from reseed.stages.enhance import enhance
-from reseed.stages.enhancers import ENHANCERS, TrainingSettings
+from reseed.stages.enhancers.base import TrainingSettings
 from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.library import Enhancer
 from reseed.stages.enhancers.seed import SeedConfig
+from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.train import train
 from reseed.store import EmbeddingStore, ModelError
 from tests.stages.stores import write_store

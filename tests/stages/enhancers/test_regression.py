@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reseed.stages.enhancers import make_enhancer
 from reseed.stages.enhancers.regression import CosineConfig, MseConfig, VmfPlConfig
+from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.training.cache.pairs import Pairs
 
 DIM = 8

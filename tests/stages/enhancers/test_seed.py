@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reseed.stages.enhancers import make_enhancer
 from reseed.stages.enhancers.diffusion import add_noise
 from reseed.stages.enhancers.seed import Seed, SeedConfig
-from reseed.stages.training import optimise
-from reseed.stages.training.cache import ResidentPairs
+from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.training.cache.pairs import Pairs
+from reseed.stages.training.cache.resident import ResidentPairs
+from reseed.stages.training.loop import optimise
 
 DIM = 8
 

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.covariance import oas
 
-from reseed.stages.enhancers import make_enhancer
 from reseed.stages.enhancers.folder import load_model
+from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.enhancers.vire import Statistics, Vire, VireConfig, reliability_map, shrunk
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.stages.train import train

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from reseed.stages.enhancers import make_enhancer
+from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.enhancers.wccn import WccnConfig, inverse_square_root, view_covariance
 from reseed.store import StoreError
 from tests.stages.stores import clustered_vectors

@@ -3,7 +3,7 @@ import pytest
 
 from reseed.stages.export import export
 from reseed.stages.import_ import ImportSettings, import_store
-from reseed.stages.interop import FORMATS
+from reseed.stages.interop.table import FORMATS
 from reseed.store import EmbeddingStore
 from tests.stages.interop.examples import ODD_IDS, VIEWS, output_of, write_odd_store
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from reseed.stages.enhancers import ENHANCERS
+from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.reporting.cards import METHODS, cards, describe_scoring
 from reseed.stages.reporting.plots.style import system_looks
 from reseed.stages.reporting.results.labels import system_labels

@@ -113,7 +113,7 @@ def test_a_checkpoint_that_is_damaged_or_holds_code_is_not_used(tmp_path, monkey
 
 
 def test_saves_are_spaced_in_time(tmp_path):
-    from reseed.stages.training import Checkpoint
+    from reseed.stages.training.checkpoint import Checkpoint
 
     checkpoint = Checkpoint(tmp_path / "c", {}, every_s=0.2)
     assert not checkpoint.due

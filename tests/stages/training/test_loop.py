@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from reseed.stages.enhancers import TrainedEnhancer, TrainingSettings, make_enhancer
+from reseed.stages.enhancers.base import TrainedEnhancer, TrainingSettings
 from reseed.stages.enhancers.regression import MseConfig
-from reseed.stages.training import HeldOut, optimise
-from reseed.stages.training.cache import ResidentPairs
+from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.training.cache.pairs import Pairs
-from reseed.stages.training.loop import lr_factor
+from reseed.stages.training.cache.resident import ResidentPairs
+from reseed.stages.training.loop import lr_factor, optimise
+from reseed.stages.training.validation import HeldOut
 from tests.stages.stores import clustered_vectors
 
 DIM = 8

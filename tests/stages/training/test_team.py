@@ -6,9 +6,8 @@ import torch
 from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.regression import MseConfig
 from reseed.stages.train import train
-from reseed.stages.training import ALONE, Team
 from reseed.stages.training.cache.pairs import Pairs
-from reseed.stages.training.team import together
+from reseed.stages.training.team import ALONE, Team, together
 from reseed.store import ConfigError, ModelError
 from tests.stages.stores import write_store
 

@@ -6,14 +6,16 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import roc_curve
 
-from reseed.stages.enhancers import make_enhancer
 from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.regression import MseConfig
+from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.stages.train import train
-from reseed.stages.training import HeldOut, open_data
-from reseed.stages.training.cache import Part, load_vectors, open_pairs
-from reseed.stages.training.validation import equal_error_rate
+from reseed.stages.training.cache.blocks import Part
+from reseed.stages.training.cache.open import open_pairs
+from reseed.stages.training.cache.resident import load_vectors
+from reseed.stages.training.data import open_data
+from reseed.stages.training.validation import HeldOut, equal_error_rate
 from reseed.store import StoreError
 from tests.stages.stores import write_store
 

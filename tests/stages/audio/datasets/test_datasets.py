@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reseed.stages.audio.datasets import DATASETS
+from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.datasets.trial_lists import PUBLISHED
 from reseed.store import ConfigError, ManifestError
 from tests.stages.audio.datasets.miniature import listed

@@ -4,8 +4,10 @@ import hashlib
 import threading
 from collections.abc import Iterable
 
-from reseed.stages.training.cache import PairReader, ResidentPairs, StreamedPairs, load_vectors
 from reseed.stages.training.cache.pairs import Pairs
+from reseed.stages.training.cache.reader import PairReader
+from reseed.stages.training.cache.resident import ResidentPairs, load_vectors
+from reseed.stages.training.cache.stream import StreamedPairs
 from reseed.store import EmbeddingStore
 
 CROP_BYTES = 3 * 16 * 4  # of a store as `write_store` makes it: three views of sixteen float32

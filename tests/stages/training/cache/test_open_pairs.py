@@ -7,8 +7,10 @@ from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.regression import MseConfig
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.stages.train import train
-from reseed.stages.training.cache import ResidentPairs, StreamedPairs, open_pairs
 from reseed.stages.training.cache.memory import free_bytes, free_host_bytes
+from reseed.stages.training.cache.open import open_pairs
+from reseed.stages.training.cache.resident import ResidentPairs
+from reseed.stages.training.cache.stream import StreamedPairs
 from reseed.store import StoreError
 from tests.stages.stores import write_store
 

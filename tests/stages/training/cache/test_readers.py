@@ -9,7 +9,8 @@ from subprocess import PIPE, Popen
 import pytest
 import torch
 
-from reseed.stages.training.cache import PairReader, ResidentPairs
+from reseed.stages.training.cache.reader import PairReader
+from reseed.stages.training.cache.resident import ResidentPairs
 from reseed.store import EmbeddingStore, StoreError
 from tests.stages.stores import write_store
 from tests.stages.training.cache.readers import KINDS, digests, make_reader, pair_bytes

@@ -11,9 +11,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from reseed.stages.training.cache import StreamedPairs
 from reseed.stages.training.cache.blocks import Block, cut
-from reseed.stages.training.cache.stream import plan_windows
+from reseed.stages.training.cache.stream import StreamedPairs, plan_windows
 from reseed.store import StoreError
 from tests.stages.stores import overwrite_vector, write_store
 from tests.stages.training.cache.readers import CROP_BYTES, digests, make_reader, workers
@@ -26,7 +25,8 @@ from pathlib import Path
 
 import torch
 
-from reseed.stages.training.cache import ResidentPairs, StreamedPairs, load_vectors
+from reseed.stages.training.cache.resident import ResidentPairs, load_vectors
+from reseed.stages.training.cache.stream import StreamedPairs
 from reseed.store import EmbeddingStore
 
 

@@ -1,0 +1,29 @@
+"""Speaker backbones by name. To add one: a file with its Config and class, and one line here."""
+
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.ecapa_speechbrain import ECAPASpeechBrain
+from reseed.stages.backbones.ecapa_taoruijie import ECAPATaoRuijie
+from reseed.stages.backbones.ecapa_tdnn import ECAPATDNN
+from reseed.stages.backbones.ge2e import GE2E
+from reseed.stages.backbones.onnx import Onnx
+from reseed.stages.backbones.resnet_se34v2 import ResNetSE34V2
+from reseed.stages.backbones.wavlm import WavLM
+from reseed.store import ConfigError
+
+BACKBONES: dict[str, type[Backbone]] = {
+    "ge2e": GE2E,
+    "resnet_se34v2": ResNetSE34V2,
+    "ecapa_tdnn": ECAPATDNN,
+    "ecapa_taoruijie": ECAPATaoRuijie,
+    "ecapa_speechbrain": ECAPASpeechBrain,
+    "wavlm": WavLM,
+    "onnx": Onnx,
+}
+
+
+def backbone_class(name: str) -> type[Backbone]:
+    """Return the class behind `name`; an unknown name raises ConfigError with the choices."""
+    try:
+        return BACKBONES[name]
+    except KeyError:
+        raise ConfigError(f"no backbone {name!r}; choose one of {', '.join(BACKBONES)}") from None

@@ -1,0 +1,48 @@
+"""The table of enhancers: maps from embedding to embedding, made purely from cached vectors.
+
+To add one: a file with its Config and class (see `reseed.stages.enhancers.base`), and one line here.
+"""
+
+import torch
+
+from reseed.stages.common.section import Section
+from reseed.stages.enhancers.base import Enhancer
+from reseed.stages.enhancers.regression import Cosine, Mse, VmfPl
+from reseed.stages.enhancers.seed import Seed
+from reseed.stages.enhancers.vire import Vire
+from reseed.stages.enhancers.wccn import ViewWccn
+from reseed.store import ConfigError
+
+ENHANCERS: dict[str, type[Enhancer]] = {
+    "wccn": ViewWccn,
+    "seed": Seed,
+    "mse": Mse,
+    "vmf_pl": VmfPl,
+    "cosine": Cosine,
+    "vire": Vire,
+}
+
+
+def enhancer_class(name: str) -> type[Enhancer]:
+    """Return the enhancer called `name`.
+
+    Raises:
+        ConfigError: no such enhancer; lists the choices.
+    """
+    if name not in ENHANCERS:
+        raise ConfigError(f"there is no enhancer {name!r}; choose one of {', '.join(ENHANCERS)}")
+    return ENHANCERS[name]
+
+
+def make_enhancer(name: str, config: Section, dim: int, seed: int = 0) -> Enhancer:
+    """Return a new enhancer on the CPU, its weights initialised from `seed` alone.
+
+    Raises:
+        ConfigError: no such enhancer, or a config that belongs to another one.
+    """
+    wanted = enhancer_class(name)
+    if not isinstance(config, wanted.Config):
+        raise ConfigError(f"enhancer {name!r} takes a {wanted.Config.__name__}, not a {type(config).__name__}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return wanted(config, dim)
