@@ -14,11 +14,13 @@ from reseed.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+GUIDES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
-def test_every_command_is_in_the_readme_and_has_help(name):
-    assert f"`reseed {name}`" in README
+def test_every_command_is_documented_and_has_help(name):
+    assert f"`reseed {name}`" in COMMANDS
     shown = CliRunner().invoke(main, [name, "--help"])
     assert shown.exit_code == 0
     for option in main.commands[name].params:
@@ -26,13 +28,15 @@ def test_every_command_is_in_the_readme_and_has_help(name):
             assert getattr(option, "help", None), f"{name}: {option.opts} has no help"
 
 
-def test_every_command_of_the_readme_exists():
-    assert set(re.findall(r"reseed ([a-z]+)[` ]", README)) - {"run", "runs"} <= set(main.commands)
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_every_command_of_a_guide_exists(guide):
+    assert set(re.findall(r"`reseed ([a-z-]+)[` ]", guide.read_text(encoding="utf-8"))) <= set(main.commands)
 
 
-def test_every_file_the_readme_points_to_exists_and_nothing_is_left_to_fill_in():
-    for target in re.findall(r"\]\(((?!http|#)[^)]+)\)", README):
-        assert (ROOT / target).stat().st_size > 0, target
+def test_every_file_that_a_guide_points_to_exists_and_nothing_is_left_to_fill_in():
+    for guide in GUIDES:
+        for target in re.findall(r"\]\(((?!http|#)[^)#]+)", guide.read_text(encoding="utf-8")):
+            assert (guide.parent / target).stat().st_size > 0, f"{guide}: {target}"
     assert not re.search(r"^(RESULTS|TODO)", README, re.MULTILINE)
 
 
