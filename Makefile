@@ -16,6 +16,7 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@mkdir -p $(VENV)/src && ln -sfn "$(CURDIR)" $(VENV)/src/reseed
 	$(BIN)/mypy
 
 setup: $(READY)
