@@ -1,6 +1,7 @@
 """What is declared about a rendering: views, crops, and the recipe made of them. Nothing here opens audio."""
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -169,3 +170,8 @@ def sources_needed(views: dict[str, View]) -> list[str]:
     """Return what the views draw from: of "noise", "music", "babble" and "rir"."""
     wanted = [kind for kind in ADDITIVE if any(getattr(view, kind) for view in views.values())]
     return wanted + (["rir"] if any(view.reverb for view in views.values()) else [])
+
+
+def combined_snr_db(snrs_db: Sequence[float]) -> float | None:
+    """Return the SNR against the sum of independent noises, each at its own SNR; None where there is none."""
+    return -10 * math.log10(sum(10 ** (-snr_db / 10) for snr_db in snrs_db)) if snrs_db else None

@@ -7,8 +7,6 @@ Shapes: T samples of one crop.
 """
 
 import hashlib
-import math
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -19,7 +17,7 @@ from torchaudio.functional import resample
 from reseed.stages.audio.bank import AudioBank
 from reseed.stages.audio.decode import Waveform
 from reseed.stages.audio.manifest import Utterance
-from reseed.stages.audio.recipe import ADDITIVE, CropSettings, View
+from reseed.stages.audio.recipe import ADDITIVE, CropSettings, View, combined_snr_db
 from reseed.store import AudioError, ManifestError
 
 BABBLE_VOICES = (3, 7)
@@ -128,11 +126,6 @@ def draw(waveform_T: Waveform, view: View, bank: AudioBank, *, seed: int, speake
     codec = view.codec[int(generator.integers(len(view.codec)))] if applies(view.codec) else None
     effects += [codec] if codec else []
     return Draw(waveform_T, seed, rir, added, gain_db, narrow, companded, codec, noise_ids, rir_id, effects)
-
-
-def combined_snr_db(snrs_db: Sequence[float]) -> float | None:
-    """Return the SNR against the sum of independent noises, each at its own SNR; None where there is none."""
-    return -10 * math.log10(sum(10 ** (-snr_db / 10) for snr_db in snrs_db)) if snrs_db else None
 
 
 def faster(waveform_T: Waveform, speed: float) -> Waveform:

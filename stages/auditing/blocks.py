@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reseed.stages.scoring.conditions import CLEAN, Condition, describe
+from reseed.stages.audio.conditions import Condition, describe
 from reseed.store import EmbeddingStore
 from reseed.store.format import Header
 from reseed.store.layouts import catalogue_file
@@ -58,10 +58,9 @@ class Source:
         self.path, self.header = path.resolve(), header
         self.store = EmbeddingStore(self.path, header=header)
         self.views, self.crops, self.dim = self.store.views, self.store.crops, self.store.dim
-        self.conditions: list[Condition] = [describe(view, self.store.recipes[view]) for view in self.views]
-        clean = [place for place, found in enumerate(self.conditions) if found.is_clean]
-        named_so = [place for place in clean if self.views[place] == CLEAN]  # an imported store declares no recipes
-        self.clean = next(iter([*named_so, *clean]), None)
+        (conditions,) = describe(self.store.recipes)
+        self.conditions: list[Condition] = list(conditions.values())
+        self.clean = next((place for place, found in enumerate(self.conditions) if found.is_clean), None)
         self.blocks = plan(header)
 
     @property

@@ -20,7 +20,7 @@ def set_up(systems: Sequence[ScoredSystem], measurements: Sequence[Measurement],
         ("Trials", _trials(systems, measurements)),
         ("Non-targets", _impostors(systems[0])),
     ]
-    if any("babble" in m.condition.kind.split("+") for m in measurements):
+    if any(m.condition.recipe and m.condition.recipe.babble for m in measurements):
         entries.append(("Babble", _BABBLE))
     return entries
 

@@ -114,7 +114,7 @@ def kind_table(slug: str, kinds: Mapping[str, Mapping[System, Mean]], looks: Loo
     for kind, means in kinds.items():
         values = [(means[s].eer, means[s].ci95) if s in means else None for s in systems]
         of = f", mean of {counts[kind]}" if counts[kind] > 1 else ""
-        rows.append(Row(f"{kind.replace('+', ' + ')}{of}", kind, _eer_cells(values, shown)))
+        rows.append(Row(f"{kind}{of}", kind, _eer_cells(values, shown)))
     return Table(f"eer_by_kind-{slug}", "EER by kind of noise", EER_UNIT, "kind", _of_systems(shown), rows)
 
 

@@ -18,9 +18,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from reseed.stages.audio.conditions import describe
 from reseed.stages.common.figures import figure, to_svg
 from reseed.stages.common.theme import Theme
-from reseed.stages.scoring.conditions import describe
 from reseed.stages.scoring.cosine import utterance_embeddings
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.files import read_speakers
@@ -76,9 +76,9 @@ def project(source: EmbeddingStore, chosen: Chosen, method: str = "pca", seed: i
         method: "pca", the two main axes of the clean vectors; "tsne", clean and noisy vectors together.
         seed: of t-SNE.
     """
-    conditions = [describe(view, source.recipes[view]) for view in source.views]
-    clean = [index for index, condition in enumerate(conditions) if condition.is_clean][:1]
-    noisy = [index for index, condition in enumerate(conditions) if not condition.is_clean]
+    (conditions,) = describe(source.recipes)
+    clean = [index for index, condition in enumerate(conditions.values()) if condition.is_clean][:1]
+    noisy = [index for index, condition in enumerate(conditions.values()) if not condition.is_clean]
     noisy = noisy[:: -(-len(noisy) // _NOISY_VIEWS) or 1]
     if not clean or not noisy:
         return None

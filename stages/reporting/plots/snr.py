@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from reseed.stages.audio.conditions import CLEAN, MIXED
 from reseed.stages.common.figures import PERCENT, figure, to_svg
 from reseed.stages.common.theme import Theme
 from reseed.stages.reporting.plots.style import Look, Looks, Point, dot, legend
 from reseed.stages.reporting.results.load import System
 from reseed.stages.reporting.results.measure import Measurement
-from reseed.stages.scoring.conditions import CLEAN
 
 _MAX_COLUMNS = 3  # more would make panels too narrow to tell five systems apart
 _PANEL_HEIGHT_IN = 4.2
@@ -40,7 +40,7 @@ def plan_panels(measurements: Sequence[Measurement]) -> list[Panel]:
     """Plan a panel for every kind with two or more fixed SNRs, in reading order."""
     ordered = sorted(measurements, key=lambda m: m.condition.reading_order)
     kinds = dict.fromkeys(m.condition.kind for m in ordered if m.condition.fixed_snr_db is not None)
-    panels = [_plan_panel(kind, measurements) for kind in kinds]
+    panels = [_plan_panel(kind, measurements) for kind in kinds if kind != MIXED]
     return [panel for panel in panels if len(panel.ticks) > 1]
 
 
@@ -95,7 +95,7 @@ def _draw_panel(axes: Axes, panel: Panel, shaded: Collection[System], looks: Loo
     names = [(tick, f"{tick:g}".replace("-", "\u2212")) for tick in panel.ticks]
     axes.set_xticks(*zip(*names, *ends, strict=True))
     axes.grid(False, axis="x")
-    axes.set_title(panel.kind.replace("+", " + "))
+    axes.set_title(panel.kind)
     axes.set_xlabel("SNR in dB")
     axes.yaxis.set_major_formatter(PERCENT)
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))

@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from reseed.stages.audio.conditions import describe
 from reseed.stages.common.figures import figure, to_svg
 from reseed.stages.common.theme import Theme
 from reseed.stages.reporting.plots.projection import Chosen, embeddings_of
 from reseed.stages.reporting.plots.style import Look
-from reseed.stages.scoring.conditions import describe
 from reseed.stages.scoring.curves import Floats
 from reseed.store import EmbeddingStore
 
@@ -55,9 +55,9 @@ class Spread:
 
 def measure_spread(source: EmbeddingStore, chosen: Chosen) -> Spread | None:
     """Return the spread of chosen utterances; None without a clean view, or two speakers of two utterances each."""
-    conditions = [describe(view, source.recipes[view]) for view in source.views]
-    clean = [index for index, condition in enumerate(conditions) if condition.is_clean][:1]
-    noisy = [index for index, condition in enumerate(conditions) if not condition.is_clean]
+    (conditions,) = describe(source.recipes)
+    clean = [index for index, condition in enumerate(conditions.values()) if condition.is_clean][:1]
+    noisy = [index for index, condition in enumerate(conditions.values()) if not condition.is_clean]
     counts = np.bincount(chosen.speaker_U)
     kept_U = counts[chosen.speaker_U] > 1
     if not clean or np.unique(chosen.speaker_U[kept_U]).size < 2:

@@ -3,7 +3,7 @@
 Shapes: P trials, T target and N non-target trials, G groupings.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from reseed.stages.audio.conditions import Condition, describe
 from reseed.stages.reporting.results.groups import Codes, Grouper, Grouping
-from reseed.stages.scoring.conditions import Condition, describe
 from reseed.stages.scoring.labelled import LabelledTrials, Mask
 from reseed.stages.trial_scoring.files import CALIBRATED, RAW, Origin, is_calibrated, read_identification, read_scores
 from reseed.store import ScoringError
@@ -128,10 +128,13 @@ def load_systems(paths: Sequence[tuple[str, Path]], utterances: Path) -> Loaded:
     read = [(run, path, *read_scores(path)) for run, path in paths]
     speakers = sorted(set[str]().union(*(_labelled_speakers(table) for _, _, table, _ in read)))
     grouper = Grouper(utterances, {name for _, _, table, _ in read for name in pc.unique(table["test_id"]).to_pylist()})
+    recipes = [
+        dict.fromkeys(pc.unique(table["condition"]).to_pylist()) | origin.conditions for *_, table, origin in read
+    ]
     systems = [
         scored
-        for run, path, table, origin in read
-        for scored in _split(run, path, origin, _Columns(path, table, speakers, grouper))
+        for (run, path, table, origin), conditions in zip(read, describe(*recipes), strict=True)
+        for scored in _split(run, path, origin, _Columns(path, table, speakers, grouper), conditions)
     ]
     seen: dict[tuple[str, ...], Path] = {}
     for scored in systems:
@@ -162,9 +165,11 @@ def _labelled_speakers(table: pa.Table) -> set[str]:
     return set[str]().union(*names) - {None}
 
 
-def _split(run: str, path: Path, origin: Origin, columns: "_Columns") -> Iterator[ScoredSystem]:
+def _split(
+    run: str, path: Path, origin: Origin, columns: "_Columns", conditions: Mapping[str, Condition]
+) -> Iterator[ScoredSystem]:
     for name, scoring in columns.systems:
-        trials = {describe(view, origin.conditions.get(view)): found for view, found in columns.select(name, scoring)}
+        trials = {conditions[view]: found for view, found in columns.select(name, scoring)}
         ordered = dict(sorted(trials.items(), key=lambda item: item[0].reading_order))
         yield ScoredSystem(System(name, origin.space, scoring, run), path, origin, ordered)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from reseed.stages.audio.conditions import Condition
 from reseed.stages.reporting.results.load import Identified, ScoredSystem, System, TrialScores
 from reseed.stages.scoring.bootstrap import eer_replicates, percentile_interval, speaker_draws
-from reseed.stages.scoring.conditions import Condition
 from reseed.stages.scoring.curves import Floats, det_points, error_rates, grouped
 from reseed.stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
 from reseed.store import ScoringError

@@ -4,12 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reseed.stages.audio.conditions import Condition
+from reseed.stages.audio.recipe import View
 from reseed.stages.reporting.results.load import ScoredSystem, System, TrialScores
 from reseed.stages.reporting.setup import contradiction, set_up
-from reseed.stages.scoring.conditions import describe
 from reseed.stages.trial_scoring.files import Origin
 from tests.stages.reporting.results.test_summary import measured
 
+CLEAN = Condition("clean", View(), "clean")
 ORIGIN = Origin("ge2e:1", "f" * 64, {"clean": {}}, "clean", 3, 1.6, "raw", {}, 0)
 NO_GROUPS = np.empty((3, 0), np.int8)
 
@@ -18,7 +20,7 @@ def scored(name="raw", **origin):
     same, other = np.array([[0, 0], [1, 1]]), np.array([[0, 1], [1, 0], [2, 1]])
     trials = TrialScores(np.ones(2), np.zeros(3), same, other, 0, NO_GROUPS[:2], NO_GROUPS)
     system = System(name, "ge2e:1", "cosine")
-    return ScoredSystem(system, Path("x"), replace(ORIGIN, **origin), {describe("clean", {}): trials})
+    return ScoredSystem(system, Path("x"), replace(ORIGIN, **origin), {CLEAN: trials})
 
 
 def said(*systems, measurements=None):

@@ -85,7 +85,7 @@ def test_a_kind_of_noise_gets_a_panel_where_it_has_two_snrs_and_ends_at_what_it_
     assert (noise.kind, noise.ticks, noise.quiet_kind) == ("noise", [0, 10], "clean")
     assert [point.eer for point in noise.curves[SYSTEMS[0]]] == pytest.approx([20, 30])
     assert noise.quiet[SYSTEMS[0]].at == noise.quiet_at > 10
-    assert (babble.kind, babble.quiet_kind) == ("reverb+babble", "reverb")
+    assert (babble.kind, babble.quiet_kind) == ("reverb + babble", "reverb")
     assert babble.quiet[SYSTEMS[0]].eer == pytest.approx(10)
 
 

@@ -4,15 +4,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reseed.stages.audio.conditions import describe
 from reseed.stages.reporting.results.load import ScoredSystem, System, TrialScores
 from reseed.stages.reporting.results.measure import Costs, measure, pooled_calibration, reordered_by_nothing
 from reseed.stages.scoring.bootstrap import speaker_draws
-from reseed.stages.scoring.conditions import describe
 from reseed.stages.scoring.metrics import actual_dcf, cllr, eer
 from reseed.stages.trial_scoring.files import Origin
 
 ORIGIN = Origin("ge2e:1", "f" * 64, {}, "clean", 1, None, "raw", {}, 0)
-CONDITIONS = [describe("clean", {}), describe("noise", {"noise": 5})]
+CONDITIONS = [*describe({"clean": {}, "noise": {"noise": 5}})[0].values()]
 DRAW = np.random.default_rng(1)
 SPEAKERS = 6
 COSTS = Costs(0.05)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from reseed.stages.audio.conditions import describe
 from reseed.stages.reporting.results.load import System
 from reseed.stages.reporting.results.measure import Costs, Measurement
 from reseed.stages.reporting.results.summary import (
@@ -12,7 +13,6 @@ from reseed.stages.reporting.results.summary import (
     reference,
     summarise,
 )
-from reseed.stages.scoring.conditions import describe
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5}, "music_5db": {"music": 5}}
 
@@ -21,7 +21,7 @@ def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None, sco
     replicates = None if replicates is None else np.array(replicates)
     return Measurement(
         system=System(name, backbone, scoring),
-        condition=describe(view, VIEWS[view] if recipe is None else recipe),
+        condition=describe({view: VIEWS[view] if recipe is None else recipe})[0][view],
         trials=10,
         targets=5,
         unlabelled=0,
@@ -181,7 +181,7 @@ def test_the_mean_by_kind_is_over_the_shared_conditions_of_that_kind():
         for (view, recipe), eer in zip(recipes.items(), (0.05, 0.3, 0.2, 0.4, 0.1), strict=True)
     ]
     kinds = means_by_kind(measurements, set(recipes) - {"m"})
-    assert list(kinds) == ["noise", "reverb+noise"]
+    assert list(kinds) == ["noise", "reverb + noise"]
     (mean,) = kinds["noise"].values()
     assert (mean.eer, mean.conditions) == pytest.approx((0.25, 2))
     assert mean.replicate_R == pytest.approx([0.25, 0.5])
