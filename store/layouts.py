@@ -4,6 +4,8 @@ hdf5     NAME.h5 holds /embedding [rows, D], contiguous; NAME.parquet holds the 
 parquet  NAME.parquet holds both, the vectors as a non-null FixedSizeList<float>[D] column
 """
 
+import io
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from reseed.store.format import EMBEDDING, shard_path
 
 Vectors = NDArray[np.floating[Any]]
 
+_DTYPES = (np.dtype("<f4"), np.dtype("<f2"))
+_ALIGNMENT = 2048  # bytes; where HDF5 puts the vectors by itself when it writes a file of its own
 _ROW_GROUP = 16_384
 _KEPT_MAPS = 64  # each holds a file descriptor
 
@@ -41,23 +45,80 @@ def file_suffixes(layout: str) -> tuple[str, ...]:
 
 
 def write_hdf5(path: Path, vectors: Vectors) -> None:
-    """Write one contiguous data set that HDF5 1.8 can read; the same vectors give the same bytes."""
-    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
-        file.create_dataset(EMBEDDING, data=vectors, track_times=False)
+    """Write one contiguous data set that HDF5 1.8 can read; the same vectors give the same bytes.
+
+    HDF5 makes the bytes before the vectors, in memory, and the vectors are written by Python: a process whose disk is
+    full while HDF5 itself writes is ended by a signal (seen with HDF5 2.0).
+    """
+    head = _Head()
+    with h5py.File(
+        head, "w", libver=("earliest", "v110"), alignment_threshold=_ALIGNMENT, alignment_interval=_ALIGNMENT
+    ) as file:
+        dataset = file.create_dataset(EMBEDDING, vectors.shape, vectors.dtype, track_times=False)
+        if vectors.size:
+            dataset[0, 0] = vectors[0, 0]  # this gives it its place
+        offset = dataset.id.get_offset()
+    with path.open("wb") as whole:
+        whole.write(head.bytes[: head.size if offset is None else offset])
+        if offset is not None:
+            whole.write(np.ascontiguousarray(vectors).data)
+
+
+class _Head(io.RawIOBase):
+    """A file in memory that keeps its beginning alone; HDF5 puts what describes a data set before the data."""
+
+    def __init__(self) -> None:
+        self.bytes, self.size, self._at = bytearray(1 << 16), 0, 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = offset + (0, self._at, self.size)[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        found = bytes(self.bytes[self._at : min(self._at + len(buffer), self.size)])
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+    def write(self, data: Any) -> int:
+        kept = memoryview(data).cast("B")[: max(0, len(self.bytes) - self._at)]
+        self.bytes[self._at : self._at + len(kept)] = kept
+        self._at += len(data)
+        self.size = max(self.size, self._at)
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        self.size = self._at if size is None else size
+        return self.size
 
 
 def locate_hdf5(path: Path) -> Place:
     """Return where the data set lies in the file.
 
     Raises:
-        StoreError: not HDF5, or without that data set.
+        StoreError: not HDF5, without that data set, or with one that is not plain numbers one after another in this
+            very file: compressed, chunked, external, virtual or never written, such would be read as something else.
     """
     try:
         with h5py.File(path, "r") as file:
             dataset = file[EMBEDDING]
-            return Place(dataset.shape, dataset.dtype, dataset.id.get_offset())
-    except (OSError, KeyError, RuntimeError, AttributeError) as error:
+            place = Place(dataset.shape, dataset.dtype, dataset.id.get_offset())
+            plan = dataset.id.get_create_plist()
+            plain = plan.get_layout() == h5py.h5d.CONTIGUOUS and not plan.get_external_count()
+            linked = not isinstance(file.get(EMBEDDING, getlink=True), h5py.HardLink)
+    except (OSError, KeyError, RuntimeError, AttributeError, TypeError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
+    bytes_needed = math.prod(place.shape) * place.dtype.itemsize
+    if not plain or linked or (place.offset is None) != (bytes_needed == 0):
+        raise StoreError(
+            f"{path}: /{EMBEDDING} is not one contiguous, unfiltered data set inside this file, as format 1 has it; "
+            "bring such vectors in with `reseed import`"
+        )
+    if len(place.shape) != 2 or place.dtype not in _DTYPES:
+        raise StoreError(f"{path}: /{EMBEDDING} is {place.dtype} {list(place.shape)}; a store holds float [rows, D]")
+    if place.offset is not None and place.offset + bytes_needed > path.stat().st_size:
+        raise StoreError(f"{path} is cut short: its vectors end beyond the end of the file; extract this shard again")
+    return place
 
 
 def map_hdf5(path: Path, place: Place) -> Vectors:
