@@ -630,7 +630,7 @@ def verify(store: Path, utterances: Path | None) -> None:
 @click.option("--dask", metavar="ADDRESS", help="Spread the blocks: local, local:4 (workers) or tcp://HOST:8786.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def audit(context: click.Context, as_json: bool, dask: str | None, fail_on: Sequence[str], **options: Any) -> None:
+def audit(context: click.Context, /, as_json: bool, dask: str | None, fail_on: Sequence[str], **options: Any) -> None:
     """Say whether a store can be trusted: faults, duplicates, leakage, drift, each with its worst offenders."""
     from reseed.pipeline.executor import checked, executor
     from reseed.stages.audit import audit as stage

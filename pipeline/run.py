@@ -134,7 +134,7 @@ def check_corpus(config: RunConfig) -> None:
         if f"{kind}/{split}" in config.corpus.sources and not source.path.exists():
             raise ConfigError(f"corpus.sources.{kind}/{split}: {source.path} does not exist")
         missing += [] if source.path.exists() else [f"{kind}/{split}"]
-    if missing:
+    if missing and root is not None:
         there = ", ".join(sorted(f"speech/{path.name}" for path in root.glob("speech/*"))) or "no speech folder"
         raise ConfigError(f"the corpus {root} has no folder {', '.join(dict.fromkeys(missing))}; it has {there}")
 

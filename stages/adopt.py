@@ -45,7 +45,7 @@ def adopt(*, checkpoint: Path, store: Path, model: Path, settings: SeedConfig = 
             "give a store of the backbone that it was trained with"
         )
     enhancer = make_enhancer("seed", settings, dim)
-    enhancer.network.load_state_dict(state)
+    enhancer.get_submodule("network").load_state_dict(state)
     info = ModelInfo.of(source, "seed", settings, seed=0).model_copy(
         update={"utterances": 0, "adopted": f"{checkpoint.name}, SHA-256 {sha256_file(checkpoint)}"}
     )

@@ -64,12 +64,18 @@ def export_model(*, model: Path, output: Path, format: str = "onnx") -> str:
 
 
 def _write_onnx(module: nn.Module, example_BD: Tensor, path: Path) -> None:
-    names = {"input_names": ["embedding"], "output_names": ["enhanced"]}
     axes = {"embedding": {0: "batch"}, "enhanced": {0: "batch"}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter that needs no further package is no longer torch's first choice
         torch.onnx.export(
-            module, (example_BD,), str(path), dynamo=False, opset_version=_OPSET, dynamic_axes=axes, **names
+            module,
+            (example_BD,),
+            str(path),
+            input_names=["embedding"],
+            output_names=["enhanced"],
+            dynamo=False,
+            opset_version=_OPSET,
+            dynamic_axes=axes,
         )
 
 

@@ -76,7 +76,7 @@ def _is_made(root: Path, recipe: Mapping[str, Any]) -> bool:
         record = json.loads((root / _RECORD).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
-    return isinstance(record, dict) and record | recipe == record
+    return isinstance(record, dict) and {**record, **recipe} == record
 
 
 def _check_replaceable(root: Path) -> None:

@@ -41,9 +41,12 @@ class ECAPASpeechBrain(Backbone):
     sample_rate_hz = 16_000
     landmarks = ("blocks.0.conv.conv.weight", "blocks.3.se_block.conv2.conv.weight", "mfa.conv.conv.weight")
 
-    def __init__(self, config: ECAPASpeechBrainConfig | None = None) -> None:
+    window: Tensor
+    filters_SM: Tensor
+
+    def __init__(self, config: ECAPASpeechBrainConfig) -> None:
         super().__init__()
-        checkpoint = Checkpoint.read((config or ECAPASpeechBrainConfig()).weights, type(self))
+        checkpoint = Checkpoint.read(config.weights, type(self))
         self.weights_sha256 = checkpoint.sha256
         self.embedding_dim = checkpoint.size("fc.conv.weight")
         channels, n_mels = checkpoint.size("blocks.0.conv.conv.weight"), checkpoint.size("blocks.0.conv.conv.weight", 1)

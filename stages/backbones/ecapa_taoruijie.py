@@ -30,9 +30,9 @@ class ECAPATaoRuijie(ECAPATrunk):
     landmarks = ("conv1.weight", "layer1.convs.0.weight", "attention.4.weight", "fc6.weight")
     features_text = "log-mel 20..7600 Hz, 25/10 ms, Hamming, pre-emphasis 0.97, less the mean"
 
-    def __init__(self, config: ECAPATaoRuijieConfig | None = None) -> None:
+    def __init__(self, config: ECAPATaoRuijieConfig) -> None:
         super().__init__()
-        checkpoint = Checkpoint.read((config or ECAPATaoRuijieConfig()).weights, type(self))
+        checkpoint = Checkpoint.read(config.weights, type(self))
         self.torchfbank = mel_spectrogram(checkpoint.size("conv1.weight", 1), f_min=20.0, f_max=7600.0)
         self.build_trunk(checkpoint, _gate)
         self.attention = nn.Sequential(

@@ -8,6 +8,7 @@ Shapes: B batch, T samples, M features per frame, F frames, C channels, D embedd
 
 import torch
 from torch import Tensor, nn
+from torchaudio.transforms import MFCC
 
 from reseed.stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
 from reseed.stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, mfcc
@@ -31,9 +32,9 @@ class ECAPATDNN(ECAPATrunk):
     landmarks = ("conv1.weight", "layer1.se.se.4.weight", "attention.3.weight", "fc6.weight")
     features_text = "MFCC of log-mel 20..7600 Hz, 25/10 ms, Hamming, pre-emphasis 0.97, less the mean"
 
-    def __init__(self, config: ECAPATDNNConfig | None = None, checkpoint: Checkpoint | None = None) -> None:
+    def __init__(self, config: ECAPATDNNConfig, checkpoint: Checkpoint | None = None) -> None:
         super().__init__()
-        checkpoint = checkpoint or Checkpoint.read((config or ECAPATDNNConfig()).weights, type(self))
+        checkpoint = checkpoint or Checkpoint.read(config.weights, type(self))
         self.torchmfcc = mfcc(checkpoint.size("conv1.weight", 1), f_min=20.0, f_max=7600.0)
         self.build_trunk(checkpoint, _gate)
         self.attention = nn.Sequential(
@@ -47,20 +48,23 @@ class ECAPATDNN(ECAPATrunk):
 
     def spectrum(self, waveform_BT: Tensor) -> Tensor:
         """Return power in mel bands [B, M, F]."""
-        emphasis, cepstrum = self.torchmfcc
-        spectrum_BMF: Tensor = cepstrum.MelSpectrogram(emphasis(waveform_BT))
+        spectrum_BMF: Tensor = self._cepstrum.MelSpectrogram(self.torchmfcc[0](waveform_BT))
         return spectrum_BMF
 
     def features_of(self, spectrum_BMF: Tensor) -> Tensor:
         """Return MFCC [B, M, F], each of mean 0 over time."""
         log_BFM = (spectrum_BMF + LOG_OFFSET).log().transpose(1, 2)
-        mfcc_BMF = (log_BFM @ self.torchmfcc[1].dct_mat).transpose(1, 2)
+        mfcc_BMF = (log_BFM @ self._cepstrum.dct_mat).transpose(1, 2)
         return mfcc_BMF - mfcc_BMF.mean(dim=2, keepdim=True)
 
     @property
     def filterbank_HM(self) -> Tensor:
-        bank: Tensor = self.torchmfcc[1].MelSpectrogram.mel_scale.fb
+        bank: Tensor = self._cepstrum.MelSpectrogram.mel_scale.fb
         return bank
+
+    @property
+    def _cepstrum(self) -> MFCC:
+        return self.torchmfcc[1]
 
     def pool(self, activation: Tensor) -> Tensor:
         map_BCF = activation

@@ -79,7 +79,7 @@ class Res2Block(nn.Module):
 
     def forward(self, map_BCF: Tensor) -> Tensor:
         *groups, last = self.bn1(F.relu(self.conv1(map_BCF))).chunk(SCALE, dim=1)
-        outcomes = []
+        outcomes: list[Tensor] = []
         for group, conv, bn in zip(groups, self.convs, self.bns, strict=True):
             outcomes.append(bn(F.relu(conv(group + outcomes[-1] if outcomes else group))))
         out_BCF = self.bn3(F.relu(self.conv3(torch.cat([*outcomes, last], dim=1))))

@@ -20,6 +20,8 @@ STFT = {"n_fft": 512, "win_length": 400, "hop_length": 160, "window_fn": torch.h
 class PreEmphasis(nn.Module):
     """y[t] = x[t] - 0.97 x[t - 1], with x[-1] = x[1] (reflection)."""
 
+    flipped_filter: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("flipped_filter", torch.tensor([[[-0.97, 1.0]]]))
@@ -36,7 +38,8 @@ def mel_spectrogram(n_mels: int, **limits_hz: float) -> nn.Sequential:
 
 def filterbank(spectrogram: nn.Sequential) -> Tensor:
     """Return how much each of 257 frequencies counts in each band of a `mel_spectrogram`, [257, M]."""
-    bank: Tensor = spectrogram[1].mel_scale.fb
+    mel: MelSpectrogram = spectrogram[1]
+    bank: Tensor = mel.mel_scale.fb
     return bank
 
 

@@ -24,6 +24,9 @@ class KaldiFbank(nn.Module):
     before it. The window is Hamming's, or Povey's: Hann's to the power 0.85.
     """
 
+    filters_SM: Tensor
+    window_N: Tensor
+
     def __init__(self, sample_rate_hz: int, n_mels: int, window: str) -> None:
         super().__init__()
         self.frame_samples, self.shift_samples = round(FRAME_S * sample_rate_hz), round(SHIFT_S * sample_rate_hz)

@@ -45,7 +45,7 @@ class OnnxConfig(Section):
         cmn: whether the mean of each band over the utterance is subtracted (true).
     """
 
-    model: Path | None = None
+    model: Path
     input: Literal["auto", "waveform", "fbank"] = "auto"
     output: str | None = None
     sample_rate_hz: int | None = Field(default=None, ge=8000)
@@ -53,11 +53,12 @@ class OnnxConfig(Section):
     window: Literal["hamming", "povey"] | None = None
     cmn: bool | None = None
 
-    @model_validator(mode="after")
-    def _has_a_model(self) -> Self:
-        if self.model is None:
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_model(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if given.get("model") is None:
             raise ConfigError("backbone.settings.model is missing; give the .onnx file of the network")
-        return self
+        return given
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,17 @@ class Onnx(Backbone):
     name = "onnx"
     Config = OnnxConfig
 
-    def __init__(self, config: OnnxConfig | None = None) -> None:
+    def __init__(self, config: OnnxConfig) -> None:
         super().__init__()
-        config = config or OnnxConfig()
         self.path = present(config.model)
         self.opened_on = torch.device("cpu")
         self.session = open_session(self.path, self.opened_on)
         self.input = _one_input(self.session, self.path)
         self.output = _one_output(self.session, self.path, config.output)
-        self.front_end = front_end(config, self.session, self.path)
-        self.sample_rate_hz = self.front_end.sample_rate_hz
-        if self.front_end.input == "fbank":
-            self.fbank = KaldiFbank(self.sample_rate_hz, self.front_end.n_mels, self.front_end.window)
+        self.front_end = given = front_end(config, self.session, self.path)
+        self.sample_rate_hz = given.sample_rate_hz
+        if given.n_mels is not None and given.window is not None:
+            self.fbank = KaldiFbank(given.sample_rate_hz, given.n_mels, given.window)
         self.weights_sha256 = [sha256_file(path) for path in (self.path, *external_data(self.path))]
         self.embedding_dim = self._probe()
 
@@ -218,7 +218,7 @@ def _one_output(session: onnxruntime.InferenceSession, path: Path, wanted: str |
     names = [node.name for node in session.get_outputs()]
     if wanted is None and len(names) == 1:
         return names[0]
-    if wanted not in names:
+    if wanted is None or wanted not in names:
         raise ConfigError(f"backbone.settings.output must name an output of {path}; {described(session)}")
     return wanted
 

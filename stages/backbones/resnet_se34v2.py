@@ -44,9 +44,9 @@ class ResNetSE34V2(StagedBackbone):
     sample_rate_hz = SAMPLE_RATE_HZ
     landmarks = ("layer4.2.se.fc.2.weight", "attention.3.weight", "fc.weight")
 
-    def __init__(self, config: ResNetSE34V2Config | None = None, checkpoint: Checkpoint | None = None) -> None:
+    def __init__(self, config: ResNetSE34V2Config, checkpoint: Checkpoint | None = None) -> None:
         super().__init__()
-        self.config = config or ResNetSE34V2Config()
+        self.config = config
         checkpoint = checkpoint or Checkpoint.read(self.config.weights, type(self))
         self.weights_sha256 = checkpoint.sha256
         pooled, self.embedding_dim = checkpoint.size("attention.3.weight"), checkpoint.size("fc.weight")
@@ -54,9 +54,10 @@ class ResNetSE34V2(StagedBackbone):
         self.torchfb = mel_spectrogram(n_mels=8 * pooled // FILTERS[-1])
         self.conv1 = nn.Conv2d(1, FILTERS[0], kernel_size=3, padding=1)
         self.bn1 = nn.BatchNorm2d(FILTERS[0])
-        widths = (FILTERS[0], *FILTERS)
-        for index, blocks in enumerate(BLOCKS):
-            setattr(self, f"layer{index + 1}", _layer(widths[index], widths[index + 1], blocks, 1 if index == 0 else 2))
+        self.layer1 = _layer(FILTERS[0], FILTERS[0], BLOCKS[0], stride=1)
+        self.layer2 = _layer(FILTERS[0], FILTERS[1], BLOCKS[1], stride=2)
+        self.layer3 = _layer(FILTERS[1], FILTERS[2], BLOCKS[2], stride=2)
+        self.layer4 = _layer(FILTERS[2], FILTERS[3], BLOCKS[3], stride=2)
         self.attention = nn.Sequential(
             nn.Conv1d(pooled, 128, kernel_size=1),
             nn.ReLU(),
@@ -67,7 +68,7 @@ class ResNetSE34V2(StagedBackbone):
         self.fc = nn.Linear(pooled * (2 if self.pools_deviation else 1), self.embedding_dim)
         checkpoint.load_into(self, recomputed=("torchfb.",))
         # The convolutions are 1.3 times as fast on a CPU if the channels of a point lie side by side.
-        self.to(memory_format=torch.channels_last)
+        nn.utils.convert_conv2d_weight_memory_format(self, torch.channels_last)
 
     def identity(self) -> dict[str, Any]:
         return {

@@ -35,13 +35,14 @@ class CheckpointConfig(Section):
         weights: the checkpoint: .safetensors, or what torch.save wrote (.pt, .pth, .ckpt, .model, .bin).
     """
 
-    weights: Path | None = None
+    weights: Path
 
-    @model_validator(mode="after")
-    def _has_weights(self) -> Self:
-        if self.weights is None:
+    @model_validator(mode="before")
+    @classmethod
+    def _has_weights(cls, given: dict[str, Any]) -> dict[str, Any]:
+        if given.get("weights") is None:
             raise ConfigError("backbone.settings.weights is missing; give the file of the network's trained weights")
-        return self
+        return given
 
 
 @dataclass(frozen=True)

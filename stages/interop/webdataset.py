@@ -79,7 +79,7 @@ class WebDatasetReader:
     def _samples(self, wanted: Callable[[str], bool]) -> Iterator["_Sample"]:
         for path in self._tars:
             try:
-                with tarfile.open(path) as tar:
+                with _Archive.open(path) as tar:
                     yield from _samples(path, tar, wanted)
             except _FAULTS as error:
                 raise StoreError(f"{path} cannot be read ({error}); the archive is damaged") from None
@@ -111,21 +111,24 @@ class _Sample(NamedTuple):
     members: dict[str, bytes]
 
 
+class _Archive(tarfile.TarFile):
+    members: list[tarfile.TarInfo]  # the stubs of the standard library leave it out
+
+
 class _Member(NamedTuple):
     key: str
     extension: str
     info: tarfile.TarInfo
 
 
-def _samples(path: Path, tar: tarfile.TarFile, wanted: Callable[[str], bool]) -> Iterator[_Sample]:
+def _samples(path: Path, tar: _Archive, wanted: Callable[[str], bool]) -> Iterator[_Sample]:
     for key, members in groupby(_members(tar), key=lambda member: member.key):
-        contents = {
-            member.extension: tar.extractfile(member.info).read() for member in members if wanted(member.extension)
-        }
+        files = {member.extension: tar.extractfile(member.info) for member in members if wanted(member.extension)}
+        contents = {extension: file.read() for extension, file in files.items() if file is not None}
         yield _Sample(path, key, contents)
 
 
-def _members(tar: tarfile.TarFile) -> Iterator[_Member]:
+def _members(tar: _Archive) -> Iterator[_Member]:
     while (info := tar.next()) is not None:
         tar.members = []  # tarfile keeps every member it has met, and an archive may hold millions
         if info.isfile():

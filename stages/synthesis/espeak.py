@@ -136,9 +136,11 @@ def _library() -> Any:
     return library
 
 
-@_Callback
-def _collect(samples: Any, count: int, _events: object) -> int:
+def _keep(samples: Any, count: int, _events: object) -> int:
     if samples and count > 0:
         # espeak-ng writes the next block over this one.
         _blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
     return 0
+
+
+_collect = _Callback(_keep)

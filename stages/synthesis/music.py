@@ -80,14 +80,16 @@ def strings(pitch_hz: float, duration_s: float, generator: np.random.Generator) 
     """Bowed strings: many partials, three players slightly out of tune, a slow attack."""
     stops = {order: 1 / order for order in range(1, 13)}
     detuned = pitch_hz * (1 + generator.normal(0, 0.003, 3))
-    return _swell(sum(_partials(player_hz, duration_s, stops) for player_hz in detuned), 0.15)
+    first_T, *others = (_partials(player_hz, duration_s, stops) for player_hz in detuned)
+    return _swell(sum(others, first_T), 0.15)
 
 
 def bell(pitch_hz: float, duration_s: float, generator: np.random.Generator) -> Samples:
     """A bell or vibraphone: inharmonic partials, the higher the sooner gone."""
     t_T = times_s(round(duration_s * SAMPLE_RATE_HZ))
     ratios = (1.0, 2.76, 4.07, 5.4)
-    return sum(np.exp(-t_T * (2 + ratio)) * np.sin(2 * np.pi * pitch_hz * ratio * t_T) / ratio for ratio in ratios)
+    tones = (np.exp(-t_T * (2 + ratio)) * np.sin(2 * np.pi * pitch_hz * ratio * t_T) / ratio for ratio in ratios)
+    return sum(tones, np.zeros_like(t_T))
 
 
 def reed(pitch_hz: float, duration_s: float, generator: np.random.Generator) -> Samples:
@@ -95,7 +97,7 @@ def reed(pitch_hz: float, duration_s: float, generator: np.random.Generator) -> 
     t_T = times_s(round(duration_s * SAMPLE_RATE_HZ))
     phase_T = 2 * np.pi * pitch_hz * t_T + 0.3 * np.sin(2 * np.pi * generator.uniform(4, 6) * t_T)
     orders = [order for order in (1, 3, 5, 7, 9) if order * pitch_hz < _HIGHEST_PARTIAL_HZ]
-    return _swell(sum(np.sin(order * phase_T) / order for order in orders), 0.05)
+    return _swell(sum((np.sin(order * phase_T) / order for order in orders), np.zeros_like(t_T)), 0.05)
 
 
 _STYLES = {
@@ -146,11 +148,9 @@ def _degree_hz(tonic_hz: float, scale: tuple[int, ...], degree: int) -> float:
 
 def _partials(pitch_hz: float, duration_s: float, strengths: dict[int, float]) -> Samples:
     t_T = times_s(round(duration_s * SAMPLE_RATE_HZ))
-    return sum(
-        strength * np.sin(2 * np.pi * pitch_hz * order * t_T)
-        for order, strength in strengths.items()
-        if order * pitch_hz < _HIGHEST_PARTIAL_HZ
-    )
+    heard = [(order, strength) for order, strength in strengths.items() if order * pitch_hz < _HIGHEST_PARTIAL_HZ]
+    tones = (strength * np.sin(2 * np.pi * pitch_hz * order * t_T) for order, strength in heard)
+    return sum(tones, np.zeros_like(t_T))
 
 
 def _swell(note_T: Samples, edge_s: float) -> Samples:

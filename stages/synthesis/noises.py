@@ -3,7 +3,7 @@
 Shapes: T samples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.signal import lfilter, sawtooth
@@ -141,14 +141,17 @@ def _phase(frequency_hz_T: Samples) -> Samples:
     return 2 * np.pi * np.cumsum(frequency_hz_T) / SAMPLE_RATE_HZ
 
 
-def _harmonics(fundamental_hz_T: Samples, strengths: object, generator: np.random.Generator) -> Samples:
+def _harmonics(
+    fundamental_hz_T: Samples, strengths: Sequence[float] | Samples, generator: np.random.Generator
+) -> Samples:
     """Return the sum of harmonics 1, 2, ... of a moving fundamental, each at a phase of its own."""
     phase_T = _phase(fundamental_hz_T)
     offsets = generator.uniform(0, 2 * np.pi, len(strengths))
-    return sum(
+    harmonics = (
         strength * np.sin(order * phase_T + offset)
         for order, (strength, offset) in enumerate(zip(strengths, offsets, strict=True), start=1)
     )
+    return sum(harmonics, np.zeros_like(phase_T))
 
 
 def _scattered(samples: int, rate_hz: float, event: Callable[[], Samples], generator: np.random.Generator) -> Samples:

@@ -109,8 +109,9 @@ def test_other_weights_are_another_space(name, tmp_path):
 @pytest.mark.parametrize("name", sorted(set(BACKBONES) - {"ge2e"}))
 def test_a_backbone_without_its_weights_says_what_to_give(name, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    kind = backbone_class(name)
     with pytest.raises(ConfigError, match=r"backbone\.settings\.(weights|model) is missing.*give the"):
-        backbone_class(name)()
+        kind(kind.Config())
 
 
 def test_an_unknown_backbone_is_an_error_with_the_choices():
