@@ -55,7 +55,11 @@ class Condition:
     @property
     def snr_db(self) -> tuple[float, float] | None:
         """Lowest and highest SNR in dB against all that is added; None where nothing is."""
-        ranges = [snr_range for kind in ADDITIVE if (snr_range := getattr(self.recipe, kind, None)) is not None]
+        ranges: list[tuple[float, float]] = [
+            snr_range for kind in ADDITIVE if (snr_range := getattr(self.recipe, kind, None)) is not None
+        ]
+        if len(ranges) == 1:
+            return ranges[0]
         low, high = combined_snr_db([low for low, _ in ranges]), combined_snr_db([high for _, high in ranges])
         return None if low is None or high is None else (low, high)
 

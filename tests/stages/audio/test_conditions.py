@@ -151,6 +151,11 @@ def test_only_one_number_in_every_crop_is_a_fixed_snr():
     assert condition({}).fixed_snr_db is None
 
 
+def test_the_snr_of_one_noise_is_the_very_number_of_its_recipe():
+    for snr_db in (-10, 0, 3, 5, 7.5):
+        assert repr(condition({"noise": snr_db}).fixed_snr_db) == repr(float(snr_db))
+
+
 def test_several_noises_at_one_snr_are_three_decibels_louder_than_one():
     low, high = condition({"noise": 10.0, "music": 10.0}).snr_db
     assert low == high == pytest.approx(10 - 3.0103, abs=1e-4)
