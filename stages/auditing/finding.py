@@ -1,7 +1,6 @@
 """What a rule says of a store: a status, a sentence, and the worst offenders as rows of a table."""
 
 import shlex
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,15 +60,3 @@ def quantile(counts: NDArray[np.int64], edges: NDArray[np.float64], share: float
         return None
     place = int(np.searchsorted(np.cumsum(counts), share * counts.sum()))
     return float((edges[place] + edges[place + 1]) / 2)
-
-
-def named(names: Iterable[str]) -> str:
-    """Name a few of many."""
-    listed = list(names)
-    shown = ", ".join(name for name in listed[:3])
-    return f"{shown} and {len(listed) - 3} more" if len(listed) > 3 else shown
-
-
-def counted(number: int, what: str) -> str:
-    """Say how many of something."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

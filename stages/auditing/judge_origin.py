@@ -11,7 +11,8 @@ from typing import Any
 from reseed.stages.auditing.against import LEAKAGE, PARENT, VERSIONS
 from reseed.stages.auditing.blocks import Place
 from reseed.stages.auditing.facts import Against, Facts
-from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, counted, heard, named
+from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, heard
+from reseed.stages.common.prose import counted, first_few
 
 _REJECTED = 0.05
 _REMADE = 0.999
@@ -53,7 +54,7 @@ def manifest(facts: Facts) -> Finding:
         f"{counted(unlisted, 'stored utterance')} not listed there" if unlisted else "",
     ]
     if any(parts):
-        swapped = f" Exchanged: {named(f'{one} and {other}' for one, other in exchanged)}." if exchanged else ""
+        swapped = f" Exchanged: {first_few(f'{one} and {other}' for one, other in exchanged)}." if exchanged else ""
         return Finding("manifest", FAILED, f"{'; '.join(filter(None, parts))}.{swapped}", rows)
     if not found.is_as_then:
         says = f"Speakers are those of {found.path}; it, or the store, was changed since, so ids are not compared."
@@ -86,7 +87,7 @@ def replay(facts: Facts) -> Finding:
     ]
     rest = f"; {counted(len(unmade), 'row')} could not be made" if unmade else ""
     if others:
-        where = named(dict.fromkeys(made.shard for made in others))
+        where = first_few(dict.fromkeys(made.shard for made in others))
         says = f"{len(others)} of {len(cosines)} rows made again are not the stored ones, in {where}{rest}."
         return Finding("replay", FAILED, says, rows[:LISTED])
     says = f"{counted(len(cosines), 'row')} made again; the lowest cosine is {min(cosines):.6f}{rest}."
@@ -100,7 +101,7 @@ def leakage(facts: Facts) -> Finding:
     if other.relation != LEAKAGE:
         return Finding("leakage", SKIPPED, f"{_taken(other)}, not for its evaluation (--relation leakage).")
     parts = [
-        f"{counted(count, what)} ({named(names)})" if count else ""
+        f"{counted(count, what)} ({first_few(names)})" if count else ""
         for what, (count, names) in (("utterance id", other.shared_ids), ("speaker id", other.shared_speakers))
     ]
     twins = [twin for twin in other.twins or () if twin.first != twin.second]
@@ -131,7 +132,7 @@ def versions(facts: Facts) -> Finding:
         return Finding("versions", SKIPPED, says)
     compared = other.comparison
     relabelled, labels = other.relabelled
-    who = f"{counted(relabelled, 'utterance')} under another speaker ({named(label[0] for label in labels)})"
+    who = f"{counted(relabelled, 'utterance')} under another speaker ({first_few(label[0] for label in labels)})"
     if not compared.count:
         return Finding("versions", SKIPPED, f"{other.path} has no utterance with a direction in common with it.")
     alike = f"similarity of the clean spaces (linear CKA) {compared.similarity:.3f}"

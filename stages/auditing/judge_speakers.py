@@ -9,9 +9,10 @@ import numpy as np
 
 from reseed.stages.auditing.duplicates import EXACT, MOST_PAIRS, NEAR
 from reseed.stages.auditing.facts import Facts
-from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, counted, heard, named, quantile
+from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, heard, quantile
 from reseed.stages.auditing.review import KEPT, MARGIN_EDGES
 from reseed.stages.auditing.speakers import FALLS_APART, MOST
+from reseed.stages.common.prose import counted, first_few
 
 _WRONG_SIDE = 1.5  # times the middle margin, on the other speaker's side
 _TENTH = 1.2816  # standard deviations from the middle of a normal distribution to its lowest tenth
@@ -56,7 +57,7 @@ def speakers(facts: Facts) -> Finding:
         for value, name in loose[:LISTED]
     ]
     if loose:
-        says = f"{counted(len(loose), 'speaker')} falling apart: {named(name for _, name in loose)}; {usual}."
+        says = f"{counted(len(loose), 'speaker')} falling apart: {first_few(name for _, name in loose)}; {usual}."
         return Finding("speakers", FAILED, says, rows)
     lowest = min(facts.within, key=lambda name: (facts.within[name], name))
     says = f"{counted(len(facts.within), 'speaker')} judged; {usual}, the lowest {facts.within[lowest]:.2f} ({lowest})."
@@ -69,7 +70,7 @@ def labels(facts: Facts) -> Finding:
     least, usual = _wrong_side(facts)
     wrong = [found for found in facts.review.doubtful if found.margin < least]
     most = "at least " if len(wrong) == KEPT else ""
-    exchanged = [(one, other) for one, other, better in facts.exchanged if better >= _CROSSED]
+    exchanged = [f"{one} and {other}" for one, other, better in facts.exchanged if better >= _CROSSED]
     rows = [
         {
             "utterance": found.utterance_id,
@@ -82,10 +83,10 @@ def labels(facts: Facts) -> Finding:
     ]
     rows = [heard(facts, facts.place(row["utterance"]), row) for row in rows]
     parts = [
-        f"{most}{counted(len(wrong), 'utterance')} far on another's side: {named(f.utterance_id for f in wrong)}"
+        f"{most}{counted(len(wrong), 'utterance')} far on another's side: {first_few(f.utterance_id for f in wrong)}"
         if wrong
         else "",
-        f"speakers exchanged in part: {named(f'{one} and {other}' for one, other in exchanged)}" if exchanged else "",
+        f"speakers exchanged in part: {first_few(exchanged)}" if exchanged else "",
     ]
     if any(parts):
         return Finding("labels", FAILED, f"{'; '.join(filter(None, parts))} ({usual}).", rows)

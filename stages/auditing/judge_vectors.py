@@ -14,15 +14,14 @@ from reseed.stages.auditing.finding import (
     PASSED,
     SKIPPED,
     Finding,
-    counted,
     heard,
-    named,
     placed,
     quantile,
 )
 from reseed.stages.auditing.measures import dimensions as dimensions_of
 from reseed.stages.auditing.shards import effective_rank
 from reseed.stages.auditing.survey import NORM_EDGES
+from reseed.stages.common.prose import counted, first_few
 
 _LENGTH = 20.0  # times longer or shorter than the middle norm
 _LEAST_RANK = 1.2
@@ -103,7 +102,7 @@ def shards(facts: Facts) -> Finding:
     foreign = sorted((share, shard) for shard, share in facts.captured.items() if share < _LEAST_CAPTURED * middle)
     usual = f"{middle:.0%} of a shard's energy usually lies where the others spread"
     if foreign:
-        which = named(names[shard].name for _, shard in foreign)
+        which = first_few(names[shard].name for _, shard in foreign)
         rows = [{"shard": names[shard].name, "within the others": f"{share:.0%}"} for share, shard in foreign]
         says = f"{counted(len(foreign), 'shard')} of another backbone: {which}; {usual}."
         return Finding("shards", FAILED, says, rows[:LISTED])
@@ -136,7 +135,7 @@ def noise(facts: Facts) -> Finding:
     hurting = sorted(kept, key=lambda name: (facts.review.noises[name].mean, name))
     rows = [_noise_row(facts, name) for name in (*silent, *hurting)[:LISTED]]
     if silent:
-        says = f"{counted(len(silent), 'sound')} changing nothing, as silence would: {named(silent)}."
+        says = f"{counted(len(silent), 'sound')} changing nothing, as silence would: {first_few(silent)}."
         return Finding("noise", FAILED, says, rows)
     worst = facts.review.noises[hurting[0]]
     says = (

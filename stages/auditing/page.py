@@ -5,18 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 
 from reseed.stages.auditing.facts import Facts
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, heard
 from reseed.stages.auditing.judge_vectors import farthest_rows
 from reseed.stages.auditing.plots import plots
 from reseed.stages.auditing.rules import RULES
-from reseed.stages.common.theme import THEMES
+from reseed.stages.common.pages import render
 from reseed.stages.extraction.lineage import Node, graph
 from reseed.store.atomic import write_text
 
-_HERE = Path(__file__).parent
 _BOX, _GAP = (230, 62), (70, 22)  # of the lineage, in pixels
 _DIGEST = 12
 
@@ -52,16 +50,10 @@ def write_page(path: Path, facts: Facts, findings: list[Finding], verdict: str, 
     Args:
         figures: see `reseed.stages.auditing.measures`.
     """
-    environment = Environment(
-        loader=ChoiceLoader([FileSystemLoader(_HERE), FileSystemLoader(_HERE.parent / "reporting")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     declared = facts.source.header.declaration
-    page = environment.get_template("audit.html.j2").render(
-        store=str(facts.path),
+    page = render(
+        "auditing/audit.html.j2",
+        title=f"Audit of {facts.path}",
         verdict=verdict,
         is_sound=all(finding.status != FAILED for finding in findings),
         subtitle=f"{len(facts.source.store):,} vectors of {declared.dim} dimensions, {declared.dtype} · "
@@ -77,7 +69,6 @@ def write_page(path: Path, facts: Facts, findings: list[Finding], verdict: str, 
         lineage=drawn_lineage(*graph(facts.path, facts.source.header)),
         box=_BOX,
         digest=_DIGEST,
-        themes=THEMES,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)

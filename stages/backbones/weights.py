@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reseed.stages.backbones.base import Backbone
+from reseed.stages.common.prose import first_few
 from reseed.stages.common.section import Section
 from reseed.store import ConfigError, ModelError
 from reseed.store.atomic import sha256_file
@@ -25,7 +26,6 @@ WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network",
 # What published checkpoints hold beside the network: the loss it was trained with.
 TRAINING_ONLY = re.compile(r"(^|\.)(__L__|speaker_loss|criterion|classifier)\.")
 BATCH_COUNTER = "num_batches_tracked"
-SHOWN = 3
 
 
 class CheckpointConfig(Section):
@@ -168,7 +168,7 @@ def _tensors(found: Any, path: Path) -> dict[str, Tensor]:
             return _tensors(inner, path)
         if tensors := {str(key): value for key, value in found.items() if isinstance(value, Tensor)}:
             return tensors
-    held = f"only {_listed([str(key) for key in found])}" if isinstance(found, Mapping) else type(found).__name__
+    held = f"only {first_few(map(str, found))}" if isinstance(found, Mapping) else type(found).__name__
     raise ModelError(f"{path} holds no state dict, but {held}; save the network's state_dict()")
 
 
@@ -184,7 +184,7 @@ def below_prefix(state: Mapping[str, Tensor], path: Path, network: type[Backbone
     if not fitting:
         raise _misfit(path, network, [f"{name} is missing" for name in network.landmarks], state)
     if len(fitting) > 1:
-        raise ModelError(f"{path} holds {len(fitting)} networks, at {_listed(fitting)}; save one of them alone")
+        raise ModelError(f"{path} holds {len(fitting)} networks, at {first_few(fitting)}; save one of them alone")
     needed = {key: tensor for key, tensor in state.items() if not TRAINING_ONLY.search(key)}
     if strangers := [key for key in needed if not key.startswith(fitting[0])]:
         raise _misfit(path, network, [f"{key} is unknown" for key in strangers], state)
@@ -194,7 +194,7 @@ def below_prefix(state: Mapping[str, Tensor], path: Path, network: type[Backbone
 def _misfit(path: Path, network: type[Backbone], faults: Sequence[str], state: Mapping[str, Tensor]) -> ModelError:
     looks = [name for name in _networks_with(state) if name != network.name]
     advice = f"; it looks like {looks[0]}: set backbone.name={looks[0]}" if looks else ""
-    return ModelError(f"{path} is no checkpoint of {network.name}: {_listed(faults)}{advice}")
+    return ModelError(f"{path} is no checkpoint of {network.name}: {first_few(faults)}{advice}")
 
 
 def _networks_with(state: Mapping[str, Tensor]) -> list[str]:
@@ -202,8 +202,3 @@ def _networks_with(state: Mapping[str, Tensor]) -> list[str]:
 
     ends = {name[start:] for name in state for start in (0, *(dot.end() for dot in re.finditer(r"\.", name)))}
     return [name for name, kind in BACKBONES.items() if kind.landmarks and ends.issuperset(kind.landmarks)]
-
-
-def _listed(items: Sequence[str]) -> str:
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from reseed.stages.common.prose import first_few
 from reseed.store import Reject, StoreError
 
 STAGE = "import"
-_NAMED = 3  # of what an utterance lacks, so many are named
 
 Index = NDArray[np.int64]
 
@@ -157,9 +157,8 @@ def _reason(filled: Index, views: list[str]) -> str:
     """Say which crops and views [K] an utterance has more than once or, failing that, which it lacks."""
     is_repeated = bool((filled > 1).any())
     at_fault = np.flatnonzero(filled > 1 if is_repeated else filled == 0).tolist()
-    named = ", ".join(cell_name(cell, views) for cell in at_fault[:_NAMED])
-    more = f" and {len(at_fault) - _NAMED} more" if len(at_fault) > _NAMED else ""
-    return f"has {named}{more} more than once" if is_repeated else f"lacks {named}{more}"
+    named = first_few(cell_name(cell, views) for cell in at_fault)
+    return f"has {named} more than once" if is_repeated else f"lacks {named}"
 
 
 def cell_name(cell: int, views: list[str]) -> str:

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reseed.stages.audio.conditions import Condition
+from reseed.stages.common.prose import counted, listed
 from reseed.stages.reporting.results.load import ScoredSystem
-from reseed.stages.reporting.results.words import counted, listed
 from reseed.stages.trial_scoring.files import read_scores
 from reseed.store import ScoringError
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from reseed.stages.common.prose import counted
 from reseed.stages.reporting.contents import Contents, Findings, contents
 from reseed.stages.reporting.page import render_page
 from reseed.stages.reporting.plots.page_figures import space_plot, spectrogram_plot, spread_plot, spreads_of
@@ -26,7 +27,6 @@ from reseed.stages.reporting.results.measure import (
 )
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.summary import shared_views, summarise
-from reseed.stages.reporting.results.words import counted
 from reseed.stages.reporting.setup import contradiction
 from reseed.stages.reporting.table import table_files
 from reseed.store import ScoringError

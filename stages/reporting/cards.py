@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reseed.stages.common.prose import listed
 from reseed.stages.reporting.plots.style import Look, Looks
 from reseed.stages.reporting.results.load import FUSION, ScoredSystem
-from reseed.stages.reporting.results.words import listed
 from reseed.stages.trial_scoring.files import CALIBRATED, RAW, Origin
 
 METHODS = {

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reseed.stages.common.figures import Plot
+from reseed.stages.common.prose import counted, listed
 from reseed.stages.reporting.plots.page_figures import family_plots
 from reseed.stages.reporting.plots.style import Looks
 from reseed.stages.reporting.results.backbone_pairs import Crossing
@@ -14,7 +15,6 @@ from reseed.stages.reporting.results.labels import families
 from reseed.stages.reporting.results.load import ScoredSystem, System
 from reseed.stages.reporting.results.measure import Measurement, Pooled
 from reseed.stages.reporting.results.summary import Summary, means_by_kind, shared_views
-from reseed.stages.reporting.results.words import counted, listed
 from reseed.stages.reporting.table import Table
 from reseed.stages.reporting.tables import (
     across_table,

@@ -1,33 +1,26 @@
 """The page: one self-contained HTML file, every figure a data URI, every text escaped."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from reseed.stages.common.pages import render
+from reseed.stages.common.prose import counted
 from reseed.stages.common.theme import THEMES
 from reseed.stages.reporting.cards import cards, describe_scoring
 from reseed.stages.reporting.contents import Contents, Findings
 from reseed.stages.reporting.results.labels import families, scored_labels
 from reseed.stages.reporting.results.load import System
-from reseed.stages.reporting.results.words import calibration_warning, counted, in_words
+from reseed.stages.reporting.results.words import calibration_warning, in_words
 from reseed.stages.reporting.setup import contradiction, set_up
 from reseed.stages.reporting.tables import calibrated_label, identified_among
 
 
 def render_page(findings: Findings, made: Contents, title: str, notes: Sequence[str]) -> str:
     """Return the page as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     measurements, summaries = findings.measurements, findings.summaries
     labels = {system: look.label for system, look in findings.looks.items()}
     every_label = {s.system: labels.get(s.system, labels.get(s.system.uncalibrated, "")) for s in findings.systems}
-    return environment.get_template("page.html.j2").render(
+    return render(
+        "reporting/page.html.j2",
         title=title,
         notes=[text for text in (*notes, contradiction(measurements)) if text],
         subtitle=_subtitle(findings),

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from reseed.stages.common.prose import listed
 from reseed.stages.reporting.results.labels import Labels
 from reseed.stages.reporting.results.load import ScoredSystem
 from reseed.stages.reporting.results.measure import Measurement
-from reseed.stages.reporting.results.words import listed
 
 Entry = tuple[str, str]
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from reseed.stages.common.prose import bare_range, p_text, percent, signed_percent, signed_range
 from reseed.stages.reporting.plots.style import Look, Looks
 from reseed.stages.reporting.results.backbone_pairs import PARTS as CROSSED_PARTS
 from reseed.stages.reporting.results.backbone_pairs import Crossed, Crossing
@@ -11,7 +12,6 @@ from reseed.stages.reporting.results.labels import families
 from reseed.stages.reporting.results.load import Identified, System
 from reseed.stages.reporting.results.measure import Interval, Measurement, Pooled
 from reseed.stages.reporting.results.summary import Change, Mean, Summary
-from reseed.stages.reporting.results.words import bare_range, p_text, percent, signed_percent, signed_range
 from reseed.stages.reporting.table import Cell, Column, Row, Table, leader
 
 EER_UNIT = "EER in %, lower is better"

@@ -75,6 +75,8 @@ def test_the_stores_of_a_run_are_listed(server):
     assert answer.status == 200
     assert all(name in body.decode() for name in ("stores/ge2e/train", "stores/ge2e+wccn/train", "stores/hostile"))
     assert "default-src 'none'" in answer.getheader("Content-Security-Policy")
+    answer, style = ask(server, "/style.css")
+    assert (answer.status, b"--accent" in style) == (200, True)
 
 
 def test_an_utterance_has_its_views_neighbours_and_sound(server, run):

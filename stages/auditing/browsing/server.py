@@ -4,18 +4,14 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
-from pathlib import Path
 from socket import AF_INET, AF_INET6
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
-
 from reseed.stages.auditing.browsing.shelf import Shelf
+from reseed.stages.common.pages import render
 from reseed.store import ReseedError
 
-_HERE = Path(__file__).parent
-_LOADERS = [FileSystemLoader(_HERE), FileSystemLoader(_HERE.parent / "reporting")]
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; media-src 'self'; form-action 'self'; "
     "img-src data:",
@@ -42,13 +38,6 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], shelf: Shelf) -> None:
         self.shelf = shelf
         self.address_family = AF_INET6 if ":" in address[0] else AF_INET
-        self.templates = Environment(
-            loader=ChoiceLoader(_LOADERS),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
         super().__init__(address, _Handler)
 
     @property
@@ -85,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
             query = {name: values[0] for name, values in parse_qs(asked.query).items()}
             self._send(HTTPStatus.OK, *route(self.server, query))
         except (_NotFoundError, ReseedError, OSError) as error:
-            self._send(HTTPStatus.NOT_FOUND, *_page(self.server, "wrong.html.j2", title="Not found", reason=str(error)))
+            self._send(HTTPStatus.NOT_FOUND, *_page("not_found.html.j2", title="Not found", reason=str(error)))
 
     do_HEAD = do_GET
 
@@ -113,21 +102,20 @@ def _home(server: Server, query: Query) -> tuple[str, bytes]:
             stores.append((name, repr(shelf.shown(name).store).partition(": ")[2].rstrip(")"), ""))
         except (ReseedError, OSError) as error:
             stores.append((name, "", str(error)))
-    return _page(server, "home.html.j2", title=str(shelf.run), stores=stores)
+    return _page("home.html.j2", title=str(shelf.run), stores=stores)
 
 
 def _store(server: Server, query: Query) -> tuple[str, bytes]:
     name, text = _given(query, "name"), query.get("q", "")
     shown = server.shelf.shown(name)
     count, found = shown.search(text)
-    return _page(server, "store.html.j2", title=name, name=name, text=text, count=count, found=found, shown=shown)
+    return _page("store.html.j2", title=name, name=name, text=text, count=count, found=found, shown=shown)
 
 
 def _utterance(server: Server, query: Query) -> tuple[str, bytes]:
     name, utterance = _given(query, "store"), _given(query, "id")
     shown = server.shelf.shown(name)
     return _page(
-        server,
         "utterance.html.j2",
         title=utterance,
         name=name,
@@ -147,7 +135,7 @@ def _audio(server: Server, query: Query) -> tuple[str, bytes]:
 
 
 def _style(server: Server, query: Query) -> tuple[str, bytes]:
-    sheets = (server.templates.get_template(name).render() for name in ("page.css", "browse.css"))
+    sheets = map(render, ("common/page.css", "auditing/browsing/browse.css"))
     return "text/css; charset=utf-8", "\n".join(sheets).encode()
 
 
@@ -166,5 +154,5 @@ def _given(query: Query, name: str) -> str:
     return query[name]
 
 
-def _page(server: Server, template: str, **values: Any) -> tuple[str, bytes]:
-    return "text/html; charset=utf-8", server.templates.get_template(template).render(**values).encode()
+def _page(template: str, **values: Any) -> tuple[str, bytes]:
+    return "text/html; charset=utf-8", render(f"auditing/browsing/{template}", **values).encode()

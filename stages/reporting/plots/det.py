@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from scipy.special import ndtri
 
 from reseed.stages.common.figures import PERCENT, figure, to_svg
+from reseed.stages.common.prose import percent
 from reseed.stages.common.theme import Theme
 from reseed.stages.reporting.plots.style import Looks, dot
 from reseed.stages.reporting.results.load import System
 from reseed.stages.reporting.results.measure import DetCurve
-from reseed.stages.reporting.results.words import percent
 
 _TICKS = np.array([0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
 _LOWEST = 1e-4  # an EER of 0 has no place on these axes

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reseed.stages.common.figures import Plot, plotted
+from reseed.stages.common.prose import listed
 from reseed.stages.common.theme import THEMES, spectrogram_file
 from reseed.stages.reporting.plots.conditions import eer_by_condition, plan_bands
 from reseed.stages.reporting.plots.det import det_panels, roc_panels
@@ -16,7 +17,6 @@ from reseed.stages.reporting.results.load import ScoredSystem
 from reseed.stages.reporting.results.measure import Costs, Measurement, det_curve
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.summary import Summary, best_enhanced, leading
-from reseed.stages.reporting.results.words import listed
 from reseed.store import EmbeddingStore, ModelError, StoreError
 
 _ILLUSTRATION = (

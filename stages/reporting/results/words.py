@@ -1,10 +1,11 @@
-"""Numbers as a reader wants them, and the summary in words; every sentence follows from the numbers alone."""
+"""The summary in words; every sentence follows from the numbers alone."""
 
 from collections.abc import Iterator, Sequence
 
+from reseed.stages.common.prose import bare_range, listed, p_text, percent, signed_percent, signed_range
 from reseed.stages.reporting.results.labels import Labels, families
 from reseed.stages.reporting.results.load import System
-from reseed.stages.reporting.results.measure import Costs, Interval, Pooled
+from reseed.stages.reporting.results.measure import Costs, Pooled
 from reseed.stages.reporting.results.summary import (
     Change,
     Mean,
@@ -17,45 +18,6 @@ from reseed.stages.reporting.results.summary import (
 )
 
 NORMALISED = "as_norm"  # alone often moves an EER by as much as an enhancer does
-
-_SPACE = "\u202f"  # narrow and no-break, between number and unit
-_MINUS = "\u2212"
-
-
-def percent(fraction: float, digits: int = 1) -> str:
-    """0.1234 -> "12.3 %"."""
-    return f"{100 * fraction:.{digits}f}{_SPACE}%"
-
-
-def bare_range(interval: Interval, digits: int = 1) -> str:
-    """(0.1, 0.2) -> "10.0 to 20.0": for brackets behind a number that has the unit."""
-    return f"{100 * interval[0]:.{digits}f} to {100 * interval[1]:.{digits}f}"
-
-
-def signed_percent(fraction: float) -> str:
-    """-0.123 -> "−12 %"."""
-    return f"{_signed(fraction)}{_SPACE}%"
-
-
-def signed_range(interval: Interval) -> str:
-    """(-0.3, 0.1) -> "−30 to +10"."""
-    return f"{_signed(interval[0])} to {_signed(interval[1])}"
-
-
-def p_text(p_value: float) -> str:
-    """0.0321 -> "p = 0.032"."""
-    relation = f"={_SPACE}{p_value:.3f}" if p_value >= 0.0005 else f"<{_SPACE}0.001"
-    return f"p{_SPACE}{relation}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """["a", "b", "c"] -> "a, b and c"."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def counted(number: int, noun: str) -> str:
-    """(1, "system") -> "1 system", (2000, "trial") -> "2,000 trials"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def in_words(summaries: Sequence[Summary], labels: Labels) -> list[str]:
@@ -240,11 +202,3 @@ def _harmed(summaries: Sequence[Summary], labels: Labels) -> list[str]:
         if (cost := s.clean_change) and cost.ci95 and cost.is_certain and cost.relative > 0
     ]
     return [f"Worse than raw on clean speech: {listed(worse)}."] if worse else []
-
-
-def _signed(fraction: float) -> str:
-    """The percentage, without its unit: rounded, to one or two decimals where that would make it 0."""
-    for digits in range(3):
-        if rounded := round(100 * fraction, digits):
-            return f"{'+' if rounded > 0 else _MINUS}{abs(rounded):.{digits}f}"
-    return "0"

@@ -7,15 +7,7 @@ from reseed.stages.reporting.results.labels import scored_labels, system_labels
 from reseed.stages.reporting.results.load import System
 from reseed.stages.reporting.results.measure import Costs, Pooled
 from reseed.stages.reporting.results.summary import Mean, Summary, change
-from reseed.stages.reporting.results.words import (
-    bare_range,
-    calibration_warning,
-    in_words,
-    listed,
-    p_text,
-    signed_percent,
-    signed_range,
-)
+from reseed.stages.reporting.results.words import calibration_warning, in_words
 
 DRAWS = np.linspace(-1, 1, 41)
 
@@ -35,18 +27,6 @@ def summary(name, clean, noisy, raw=None, scoring="cosine"):
 def say(*summaries):
     labels = scored_labels(system_labels([s.system for s in summaries]))
     return [sentence.replace("\u202f", " ") for sentence in in_words(summaries, labels)]
-
-
-def test_numbers_read_as_a_reader_wants_them():
-    texts = [bare_range((0.101, 0.2)), signed_percent(-0.331), signed_percent(0.0), signed_range((-0.3, 0.1))]
-    assert [text.replace("\u202f", " ") for text in texts] == ["10.1 to 20.0", "−33 %", "0 %", "−30 to +10"]
-    assert [p_text(p).replace("\u202f", " ") for p in (0.0321, 0.0002)] == ["p = 0.032", "p < 0.001"]
-    assert [listed(["a"]), listed(["a", "b", "c"])] == ["a", "a, b and c"]
-
-
-def test_what_is_not_0_is_not_shown_as_0():
-    ranges = [(-0.13, -0.003), (0.0004, 0.004), (-1e-12, 0.0)]
-    assert [signed_range(r) for r in ranges] == ["−13 to −0.3", "+0.04 to +0.4", "0 to 0"]
 
 
 @pytest.mark.parametrize(
