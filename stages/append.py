@@ -8,6 +8,8 @@ from reseed.stages.audio.manifest import digest_of, digest_rows
 from reseed.stages.extraction.extraction import Extraction, Order
 from reseed.store import Declaration, EmbeddingStore, StoreError, append_shards, grown, read_rejects
 from reseed.store.format import REJECTS_NAME
+from reseed.store.lock import editing
+from reseed.store.writer import complete_removal
 
 
 def append(
@@ -32,6 +34,12 @@ def append(
         StoreError: no store, or one that another recipe has made; names what differs.
         ConfigError, ManifestError: as `extract`.
     """
+    with editing(store):  # from reading what is there to sealing what is added
+        complete_removal(store)
+        return _append(order, store, shards, retry)
+
+
+def _append(order: Order, store: Path, shards: int, retry: bool) -> str:
     old = EmbeddingStore(store)
     extraction = Extraction.of(order)
     _check_same_recipe(store, old.header.declaration, extraction.declaration)

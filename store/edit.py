@@ -17,8 +17,9 @@ from reseed.store.atomic import digest
 from reseed.store.errors import StoreError
 from reseed.store.format import REJECTS_NAME, Declaration, Header, Reject
 from reseed.store.layouts import Vectors
+from reseed.store.lock import editing
 from reseed.store.reader import EmbeddingStore
-from reseed.store.writer import finalise, read_rejects, read_seal, sealed_rejects, write_shard
+from reseed.store.writer import complete_removal, finalise, read_rejects, read_seal, sealed_rejects, write_shard
 
 Flags = NDArray[np.bool_]
 
@@ -33,25 +34,38 @@ def append_shards(
         expected: utterances that the store now stands for, old and new.
         rejects: the rejects of the store that stay rejected; those of the new shards are added.
     """
-    kept = EmbeddingStore(store).shards
-    seals = [seal for name in names if (seal := read_seal(store, name, declaration.vectors)) is not None]
-    everything = [*(shard.name for shard in kept), *names]
-    return finalise(store, declaration, everything, expected, [*rejects, *sealed_rejects(seals)], kept)
+    with editing(store):
+        kept = EmbeddingStore(store).shards
+        seals = [seal for name in names if (seal := read_seal(store, name, declaration.vectors)) is not None]
+        everything = [*(shard.name for shard in kept), *names]
+        return finalise(store, declaration, everything, expected, [*rejects, *sealed_rejects(seals)], kept)
 
 
 def drop(store: Path, *, utterances: Collection[str] = (), speakers: Collection[str] = ()) -> Header:
     """Remove every vector of some utterances or speakers; only shards that hold any are written anew.
 
+    One that was interrupted while it removed files is completed; asked for once more, it changes nothing else.
+
     Raises:
-        StoreError: an utterance or speaker that the store does not have; nothing is changed.
+        StoreError: an utterance or speaker that the store does not have, or another edit is under way; nothing is
+            changed.
     """
+    with editing(store):
+        complete_removal(store)
+        return _drop(store, utterances, speakers)
+
+
+def _drop(store: Path, utterances: Collection[str], speakers: Collection[str]) -> Header:
     source = EmbeddingStore(store)
     rejects = read_rejects(store / REJECTS_NAME)
-    unknown = {*utterances, *speakers} - _present(source, rejects)
+    wanted, edit = {*utterances, *speakers}, digest([sorted(utterances), sorted(speakers)])
+    unknown = wanted - _present(source, rejects)
+    if unknown == wanted and source.header.declaration.inputs.get("edits", [{}])[-1].get("digest") == edit:
+        return source.header  # this very drop has been done
     if unknown:
         raise StoreError(f"{store} has no utterance or speaker {min(unknown)!r}; nothing was dropped")
     kept_rejects = [reject for reject in rejects if reject.utterance_id not in set(utterances)]
-    declaration = grown(source.header.declaration, "drop", digest([sorted(utterances), sorted(speakers)]))
+    declaration = grown(source.header.declaration, "drop", edit)
     names, left = [], 0
     for position, shard in enumerate(source.shards):
         table = source.shard_rows(position)
@@ -67,6 +81,12 @@ def drop(store: Path, *, utterances: Collection[str] = (), speakers: Collection[
 
 def compact(store: Path, *, rows_per_shard: int) -> Header:
     """Join neighbouring shards until each holds about `rows_per_shard` rows; vectors and order stay what they are."""
+    with editing(store):
+        complete_removal(store)
+        return _compact(store, rows_per_shard)
+
+
+def _compact(store: Path, rows_per_shard: int) -> Header:
     source = EmbeddingStore(store)
     declaration = source.header.declaration
     names = []

@@ -36,7 +36,9 @@ from reseed.store.format import (
 )
 from reseed.store.header import read_header, write_header
 from reseed.store.layouts import Vectors, catalogue_file, file_suffixes, vectors_file, write_catalogue, write_hdf5
+from reseed.store.lock import editing
 
+REMOVAL_NAME = ".removal.json"
 _OURS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-\d+)?")
 
 
@@ -145,14 +147,13 @@ def finalise(
     if stored + len(everything) != expected:
         counts = f"{stored} stored + {len(everything)} rejected"
         raise StoreError(f"{store}: {counts} utterances are not the {expected} asked for; extract the store again")
-    with _says_where(store):
+    with _says_where(store), editing(store):
         known = {shard.name: shard for shard in kept}
         shards = [known.get(name) or _shard(store, name, seal, declaration.vectors) for name, seal in found.items()]
         write_rejects(store / REJECTS_NAME, everything)
         listed = _stored_file(store, REJECTS_NAME)
         header = Header(declaration, declaration.fingerprint, expected, stored, len(everything), shards, listed)
-        write_header(store, header)
-        remove_strays(store, header)
+        replace_header(store, header)
     return header
 
 
@@ -161,12 +162,45 @@ def sealed_rejects(seals: Iterable[Seal]) -> list[Reject]:
     return [Reject(**reject) for seal in seals for reject in seal.rejects]
 
 
-def remove_strays(store: Path, header: Header) -> None:
-    """Remove what store.json does not list: shards of older states, and what killed writers left behind."""
-    kept = {store / file.name for shard in header.shards for file in shard.files}
-    for path in (store / "shards").glob("*"):
-        if path not in kept and _OURS.fullmatch(path.name):
-            path.unlink()
+def replace_header(store: Path, header: Header) -> None:
+    """Write store.json, then remove what it does not list: shards of older states, and what killed writers left.
+
+    What is to be removed is written down first, so that a removal that is interrupted can be completed: what was
+    dropped must not stay on the disk.
+    """
+    kept = {Path(file.name).name for shard in header.shards for file in shard.files}
+    strays = [
+        path.name for path in (store / "shards").glob("*") if path.name not in kept and _OURS.fullmatch(path.name)
+    ]
+    if strays:
+        names = [shard.name for shard in header.shards]
+        atomic.write_json(store / REMOVAL_NAME, {"shards": names, "remove": sorted(strays)})
+    write_header(store, header)
+    complete_removal(store)
+
+
+def complete_removal(store: Path) -> int:
+    """Remove what an edit was to remove when it was interrupted; returns how many files that were.
+
+    Nothing is removed where the edit had not come to replace store.json: the old state stands.
+    """
+    note = store / REMOVAL_NAME
+    if not note.exists():
+        return 0
+    with editing(store):
+        header = read_header(store)
+        kept = {Path(file.name).name for shard in header.shards for file in shard.files}
+        try:
+            planned = json.loads(note.read_text(encoding="utf-8"))
+            names = planned["remove"] if planned["shards"] == [shard.name for shard in header.shards] else []
+        except (ValueError, KeyError, TypeError):
+            names = []
+        gone = [store / "shards" / name for name in names if _OURS.fullmatch(str(name)) and name not in kept]
+        found = [path for path in gone if path.exists()]
+        for path in found:
+            path.unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
+    return len(found)
 
 
 def write_rejects(path: Path, rejects: list[Reject]) -> None:

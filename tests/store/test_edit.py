@@ -1,3 +1,12 @@
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -13,8 +22,10 @@ from reseed.store import (
     read_rejects,
     write_shard,
 )
+from reseed.store.writer import complete_removal
 from tests.store.stores import catalogue_of, declare, vectors_of, write, write_shards
 
+ROOT = Path(__file__).resolve().parents[2]
 SHARDS = [("u0", "u1"), ("u2", "u3"), ("u4",)]
 
 
@@ -124,3 +135,94 @@ def test_compacting_joins_neighbours_and_changes_no_vector(tmp_path):
     assert store.utterance_ids() == ids
     assert store.fingerprint == declaration.fingerprint, "the same vectors, declared alike"
     assert compact(tmp_path, rows_per_shard=18).shards == header.shards
+
+
+def _edit_script(edit: str) -> list[str]:
+    code = f"import sys; from pathlib import Path; from reseed.store import {edit.split('(')[0]}; {edit}"
+    return [sys.executable, "-c", code]
+
+
+GONE = {
+    "drop(Path(sys.argv[1]), speakers=['s1'])": ("u2", "u3"),
+    "drop(Path(sys.argv[1]), utterances=['u0'])": ("u0",),
+    "compact(Path(sys.argv[1]), rows_per_shard=10_000)": (),
+}
+ROUNDS = int(os.environ.get("RESEED_KILLS", "4"))
+
+
+@pytest.mark.parametrize("pair", list(itertools.combinations(GONE, 2)), ids=["drops", "drop-compact", "drop-compact-2"])
+def test_edits_at_once_are_done_one_after_the_other_or_refused(tmp_path, pair):
+    """Whatever the interleaving, the store is that of the edits that said they were done, whole and readable."""
+    write(tmp_path / "fresh", SHARDS)
+    for trial in range(ROUNDS):
+        store = tmp_path / f"store{trial}"
+        shutil.copytree(tmp_path / "fresh", store)
+        racing = [
+            subprocess.Popen([*_edit_script(edit), str(store)], stderr=subprocess.PIPE, text=True, cwd=ROOT)
+            for edit in pair
+        ]
+        said = [process.communicate()[1] for process in racing]
+        done = [edit for edit, process in zip(pair, racing, strict=True) if process.returncode == 0]
+        assert done, said
+        for edit, process, words in zip(pair, racing, said, strict=True):
+            assert process.returncode == 0 or "is being changed by process" in words, (edit, words)
+        gone = {name for edit in done for name in GONE[edit]}
+        opened = EmbeddingStore(store)
+        opened.verify()
+        assert set(opened.utterance_ids()) == {f"u{n}" for n in range(5)} - gone
+        assert not (store / ".lock").exists()
+
+
+def test_a_lock_says_who_holds_it_and_goes_with_its_process(tmp_path):
+    write(tmp_path, SHARDS)
+    code = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from reseed.store.lock import editing
+        with editing(Path(sys.argv[1])):
+            print("held", flush=True)
+            sys.stdin.read()
+        """
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(StoreError, match=f"is being changed by process {holder.pid} on "):
+        compact(tmp_path, rows_per_shard=100)
+    holder.kill()
+    holder.communicate()
+    compact(tmp_path, rows_per_shard=100)
+    EmbeddingStore(tmp_path).verify()
+
+
+def test_a_drop_that_dies_while_it_removes_files_is_completed_by_the_next_edit(tmp_path, monkeypatch):
+    write(tmp_path, SHARDS)
+    before = {path.name for path in (tmp_path / "shards").iterdir()}
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reseed.store.writer.complete_removal", die)
+        with pytest.raises(KeyboardInterrupt):
+            drop(tmp_path, speakers=["s1"])
+    assert EmbeddingStore(tmp_path).utterance_ids() == ["u0", "u1", "u4"]
+    assert before <= {path.name for path in (tmp_path / "shards").iterdir()}
+    drop(tmp_path, speakers=["s1"])  # asked for once more: it is done, and the files are gone
+    listed = {Path(file.name).name for shard in EmbeddingStore(tmp_path).shards for file in shard.files}
+    assert {path.name for path in (tmp_path / "shards").iterdir() if not path.name.startswith(".")} == listed
+    assert not (tmp_path / ".removal.json").exists()
+    EmbeddingStore(tmp_path).verify()
+
+
+def test_a_note_of_a_removal_that_never_came_to_be_removes_nothing(tmp_path):
+    write(tmp_path, SHARDS)
+    names = sorted(path.name for path in (tmp_path / "shards").iterdir())
+    (tmp_path / ".removal.json").write_text(json.dumps({"shards": ["00000-aaaaaaaa"], "remove": names}))
+    assert complete_removal(tmp_path) == 0
+    shards = [shard.name for shard in EmbeddingStore(tmp_path).shards]
+    (tmp_path / ".removal.json").write_text(json.dumps({"shards": shards, "remove": [*names, "../store.json"]}))
+    assert complete_removal(tmp_path) == 0
+    EmbeddingStore(tmp_path).verify()
