@@ -1,6 +1,7 @@
 """The command line: one command per verb; parses, calls one stage, prints. No logic lives here."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -704,6 +705,16 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+@main.command()
+@click.argument("folder", type=_FILE, default=Path())
+def init(folder: Path) -> None:
+    """Write a commented configuration to begin with, mine.yaml, into FOLDER (default: here)."""
+    from reseed.pipeline.starter import write_starter
+
+    path = write_starter(folder)
+    click.echo(f"wrote {path}; set corpus.root in it to your recordings, then: reseed run {shlex.quote(str(path))}")
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

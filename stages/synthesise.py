@@ -57,7 +57,7 @@ def synthesise(*, root: Path, settings: SynthesiseSettings, seed: int) -> None:
     corpus of other settings is replaced. No voice, noise kind, music style or room occurs in two splits.
 
     Raises:
-        ConfigError: `root` holds anything but a synthetic corpus.
+        ConfigError: `root` holds anything but a synthetic corpus, or a package of the extra `demo` is not installed.
         AudioError: espeak-ng cannot be used.
     """
     recipe = {"recipe": _RECIPE, "seed": seed, "settings": settings.model_dump()}
@@ -98,7 +98,13 @@ def _is_ours(readme: Path) -> bool:
 
 def _render(root: Path, voices: Mapping[str, Sequence[Voice]], settings: SynthesiseSettings, seed: int) -> None:
     # The configuration tree imports this file for its settings; scipy.signal and pyroomacoustics cost it seconds.
-    from reseed.stages.synthesis import render
+    try:
+        from reseed.stages.synthesis import render
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"a synthetic corpus needs {error.name}, which is not installed; "
+            "run `uv pip install espeakng-loader pyroomacoustics`"
+        ) from error
 
     render.render_speech(root / "speech", voices, settings.utterances_per_voice.model_dump(), seed)
     render.render_noises(root / "noise", settings.noises.model_dump(), settings.noise_duration_s, seed)

@@ -21,7 +21,7 @@ from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.features import in_full_precision
 from reseed.stages.backbones.weights import Checkpoint, present
 from reseed.stages.common.section import Section
-from reseed.store import ModelError
+from reseed.store import ConfigError, ModelError
 from reseed.store.atomic import sha256_file
 
 WINDOW_FRAMES = 160
@@ -166,7 +166,10 @@ def _weights_path() -> Path:
     try:
         files = importlib.metadata.files("resemblyzer") or []
     except importlib.metadata.PackageNotFoundError:
-        raise ModelError("the ge2e weights come from the package resemblyzer, which is not installed") from None
+        raise ConfigError(
+            "the weights of ge2e are in the package resemblyzer, which is not installed; "
+            "run `uv pip install --no-deps resemblyzer` (of the package only its weights are used)"
+        ) from None
     for file in files:
         if file.name == "pretrained.pt":
             return Path(str(file.locate()))
