@@ -249,13 +249,11 @@ def replay(as_json: bool, **options: Any) -> None:
 @click.option("--speaker", "speakers", multiple=True, help="Speaker to remove; repeat for more.")
 def drop(store: Path, utterances: Sequence[str], speakers: Sequence[str]) -> None:
     """Remove the vectors and catalogue rows of utterances or speakers from a store."""
-    from reseed.store import drop as remove
+    from reseed.stages.drop import drop as stage
 
     if not utterances and not speakers:
         raise click.UsageError("Say what to drop: --utterance ID or --speaker ID.")
-
-    header = remove(store, utterances=utterances, speakers=speakers)
-    click.echo(f"{store}: {header.stored} utterances left")
+    click.echo(stage(store=store, utterances=utterances, speakers=speakers))
 
 
 @main.command()
@@ -263,9 +261,9 @@ def drop(store: Path, utterances: Sequence[str], speakers: Sequence[str]) -> Non
 @click.option("--rows", type=click.IntRange(1), default=100_000, show_default=True, help="Rows per shard, at most.")
 def compact(store: Path, rows: int) -> None:
     """Join small shards of a store; no vector changes."""
-    from reseed.store import compact as join
+    from reseed.stages.compact import compact as stage
 
-    click.echo(f"{store}: {len(join(store, rows_per_shard=rows).shards)} shards")
+    click.echo(stage(store=store, rows=rows))
 
 
 @main.command()
@@ -598,11 +596,10 @@ def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> N
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(store: Path, as_json: bool) -> None:
     """Say what a store holds and what it was made from."""
-    from reseed.store import EmbeddingStore
-    from reseed.store.header import header_json
+    from reseed.stages.info import info as stage
 
-    header = EmbeddingStore(store).header
-    click.echo(json.dumps(header_json(header), indent=1) if as_json else header.summary())
+    found = stage(store=store)
+    click.echo(json.dumps(found.facts(), indent=1) if as_json else found.summary())
 
 
 @main.command()

@@ -31,7 +31,7 @@ Array = NDArray[Any]
 def sequential(arena: Arena) -> Contest:
     """Read all vectors, as one array and shard by shard."""
     ours = _ours(arena, "vectors", lambda path: _total(EmbeddingStore(path).vectors()))
-    ours |= _ours(arena, "blocks", lambda path: sum(_total(block) for block in EmbeddingStore(path).blocks()))
+    ours |= _ours(arena, "blocks", lambda path: sum(map(_total, EmbeddingStore(path).utterance_blocks())))
     buffer = np.ones_like(arena.vectors)
     peers: Ways = {
         "np.load": lambda: _total(np.load(arena.npy)),

@@ -118,8 +118,7 @@ def _vectors(source: EmbeddingStore, rows_U: Any, views: list[str]) -> Tensor:
     kept, start = np.empty((rows_U.size, source.crops, len(views), source.dim), np.float32), 0
     place = np.full(source.header.stored, -1)
     place[rows_U] = np.arange(rows_U.size)
-    for block in source.blocks():
-        crops_UCVD = block.reshape(-1, source.crops, len(source.views), source.dim)
+    for crops_UCVD in source.utterance_blocks():
         here = place[start : start + len(crops_UCVD)]
         start += len(crops_UCVD)
         kept[here[here >= 0]] = crops_UCVD[here >= 0][:, :, index]
@@ -128,7 +127,7 @@ def _vectors(source: EmbeddingStore, rows_U: Any, views: list[str]) -> Tensor:
 
 def _check_crops(first: EmbeddingStore, second: EmbeddingStore, rows_first: Any, rows_second: Any) -> None:
     columns = ["start_s", "duration_s"]
-    known = [set(columns) <= set(source.shard_rows(0).column_names) for source in (first, second)]
+    known = [set(columns) <= set(source.shard(0).rows().column_names) for source in (first, second)]
     if not all(known):
         return  # made elsewhere: nothing says where crops lie
     stretches = []

@@ -121,10 +121,9 @@ def _unit_vectors(source: EmbeddingStore, view: str) -> NDArray[np.float32]:
     index, crops = source.views.index(view), source.crops
     unit_UD = np.empty((len(source) // len(source.views) // crops, source.dim), np.float32)
     step, done = max(1, _BLOCK_ELEMENTS // (crops * source.dim)), 0
-    for block in source.blocks():
-        vectors_UCD = block[:, index].reshape(-1, crops, source.dim)
-        for first in range(0, len(vectors_UCD), step):
-            part_UCD = vectors_UCD[first : first + step]
+    for vectors_UCVD in source.utterance_blocks():
+        for first in range(0, len(vectors_UCVD), step):
+            part_UCD = vectors_UCVD[first : first + step, :, index]
             try:
                 unit_UD[done : done + len(part_UCD)] = utterance_embeddings(part_UCD)
             except ScoringError as error:

@@ -74,10 +74,10 @@ def _batches(store: EmbeddingStore, expected: int, view: str | None) -> Iterator
     """Yield the rows of one view, or all, shard by shard; raises StoreError unless there are as many as expected."""
     positions = range(len(store.shards))
     # A column that is null throughout one shard has another type there.
-    schema = pa.unify_schemas([store.shard_rows(at).schema for at in positions], promote_options="permissive")
+    schema = pa.unify_schemas([store.shard(at).rows().schema for at in positions], promote_options="permissive")
     exported = 0
     for at in track(positions, "export", console=Console(stderr=True), disable=not sys.stderr.isatty()):
-        shard = Batch(conform(store.shard_rows(at), schema), store.shard_vectors(at))
+        shard = Batch(conform(store.shard(at).rows(), schema), store.shard(at).vectors())
         chosen = np.arange(len(shard)) if view is None else np.flatnonzero(pc.equal(shard.rows["view"], view))
         for start in range(0, len(chosen), BATCH_ROWS):
             yield shard.take(chosen[start : start + BATCH_ROWS])

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 
+from reseed.stages.common.speakers import joined_column
 from reseed.stages.scoring.cosine import unit_rows
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.files import QUALITY_SCHEMA, read_durations
@@ -51,9 +52,9 @@ def fit_snr(reference: EmbeddingStore) -> SnrEstimate:
     generator = np.random.default_rng(0)
     share = min(1.0, _FITTED_N / max(1, sum(shard.rows for shard in reference.shards)))
     for position in range(len(reference.shards)):
-        rows = reference.shard_rows(position, columns=["utterance_id", "snr_db"])
+        rows = reference.shard(position).rows(["utterance_id", "snr_db"])
         chosen = np.flatnonzero(generator.random(rows.num_rows) < share)
-        vectors.append(unit_rows(reference.shard_vectors(position)[chosen]))
+        vectors.append(unit_rows(reference.shard(position).vectors()[chosen]))
         snrs.append(pc.fill_null(rows["snr_db"], CLEAN_DB).to_numpy()[chosen])
         kept.append(rows["utterance_id"].combine_chunks().dictionary_encode().indices.to_numpy()[chosen] % 10 == 9)
     unit_ND, snr_N, kept_N = np.concatenate(vectors), np.concatenate(snrs).clip(max=CLEAN_DB), np.concatenate(kept)
@@ -90,7 +91,7 @@ def quality(*, store: Path, reference: Path, utterances: Path, quality: Path) ->
     estimate = fit_snr(known)
     ids_U = pa.array(source.utterance_ids(), pa.string())
     durations = read_durations(utterances)
-    duration_U = durations["duration_s"].take(pc.index_in(ids_U, value_set=durations["utterance_id"])).combine_chunks()
+    duration_U = joined_column("duration_s", ids_U, durations)
     if duration_U.null_count:
         missing = ids_U.filter(pc.is_null(duration_U))
         raise ManifestError(
@@ -118,8 +119,8 @@ def _measured(source: EmbeddingStore, estimate: SnrEstimate) -> tuple[Floats, Fl
     """Return norm and estimated SNR of each utterance and view, [U, V]."""
     norms: list[Floats] = []
     snrs: list[Floats] = []
-    for block in source.blocks():
-        crops_UCVD: NDArray[np.float64] = block.reshape(-1, source.crops, len(source.views), source.dim).astype(float)
+    for block_UCVD in source.utterance_blocks():
+        crops_UCVD: NDArray[np.float64] = block_UCVD.astype(float)
         norms.append(np.linalg.norm(crops_UCVD.mean(axis=1), axis=-1))
         snrs.append(estimate.of(unit_rows(crops_UCVD)).mean(axis=1))
     return np.concatenate(norms), np.concatenate(snrs)

@@ -20,7 +20,7 @@ def verify(*, store: Path, utterances: Path | None = None) -> str:
     """
     opened = EmbeddingStore(store)
     ids = None if utterances is None else [row.utterance_id for row in read_manifest(utterances)]
-    found = list(problems(opened, ids))
+    found = list(problems(store, opened.header, ids))
     if found:
         raise StoreError("\n".join([f"{store}: {len(found)} problems", *found]))
     return f"{store}: {len(opened)} vectors in {len(opened.shards)} shards, all as sealed"

@@ -59,7 +59,8 @@ def _drop(store: Path, utterances: Collection[str], speakers: Collection[str]) -
     source = EmbeddingStore(store)
     rejects = read_rejects(store / REJECTS_NAME)
     wanted, edit = {*utterances, *speakers}, digest([sorted(utterances), sorted(speakers)])
-    unknown = wanted - _present(source, rejects)
+    rejected = {reject.utterance_id for reject in rejects}
+    unknown = wanted - rejected.union(source.utterance_ids(), filter(None, source.speaker_ids()))
     if unknown == wanted and source.header.declaration.inputs.get("edits", [{}])[-1].get("digest") == edit:
         return source.header  # this very drop has been done
     if unknown:
@@ -68,10 +69,10 @@ def _drop(store: Path, utterances: Collection[str], speakers: Collection[str]) -
     declaration = grown(source.header.declaration, "drop", edit)
     names, left = [], 0
     for position, shard in enumerate(source.shards):
-        table = source.shard_rows(position)
+        table = source.shard(position).rows()
         gone = _isin(table, "utterance_id", utterances) | _isin(table, "speaker_id", speakers)
         if gone.any():
-            vectors, table = source.shard_vectors(position)[~gone], table.filter(pa.array(~gone))
+            vectors, table = source.shard(position).vectors()[~gone], table.filter(pa.array(~gone))
             names += _rewritten(store, shard.index, vectors, table, declaration, shard.digest)
         else:
             names.append(shard.name)
@@ -95,8 +96,8 @@ def _compact(store: Path, rows_per_shard: int) -> Header:
         if len(group) == 1:
             names.append(shards[0].name)
             continue
-        vectors = np.concatenate([source.shard_vectors(position) for position in group])
-        table = pa.concat_tables([source.shard_rows(position) for position in group], promote_options="default")
+        vectors = np.concatenate([source.shard(position).vectors() for position in group])
+        table = pa.concat_tables([source.shard(position).rows() for position in group], promote_options="default")
         names += _rewritten(store, shards[0].index, vectors, table, declaration, digest([s.digest for s in shards]))
     rejects = read_rejects(store / REJECTS_NAME)
     return finalise(store, declaration, names, source.header.expected, rejects, source.shards)
@@ -113,16 +114,6 @@ def _rewritten(
 ) -> list[str]:
     """Write a shard, or nothing where no row is left; returns the names written."""
     return [write_shard(store, index, vectors, table, declaration, source=source)] if len(vectors) else []
-
-
-def _present(source: EmbeddingStore, rejects: Sequence[Reject]) -> set[str]:
-    """Return the ids of all utterances and speakers of a store."""
-    present = {*source.utterance_ids(), *(reject.utterance_id for reject in rejects)}
-    for position in range(len(source.shards)):
-        rows = source.shard_rows(position)
-        if "speaker_id" in rows.column_names:
-            present.update(rows["speaker_id"].drop_null().unique().to_pylist())
-    return present
 
 
 def _isin(table: pa.Table, column: str, wanted: Collection[str]) -> Flags:

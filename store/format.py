@@ -153,22 +153,6 @@ class Header:
     shards: list[Shard]
     rejects: StoredFile
 
-    def summary(self) -> str:
-        """Return the header in words, for a terminal."""
-        declared = self.declaration
-        rows, size = sum(shard.rows for shard in self.shards), sum(f.bytes for s in self.shards for f in s.files)
-        lines = {
-            "vectors": f"{rows} x {declared.dim} {declared.dtype} in {len(self.shards)} shards, {size / 1e6:.1f} MB",
-            "utterances": f"{self.stored} stored, {self.rejected} rejected, {self.expected} expected",
-            "crops": str(declared.crops),
-            "views": ", ".join(declared.views),
-            "space": declared.space,
-            "fingerprint": self.fingerprint,
-            **{f"from {parent['role']}": f"{parent['path']} ({parent['digest'][:8]})" for parent in declared.lineage},
-            **{f"edit {number}": edit["what"] for number, edit in enumerate(declared.inputs.get("edits", []), 1)},
-        }
-        return "\n".join(f"{name:16} {value}" for name, value in lines.items())
-
 
 def shard_name(index: int, fingerprint: str, source: str) -> str:
     """Return the stem of a shard's files, e.g. "00007-1a2b3c4d".

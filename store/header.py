@@ -58,11 +58,6 @@ def read_header(store: Path) -> Header:
     return _parsed(raw)
 
 
-def header_json(header: Header) -> dict[str, Any]:
-    """Return the header as JSON-like data, for programs."""
-    return asdict(header)
-
-
 def _parsed(raw: dict[str, Any]) -> Header:
     keys = ("dim", "dtype", "crops", "space", "inputs", "lineage", "vectors")
     views = {view["name"]: view["recipe"] for view in raw["views"]}

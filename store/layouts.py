@@ -31,7 +31,7 @@ _KEPT_MAPS = 64  # each holds a file descriptor
 
 
 @dataclass(frozen=True)
-class Place:
+class ArrayLocation:
     """Where in a file a dense array lies: enough to map it without opening HDF5 again."""
 
     shape: tuple[int, ...]
@@ -92,7 +92,7 @@ class _Head(io.RawIOBase):
         return self.size
 
 
-def locate_hdf5(path: Path) -> Place:
+def locate_hdf5(path: Path) -> ArrayLocation:
     """Return where the data set lies in the file.
 
     Raises:
@@ -102,42 +102,42 @@ def locate_hdf5(path: Path) -> Place:
     try:
         with h5py.File(path, "r") as file:
             dataset = file[EMBEDDING]
-            place = Place(dataset.shape, dataset.dtype, dataset.id.get_offset())
+            location = ArrayLocation(dataset.shape, dataset.dtype, dataset.id.get_offset())
             plan = dataset.id.get_create_plist()
             plain = plan.get_layout() == h5py.h5d.CONTIGUOUS and not plan.get_external_count()
             linked = not isinstance(file.get(EMBEDDING, getlink=True), h5py.HardLink)
     except (OSError, KeyError, RuntimeError, AttributeError, TypeError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
-    bytes_needed = math.prod(place.shape) * place.dtype.itemsize
-    if not plain or linked or (place.offset is None) != (bytes_needed == 0):
+    bytes_needed = math.prod(location.shape) * location.dtype.itemsize
+    if not plain or linked or (location.offset is None) != (bytes_needed == 0):
         raise StoreError(
             f"{path}: /{EMBEDDING} is not one contiguous, unfiltered data set inside this file, as format 1 has it; "
             "bring such vectors in with `reseed import`"
         )
-    if len(place.shape) != 2 or place.dtype not in _DTYPES:
-        raise StoreError(f"{path}: /{EMBEDDING} is {place.dtype} {list(place.shape)}; a store holds float [rows, D]")
-    if place.offset is not None and place.offset + bytes_needed > path.stat().st_size:
+    if len(location.shape) != 2 or location.dtype not in _DTYPES:
+        raise StoreError(f"{path}: /{EMBEDDING} is {location.dtype} {list(location.shape)}; a store holds float [rows, D]")
+    if location.offset is not None and location.offset + bytes_needed > path.stat().st_size:
         raise StoreError(f"{path} is cut short: its vectors end beyond the end of the file; extract this shard again")
-    return place
+    return location
 
 
-def map_hdf5(path: Path, place: Place) -> Vectors:
+def map_hdf5(path: Path, location: ArrayLocation) -> Vectors:
     """Return the data set as a read-only memory map [rows, D].
 
     Raises:
         StoreError: the file is no longer what it was when it was located.
     """
-    if place.offset is None:  # HDF5 gives an empty data set no place
-        return np.empty(place.shape, place.dtype)
+    if location.offset is None:  # HDF5 gives an empty data set no place
+        return np.empty(location.shape, location.dtype)
     try:
-        return np.memmap(path, dtype=place.dtype, mode="r", offset=place.offset, shape=place.shape)
+        return np.memmap(path, dtype=location.dtype, mode="r", offset=location.offset, shape=location.shape)
     except (OSError, ValueError) as error:
         raise StoreError(
             f"{path} has been cut or removed since it was opened ({error}); open the store again"
         ) from error
 
 
-def kept_map_hdf5(path: Path, place: Place) -> Vectors:
+def kept_map_hdf5(path: Path, location: ArrayLocation) -> Vectors:
     """Return the data set as `map_hdf5` does, by the map of an earlier call while the file is still the same.
 
     For access at random, where mapping costs more than reading. Not for passes over whole shards: every page that was
@@ -146,13 +146,13 @@ def kept_map_hdf5(path: Path, place: Place) -> Vectors:
     try:
         found = path.stat()
     except OSError:
-        return map_hdf5(path, place)
-    return _kept_map(path, place, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+        return map_hdf5(path, location)
+    return _kept_map(path, location, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
 
 
 @lru_cache(maxsize=_KEPT_MAPS)
-def _kept_map(path: Path, place: Place, state: tuple[int, ...]) -> Vectors:
-    return map_hdf5(path, place)
+def _kept_map(path: Path, location: ArrayLocation, state: tuple[int, ...]) -> Vectors:
+    return map_hdf5(path, location)
 
 
 def write_catalogue(path: Path, table: pa.Table, vectors: Vectors | None) -> None:
@@ -185,11 +185,14 @@ def read_parquet_vectors(path: Path, dim: int) -> Vectors:
     return vectors
 
 
-def read_utterance_ids(path: Path, step: int) -> list[str]:
-    """Return every `step`-th utterance id of a catalogue."""
+def read_per_utterance(path: Path, column: str, step: int) -> list[str | None]:
+    """Return what a column of text says in every `step`-th row of a catalogue; None where there is no such column."""
     with _readable(path), pq.ParquetFile(path) as file:  # not `read_table`: it imports pandas, which takes a second
-        ids: list[str] = file.read(["utterance_id"])["utterance_id"].to_pylist()
-    return ids[::step]
+        firsts = pa.array(np.arange(0, file.metadata.num_rows, step))
+        if column not in file.schema_arrow.names:
+            return [None] * len(firsts)
+        values: list[str | None] = file.read([column])[column].take(firsts).cast(pa.string()).to_pylist()
+    return values
 
 
 def id_range(path: Path) -> tuple[str, str] | None:

@@ -6,48 +6,51 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from reseed.store.checks import check_coverage, check_digest
 from reseed.store.errors import StoreError
-from reseed.store.format import REJECTS_NAME, Header, Shard
+from reseed.store.format import REJECTS_NAME, Header
 from reseed.store.header import read_header
-from reseed.store.layouts import catalogue_file
-from reseed.store.reader import EmbeddingStore
+from reseed.store.layouts import Vectors, catalogue_file
+from reseed.store.shards import EXTRACT_AGAIN, ShardReader
 from reseed.store.writer import read_rejects, read_seal
 
 
-def problems(store: EmbeddingStore, manifest_ids: Iterable[str] | None = None) -> Iterator[str]:
+def problems(store: Path, header: Header, manifest_ids: Iterable[str] | None = None) -> Iterator[str]:
     """Yield each problem as one line that names the file; a sound store yields none.
 
     Args:
         manifest_ids: the utterances that the store should cover: each must be stored or rejected.
     """
-    yield from _damaged_files(store)
-    yield from _unfit_shards(store)
+    readers = [ShardReader(store, shard, header.declaration) for shard in header.shards]
+    files = [header.rejects, *(file for shard in header.shards for file in shard.files)]
+    yield from filter(None, (_problem(check_digest, store, file) for file in files))
+    yield from filter(None, (_problem(_check_values, reader) for reader in readers))
     if manifest_ids is not None:
-        yield from _uncovered(store, manifest_ids)
+        rejects = read_rejects(store / REJECTS_NAME)
+        covered = {reject.utterance_id for reject in rejects}.union(*(reader.utterances for reader in readers))
+        if missing := sorted(set(manifest_ids) - covered):
+            lost = f"{len(missing)} utterances of the manifest are neither stored nor rejected"
+            yield f"{store}: {lost}, first {missing[0]}; extract the store again"
 
 
-def undamaged(path: Path) -> tuple[EmbeddingStore, list[str]]:
-    """Open the shards of a store that are as they were written; returns them and what is wrong with the others.
+def undamaged(path: Path) -> tuple[Header, list[str]]:
+    """Return the header of a store with those shards alone that are as they were written, and what is wrong beside.
 
     Raises:
         StoreError: not a store, an unknown version, or an altered header: then nothing can be said.
     """
     header = read_header(path)
+    readers = [ShardReader(path, shard, header.declaration) for shard in header.shards]
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter
-        found = list(pool.map(lambda shard: _problem(_check_shard, path, header, shard), header.shards))
+        found = list(pool.map(lambda reader: _problem(_check_files, reader), readers))
     sound = [shard for shard, problem in zip(header.shards, found, strict=True) if problem is None]
-    problems = [problem for problem in found if problem is not None]
-    for check, what in ((check_coverage, header), (check_digest, header.rejects)):
-        problems += filter(None, [_problem(check, path, what)])
-    return EmbeddingStore(path, header=replace(header, shards=sound)), problems
+    found += [_problem(check_coverage, path, header), _problem(check_digest, path, header.rejects)]
+    return replace(header, shards=sound), [problem for problem in found if problem is not None]
 
 
-def _problem(check: Callable[..., None], *arguments: Any) -> str | None:
+def _problem(check: Callable[..., object], *arguments: Any) -> str | None:
     try:
         check(*arguments)
     except (StoreError, OSError) as error:
@@ -55,60 +58,22 @@ def _problem(check: Callable[..., None], *arguments: Any) -> str | None:
     return None
 
 
-def _check_shard(path: Path, header: Header, shard: Shard) -> None:
-    for file in shard.files:
-        check_digest(path, file)
-    _check_seal(path, header, shard)
-    EmbeddingStore(path, header=replace(header, shards=[shard])).shard_vectors(0)  # of the declared shape
+def _check_files(reader: ShardReader) -> None:
+    for file in reader.shard.files:
+        check_digest(reader.store, file)
+    _sealed_vectors(reader)
 
 
-def _check_seal(path: Path, header: Header, shard: Shard) -> None:
-    file = catalogue_file(path, shard.name)
-    seal = read_seal(path, shard.name, header.declaration.vectors)
+def _check_values(reader: ShardReader) -> None:
+    reader.check_finite(_sealed_vectors(reader), EXTRACT_AGAIN)
+
+
+def _sealed_vectors(reader: ShardReader) -> Vectors:
+    """Return the vectors of a shard, if its seal, its catalogue and store.json agree on how many there are."""
+    shard, file = reader.shard, catalogue_file(reader.store, reader.shard.name)
+    seal = read_seal(reader.store, shard.name, reader.declaration.vectors)
     if seal is None or (seal.rows, seal.utterances) != (shard.rows, shard.utterances):
         raise StoreError(f"{file}: its seal does not match store.json; extract this shard again")
     if (rows := pq.read_metadata(file).num_rows) != shard.rows:
         raise StoreError(f"{file} has {rows} rows, store.json says {shard.rows}")
-
-
-def _damaged_files(store: EmbeddingStore) -> Iterator[str]:
-    for file in (store.header.rejects, *(file for shard in store.shards for file in shard.files)):
-        if problem := _problem(check_digest, store.path, file):
-            yield problem
-
-
-def _unfit_shards(store: EmbeddingStore) -> Iterator[str]:
-    for position, shard in enumerate(store.shards):
-        try:
-            _check_seal(store.path, store.header, shard)
-            bad = ~np.isfinite(store.shard_vectors(position)).all(axis=1)
-            if bad.any():
-                yield f"{store.path}, shard {shard.name}: {bad.sum()} vectors are not finite, first row {bad.argmax()}"
-        except (StoreError, OSError) as error:
-            yield str(error)
-
-
-def _uncovered(store: EmbeddingStore, manifest_ids: Iterable[str]) -> Iterator[str]:
-    covered = {*store.utterance_ids(), *(reject.utterance_id for reject in read_rejects(store.path / REJECTS_NAME))}
-    missing = sorted(set(manifest_ids) - covered)
-    if missing:
-        lost = f"{len(missing)} utterances of the manifest are neither stored nor rejected"
-        yield f"{store.path}: {lost}, first {missing[0]}; extract the store again"
-
-
-def check_finite(source: EmbeddingStore, position: int, vectors_MD: NDArray[np.floating], advice: str) -> None:
-    """Check the vectors of a shard, as stored or as enhanced.
-
-    Raises:
-        StoreError: some are not finite; names the first such utterance.
-    """
-    bad_M = ~np.isfinite(vectors_MD).all(axis=-1)
-    if bad_M.any():
-        row = source.shard_rows(position, ["utterance_id", "view"]).slice(int(bad_M.argmax()), 1).to_pylist()[0]
-        raise StoreError(
-            f"{source.path}, shard {position}: {bad_M.sum()} vectors are not finite, first utterance "
-            f"{row['utterance_id']!r}, view {row['view']!r}; {advice}"
-        )
-
-
-EXTRACT_AGAIN = "run `reseed verify`, then extract the shard again"
+    return reader.vectors()

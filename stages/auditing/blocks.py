@@ -76,7 +76,7 @@ class Source:
         """Read a block."""
         block, step = self.blocks[number], self.crops * len(self.views)
         rows = slice(block.first * step, (block.first + block.utterances) * step)
-        vectors = np.asarray(self.store.shard_vectors(block.shard)[rows], np.float32)
+        vectors = np.asarray(self.store.shard(block.shard).vectors()[rows], np.float32)
         return Rows(self, vectors.reshape(-1, self.crops, len(self.views), self.dim), self.catalogue(number))
 
     def identities(self, number: int) -> list[tuple[str, str | None]]:

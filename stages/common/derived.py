@@ -24,7 +24,7 @@ from reseed.store import (
     write_shard,
 )
 from reseed.store.format import REJECTS_NAME
-from reseed.store.verify import EXTRACT_AGAIN, check_finite
+from reseed.store.shards import EXTRACT_AGAIN
 
 Vectors = NDArray[Any]
 
@@ -76,10 +76,10 @@ def derive(
     missing = [place for place, name in enumerate(names) if read_seal(target, name, declaration.vectors) is None]
     print(f"{verb} {source.path} by {method}: {len(missing)} of {len(source.shards)} shards to do", file=sys.stderr)
     for position in track(missing, verb, console=Console(stderr=True), disable=not sys.stderr.isatty()):
-        shard, rows = source.shards[position], source.shard_rows(position)
-        vectors_MD = source.shard_vectors(position)
-        check_finite(source, position, vectors_MD, EXTRACT_AGAIN)
+        shard, reader = source.shards[position], source.shard(position)
+        vectors_MD = reader.vectors()
+        reader.check_finite(vectors_MD, EXTRACT_AGAIN)
         vectors_MK = np.asarray(transform(vectors_MD, shard.index))
-        check_finite(source, position, vectors_MK, f"model {model} makes no numbers of it; train it anew")
-        write_shard(target, shard.index, vectors_MK, rows, declaration, source=shard.digest)
+        reader.check_finite(vectors_MK, f"model {model} makes no numbers of it; train it anew")
+        write_shard(target, shard.index, vectors_MK, reader.rows(), declaration, source=shard.digest)
     finalise(target, declaration, names, source.header.expected, read_rejects(source.path / REJECTS_NAME))

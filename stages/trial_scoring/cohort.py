@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from reseed.stages.common.speakers import joined_column
 from reseed.stages.scoring.cosine import unit_rows, utterance_embeddings
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.files import read_speakers
@@ -42,9 +43,7 @@ class Cohort:
         manifest = read_speakers(utterances)
         ids_U = pa.array(self.source.utterance_ids(), pa.string())
         listed_U = pc.is_in(ids_U, value_set=manifest["utterance_id"].combine_chunks())
-        speakers_U = (
-            manifest["speaker_id"].take(pc.index_in(ids_U, value_set=manifest["utterance_id"])).combine_chunks()
-        )
+        speakers_U = joined_column("speaker_id", ids_U, manifest)
         shared_U = pc.or_(
             pc.is_in(ids_U, value_set=tested), pc.is_in(speakers_U, value_set=testers.drop_null(), skip_nulls=True)
         )
@@ -138,8 +137,7 @@ class Cohort:
         """Yield one unit vector per utterance and view, [n, V, D], shard by shard."""
         index = [self.source.views.index(view) for view in views]
         start = 0
-        for block in self.source.blocks():
-            crops_UCVD = block.reshape(-1, self.source.crops, len(self.source.views), self.source.dim)
+        for crops_UCVD in self.source.utterance_blocks():
             kept_U = self._kept_U[start : start + len(crops_UCVD)]
             start += len(crops_UCVD)
             if kept_U.any():

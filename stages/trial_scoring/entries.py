@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from reseed.stages.common.speakers import joined_column
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.files import read_enrolments, read_speakers
 from reseed.store import EmbeddingStore, ManifestError
@@ -80,7 +81,7 @@ def entries_of(source: EmbeddingStore, utterances: Path, enrolments: Path | None
     """
     ids_U = pa.array(source.utterance_ids(), pa.string())
     manifest = read_speakers(utterances)
-    speakers_U = manifest["speaker_id"].take(pc.index_in(ids_U, value_set=manifest["utterance_id"])).combine_chunks()
+    speakers_U = joined_column("speaker_id", ids_U, manifest)
     nobody = np.empty(0, np.int64)
     plain = Entries(ids_U, speakers_U, nobody, nobody)
     return plain if enrolments is None else _with_models(plain, enrolments)

@@ -233,7 +233,7 @@ def check_sides(enrolled: EmbeddingStore, tested: EmbeddingStore, settings: Scor
 
 def _crop_s(source: EmbeddingStore) -> float | None:
     """Return the length of the crops in seconds, as the catalogue of the first shard has it."""
-    catalogue = source.shard_rows(0) if source.shards else pa.table({})
+    catalogue = source.shard(0).rows() if source.shards else pa.table({})
     lengths_s = pc.unique(catalogue["duration_s"]).to_pylist() if "duration_s" in catalogue.column_names else []
     return lengths_s[0] if len(lengths_s) == 1 else None
 

@@ -60,5 +60,4 @@ class Side:
 
     def _blocks(self) -> Iterator[NDArray[np.floating[Any]]]:
         index = self.source.views.index(self.view)
-        for block in self.source.blocks():
-            yield block[:, index].reshape(-1, self.source.crops, self.source.dim)
+        yield from (crops_UCVD[:, :, index] for crops_UCVD in self.source.utterance_blocks())

@@ -54,7 +54,7 @@ def write_store(
 
 def overwrite_vector(store: EmbeddingStore, row: int, value: float) -> None:
     """Damage row `row` of shard 0 in place, as a failing disk might."""
-    vectors = store.shard_vectors(0)
+    vectors = store.shard(0).vectors()
     writable = np.memmap(vectors.filename, vectors.dtype, "r+", vectors.offset, vectors.shape)
     writable[row] = value
     writable.flush()

@@ -56,7 +56,7 @@ def test_rows_that_are_not_numbers_are_named_with_their_shard(sound, tmp_path):
     finding = by_rule(found)["finite"]
     shard = EmbeddingStore(store).shards[3].name
     assert finding.says == f"2 rows NaN or infinite (2 in {shard}) and 1 row zero, of 1,152."
-    assert finding.offenders[0]["utterance"] == EmbeddingStore(store).shard_rows(3)["utterance_id"][7].as_py()
+    assert finding.offenders[0]["utterance"] == EmbeddingStore(store).shard(3).rows()["utterance_id"][7].as_py()
     assert "hear" not in finding.offenders[0]  # no recordings are behind it
 
 
@@ -208,7 +208,7 @@ def test_every_layout_and_precision_is_audited_alike(sound, tmp_path, layout, dt
     declared = replace(source.header.declaration, vectors=layout, dtype=dtype)
     shards = range(len(source.shards))
     names = [
-        write_shard(tmp_path, n, np.array(source.shard_vectors(n)), source.shard_rows(n), declared) for n in shards
+        write_shard(tmp_path, n, np.array(source.shard(n).vectors()), source.shard(n).rows(), declared) for n in shards
     ]
     finalise(tmp_path, declared, names, source.header.stored)
     assert failed(audit(store=tmp_path, against=sound)) == set()
@@ -238,7 +238,7 @@ def test_train_and_evaluation_share_nothing_unless_it_is_planted(sound, tmp_path
     names = {"s0100": "s0000"}
 
     def leaking(position, vectors, rows):
-        taken = EmbeddingStore(sound).shard_vectors(0)[:12]
+        taken = EmbeddingStore(sound).shard(0).vectors()[:12]
         if position == 0:
             vectors[:12] = taken
         return vectors, relabelled(renamed(rows, lambda name: f"dev-{name}"), names)

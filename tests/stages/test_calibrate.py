@@ -298,7 +298,7 @@ def with_snr(world: World, path: Path) -> Path:
     rows = source.rows()
     snr = {"clean": None, "noise_5db": 5.0, "noise_0db": 0.0}
     column = pa.array([snr[view] for view in rows["view"].to_pylist()], pa.float32())
-    vectors = np.concatenate([source.shard_vectors(position) for position in range(len(source.shards))])
+    vectors = np.concatenate([source.shard(position).vectors() for position in range(len(source.shards))])
     written = write_shard(path, 0, vectors, rows.append_column("snr_db", column), declaration)
     finalise(path, declaration, [written], 150)
     return path

@@ -66,8 +66,8 @@ def test_enhanced_store_declares_its_space_inputs_and_lineage(store, model, tmp_
 def test_vectors_are_those_of_the_enhancer_with_the_noise_of_their_shard(store, model, tmp_path):
     enhance(store=store.path, model=model, enhanced=tmp_path / "enhanced", seed=5)
     network, _ = load_model(model)
-    expected = network.enhance(torch.from_numpy(np.array(store.shard_vectors(2))), shard_generator(5, 2))
-    np.testing.assert_array_equal(EmbeddingStore(tmp_path / "enhanced").shard_vectors(2), expected.numpy())
+    expected = network.enhance(torch.from_numpy(np.array(store.shard(2).vectors())), shard_generator(5, 2))
+    np.testing.assert_array_equal(EmbeddingStore(tmp_path / "enhanced").shard(2).vectors(), expected.numpy())
 
 
 def test_noise_differs_between_shards_and_between_seeds():

@@ -106,7 +106,7 @@ def test_verify_tells_every_problem_and_what_the_manifest_lacks(tmp_path):
     generator = random.Random(1)
     for path in tmp_path.glob("shards/*.h5"):
         flip(path, generator)
-    found = list(problems(EmbeddingStore(tmp_path), ["u0", "u1", "u2", "u7", "u8"]))
+    found = list(problems(tmp_path, EmbeddingStore(tmp_path).header, ["u0", "u1", "u2", "u7", "u8"]))
     assert sum("is damaged" in problem for problem in found) == 2
     assert "2 utterances of the manifest are neither stored nor rejected, first u7" in found[-1]
 
@@ -168,4 +168,5 @@ def test_the_undamaged_shards_of_a_store_can_still_be_opened(tmp_path, layout):
     assert [shard.name for shard in found.shards] == names[1:]
     assert len(problems_found) == 1
     assert victim.name in problems_found[0]
-    assert len(found.rows()) == sum(shard.rows for shard in found.shards)
+    opened = EmbeddingStore(tmp_path / "whole", header=found)
+    assert len(opened.rows()) == len(opened) == sum(shard.rows for shard in found.shards)

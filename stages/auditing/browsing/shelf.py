@@ -127,12 +127,12 @@ class Shown:
     def neighbours(self, utterance_id: str) -> list[Neighbour]:
         """Return the utterances nearest to one, by the mean of their crops on clean speech; one pass over the store."""
         self._known(utterance_id)
-        view, crops = self.store.views[self.judged], self.store.crops
-        own_CD = np.stack([self.store.get(utterance_id, view=view, crop=crop) for crop in range(crops)])
+        view = self.store.views[self.judged]
+        own_CD = np.stack([self.store.get(utterance_id, view=view, crop=crop) for crop in range(self.store.crops)])
         own_D = unit(unit(own_CD.astype(np.float32)).mean(axis=0))
         parts = []
-        for block in self.store.blocks():
-            crops_UCD = np.asarray(block[:, self.judged], np.float32).reshape(-1, crops, self.store.dim)
+        for crops_UCVD in self.store.utterance_blocks():
+            crops_UCD = crops_UCVD[:, :, self.judged].astype(np.float32)
             parts.append(unit(unit(crops_UCD).mean(axis=1)) @ own_D)
         cosine_U = np.concatenate(parts)
         order = np.argsort(-cosine_U, kind="stable")[: _NEAREST + 1].tolist()

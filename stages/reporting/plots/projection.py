@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from reseed.stages.audio.conditions import describe
 from reseed.stages.common.figures import figure, to_svg
+from reseed.stages.common.speakers import joined_column
 from reseed.stages.common.theme import Theme
 from reseed.stages.scoring.cosine import utterance_embeddings
 from reseed.stages.scoring.curves import Floats
@@ -53,7 +53,7 @@ def choose(source: EmbeddingStore, utterances: Path, speakers: int) -> Chosen | 
     """Choose the `speakers` with the most utterances; None where fewer than two are known."""
     manifest = read_speakers(utterances)
     ids_U = pa.array(source.utterance_ids(), pa.string())
-    names = manifest["speaker_id"].take(pc.index_in(ids_U, value_set=manifest["utterance_id"])).to_pylist()
+    names = joined_column("speaker_id", ids_U, manifest).to_pylist()
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         if name is not None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from reseed.store import EmbeddingStore
-from reseed.store.verify import EXTRACT_AGAIN, check_finite
+from reseed.store.shards import EXTRACT_AGAIN
 
 
 class Block(NamedTuple):
@@ -79,11 +79,11 @@ def read_block(store: EmbeddingStore, block: Block, target_NVD: Tensor) -> Tenso
     Raises:
         StoreError: the shard cannot be read, or holds vectors that are not finite; names the first such utterance.
     """
-    n_views = len(store.views)
+    n_views, reader = len(store.views), store.shard(block.shard)
     rows = slice(block.first * n_views, (block.first + block.crops) * n_views)
     host_NVD = target_NVD if target_NVD.device.type == "cpu" else torch.empty(target_NVD.shape)
     vectors_MD = host_NVD.view(-1, store.dim).numpy()
-    np.copyto(vectors_MD, store.shard_vectors(block.shard)[rows])
+    np.copyto(vectors_MD, reader.vectors()[rows])
     if not np.isfinite(vectors_MD).all():
-        check_finite(store, block.shard, store.shard_vectors(block.shard), EXTRACT_AGAIN)
+        reader.check_finite(reader.vectors(), EXTRACT_AGAIN)
     return target_NVD if target_NVD is host_NVD else target_NVD.copy_(host_NVD)

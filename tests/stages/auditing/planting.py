@@ -22,7 +22,7 @@ def planted(store: Path, target: Path, change: Change) -> Path:
     source = EmbeddingStore(store)
     declared, names = source.header.declaration, []
     for position in range(len(source.shards)):
-        vectors, rows = change(position, np.array(source.shard_vectors(position)), source.shard_rows(position))
+        vectors, rows = change(position, np.array(source.shard(position).vectors()), source.shard(position).rows())
         names.append(write_shard(target, position, vectors, rows, declared))
     rejects = read_rejects(store / REJECTS_NAME)
     rows = sum(pq.read_metadata(target / "shards" / f"{name}.parquet").num_rows for name in names)

@@ -137,7 +137,7 @@ def test_training_tells_the_crops_of_an_utterance_from_those_of_another(tmp_path
     source = write_store(tmp_path / "store", utterances=12, dim=DIM, crops=CROPS, shards=3)
     train(store=source.path, model=tmp_path / "model", enhancer="vire", settings=VireConfig(), seed=0)
     trained, _ = load_model(tmp_path / "model")
-    cached = torch.from_numpy(np.concatenate(list(source.blocks())))
+    cached = torch.from_numpy(np.concatenate([block.reshape(-1, 3, source.dim) for block in source.utterance_blocks()]))
     torch.testing.assert_close(trained.state_dict(), fitted(cached).state_dict())
     assert not torch.allclose(trained.state_dict()["map_DD"], fitted(cached, crops=1).map_DD, rtol=0.01)
 

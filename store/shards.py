@@ -1,0 +1,122 @@
+"""Read one shard of a store: its vectors, its catalogue, and where in it an utterance lies. Nothing is held open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from reseed.store.checks import check_digest
+from reseed.store.errors import StoreError
+from reseed.store.format import EMBEDDING, Declaration, Shard
+from reseed.store.layouts import (
+    ArrayLocation,
+    Vectors,
+    catalogue_file,
+    id_range,
+    kept_map_hdf5,
+    locate_hdf5,
+    map_hdf5,
+    read_parquet_vectors,
+    read_per_utterance,
+    vectors_file,
+)
+
+EXTRACT_AGAIN = "run `reseed verify`, then extract the shard again"
+
+
+@dataclass(frozen=True)
+class ShardReader:
+    """One shard of one store.
+
+    Attributes:
+        check: hash each file before it is first read, and refuse it if it is not what was written.
+    """
+
+    store: Path
+    shard: Shard
+    declaration: Declaration
+    check: bool = False
+    _checked: set[str] = field(default_factory=set, init=False, compare=False)
+
+    def vectors(self, *, keep: bool = False) -> Vectors:
+        """Return the vectors [rows, D]: a read-only map where they can be.
+
+        Args:
+            keep: use the map of an earlier call, and keep this one for a later call: for access at random.
+        """
+        path = self._intact(vectors_file(self.store, self.shard.name, self.declaration.vectors))
+        if self.declaration.vectors == "parquet":
+            vectors = read_parquet_vectors(path, self.declaration.dim)
+        else:
+            vectors = (kept_map_hdf5 if keep else map_hdf5)(path, self._location)
+        shape = (self.shard.rows, self.declaration.dim)
+        if vectors.shape != shape or vectors.dtype != np.dtype(self.declaration.dtype):
+            found = f"{list(vectors.shape)} {vectors.dtype}"
+            said = f"{list(shape)} {self.declaration.dtype}"
+            raise StoreError(f"{path} holds {found}, store.json says {said}; extract it again")
+        return vectors
+
+    def rows(self, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
+        """Return the catalogue, in the order of the vectors."""
+        path = self._catalogue()
+        try:
+            wanted = columns if columns is not None else [n for n in pq.read_schema(path).names if n != EMBEDDING]
+            return pq.read_table(path, columns=list(wanted), filters=filters).replace_schema_metadata(None)
+        except (OSError, pa.ArrowException) as error:
+            raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
+
+    def per_utterance(self, column: str) -> list[str | None]:
+        """Return what a column of text says of each utterance, in row order; None where there is no such column."""
+        return read_per_utterance(self._catalogue(), column, self.declaration.rows_per_utterance)
+
+    @cached_property
+    def utterances(self) -> dict[str, int]:
+        """Utterance id -> its number in the shard, in row order."""
+        return {str(name): number for number, name in enumerate(self.per_utterance("utterance_id"))}
+
+    def find(self, utterance_id: str) -> int | None:
+        """Return the number of an utterance; a shard whose statistics rule it out is not read."""
+        if "utterances" not in vars(self) and self._id_range:
+            least, greatest = self._id_range
+            if not least <= utterance_id <= greatest:
+                return None
+        return self.utterances.get(utterance_id)
+
+    def check_finite(self, vectors_MD: NDArray[np.floating[Any]], advice: str) -> None:
+        """Check vectors for the rows of this shard, as stored or as enhanced.
+
+        Raises:
+            StoreError: some are not finite; names the first such utterance.
+        """
+        bad_M = ~np.isfinite(vectors_MD).all(axis=-1)
+        if bad_M.any():
+            row = self.rows(["utterance_id", "view"]).slice(int(bad_M.argmax()), 1).to_pylist()[0]
+            raise StoreError(
+                f"{self.store}, shard {self.shard.name}: {bad_M.sum()} vectors are not finite, first utterance "
+                f"{row['utterance_id']!r}, view {row['view']!r}; {advice}"
+            )
+
+    @cached_property
+    def _location(self) -> ArrayLocation:
+        return locate_hdf5(self._intact(vectors_file(self.store, self.shard.name, "hdf5")))
+
+    @cached_property
+    def _id_range(self) -> tuple[str, str] | None:
+        return id_range(self._catalogue())
+
+    def _catalogue(self) -> Path:
+        return self._intact(catalogue_file(self.store, self.shard.name))
+
+    def _intact(self, path: Path) -> Path:
+        """Hash a file before it is first read, where the store was opened with checks."""
+        if self.check and path.name not in self._checked:
+            (file,) = (file for file in self.shard.files if file.name.endswith(path.name))
+            check_digest(self.store, file)
+            self._checked.add(path.name)
+        return path
