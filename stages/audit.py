@@ -22,7 +22,7 @@ from reseed.stages.auditing.speakers import alike, cohesion, exchanged
 from reseed.stages.auditing.survey import Survey, in_order, survey
 from reseed.stages.common.execution import Execute, in_process
 from reseed.stages.extraction.lineage import derived_from, extracted
-from reseed.store import ConfigError, EmbeddingStore, Reject, ReseedError, StoreError, undamaged
+from reseed.store import ConfigError, EmbeddingStore, Header, Reject, ReseedError, StoreError, undamaged
 
 _LISTED = 20
 _STRETCH = 65_536
@@ -118,8 +118,8 @@ def gather(
     store: Path, against: Path | None, relation: str | None, replay: int, execute: Execute, folder: Path | None
 ) -> Facts:
     """Make the passes over a store, and over the other one."""
-    opened, problems = undamaged(store)
-    source = Source(store, opened.header)
+    header, problems = undamaged(store)
+    source = Source(store, header)
     seen = survey(source, execute)
     speakers = whitened(seen)
     by_hashing = source.utterances > EXACT
@@ -128,7 +128,7 @@ def gather(
     within = cohesion(reviewed, speakers)
     nearest = alike(reviewed, speakers, within)
     if against is None:
-        against = _parent(store, opened)
+        against = _parent(store, header)
     return Facts(
         path=store,
         source=source,
@@ -162,10 +162,10 @@ def _origin(store: Path) -> EmbeddingStore | str:
     return origin if heard else "it was not extracted from audio"
 
 
-def _parent(store: Path, opened: EmbeddingStore) -> Path | None:
+def _parent(store: Path, header: Header) -> Path | None:
     """Return what a store was made from, where that still lies there as it was."""
     try:
-        return derived_from(store, opened.header)
+        return derived_from(store, header)
     except StoreError:
         return None
 
@@ -218,8 +218,8 @@ def _remade(source: Source, origin: EmbeddingStore | str, shards: int) -> list[R
 def _against(
     source: Source, seen: Survey, path: Path, relation: str | None, execute: Execute, folder: Path | None
 ) -> Against:
-    opened, problems = undamaged(path)
-    other = Source(path, opened.header)
+    header, problems = undamaged(path)
+    other = Source(path, header)
     theirs = survey(other, execute)
     here, there = others.shared_utterances(seen, theirs)
     is_a = relation or others.relation(source.header, other.header, len(here))

@@ -115,7 +115,8 @@ def locate_hdf5(path: Path) -> ArrayLocation:
             "bring such vectors in with `reseed import`"
         )
     if len(location.shape) != 2 or location.dtype not in _DTYPES:
-        raise StoreError(f"{path}: /{EMBEDDING} is {location.dtype} {list(location.shape)}; a store holds float [rows, D]")
+        found = f"{location.dtype} {list(location.shape)}"
+        raise StoreError(f"{path}: /{EMBEDDING} is {found}; a store holds float [rows, D]")
     if location.offset is not None and location.offset + bytes_needed > path.stat().st_size:
         raise StoreError(f"{path} is cut short: its vectors end beyond the end of the file; extract this shard again")
     return location

@@ -114,7 +114,7 @@ def test_several_shards_are_loaded_in_order_as_float32(tmp_path):
 def test_vector_that_is_not_finite_names_its_utterance(tmp_path):
     overwrite_vector(write_store(tmp_path / "store"), row=4 * 6 + 2, value=math.nan)
     with pytest.raises(
-        StoreError, match=r"shard 0: 1 vectors are not finite, first utterance 'utt-004', view 'reverb'"
+        StoreError, match=r"shard 00000-\w+: 1 vectors are not finite, first utterance 'utt-004', view 'reverb'"
     ):
         trained_state(tmp_path, "model", "mse", MseConfig())
 
