@@ -568,7 +568,7 @@ def report(
         title=run.title or run.name,
         note=run.note,
         settings=run.report,
-        across=run.across,
+        backbone_pairs=run.backbone_pairs,
         frontends=list(frontend),
         **paths,
     )

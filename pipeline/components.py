@@ -16,7 +16,7 @@ from reseed.pipeline.settings import validated
 from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.common.section import Section
 from reseed.stages.frontends.settings import FrontendTraining
-from reseed.stages.reporting.results.files import Across
+from reseed.stages.reporting.results.files import BackbonePair
 from reseed.store import ConfigError
 
 _OF_THE_RUN = ("seeds", "then")  # settings of an entry of `align` that are not its method's
@@ -216,13 +216,13 @@ class Components(Section):
         return [("~".join(pair), name) for pair in self.pairs for name in names]
 
     @property
-    def across(self) -> dict[str, Across]:
+    def backbone_pairs(self) -> dict[str, BackbonePair]:
         """Return how pairs are scored, by the system that scores them."""
         found = {}
         for pair, name in self.sided:
             entry, _ = self.alignments[name.partition("+")[0]]
             enrolment, test = (self._by_itself(side) for side in pair.split("~"))
-            found[f"{pair}:{name}"] = Across(pair, entry, enrolment, test)
+            found[f"{pair}:{name}"] = BackbonePair(pair, entry, enrolment, test)
         return found
 
     def _by_itself(self, embeddings: str) -> str:

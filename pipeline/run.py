@@ -74,7 +74,7 @@ def files_of(folder: Path) -> RunFiles:
         identification=identification,
         stores=stores,
         utterances=folder / layout.manifest(config.corpus.evaluation, "speech"),
-        across=config.across,
+        backbone_pairs=config.backbone_pairs,
         frontends=[folder / layout.frontend(name) for name in config.frontends],
     )
     for needed in (*files.scores, *files.identification, *files.stores, files.utterances):

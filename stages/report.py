@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reseed.stages.reporting.build import build
-from reseed.stages.reporting.results.files import Across, RunFiles
+from reseed.stages.reporting.results.files import BackbonePair, RunFiles
 from reseed.stages.reporting.results.load import load_systems
 from reseed.stages.reporting.results.settings import ReportSettings
 
@@ -19,7 +19,7 @@ def report(
     title: str,
     note: str,
     settings: ReportSettings,
-    across: Mapping[str, Across] | None = None,
+    backbone_pairs: Mapping[str, BackbonePair] | None = None,
     frontends: Sequence[Path] = (),
 ) -> str:
     """Write the report and return one sentence on it.
@@ -32,7 +32,7 @@ def report(
         utterances: utterances.parquet, which says who speaks.
         report: directory to write; metrics.json, groups.json (both also as .csv), summary.json, plots/, tables/ and,
             last, index.html.
-        across: the systems that score two backbones against each other.
+        backbone_pairs: what is compared by each system that scores two backbones against each other.
         frontends: directories of front ends, whose spectrograms are shown.
         title, note: heading of the page and the remark under it.
 
@@ -42,5 +42,5 @@ def report(
         ManifestError: the manifest cannot be read.
     """
     loaded = load_systems([("", path) for path in scores], utterances)
-    run = RunFiles("", scores, identification, stores, utterances, across or {}, frontends)
+    run = RunFiles("", scores, identification, stores, utterances, backbone_pairs or {}, frontends)
     return build(loaded, [run], report, title, [note], settings)

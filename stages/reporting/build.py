@@ -13,7 +13,7 @@ from reseed.stages.reporting.page import render_page
 from reseed.stages.reporting.plots.page_figures import space_plot, spectrogram_plot, spread_plot, spreads_of
 from reseed.stages.reporting.plots.spread import spread_rows
 from reseed.stages.reporting.plots.style import system_looks
-from reseed.stages.reporting.results.backbone_pairs import crossings, other_seeds
+from reseed.stages.reporting.results.backbone_pairs import compare_pairs, other_seeds
 from reseed.stages.reporting.results.by_group import measure_groups
 from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.reporting.results.labels import system_labels
@@ -58,7 +58,7 @@ def build(
     extra_plots += [spectrogram_plot(folder, run.name) for run in runs for folder in run.frontends]
     made = contents(findings, extra_plots)
     extra = {
-        "across.json": [crossing.row() for crossing in findings.crossings],
+        "across.json": [pair.row() for pair in findings.backbone_pairs],
         "spread.json": spread_rows({look.label: found for look, found in spreads.items()}),
     }
     _write(report, findings, extra, made, render_page(findings, made, title, notes))
@@ -84,7 +84,7 @@ def _findings(loaded: Loaded, runs: Sequence[RunFiles], settings: ReportSettings
     costs = Costs(settings.p_target, settings.c_miss, settings.c_fa)
     measurements = measure(loaded.systems, _identified(loaded.systems, runs), draws_SR, costs)
     repeats = reordered_by_nothing(loaded.systems)
-    found = list(crossings(summarise([m for m in measurements if m.system not in repeats]), runs))
+    found = list(compare_pairs(summarise([m for m in measurements if m.system not in repeats]), runs))
     hidden = {*repeats, *other_seeds([scored.system for scored in loaded.systems], runs)}
     systems = [scored for scored in loaded.systems if scored.system not in hidden]
     summaries = summarise([m for m in measurements if m.system not in hidden])

@@ -8,7 +8,7 @@ from reseed.stages.common.figures import Plot
 from reseed.stages.common.prose import counted, listed
 from reseed.stages.reporting.plots.page_figures import family_plots
 from reseed.stages.reporting.plots.style import Looks
-from reseed.stages.reporting.results.backbone_pairs import Crossing
+from reseed.stages.reporting.results.backbone_pairs import PairComparison
 from reseed.stages.reporting.results.by_group import FEWEST, GroupEer
 from reseed.stages.reporting.results.groups import Grouping
 from reseed.stages.reporting.results.labels import families
@@ -17,7 +17,6 @@ from reseed.stages.reporting.results.measure import Measurement, Pooled
 from reseed.stages.reporting.results.summary import Summary, means_by_kind, shared_views
 from reseed.stages.reporting.table import Table
 from reseed.stages.reporting.tables import (
-    across_table,
     calibration_table,
     eer_table,
     group_tables,
@@ -25,6 +24,7 @@ from reseed.stages.reporting.tables import (
     kind_table,
     metric_tables,
     overview,
+    pair_table,
     summary_table,
 )
 
@@ -37,7 +37,7 @@ class Findings:
         systems, measurements: of every system.
         summaries, looks: of those whose EER is shown: not of calibrated ones that order trials as uncalibrated.
         groups: EER by group of trials, of the same.
-        crossings: pairs of backbones scored against each other.
+        backbone_pairs: pairs of backbones scored against each other.
         pooled: of the calibrated ones.
     """
 
@@ -47,7 +47,7 @@ class Findings:
     looks: Looks
     groupings: Sequence[Grouping]
     groups: Sequence[GroupEer]
-    crossings: Sequence[Crossing]
+    backbone_pairs: Sequence[PairComparison]
     pooled: Sequence[Pooled]
     speakers: int
     replicates: int
@@ -64,7 +64,7 @@ class Section:
     family: str
     slug: str
     summary: Table
-    across: Table | None
+    pairs: Table | None
     eer: Table
     kinds: Table | None
     plots: list[Plot]
@@ -86,7 +86,7 @@ class Contents:
     @property
     def tables(self) -> list[Table]:
         per_section = (
-            [section.summary, section.across, section.eer, section.kinds, *section.metrics, *section.groups]
+            [section.summary, section.pairs, section.eer, section.kinds, *section.metrics, *section.groups]
             for section in self.sections
         )
         made = [self.overview, self.calibration, *(table for tables in per_section for table in tables)]
@@ -127,7 +127,7 @@ def _section(family: str, findings: Findings) -> Section:
         family,
         slug,
         summary_table(slug, summaries, findings.looks),
-        across_table(slug, [crossing for crossing in findings.crossings if crossing.family == family]),
+        pair_table(slug, [pair for pair in findings.backbone_pairs if pair.family == family]),
         eer_table(slug, measurements, summaries, findings.looks),
         kind_table(slug, means_by_kind(measurements, shared_views(findings.measurements)), findings.looks),
         family_plots(slug, systems, measurements, summaries, findings.looks),

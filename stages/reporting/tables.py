@@ -5,9 +5,8 @@ from dataclasses import replace
 
 from reseed.stages.common.prose import bare_range, p_text, percent, signed_percent, signed_range
 from reseed.stages.reporting.plots.style import Look, Looks
-from reseed.stages.reporting.results.backbone_pairs import PARTS as CROSSED_PARTS
-from reseed.stages.reporting.results.backbone_pairs import Crossed, Crossing
-from reseed.stages.reporting.results.by_group import PARTS, GroupEer
+from reseed.stages.reporting.results.backbone_pairs import PARTS, PairComparison, PairEers
+from reseed.stages.reporting.results.by_group import GroupEer
 from reseed.stages.reporting.results.labels import families
 from reseed.stages.reporting.results.load import Identified, System
 from reseed.stages.reporting.results.measure import Interval, Measurement, Pooled
@@ -57,31 +56,31 @@ def summary_table(slug: str, summaries: Sequence[Summary], looks: Looks) -> Tabl
     return Table(f"summary-{slug}", "In short", "relative changes with interval and p-value", "system", columns, rows)
 
 
-def across_table(slug: str, crossings: Sequence[Crossing]) -> Table | None:
-    """Return a row per pair and alignment: EER in % of either side by itself and across, and gain ratios."""
-    if not crossings:
+def pair_table(slug: str, pairs: Sequence[PairComparison]) -> Table | None:
+    """Return a row per pair and alignment: EER in % of each side by itself and across both, and gain ratios."""
+    if not pairs:
         return None
-    parts = [part for part in CROSSED_PARTS if any(part in crossing.parts for crossing in crossings)]
+    parts = [part for part in PARTS if any(part in pair.parts for pair in pairs)]
     headings = ("enrolment side", "test side", "across", "gain ratio")
     columns = [Column(heading, part) for part in parts for heading in headings]
     rows = []
-    for crossing in crossings:
+    for pair in pairs:
         cells: list[Cell] = []
         for part in parts:
-            crossed = crossing.parts.get(part)
-            cells += _crossed_cells(crossed) if crossed else [Cell()] * len(headings)
-        title = f"{crossing.pair} by {crossing.alignment}"
-        rows.append(Row(f"{title} · {crossing.run}" if crossing.run else title, "", cells))
+            eers = pair.parts.get(part)
+            cells += _pair_cells(eers) if eers else [Cell()] * len(headings)
+        title = f"{pair.pair} by {pair.alignment}"
+        rows.append(Row(f"{title} · {pair.run}" if pair.run else title, "", cells))
     unit = (
         "EER in %, lower is better; gain ratio: the share of the gain from the weaker to the stronger side that is kept"
     )
     return Table(f"across-{slug}", "Two backbones against each other", unit, "pair", columns, rows)
 
 
-def _crossed_cells(crossed: Crossed) -> list[Cell]:
-    own = [Cell(f"{100 * eer:.2f}", value=100 * eer) for eer in (crossed.enrolment, crossed.test)]
-    spread = "" if crossed.spread is None else f"± {100 * crossed.spread:.2f}, {len(crossed.across)} seeds"
-    return [*own, Cell(f"{100 * crossed.mean:.2f}", spread, value=100 * crossed.mean), _number(crossed.gain_ratio, 2)]
+def _pair_cells(eers: PairEers) -> list[Cell]:
+    sides = [Cell(f"{100 * eer:.2f}", value=100 * eer) for eer in (eers.enrolment, eers.test)]
+    deviation = "" if eers.deviation is None else f"± {100 * eers.deviation:.2f}, {len(eers.across)} seeds"
+    return [*sides, Cell(f"{100 * eers.mean:.2f}", deviation, value=100 * eers.mean), _number(eers.gain_ratio, 2)]
 
 
 def eer_table(slug: str, measurements: Sequence[Measurement], summaries: Sequence[Summary], looks: Looks) -> Table:

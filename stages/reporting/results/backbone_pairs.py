@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from reseed.stages.reporting.results.files import Across, RunFiles
+from reseed.stages.reporting.results.files import BackbonePair, RunFiles
 from reseed.stages.reporting.results.load import System
 from reseed.stages.reporting.results.summary import Mean, Summary
 
@@ -17,11 +17,12 @@ PARTS = ("clean", "noisy")
 
 
 @dataclass(frozen=True)
-class Crossed:
-    """EER of either side against itself and across both, fractions: on clean speech, or the mean of noisy conditions.
+class PairEers:
+    """EER of each side by itself and across both, fractions: on clean speech, or the mean of noisy conditions.
 
     Attributes:
-        across: one per seed of the alignment.
+        enrolment, test: enrolled and tested by one backbone.
+        across: enrolled by one and tested by the other, once per seed of the alignment.
     """
 
     enrolment: float
@@ -33,7 +34,7 @@ class Crossed:
         return float(np.mean(self.across))
 
     @property
-    def spread(self) -> float | None:
+    def deviation(self) -> float | None:
         """Standard deviation over seeds; None where there is one."""
         return float(np.std(self.across, ddof=1)) if len(self.across) > 1 else None
 
@@ -48,14 +49,14 @@ class Crossed:
 
 
 @dataclass(frozen=True)
-class Crossing:
+class PairComparison:
     """One pair by one alignment and one way of scoring; a part is absent where it was not scored."""
 
     run: str
     pair: str
     alignment: str
     family: str
-    parts: Mapping[str, Crossed]
+    parts: Mapping[str, PairEers]
 
     def row(self) -> dict[str, Any]:
         """Return the row of across.json."""
@@ -66,27 +67,27 @@ class Crossing:
             "scoring": self.family,
         }
         for part in PARTS:
-            crossed = self.parts.get(part)
-            row[f"{part}_enrolment_eer"] = crossed.enrolment if crossed else None
-            row[f"{part}_test_eer"] = crossed.test if crossed else None
-            row[f"{part}_across_eer"] = crossed.mean if crossed else None
-            row[f"{part}_across_sd"] = crossed.spread if crossed else None
-            row[f"{part}_seeds"] = len(crossed.across) if crossed else 0
-            row[f"{part}_gain_ratio"] = crossed.gain_ratio if crossed else None
+            eers = self.parts.get(part)
+            row[f"{part}_enrolment_eer"] = eers.enrolment if eers else None
+            row[f"{part}_test_eer"] = eers.test if eers else None
+            row[f"{part}_across_eer"] = eers.mean if eers else None
+            row[f"{part}_across_sd"] = eers.deviation if eers else None
+            row[f"{part}_seeds"] = len(eers.across) if eers else 0
+            row[f"{part}_gain_ratio"] = eers.gain_ratio if eers else None
         return row
 
 
-def crossings(summaries: Sequence[Summary], runs: Sequence[RunFiles]) -> Iterator[Crossing]:
+def compare_pairs(summaries: Sequence[Summary], runs: Sequence[RunFiles]) -> Iterator[PairComparison]:
     """Yield every pair by every alignment and way of scoring, seeds together, in the order of the runs."""
     families = list(dict.fromkeys(s.system.family for s in summaries))
     for run in runs:
         for (pair, alignment), seeds in _by_alignment(run).items():
             for family in families:
-                own = {s.system.name: s for s in summaries if (s.system.run, s.system.family) == (run.name, family)}
-                crossed = {part: _crossed(part, run.across[seeds[0]], seeds, own) for part in PARTS}
-                parts = {part: found for part, found in crossed.items() if found}
+                systems = {s.system.name: s for s in summaries if (s.system.run, s.system.family) == (run.name, family)}
+                eers = {part: _eers(part, run.backbone_pairs[seeds[0]], seeds, systems) for part in PARTS}
+                parts = {part: found for part, found in eers.items() if found}
                 if parts:
-                    yield Crossing(run.name, pair, alignment, family, parts)
+                    yield PairComparison(run.name, pair, alignment, family, parts)
 
 
 def other_seeds(systems: Sequence[System], runs: Sequence[RunFiles]) -> set[System]:
@@ -98,16 +99,16 @@ def other_seeds(systems: Sequence[System], runs: Sequence[RunFiles]) -> set[Syst
 def _by_alignment(run: RunFiles) -> dict[tuple[str, str], list[str]]:
     """Return the systems that score a pair by one alignment, a seed each, by (pair, alignment)."""
     found: dict[tuple[str, str], list[str]] = {}
-    for name, across in run.across.items():
-        found.setdefault((across.pair, across.alignment), []).append(name)
+    for system, pair in run.backbone_pairs.items():
+        found.setdefault((pair.name, pair.alignment), []).append(system)
     return found
 
 
-def _crossed(part: str, sides: Across, seeds: Sequence[str], summaries: Mapping[str, Summary]) -> Crossed | None:
-    def eer(name: str) -> float | None:
-        mean: Mean | None = getattr(summaries[name], part) if name in summaries else None
+def _eers(part: str, pair: BackbonePair, seeds: Sequence[str], summaries: Mapping[str, Summary]) -> PairEers | None:
+    def eer(system: str) -> float | None:
+        mean: Mean | None = getattr(summaries[system], part) if system in summaries else None
         return mean.eer if mean else None
 
-    enrolment, test = eer(sides.enrolment), eer(sides.test)
-    across = tuple(value for name in seeds if (value := eer(name)) is not None)
-    return Crossed(enrolment, test, across) if across and enrolment is not None and test is not None else None
+    enrolment, test = eer(pair.enrolment), eer(pair.test)
+    across = tuple(value for system in seeds if (value := eer(system)) is not None)
+    return PairEers(enrolment, test, across) if across and enrolment is not None and test is not None else None

@@ -6,16 +6,16 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Across:
-    """How a system scores embeddings of two backbones against each other.
+class BackbonePair:
+    """Embeddings of two backbones that a system scores against each other.
 
     Attributes:
-        pair: "ge2e~small".
-        alignment: what maps them; of one name under several seeds.
-        enrolment, test: the systems that score either side against itself.
+        name: "ge2e~small".
+        alignment: what maps them into one space; the same name for each of its seeds.
+        enrolment, test: the systems that score each side by itself.
     """
 
-    pair: str
+    name: str
     alignment: str
     enrolment: str
     test: str
@@ -31,7 +31,7 @@ class RunFiles:
         identification: identification.parquet of each but the fused ones, in the same order; or none.
         stores: the store behind each but the fused ones, in the same order; or none.
         utterances: utterances.parquet, which says who speaks.
-        across: the systems that score two backbones against each other.
+        backbone_pairs: what is compared by each system that scores two backbones against each other.
         frontends: directories of front ends, whose spectrograms are shown.
     """
 
@@ -40,5 +40,5 @@ class RunFiles:
     identification: Sequence[Path]
     stores: Sequence[Path]
     utterances: Path
-    across: Mapping[str, Across] = field(default_factory=dict)
+    backbone_pairs: Mapping[str, BackbonePair] = field(default_factory=dict)
     frontends: Sequence[Path] = ()
