@@ -457,11 +457,12 @@ def score(
     """Score every trial in every condition, by cosine and whatever else score.scorings names."""
     from reseed.pipeline.executor import checked, executor
     from reseed.stages.score import score as stage
+    from reseed.stages.trial_scoring.order import ScoreOrder
 
     run = _load(config, [*overrides, *(["score.allow_missing=true"] if allow_missing else [])])
+    order = ScoreOrder(system=system, settings=run.score, device=_device(run.device), **paths)
     with executor(checked(dask)) as execute:
-        spread = execute if dask else None
-        click.echo(stage(system=system, settings=run.score, device=_device(run.device), execute=spread, **paths))
+        click.echo(stage(order, execute=execute if dask else None))
 
 
 @main.command()

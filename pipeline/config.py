@@ -112,7 +112,7 @@ class RunConfig(Components):
         learnt = {own, *(name.partition("+")[0] for pair in self.pairs for name in pair)}
         learnt |= {backbone for backbone, systems in self.enhance.items() if systems}
         learnt |= {self.base_of(name) for name, training in self.backbones.items() if training.anchored}
-        needed = [own, *self.made] if self.score.needs_cohort else learnt
+        needed = [own, *self.made] if self.score.need_cohort else learnt
         return [
             (backbone, split)
             for backbone in (own, *self.made)
@@ -146,7 +146,7 @@ class RunConfig(Components):
 
     def cohort(self) -> Path | None:
         """Return the manifest of the training speech that scores are normalised against; none where none is needed."""
-        if not self.score.needs_cohort:
+        if not self.score.need_cohort:
             return None
         return layout.rest(self.corpus.train) if self.calibrate else layout.manifest(self.corpus.train, "speech")
 

@@ -26,7 +26,7 @@ from reseed.stages.trial_scoring.files import (
     score_count,
     scores_schema,
 )
-from reseed.stages.trial_scoring.measures import Quality
+from reseed.stages.trial_scoring.quality_measures import QualityMeasures
 from reseed.stages.trial_scoring.settings import CalibrationSettings
 from reseed.store import ScoringError
 from reseed.store.atomic import atomic_path, digest
@@ -135,11 +135,13 @@ def _check_finite(features_PF: Floats, scoring: str, scores: Sequence[Path]) -> 
         raise ScoringError(f"{scores[0]}: {bad} trials of {scoring} have a score that is not finite; score them anew")
 
 
-def _quality(path: Path | None, settings: CalibrationSettings, enrolments: Path | None) -> Quality | None:
-    return Quality(path, settings.quality, enrolments) if settings.quality and path else None
+def _quality(path: Path | None, settings: CalibrationSettings, enrolments: Path | None) -> QualityMeasures | None:
+    return QualityMeasures(path, settings.quality, enrolments) if settings.quality and path else None
 
 
-def _fitted(held_out: Sequence[Path], quality: Quality | None, settings: CalibrationSettings) -> dict[str, Calibration]:
+def _fitted(
+    held_out: Sequence[Path], quality: QualityMeasures | None, settings: CalibrationSettings
+) -> dict[str, Calibration]:
     """Fit one map per scoring; of more than two million scores every so many are taken, evenly over all conditions."""
     gathered: dict[str, list[tuple[Floats, Any]]] = {}
     every = max(1, -(-score_count(held_out[0]) // _FITTED_P))
@@ -161,7 +163,7 @@ def _fitted(held_out: Sequence[Path], quality: Quality | None, settings: Calibra
     return fits
 
 
-def _features(paths: Sequence[Path], quality: Quality | None) -> Iterator[tuple[str, pa.Table, Floats]]:
+def _features(paths: Sequence[Path], quality: QualityMeasures | None) -> Iterator[tuple[str, pa.Table, Floats]]:
     """Yield (scoring, trials, features [P, F]) batch by batch; all files list the same trials in the same order.
 
     Raises:

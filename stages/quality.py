@@ -18,7 +18,8 @@ from sklearn.linear_model import RidgeCV
 from reseed.stages.common.speakers import joined_column
 from reseed.stages.scoring.cosine import unit_rows
 from reseed.stages.scoring.curves import Floats
-from reseed.stages.trial_scoring.files import QUALITY_SCHEMA, read_durations
+from reseed.stages.trial_scoring.files import QUALITY_SCHEMA
+from reseed.stages.trial_scoring.inputs.lists import read_durations
 from reseed.store import EmbeddingStore, ManifestError, ScoringError
 from reseed.store.atomic import atomic_path
 

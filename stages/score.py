@@ -17,35 +17,15 @@ import pyarrow.parquet as pq
 
 from reseed.stages.common.execution import Execute
 from reseed.stages.trial_scoring.files import SCORES_SCHEMA, scores_schema
-from reseed.stages.trial_scoring.job import Job, ScoreOrder
-from reseed.stages.trial_scoring.settings import ScoreSettings
+from reseed.stages.trial_scoring.order import ScoreOrder
+from reseed.stages.trial_scoring.trial_scoring import TrialScoring
 from reseed.store.atomic import atomic_path
 
 
-def score(
-    *,
-    store: Path,
-    trials: Path,
-    utterances: Path,
-    scores: Path,
-    identification: Path,
-    system: str,
-    settings: ScoreSettings,
-    enrolments: Path | None = None,
-    cohort: Path | None = None,
-    cohort_utterances: Path | None = None,
-    enrolment: Path | None = None,
-    enrolment_cohort: Path | None = None,
-    device: str = "cpu",
-    execute: Execute | None = None,
-) -> str:
+def score(order: ScoreOrder, *, execute: Execute | None = None) -> str:
     """Write scores.parquet and identification.parquet, and return one sentence on them.
 
     Args:
-        store, trials, utterances, system, settings, enrolments, cohort, cohort_utterances, enrolment,
-            enrolment_cohort, device: see `ScoreOrder`.
-        scores: written; one row per trial, condition and scoring.
-        identification: written; rank of the true speaker per test utterance and condition, where speakers are known.
         execute: calls a function for each part of the work on other machines that share the disk; none: here.
 
     Raises:
@@ -53,35 +33,28 @@ def score(
         ManifestError: the trial list or manifest cannot be read, or names an utterance that the store lacks.
         ScoringError: a vector has no direction, or the cohort does not fit the trials.
     """
-    order = ScoreOrder(
-        store,
-        trials,
-        utterances,
-        system,
-        settings,
-        enrolments,
-        cohort,
-        cohort_utterances,
-        enrolment,
-        enrolment_cohort,
-        device,
-    )
-    job = Job(order)
-    schema = scores_schema(job.origin())
+    scoring = TrialScoring(order)
     ranks: dict[str, pa.Table] = {}
-    with atomic_path(scores) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-        for view, tables in _scored(job, scores, execute):
+    with (
+        atomic_path(order.scores) as temporary,
+        pq.ParquetWriter(temporary, scores_schema(scoring.origin()), compression="zstd") as writer,
+    ):
+        for view, tables in _scored(scoring, execute):
             for table in tables:
                 writer.write_table(table)
             if view not in ranks:  # now, while the vectors of this view are in memory
-                ranks[view] = job.ranks(view)
-    with atomic_path(identification) as temporary:
+                ranks[view] = scoring.ranks(view)
+    with atomic_path(order.identification) as temporary:
         pq.write_table(pa.concat_tables(ranks.values()), temporary, compression="zstd")
-    survey = job.survey
-    tail = f", {survey.unlabelled} of them unlabelled" if survey.unlabelled else ""
-    tail += f", {survey.left_out} left out (their utterances are not in the store)" if survey.left_out else ""
-    ways = "" if len(settings.scorings) == 1 else f" in {len(settings.scorings)} ways"
-    return f"{system}: {survey.stored} trials scored{ways} in {len(job.source.views)} conditions{tail}"
+    return _sentence(scoring)
+
+
+def _sentence(scoring: TrialScoring) -> str:
+    scan, ways = scoring.scan, len(scoring.scorers)
+    text = f"{scoring.order.system}: {scan.stored} trials scored{f' in {ways} ways' if ways > 1 else ''}"
+    text += f" in {len(scoring.store.views)} conditions"
+    text += f", {scan.unlabelled} of them unlabelled" if scan.unlabelled else ""
+    return text + (f", {scan.left_out} left out (their utterances are not in the store)" if scan.left_out else "")
 
 
 @dataclass(frozen=True)
@@ -92,29 +65,30 @@ class PartTask:
     folder: Path
 
     def __call__(self, part: int) -> str:
-        job = _opened(self.order, get_ident())
         path = self.folder / f"{part:06}.parquet"
         with pq.ParquetWriter(path, SCORES_SCHEMA) as writer:
-            for table in job.tables(part):
+            for table in _opened(self.order, get_ident()).scores(part):
                 writer.write_table(table)
         return path.name
 
 
 @lru_cache(maxsize=16)
-def _opened(order: ScoreOrder, thread: int) -> Job:
-    """Open an order once in each thread of a worker: a job keeps the last view, which threads must not share."""
-    return Job(order)
+def _opened(order: ScoreOrder, thread: int) -> TrialScoring:
+    """Open an order once in each thread of a worker: the last view is kept, which threads must not share."""
+    return TrialScoring(order)
 
 
-def _scored(job: Job, scores: Path, execute: Execute | None) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+def _scored(scoring: TrialScoring, execute: Execute | None) -> Iterator[tuple[str, Iterator[pa.Table]]]:
     """Yield (view, its scores) for each part in order, computed here or elsewhere."""
     if execute is None:
-        for part, (view, _) in enumerate(job.parts):
-            yield view, job.tables(part)
+        for part, (view, _) in enumerate(scoring.parts):
+            yield view, scoring.scores(part)
         return
+    scores = scoring.order.scores
     scores.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scores.parent, prefix=f".{scores.stem}.") as folder:
-        names = sorted(execute(PartTask(job.order, Path(folder).resolve()), range(len(job.parts))))
-        for name, (view, _) in zip(names, job.parts, strict=True):
+        task = PartTask(scoring.order.anywhere(), Path(folder).resolve())
+        names = sorted(execute(task, range(len(scoring.parts))))
+        for name, (view, _) in zip(names, scoring.parts, strict=True):
             with pq.ParquetFile(Path(folder) / name) as file:
                 yield view, map(pa.table, file.iter_batches())

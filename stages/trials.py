@@ -26,18 +26,10 @@ from reseed.stages.audio.datasets.trial_lists import (
 from reseed.stages.audio.manifest import Manifest, Utterance, read_manifest
 from reseed.stages.audio.sources import named
 from reseed.stages.common.section import Section
-from reseed.stages.trial_scoring.files import ENROLMENTS_SCHEMA
+from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA, TRIALS_SCHEMA
 from reseed.store import ManifestError
 from reseed.store.atomic import atomic_path
 
-TRIALS_SCHEMA = pa.schema(
-    [
-        pa.field("enrolment_id", pa.string(), nullable=False),
-        pa.field("test_id", pa.string(), nullable=False),
-        pa.field("is_target", pa.bool_()),
-        pa.field("condition", pa.string()),
-    ]
-)
 Trial = tuple[str, str, bool | None, str | None]
 Models = dict[str, list[str]]  # enrolment model -> its utterances
 

@@ -27,6 +27,8 @@ FLOORS = (
     ("stages.reporting.results",),
     ("stages.extraction",),
     ("stages.trial_scoring",),
+    ("stages.trial_scoring.scorers",),
+    ("stages.trial_scoring.inputs",),
     ("stages.aligners", "stages.enhancers", "stages.frontends"),
     ("stages.backbones.training",),
     ("stages.backbones",),

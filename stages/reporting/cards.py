@@ -8,6 +8,7 @@ from reseed.stages.common.prose import listed
 from reseed.stages.reporting.plots.style import Look, Looks
 from reseed.stages.reporting.results.load import FUSION, ScoredSystem
 from reseed.stages.trial_scoring.files import CALIBRATED, RAW, Origin
+from reseed.stages.trial_scoring.table import SCORERS
 
 METHODS = {
     RAW: "The backbone's embeddings as they are.",
@@ -18,15 +19,6 @@ METHODS = {
     "cosine": "The same MLP trained on the cosine between its output and the clean embedding.",
     "vmf_pl": "The same MLP trained on the logarithm of that distance, the vMF profile likelihood (arXiv 2610.06691).",
     FUSION: "The scores of several systems, added up with fitted weights.",
-}
-
-SCORINGS = {
-    "cosine": "Cosine of the utterances' mean embeddings.",
-    "crop_pairs": "Mean cosine over all pairs of crops of the two utterances.",
-    "crop_distance": "Negative mean distance over all pairs of unit-length crops, as SEED scores.",
-    "as_norm": "Adaptive s-norm: the cosine against mean and spread of each side's highest cohort scores.",
-    "s_norm": "S-norm: the cosine against mean and spread of each side's scores with the whole cohort.",
-    "plda": "Log-likelihood ratio of a two-covariance PLDA.",
 }
 
 Entry = tuple[str, str]
@@ -55,7 +47,7 @@ def cards(systems: Sequence[ScoredSystem], looks: Looks) -> list[Card]:
 def describe_scoring(scoring: str) -> str:
     """Say in a line how scores of this name are made."""
     base = scoring.removesuffix(CALIBRATED)
-    text = SCORINGS.get(base, f"Scores called {base}.")
+    text = str(SCORERS[base].__doc__).partition("\n")[0] if base in SCORERS else f"Scores called {base}."
     return f"{text} Calibrated by logistic regression on held-out trials." if scoring != base else text
 
 

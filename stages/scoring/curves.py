@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from reseed.store.errors import ScoringError
 
@@ -111,6 +110,8 @@ def det_points(rates: ErrorRates, count: int = 200) -> tuple[Floats, Floats]:
     Points are evenly spread along the curve on normal-deviate axes, where a plain stride would crowd the middle.
     Rates are kept within 0.001 % of 0 and 1, whose normal deviates are infinite.
     """
+    from scipy.special import ndtri  # a tenth of a second, that reading a configuration need not wait for
+
     false_alarm_K = np.clip(rates.false_alarm_K, _DET_LIMIT, 1 - _DET_LIMIT)
     miss_K = np.clip(rates.miss_K, _DET_LIMIT, 1 - _DET_LIMIT)
     steps = np.hypot(np.diff(ndtri(false_alarm_K)), np.diff(ndtri(miss_K)))

@@ -1,1 +1,1 @@
-"""What is compared with what, and how: entries, trial lists, sides, cohorts and the table of scorers."""
+"""Trials scored: the table of scorers, an order carried out, and the files of scores."""

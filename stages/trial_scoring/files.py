@@ -1,24 +1,24 @@
-"""The files that `score` writes and `report` reads: scores.parquet and identification.parquet.
+"""The files of scores: what `score`, `quality` and `calibrate` write, and what `report` and others read.
 
 scores.parquet          system, scoring, condition, enrolment_id, test_id, is_target (null: unlabelled),
                         enrolment_speaker_id, test_speaker_id (null: unknown), score
                         metadata `reseed`: an `Origin` as JSON
 identification.parquet  system, condition, test_id, speaker_id, rank (1 = right), speakers (how many were enrolled)
-
-Beside them, what `score` and `calibrate` read: trials, enrolments, manifests and quality.parquet.
+quality.parquet         utterance_id, condition (the view), duration_s, norm, snr_db
 """
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reseed.store import ManifestError, ReseedError, ScoringError
+from reseed.stages.trial_scoring.inputs.lists import read_columns, readable
+from reseed.store import ScoringError
 
 METADATA_KEY = b"reseed"
 RAW = "raw"  # the system that nothing has enhanced
@@ -57,14 +57,6 @@ QUALITY_SCHEMA = pa.schema(
         "snr_db": pa.float64(),
     }
 )
-_TRIALS = pa.schema(
-    {"enrolment_id": pa.string(), "test_id": pa.string(), "is_target": pa.bool_(), "condition": pa.string()}
-)
-ENROLMENTS_SCHEMA = pa.schema(
-    [pa.field("enrolment_id", pa.string(), nullable=False), pa.field("utterance_id", pa.string(), nullable=False)]
-)
-_DURATIONS = pa.schema({"utterance_id": pa.string(), "duration_s": pa.float64()})
-_SPEAKERS = pa.schema({"utterance_id": pa.string(), "speaker_id": pa.string()})
 
 
 @dataclass(frozen=True)
@@ -95,6 +87,13 @@ class Origin:
     scorings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+def rows_of(schema: pa.Schema, names: Sequence[str], columns: Sequence[pa.Array]) -> pa.Table:
+    """Return rows of a schema whose first columns hold one name each, and whose others are given."""
+    codes = pa.array(np.zeros(len(columns[0]), np.int32))
+    constant = [pa.DictionaryArray.from_arrays(codes, pa.array([name], pa.string())) for name in names]
+    return pa.table([*constant, *columns], schema=schema)
+
+
 def is_calibrated(scoring: str) -> bool:
     """Whether scores of this name went through `calibrate`: "as_norm+calibrated"."""
     return scoring.endswith(CALIBRATED)
@@ -111,7 +110,7 @@ def read_scores(path: Path) -> tuple[pa.Table, Origin]:
     Raises:
         ScoringError: missing, not Parquet, or not written by this `reseed score`.
     """
-    return _read(path, SCORES_SCHEMA, ScoringError, "a score file", "score"), read_origin(path)
+    return read_columns(path, SCORES_SCHEMA, ScoringError, "a score file", "score"), read_origin(path)
 
 
 def read_origin(path: Path) -> Origin:
@@ -120,7 +119,7 @@ def read_origin(path: Path) -> Origin:
     Raises:
         ScoringError: missing, not Parquet, or not written by this `reseed score`.
     """
-    with _translated(path, ScoringError, "a score file", "score"):
+    with readable(path, ScoringError, "a score file", "score"):
         metadata = (pq.read_schema(path).metadata or {}).get(METADATA_KEY)
     try:
         return Origin(**json.loads(metadata or b"{}"))
@@ -134,7 +133,7 @@ def score_batches(path: Path, rows: int) -> Iterator[pa.Table]:
     Raises:
         ScoringError: missing, not Parquet, or a column missing.
     """
-    with _translated(path, ScoringError, "a score file", "score"), pq.ParquetFile(path) as file:
+    with readable(path, ScoringError, "a score file", "score"), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(rows, columns=SCORES_SCHEMA.names):
             yield pa.table(batch).select(SCORES_SCHEMA.names)
 
@@ -145,7 +144,7 @@ def score_count(path: Path) -> int:
     Raises:
         ScoringError: missing, or not Parquet.
     """
-    with _translated(path, ScoringError, "a score file", "score"):
+    with readable(path, ScoringError, "a score file", "score"):
         return int(pq.read_metadata(path).num_rows)
 
 
@@ -156,7 +155,7 @@ def names_in(path: Path, columns: Sequence[str]) -> set[str]:
         ScoringError: missing, not Parquet, or a column missing.
     """
     found = set[str]()
-    with _translated(path, ScoringError, "a score file", "score"), pq.ParquetFile(path) as file:
+    with readable(path, ScoringError, "a score file", "score"), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=list(columns)):
             found |= {name for column in batch.columns for name in column.cast(pa.string()).unique().to_pylist()}
     return found - {None}
@@ -168,59 +167,7 @@ def read_identification(path: Path) -> pa.Table:
     Raises:
         ScoringError: missing, not Parquet, or a column missing.
     """
-    return _read(path, IDENTIFICATION_SCHEMA, ScoringError, "an identification file", "score")
-
-
-def trial_row_groups(path: Path) -> list[int]:
-    """Return the number of trials in each row group of a trial list.
-
-    Raises:
-        ManifestError: missing, not Parquet, or empty.
-    """
-    with _translated(path, ManifestError, "a trial list", "trials"), pq.ParquetFile(path) as file:
-        sizes = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
-    if not sum(sizes):
-        raise ManifestError(f"{path}: no trials; make a list with `reseed trials`")
-    return sizes
-
-
-def trial_batches(path: Path, row_groups: Sequence[int] | None, rows: int) -> Iterator[pa.Table]:
-    """Yield a trial list, or some row groups of it, by at most `rows` trials, in the columns of `reseed trials`.
-
-    Raises:
-        ManifestError: missing, not Parquet, or a column missing.
-    """
-    with _translated(path, ManifestError, "a trial list", "trials"), pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(rows, row_groups=row_groups, columns=_TRIALS.names):
-            yield pa.table(batch).select(_TRIALS.names).cast(_TRIALS).combine_chunks()
-
-
-def read_enrolments(path: Path) -> pa.Table:
-    """Return which utterances each enrolment model is made of: enrolment_id, utterance_id, each pair once.
-
-    Raises:
-        ManifestError: missing, not Parquet, or a column missing.
-    """
-    table = _read(path, ENROLMENTS_SCHEMA, ManifestError, "a list of enrolments", "trials")
-    return table.group_by(ENROLMENTS_SCHEMA.names).aggregate([])
-
-
-def read_speakers(path: Path) -> pa.Table:
-    """Return who speaks in which utterance, from utterances.parquet: utterance_id, speaker_id.
-
-    Raises:
-        ManifestError: missing, not Parquet, or a column missing.
-    """
-    return _read(path, _SPEAKERS, ManifestError, "a corpus manifest", "prepare")
-
-
-def read_durations(path: Path) -> pa.Table:
-    """Return how long each utterance is, from utterances.parquet: utterance_id, duration_s.
-
-    Raises:
-        ManifestError: missing, not Parquet, or a column missing.
-    """
-    return _read(path, _DURATIONS, ManifestError, "a corpus manifest", "prepare")
+    return read_columns(path, IDENTIFICATION_SCHEMA, ScoringError, "an identification file", "score")
 
 
 def read_quality(path: Path) -> pa.Table:
@@ -229,19 +176,4 @@ def read_quality(path: Path) -> pa.Table:
     Raises:
         ScoringError: missing, not Parquet, or a column missing.
     """
-    return _read(path, QUALITY_SCHEMA, ScoringError, "a file of quality measures", "quality")
-
-
-def _read(path: Path, schema: pa.Schema, error_class: type[ReseedError], what: str, verb: str) -> pa.Table:
-    with _translated(path, error_class, what, verb):
-        return pq.read_table(path, columns=schema.names).select(schema.names).cast(schema).combine_chunks()
-
-
-@contextmanager
-def _translated(path: Path, error_class: type[ReseedError], what: str, verb: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise error_class(f"{path} does not exist; make it with `reseed {verb}`") from None
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise error_class(f"{path} is not {what} ({error}); make it with `reseed {verb}`") from error
+    return read_columns(path, QUALITY_SCHEMA, ScoringError, "a file of quality measures", "quality")

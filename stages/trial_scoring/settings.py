@@ -1,49 +1,25 @@
-"""Settings of scoring, apart from the code: the configuration tree needs them, and torch takes seconds."""
+"""Settings of scoring and calibration; the names of scorers are those of their table."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, field_validator
 
 from reseed.stages.common.section import Section
+from reseed.stages.trial_scoring.inputs.cohort import CohortSettings
+from reseed.stages.trial_scoring.scorers.base import CohortScorer
+from reseed.stages.trial_scoring.scorers.plda import PldaSettings
+from reseed.stages.trial_scoring.table import SCORERS
 
-Scoring = Literal["cosine", "crop_pairs", "crop_distance", "as_norm", "s_norm", "plda"]
+# A name of the table; spelt out at run time, so that a wrong one is answered with the right ones.
+if TYPE_CHECKING:
+    Scoring = str
+else:
+    Scoring = Literal[tuple(SCORERS)]
 Measure = Literal["duration", "norm", "snr"]
-NEED_COHORT = ("as_norm", "s_norm", "plda")
-
-
-class CohortSettings(Section):
-    """The speakers that scores are normalised against.
-
-    Attributes:
-        views: of the cohort's store.
-        per: one vector for each speaker (the mean; utterances of unknown speakers stay alone) or for each utterance.
-        top: of AS-norm: how many of the nearest cohort vectors make mean and deviation.
-        overlap: what to do where cohort and trials share utterances or speakers: refuse it, exclude these from the
-            cohort (and from what PLDA is fitted on), or allow it.
-    """
-
-    views: tuple[str, ...] = Field(default=("clean",), min_length=1)
-    per: Literal["speaker", "utterance"] = "speaker"
-    top: int = Field(default=200, ge=2)
-    overlap: Literal["refuse", "exclude", "allow"] = "refuse"
-
-
-class PldaSettings(Section):
-    """What PLDA is fitted on: the labelled utterances of the cohort's store.
-
-    Attributes:
-        views: of that store; none: all of them.
-        dimensions: kept by LDA.
-        min_utterances: of a speaker, to take part: views of a single utterance would teach that sessions do not differ.
-    """
-
-    views: tuple[str, ...] | None = None
-    dimensions: int = Field(default=128, ge=1)
-    min_utterances: int = Field(default=2, ge=1)
 
 
 class ScoreSettings(Section):
-    """How trials are scored.
+    """How trials are scored. A scorer that has settings has a field of its name.
 
     Attributes:
         scorings: each of cosine (mean of the crops), crop_pairs (mean cosine of all pairs of crops), crop_distance
@@ -60,15 +36,20 @@ class ScoreSettings(Section):
 
     @field_validator("scorings")
     @classmethod
-    def _each_once(cls, scorings: tuple[Scoring, ...]) -> tuple[Scoring, ...]:
+    def _each_once(cls, scorings: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(scorings)) < len(scorings):
             raise ValueError(f"scorings names one twice: {', '.join(scorings)}")
         return scorings
 
+    def of(self, scoring: str) -> Section:
+        """Return the settings of one scorer."""
+        settings: Section = getattr(self, scoring) if scoring in type(self).model_fields else SCORERS[scoring].Config()
+        return settings
+
     @property
-    def needs_cohort(self) -> bool:
-        """Whether a scoring compares with, or learns from, other speakers."""
-        return any(scoring in NEED_COHORT for scoring in self.scorings)
+    def need_cohort(self) -> list[str]:
+        """Which of the scorings compare with other speakers, or learn from them."""
+        return [scoring for scoring in self.scorings if issubclass(SCORERS[scoring], CohortScorer)]
 
 
 class CalibrationSettings(Section):

@@ -13,6 +13,7 @@ from reseed.stages.aligners.table import aligner_class
 from reseed.stages.map import map_store
 from reseed.stages.score import score
 from reseed.stages.scoring.metrics import eer
+from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import EmbeddingStore, ModelError, ScoringError, StoreError
 from tests.stages.scoring.example import simulate, write_manifest, write_store, write_trials
@@ -61,7 +62,7 @@ class World:
         files = {"scores": out / "scores.parquet", "identification": out / "identification.parquet"}
         settings = ScoreSettings(**options.pop("settings", {}))
         common = {"trials": self.trials, "utterances": self.utterances, "system": "nessa", "settings": settings}
-        score(**{**common, **files, **options})
+        score(ScoreOrder(**{**common, **files, **options}))
         rows = [row for row in pq.read_table(files["scores"]).to_pylist() if row["condition"] == "clean"]
         values, same = (np.array([row[name] for row in rows]) for name in ("score", "is_target"))
         return eer(values[same], values[~same])

@@ -13,7 +13,9 @@ from reseed.stages.divide import divide
 from reseed.stages.quality import quality
 from reseed.stages.score import score
 from reseed.stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
-from reseed.stages.trial_scoring.files import ENROLMENTS_SCHEMA, read_scores
+from reseed.stages.trial_scoring.files import read_scores
+from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA
+from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.settings import CalibrationSettings, ScoreSettings
 from reseed.store import Declaration, ManifestError, ScoringError, finalise, write_shard
 from tests.stages.scoring.example import simulate, write_manifest, write_store, write_trials
@@ -44,12 +46,18 @@ class World:
 
     def score(self, half: str, system: str, **options: Any) -> Path:
         score(
-            store=self.stores[system],
-            utterances=self.utterances,
-            scores=self.scores(half, system),
-            identification=self.root / "identification.parquet",
-            system=system,
-            **{"trials": self.trials[half], "settings": ScoreSettings(scorings=("cosine", "crop_distance")), **options},
+            ScoreOrder(
+                store=self.stores[system],
+                utterances=self.utterances,
+                scores=self.scores(half, system),
+                identification=self.root / "identification.parquet",
+                system=system,
+                **{
+                    "trials": self.trials[half],
+                    "settings": ScoreSettings(scorings=("cosine", "crop_distance")),
+                    **options,
+                },
+            )
         )
         return self.scores(half, system)
 
@@ -141,14 +149,16 @@ def test_a_model_of_several_utterances_has_the_mean_of_their_quality(world, tmp_
     settings = ScoreSettings()
     scores = tmp_path / "scores.parquet"
     score(
-        store=world.stores["raw"],
-        trials=trials,
-        utterances=world.utterances,
-        scores=scores,
-        identification=tmp_path / "i.parquet",
-        system="raw",
-        settings=settings,
-        enrolments=enrolments,
+        ScoreOrder(
+            store=world.stores["raw"],
+            trials=trials,
+            utterances=world.utterances,
+            scores=scores,
+            identification=tmp_path / "i.parquet",
+            system="raw",
+            settings=settings,
+            enrolments=enrolments,
+        )
     )
     made = tmp_path / "quality.parquet"
     reference = with_snr(world, tmp_path / "reference")
@@ -242,13 +252,15 @@ def test_held_out_trials_without_labels_or_of_one_class_are_refused(world, tmp_p
         trials = write_trials(tmp_path / "trials.parquet", [("s01-0", "s02-0", label, None)])
         scores = tmp_path / "held.parquet"
         score(
-            store=world.stores["raw"],
-            trials=trials,
-            utterances=world.utterances,
-            scores=scores,
-            identification=tmp_path / "i.parquet",
-            system="raw",
-            settings=ScoreSettings(),
+            ScoreOrder(
+                store=world.stores["raw"],
+                trials=trials,
+                utterances=world.utterances,
+                scores=scores,
+                identification=tmp_path / "i.parquet",
+                system="raw",
+                settings=ScoreSettings(),
+            )
         )
         with pytest.raises(ScoringError, match=message):
             run(world, tmp_path / "x", held_out=[scores])

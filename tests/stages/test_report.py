@@ -10,7 +10,9 @@ import pytest
 
 from reseed.stages.report import ReportSettings, report
 from reseed.stages.reporting.plots.projection import choose, project
-from reseed.stages.score import ScoreSettings, score
+from reseed.stages.score import score
+from reseed.stages.trial_scoring.order import ScoreOrder
+from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import EmbeddingStore, ScoringError, StoreError
 from tests.stages.scoring.example import add_scorings, fuse, make_example, with_scores, write_scores, write_trials
 
@@ -265,13 +267,15 @@ def test_unlabelled_trials_are_counted_and_in_no_metric(example, tmp_path):
     ]
     scores, identification = tmp_path / "scores.parquet", tmp_path / "identification.parquet"
     score(
-        store=example.stores[0],
-        trials=write_trials(tmp_path / "trials.parquet", rows),
-        utterances=example.utterances,
-        scores=scores,
-        identification=identification,
-        system="raw",
-        settings=ScoreSettings(),
+        ScoreOrder(
+            store=example.stores[0],
+            trials=write_trials(tmp_path / "trials.parquet", rows),
+            utterances=example.utterances,
+            scores=scores,
+            identification=identification,
+            system="raw",
+            settings=ScoreSettings(),
+        )
     )
     chosen = {"scores": [scores], "identification": [identification], "stores": [example.stores[0]]}
     made = make_report(example, tmp_path / "report", **chosen)

@@ -3,8 +3,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reseed.stages.score import ScoreSettings, score
+from reseed.stages.score import score
 from reseed.stages.trial_scoring.files import Origin, read_scores
+from reseed.stages.trial_scoring.order import ScoreOrder
+from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import (
     Declaration,
     EmbeddingStore,
@@ -39,12 +41,14 @@ def scoring(tmp_path, vectors):
     def run(trials=TRIALS, **settings):
         files = {name: tmp_path / f"{name}.parquet" for name in ("scores", "identification")}
         run.said = score(
-            store=tmp_path / "store",
-            trials=write_trials(tmp_path / "trials.parquet", trials),
-            utterances=tmp_path / "utterances.parquet",
-            system="wccn",
-            settings=ScoreSettings(**settings),
-            **files,
+            ScoreOrder(
+                store=tmp_path / "store",
+                trials=write_trials(tmp_path / "trials.parquet", trials),
+                utterances=tmp_path / "utterances.parquet",
+                system="wccn",
+                settings=ScoreSettings(**settings),
+                **files,
+            )
         )
         return pq.read_table(files["scores"]), pq.read_table(files["identification"])
 
@@ -208,10 +212,10 @@ def test_a_missing_or_foreign_file_is_named(scoring, tmp_path, name):
     fixed = {"store": tmp_path / "store", "system": "raw", "settings": ScoreSettings()}
     files[name].unlink()
     with pytest.raises(ManifestError, match=rf"{name}.parquet does not exist"):
-        score(**files, **fixed)
+        score(ScoreOrder(**files, **fixed))
     files[name].write_text("not parquet")
     with pytest.raises(ManifestError, match=rf"{name}.parquet is not a"):
-        score(**files, **fixed)
+        score(ScoreOrder(**files, **fixed))
 
 
 def test_the_same_inputs_give_the_same_bytes(scoring, tmp_path):

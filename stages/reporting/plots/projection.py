@@ -23,7 +23,7 @@ from reseed.stages.common.speakers import joined_column
 from reseed.stages.common.theme import Theme
 from reseed.stages.scoring.cosine import utterance_embeddings
 from reseed.stages.scoring.curves import Floats
-from reseed.stages.trial_scoring.files import read_speakers
+from reseed.stages.trial_scoring.inputs.lists import read_speakers
 from reseed.store import EmbeddingStore
 
 _UTTERANCES_EACH = 10

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reseed.stages.trial_scoring.files import read_speakers
+from reseed.stages.trial_scoring.inputs.lists import read_speakers
 
 Codes = NDArray[np.int8]
 

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -6,7 +7,7 @@ from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.reporting.cards import METHODS, cards, describe_scoring
 from reseed.stages.reporting.plots.style import system_looks
 from reseed.stages.reporting.results.labels import system_labels
-from reseed.stages.trial_scoring.settings import ScoreSettings
+from reseed.stages.trial_scoring.table import SCORERS
 from tests.stages.reporting.test_setup import scored
 
 
@@ -41,9 +42,9 @@ def test_ways_of_scoring_share_a_card_and_say_what_they_were_made_from():
     assert said["as_norm+calibrated"].endswith("calibration: p_target 0.01, weights 0.25; 2.")
 
 
-@pytest.mark.parametrize("scoring", ["cosine", "crop_pairs", "crop_distance", "as_norm", "s_norm", "plda"])
+@pytest.mark.parametrize("scoring", SCORERS)
 def test_every_scoring_is_explained_in_a_line(scoring):
-    assert scoring in ScoreSettings(scorings=(scoring,)).scorings
+    assert re.fullmatch(r"[A-Z][^\n]+\.", describe_scoring(scoring))
     assert "Scores called" not in describe_scoring(scoring)
     assert describe_scoring(f"{scoring}+calibrated").endswith("on held-out trials.")
     assert describe_scoring("mine") == "Scores called mine."

@@ -14,8 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reseed.stages.score import ScoreSettings, score
+from reseed.stages.score import score
 from reseed.stages.trial_scoring.files import METADATA_KEY
+from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA
+from reseed.stages.trial_scoring.order import ScoreOrder
+from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import Declaration, finalise, write_shard
 
 VIEWS: dict[str, dict[str, Any]] = {
@@ -88,13 +91,15 @@ def make_example(
             inputs={"toy": 1} if system == "raw" else {"enhancer": system, "config": {"epochs": 3}},
         )
         score(
-            store=store,
-            trials=example.trials,
-            utterances=example.utterances,
-            scores=scores,
-            identification=identification,
-            system=system,
-            settings=ScoreSettings(),
+            ScoreOrder(
+                store=store,
+                trials=example.trials,
+                utterances=example.utterances,
+                scores=scores,
+                identification=identification,
+                system=system,
+                settings=ScoreSettings(),
+            )
         )
     return example
 
@@ -261,6 +266,13 @@ def write_trials(path: Path, rows: list[tuple[str, str, bool | None, str | None]
     columns = zip(*rows, strict=True) if rows else ([], [], [], [])
     types = {"enrolment_id": pa.string(), "test_id": pa.string(), "is_target": pa.bool_(), "condition": pa.string()}
     pq.write_table(pa.table([list(column) for column in columns], schema=pa.schema(types)), path)
+    return path
+
+
+def write_enrolments(path: Path, rows: list[tuple[str, str]]) -> Path:
+    """Write a list of enrolments: model, utterance."""
+    columns = zip(*rows, strict=True) if rows else ([], [])
+    pq.write_table(pa.table([list(column) for column in columns], schema=ENROLMENTS_SCHEMA), path)
     return path
 
 

@@ -11,10 +11,11 @@ import pytest
 from reseed.pipeline.executor import executor
 from reseed.stages.score import score
 from reseed.stages.scoring.metrics import eer
-from reseed.stages.trial_scoring.files import ENROLMENTS_SCHEMA, read_scores
+from reseed.stages.trial_scoring.files import read_scores
+from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import EmbeddingStore, ManifestError, ScoringError, StoreError
-from tests.stages.scoring.example import simulate, write_manifest, write_store, write_trials
+from tests.stages.scoring.example import simulate, write_enrolments, write_manifest, write_store, write_trials
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}}
 EVERY = ("cosine", "crop_pairs", "crop_distance", "as_norm", "s_norm", "plda")
@@ -47,7 +48,8 @@ def scored(world: dict[str, Path], out: Path, scorings: tuple[str, ...] = EVERY,
     given = {"cohort": {"top": 10} | options.pop("cohort_settings", {}), "plda": {"dimensions": 8}}
     settings = ScoreSettings(scorings=scorings, **(given | options.pop("settings", {})))
     files = {"scores": out / "scores.parquet", "identification": out / "identification.parquet"}
-    score(**{**world, **files, "system": "raw", "settings": settings, **options})
+    execute = options.pop("execute", None)
+    score(ScoreOrder(**{**world, **files, "system": "raw", "settings": settings, **options}), execute=execute)
     return pq.read_table(files["scores"])
 
 
@@ -101,9 +103,7 @@ def test_as_norm_is_worked_out_by_hand(world, tmp_path):
 
 def test_a_model_of_several_utterances_is_scored_as_one_and_counts_in_plda(world, tmp_path):
     rows = [("t00", f"t00-{number}") for number in range(3)] + [("t01", "t01-0"), ("t01", "t01-1"), ("t02", "gone")]
-    enrolments = tmp_path / "enrolments.parquet"
-    columns = dict(zip(ENROLMENTS_SCHEMA.names, map(list, zip(*rows, strict=True)), strict=True))
-    pq.write_table(pa.table(columns, schema=ENROLMENTS_SCHEMA), enrolments)
+    enrolments = write_enrolments(tmp_path / "enrolments.parquet", rows)
     trials = [("t00", "t00-3", True, None), ("t01", "t00-3", False, None), ("t02", "t00-3", False, None)]
     changed = {**world, "trials": write_trials(tmp_path / "trials.parquet", trials), "enrolments": enrolments}
     table = scored(changed, tmp_path, ("cosine", "plda"), settings={"allow_missing": True})
@@ -120,8 +120,7 @@ def test_a_model_of_several_utterances_is_scored_as_one_and_counts_in_plda(world
 
 
 def test_a_list_of_no_models_changes_nothing(world, tmp_path):
-    enrolments = tmp_path / "enrolments.parquet"
-    pq.write_table(ENROLMENTS_SCHEMA.empty_table(), enrolments)
+    enrolments = write_enrolments(tmp_path / "enrolments.parquet", [])
     assert scored({**world, "enrolments": enrolments}, tmp_path, ("cosine",)).equals(
         scored(world, tmp_path, ("cosine",))
     )
@@ -132,8 +131,7 @@ def test_a_model_of_two_speakers_or_of_an_utterance_name_is_refused(world, tmp_p
         ([("m", "t00-0"), ("m", "t01-0")], "the model m holds utterances of two speakers"),
         ([("t00-0", "t00-1")], "t00-0 is the name of a model and of an utterance"),
     ):
-        columns = dict(zip(ENROLMENTS_SCHEMA.names, map(list, zip(*rows, strict=True)), strict=True))
-        pq.write_table(pa.table(columns, schema=ENROLMENTS_SCHEMA), tmp_path / "enrolments.parquet")
+        write_enrolments(tmp_path / "enrolments.parquet", rows)
         with pytest.raises(ManifestError, match=message):
             scored({**world, "enrolments": tmp_path / "enrolments.parquet"}, tmp_path, ("cosine",))
 
@@ -202,12 +200,27 @@ def test_dask_workers_write_the_same_scores(world, tmp_path):
     assert sorted(path.name for path in (tmp_path / "spread").iterdir()) == ["identification.parquet", "scores.parquet"]
 
 
+def test_workers_that_stand_in_another_folder_find_the_files(world, tmp_path, monkeypatch):
+    def elsewhere(function, numbers):
+        (tmp_path / "other").mkdir()
+        for number in numbers:
+            monkeypatch.chdir(tmp_path / "other")
+            found = function(number)
+            monkeypatch.chdir(world["store"].parent)
+            yield found
+
+    monkeypatch.chdir(world["store"].parent)
+    relative = {name: Path(path.name) for name, path in world.items()}
+    spread = scored(relative, Path("spread"), ("cosine", "as_norm"), execute=elsewhere)
+    assert spread.equals(scored(world, tmp_path, ("cosine", "as_norm")))
+
+
 def test_a_list_of_many_row_groups_is_scored_in_parts(world, tmp_path, monkeypatch):
     whole = scored(world, tmp_path, ("cosine",))
     table = pq.read_table(world["trials"])
     pq.write_table(table, tmp_path / "cut.parquet", row_group_size=100)
-    monkeypatch.setattr("reseed.stages.trial_scoring.listing._PART_P", 250)
-    monkeypatch.setattr("reseed.stages.trial_scoring.listing._BATCH_P", 64)
+    monkeypatch.setattr("reseed.stages.trial_scoring.inputs.trial_list._PART_P", 250)
+    monkeypatch.setattr("reseed.stages.trial_scoring.inputs.trial_list._BATCH_P", 64)
     cut = scored({**world, "trials": tmp_path / "cut.parquet"}, tmp_path, ("cosine",))
     assert cut.to_pylist() == whole.to_pylist()
 

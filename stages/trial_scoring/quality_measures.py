@@ -12,14 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reseed.stages.scoring.curves import Floats
-from reseed.stages.trial_scoring.files import read_enrolments, read_quality
+from reseed.stages.trial_scoring.files import read_quality
+from reseed.stages.trial_scoring.inputs.lists import read_enrolments
 from reseed.stages.trial_scoring.settings import Measure
 from reseed.store import ScoringError
 
 _COLUMNS: dict[Measure, str] = {"duration": "duration_s", "norm": "norm", "snr": "snr_db"}
 
 
-class Quality:
+class QualityMeasures:
     """Quality measures of trials: of each measure the lower of the two sides, and how far apart they are."""
 
     def __init__(self, path: Path, measures: Sequence[Measure], enrolments: Path | None) -> None:

@@ -1,0 +1,45 @@
+"""What is to be scored, and how."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reseed.stages.trial_scoring.settings import ScoreSettings
+
+
+@dataclass(frozen=True)
+class ScoreOrder:
+    """What to score, by paths, names and numbers: all that another process needs to take part.
+
+    Attributes:
+        system: how the report calls this store, e.g. "raw" or an enhancer's name.
+        store: directory of the store to score; every view of it is a condition.
+        trials: trials.parquet; a trial that names a condition is scored on that view alone.
+        utterances: utterances.parquet, which says who speaks.
+        scores: written; one row per trial, condition and scoring.
+        identification: written; the rank of the true speaker per test utterance and condition, where speakers are
+            known.
+        enrolments: which utterances each enrolment model is made of, where trials name models.
+        cohort, cohort_utterances: store of other speakers, and the manifest of those of its utterances to use.
+        enrolment, enrolment_cohort: stores of the enrolment side, where that is another backbone's, mapped into one
+            space with the test side (`reseed map`); the manifests are those of both.
+        device: torch device of the large products.
+    """
+
+    system: str
+    store: Path
+    trials: Path
+    utterances: Path
+    scores: Path
+    identification: Path
+    settings: ScoreSettings
+    enrolments: Path | None = None
+    cohort: Path | None = None
+    cohort_utterances: Path | None = None
+    enrolment: Path | None = None
+    enrolment_cohort: Path | None = None
+    device: str = "cpu"
+
+    def anywhere(self) -> "ScoreOrder":
+        """Return the same order as understood in any folder: its paths made absolute."""
+        paths = {name: value.resolve() for name, value in vars(self).items() if isinstance(value, Path)}
+        return replace(self, **paths)  # type: ignore[arg-type]  # which of the fields they are is known at run time only

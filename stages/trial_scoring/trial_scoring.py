@@ -1,0 +1,193 @@
+"""A score order with its files opened: the trial list gone through, the scorers made, one view in memory at a time.
+
+Shapes: U utterances of the test side, D embedding dimension, P trials, T test utterances.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reseed.stages.scoring.curves import Floats
+from reseed.stages.scoring.identification import rank_speakers
+from reseed.stages.trial_scoring.files import IDENTIFICATION_SCHEMA, RAW, SCORES_SCHEMA, Origin, rows_of
+from reseed.stages.trial_scoring.inputs.cohort import Cohort, Cohorts
+from reseed.stages.trial_scoring.inputs.sides import Indices, SideVectors, read_side
+from reseed.stages.trial_scoring.inputs.trial_list import TrialList
+from reseed.stages.trial_scoring.order import ScoreOrder
+from reseed.stages.trial_scoring.settings import ScoreSettings
+from reseed.stages.trial_scoring.table import make_scorer
+from reseed.store import EmbeddingStore, ScoringError, StoreError
+
+
+class TrialScoring:
+    """All that scoring some part of an order needs; opened and checked once.
+
+    Attributes:
+        store: of the test side; each of its views is a condition.
+        scan: what the trial list names.
+
+    Raises:
+        StoreError: a store, or a view that enrolment or a trial asks for, is missing.
+        ManifestError: a list cannot be read, or names an utterance that the store lacks.
+        ScoringError: the stores do not compare, or the cohort does not fit the trials.
+    """
+
+    def __init__(self, order: ScoreOrder) -> None:
+        self.order, settings = order, order.settings
+        self.store = EmbeddingStore(order.store)
+        enrolled_store = self.store if order.enrolment is None else EmbeddingStore(order.enrolment)
+        _check_comparable(enrolled_store, self.store, settings)
+        test = read_side(self.store, order.utterances, None if order.enrolment else order.enrolments)
+        enrolment = test if order.enrolment is None else read_side(enrolled_store, order.utterances, order.enrolments)
+        self.trials = TrialList(order.trials, enrolment, test)
+        self.scan = self.trials.scan(self.store, allow_missing=settings.allow_missing)
+        cohorts = self._cohorts() if settings.need_cohort else None
+        self.scorers = {name: make_scorer(name, settings.of(name), order.device, cohorts) for name in settings.scorings}
+        self._enrolment = SideVectors(enrolled_store, settings.enrolment_view, enrolment)
+        self._last = self._enrolment
+
+    @cached_property
+    def parts(self) -> list[tuple[str, tuple[int, ...]]]:
+        """The work in parts, in the order of the file: a view, and row groups of the list."""
+        return [(view, groups) for view in self.store.views for groups in self.trials.parts()]
+
+    def scores(self, part: int) -> Iterator[pa.Table]:
+        """Yield the scores of one part: batch by batch, scorer by scorer."""
+        view, row_groups = self.parts[part]
+        test = self._test(view)
+        for trials in self.trials.batches(view, row_groups):
+            enrolment_P, test_P = map(pa.array, trials.pairs_P2.T)
+            (enrolled, enrolled_speakers), (tested, tested_speakers) = (
+                self.trials.enrolment.names,
+                self.trials.test.names,
+            )
+            columns = [
+                enrolled.take(enrolment_P),
+                tested.take(test_P),
+                trials.is_target,
+                enrolled_speakers.take(enrolment_P),
+                tested_speakers.take(test_P),
+            ]
+            for name, scorer in self.scorers.items():
+                score_P = scorer.score(
+                    self._prepared(name, self._enrolment), self._prepared(name, test), trials.pairs_P2
+                )
+                yield rows_of(SCORES_SCHEMA, (self.order.system, name, view), [*columns, pa.array(score_P)])
+
+    def ranks(self, view: str) -> pa.Table:
+        """Return where each test utterance's own speaker ranks in one view."""
+        enrolled, enrolled_UD = self._enrolled_as_tested
+        side = self.trials.test
+        tested = side.utterances_of(self.scan.tested_on(view))
+        codes_U = side.speaker_codes[: side.utterances]
+        rank_T, speakers = rank_speakers(enrolled_UD, self._test(view).unit_UD, codes_U, enrolled, tested)
+        known_T = pa.array(tested[rank_T > 0])
+        ids, names = side.names
+        columns = [
+            ids.take(known_T),
+            names.take(known_T),
+            pa.array(rank_T[rank_T > 0], pa.int32()),
+            pa.array(np.full(len(known_T), speakers), pa.int32()),
+        ]
+        return rows_of(IDENTIFICATION_SCHEMA, (self.order.system, view), columns)
+
+    def origin(self) -> Origin:
+        """Return what the scores come from."""
+        inputs = self.store.header.declaration.inputs
+        return Origin(
+            space=self.store.space,
+            fingerprint=self.store.fingerprint,
+            conditions=self.store.recipes,
+            enrolment_view=self.order.settings.enrolment_view,
+            crops=self.store.crops,
+            crop_s=_crop_s(self.store),
+            method=inputs.get("enhancer", RAW),
+            config=inputs.get("config", {}),
+            left_out=self.scan.left_out,
+            scorings={name: scorer.facts for name, scorer in self.scorers.items()},
+        )
+
+    @cached_property
+    def _enrolled_as_tested(self) -> tuple[Indices, Floats]:
+        """Which utterances of the test side are enrolled, and the enrolment side's vectors in its order, [U, D]."""
+        enrolled, tested = self.trials.enrolment, self.trials.test
+        occurring = enrolled.utterances_of(self.scan.enrolled)
+        if enrolled is tested:
+            return occurring, self._enrolment.unit_UD
+        ids = [side.ids.slice(0, side.utterances) for side in (enrolled, tested)]
+        row_U = pc.fill_null(pc.index_in(ids[1], value_set=ids[0]), -1).to_numpy()  # -1: not on the enrolment side
+        return np.flatnonzero(np.isin(row_U, occurring)), self._enrolment.unit_UD[row_U]
+
+    def _cohorts(self) -> Cohorts:
+        order = self.order
+        sided = bool(order.enrolment) == bool(order.enrolment_cohort)
+        if order.cohort is None or order.cohort_utterances is None or not sided:
+            both = ", and --enrolment-cohort STORE with --enrolment" if order.enrolment else ""
+            raise ScoringError(
+                f"{' and '.join(order.settings.need_cohort)} of {order.store} need other speakers: give --cohort STORE "
+                f"and --cohort-utterances MANIFEST{both}"
+            )
+        test = self._cohort(order.cohort, order.cohort_utterances)
+        other = order.enrolment_cohort
+        return Cohorts(self._cohort(other, order.cohort_utterances) if other else test, test)
+
+    def _cohort(self, path: Path, utterances: Path) -> Cohort:
+        cohort = Cohort(path, utterances, self.order.settings.cohort, self.trials.compared(self.scan))
+        if cohort.store.space != self.store.space:
+            raise ScoringError(
+                f"the cohort {path} holds embeddings of {cohort.store.space}, {self.order.store} those of "
+                f"{self.store.space}; extract, enhance or map the cohort in the same way"
+            )
+        return cohort
+
+    def _test(self, view: str) -> SideVectors:
+        """Return the vectors of one view of the test side; beside the enrolment side only the last view is kept."""
+        if self.order.enrolment is None and view == self._enrolment.view:
+            return self._enrolment
+        if self._last is self._enrolment or self._last.view != view:
+            self._last = SideVectors(self.store, view, self.trials.test)
+        return self._last
+
+    def _prepared(self, scoring: str, vectors: SideVectors) -> Any:
+        """Return one side as a scorer wants it."""
+        if scoring not in vectors.prepared:
+            enrolling = vectors is self._enrolment
+            vectors.prepared[scoring] = self.scorers[scoring].prepare(vectors, enrolling=enrolling)
+        return vectors.prepared[scoring]
+
+
+def _check_comparable(enrolled: EmbeddingStore, tested: EmbeddingStore, settings: ScoreSettings) -> None:
+    """Check that two stores can be the enrolment and the test side.
+
+    Raises:
+        StoreError: the enrolment view is missing.
+        ScoringError: they are of two spaces, or mapped for the other sides.
+    """
+    if settings.enrolment_view not in enrolled.views:
+        raise StoreError(
+            f"{enrolled.path} has the views {', '.join(enrolled.views)}, not {settings.enrolment_view!r} to enrol "
+            "from; set score.enrolment_view to one"
+        )
+    if enrolled.space != tested.space:
+        raise ScoringError(
+            f"enrolment {enrolled.path} is of {enrolled.space}, test {tested.path} of {tested.space}, which do not "
+            "compare; map both into one space (`reseed align`, then `reseed map`)"
+        )
+    for store, side in ((enrolled, "enrolment"), (tested, "test")):
+        mapped = store.header.declaration.inputs.get("side", side)
+        if mapped != side:
+            raise ScoringError(
+                f"{store.path} is mapped for the {mapped} side and given as the {side} side: swap the stores"
+            )
+
+
+def _crop_s(store: EmbeddingStore) -> float | None:
+    """Return the length of the crops in seconds, as the catalogue of the first shard has it."""
+    catalogue = store.shard(0).rows() if store.shards else pa.table({})
+    lengths_s = pc.unique(catalogue["duration_s"]).to_pylist() if "duration_s" in catalogue.column_names else []
+    return lengths_s[0] if len(lengths_s) == 1 else None
