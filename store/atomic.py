@@ -1,24 +1,37 @@
 """Files that are either whole or absent: write beside, fsync, rename, fsync the directory."""
 
+import glob
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
+import stat
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 _TEMPORARY_MARK = ".tmp-"
+_HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
+_A_DAY_S = 86_400.0
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}{_TEMPORARY_MARK}{os.getpid()}")
+    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed.
+
+    What killed writers of `path` left behind is removed. The file is readable for whom its directory is, whatever the
+    umask of the process that happens to write it.
+    """
+    make_directory(path.parent)
+    remove_temporaries(path)
+    temporary = _temporary(path)
     try:
         yield temporary
+        temporary.chmod(path.parent.stat().st_mode & 0o666)
         _fsync(temporary)
         temporary.replace(path)
         _fsync(path.parent)
@@ -42,12 +55,11 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     neither is in place. What killed writers left behind is removed.
     """
     path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in path.parent.glob(f".{path.name}{_TEMPORARY_MARK}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    temporary = path.with_name(f".{path.name}{_TEMPORARY_MARK}{os.getpid()}")
+    make_directory(path.parent)
+    remove_temporaries(path)
+    temporary = _temporary(path)
     replaced = path.with_name(f"{temporary.name}-old")
-    temporary.mkdir()
+    make_directory(temporary)
     try:
         yield temporary
         if path.exists():
@@ -70,10 +82,33 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def remove_temporaries(directory: Path, name: str = "*") -> None:
-    """Remove what killed writers of files called `name` left behind in `directory`."""
-    for leftover in directory.glob(f".{name}{_TEMPORARY_MARK}*"):
-        leftover.unlink(missing_ok=True)
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it, open for whom the one that is there already is open."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(folder.parent.stat().st_mode & 0o7777 & ~stat.S_ISVTX)
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove what killed writers of a file or directory left beside it: those of this machine that live no more.
+
+    Of other machines only what is older than a day, for nobody here can tell whether its writer lives.
+    """
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}{_TEMPORARY_MARK}*"):
+        host, _, process = leftover.name.rpartition(_TEMPORARY_MARK)[2].removesuffix("-old").rpartition("-")
+        if host == _HOST and process.isdecimal():
+            gone = int(process) == os.getpid() or not Path(f"/proc/{process}").exists()
+        else:
+            gone = time.time() - leftover.stat().st_mtime > _A_DAY_S
+        if gone and leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        elif gone:
+            leftover.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}{_TEMPORARY_MARK}{_HOST}-{os.getpid()}")
 
 
 def sha256_file(path: Path) -> str:

@@ -39,7 +39,7 @@ from reseed.store.layouts import Vectors, catalogue_file, file_suffixes, vectors
 from reseed.store.lock import editing
 
 REMOVAL_NAME = ".removal.json"
-_OURS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-\d+)?")
+_OURS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-[\w.-]+)?")
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,6 @@ def write_shard(
     name = shard_name(index, declaration.fingerprint, source)
     dense = np.ascontiguousarray(vectors, dtype=declaration.dtype)
     with _says_where(store), _only_writer(store, name):
-        for suffix in file_suffixes(declaration.vectors):
-            atomic.remove_temporaries(store / "shards", f"{name}.{suffix}")
         seal = {"fingerprint": declaration.fingerprint, "rows": len(dense), "vectors_bytes": 0, "vectors_sha256": ""}
         if declaration.vectors == "hdf5":
             path = vectors_file(store, name, "hdf5")

@@ -39,7 +39,7 @@ class Checkpoint:
 
     def load(self) -> State | None:
         """Return the state that was saved last; None, and a line that says why, where there is none to go on from."""
-        atomic.remove_temporaries(self.path.parent, self.path.name)
+        atomic.remove_temporaries(self.path)
         if not self.path.exists():
             return None
         try:

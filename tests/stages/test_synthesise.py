@@ -3,6 +3,7 @@
 import hashlib
 import multiprocessing
 import shutil
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,7 +130,8 @@ def test_a_second_call_does_nothing(corpus):
 
 
 def test_a_corpus_without_its_record_and_the_rest_of_a_killed_build_make_way_for_a_new_one(tmp_path, corpus):
-    for name in ("corpus", ".corpus.tmp-killed"):
+    dead = f".corpus.tmp-{socket.gethostname()}-{2**22 + 1}"  # above every process number
+    for name in ("corpus", dead):
         shutil.copytree(corpus, tmp_path / name)
         (tmp_path / name / "synthesis.json").unlink()
     synthesise(root=tmp_path / "corpus", settings=TINY, seed=3)
