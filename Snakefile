@@ -9,6 +9,7 @@ from pathlib import Path
 
 from reseed.pipeline import layout, names
 from reseed.pipeline.config import load_config
+from reseed.pipeline.names import SIDES, AlignedEmbeddings, AlignedPair, Embeddings
 from reseed.stages.audio.sources import listing_digest
 
 RUN = load_config(Path(config.get("settings", layout.CONFIG)))
@@ -20,7 +21,7 @@ MEASURED = bool(RUN.calibrate and RUN.calibrate.quality)
 COHORT = RUN.cohort()
 SCORED = [EVALUATION, *([TRAIN] if COHORT or RUN.calibrate else [])]
 # Several trainings on one machine take turns worse than they share: two of one thread are faster than one of two.
-SHARE = max(1, (workflow.cores or 1) // max(1, len(RUN.made)))
+SHARE = max(1, (workflow.cores or 1) // max(1, len(RUN.trained_backbones)))
 # On a cluster a job asks for a GPU where the run says `device: cuda`; `auto` takes one where the job has one.
 GPU = {"gpu": 1, "gpu_manufacturer": "nvidia"} if RUN.device.startswith("cuda") else {}
 
@@ -37,12 +38,12 @@ def options(named):
 
 def store(embeddings, split):
     """The store.json of one split of embeddings."""
-    return layout.store(embeddings, split) / "store.json"
+    return layout.store(str(embeddings), split) / "store.json"
 
 
 def embeddings(scored):
-    """The embeddings behind a score file: of a system of the configured backbone, or "backbones/" and their name."""
-    return scored.removeprefix("backbones/") if "/" in scored else RUN.embeddings(scored)
+    """The embeddings behind a score file."""
+    return str(Embeddings.of_scores(scored, BACKBONE))
 
 
 def cohort(test, enrolment=""):
@@ -93,22 +94,24 @@ def fused(name):
 
 def learnt_from(wildcards):
     """What an enhancer is learnt from."""
-    return names.learnt_from(wildcards.model, BACKBONE)
+    return names.enhanced_by(wildcards.model, BACKBONE)
 
 
 def enhancer_of(wildcards):
     """What enhanced embeddings are made of."""
-    return names.enhancer_of(wildcards.enhanced, BACKBONE)
+    return names.parse_embeddings(wildcards.enhanced)
 
 
 def paired(wildcards):
     """The embeddings of either side of a pair."""
-    return dict(zip(("enrolment", "test"), wildcards.pair.split("~")))
+    aligned = AlignedPair.parse(f"{wildcards.pair}/alignment")
+    return {"enrolment": str(aligned.enrolment), "test": str(aligned.test)}
 
 
 def sides(wildcards):
     """The embeddings of the test side and of the enrolment side of a pair that is aligned."""
-    return [f"{wildcards.pair}/{wildcards.aligned}/{side}" for side in ("test", "enrolment")]
+    aligned = AlignedPair.parse(f"{wildcards.pair}/{wildcards.aligned}")
+    return [str(AlignedEmbeddings(aligned, side)) for side in ("test", "enrolment")]
 
 
 def listing(split, kind):
@@ -147,7 +150,7 @@ wildcard_constraints:
 rule all:
     input:
         [list(sources(split).values()) for split in RECIPES],
-        [trained(name) for name in RUN.made],
+        [trained(name) for name in RUN.trained_backbones],
         [
             layout.extracted(backbone, split, str(job))
             for backbone, split in RUN.extracted
@@ -156,10 +159,10 @@ rule all:
         [store(backbone, split) for backbone, split in RUN.extracted],
         layout.TRIALS,
         [layout.model(system) / "model.json" for system in RUN.train],
-        [store(RUN.embeddings(system), split) for split in SCORED for system in RUN.train],
-        [store(name, EVALUATION) for name in RUN.others],
-        [store(f"{pair}/{name}/{side}", EVALUATION) for pair, name in RUN.sided for side in ("enrolment", "test")],
-        [scores for scores, _, _ in RUN.scored],
+        [store(embeddings(system), split) for split in SCORED for system in RUN.train],
+        [store(each, EVALUATION) for each in RUN.scored_by_themselves],
+        [store(AlignedEmbeddings(pair, side), EVALUATION) for pair in RUN.aligned_pairs for side in SIDES],
+        [scored.scores for scored in RUN.scored],
         [layout.calibrated(name) for name in RUN.calibrated],
         layout.PAGE,
         layout.METRICS,
@@ -328,13 +331,13 @@ rule seal:
 
 rule train:
     input:
-        store=lambda wildcards: store(learnt_from(wildcards).embeddings, TRAIN),
+        store=lambda wildcards: store(learnt_from(wildcards).before, TRAIN),
     output:
         model=layout.model("{model}") / "model.json",
     params:
-        settings=lambda wildcards: RUN.digest("seed", f"train.{learnt_from(wildcards).system}"),
-        system=lambda wildcards: learnt_from(wildcards).system,
-        store=lambda wildcards: layout.store(learnt_from(wildcards).embeddings, TRAIN),
+        settings=lambda wildcards: RUN.digest("seed", f"train.{learnt_from(wildcards).enhancer}"),
+        system=lambda wildcards: learnt_from(wildcards).enhancer,
+        store=lambda wildcards: layout.store(str(learnt_from(wildcards).before), TRAIN),
         model=str(layout.model("{model}")),
     log:
         layout.log("train", "{model}"),
@@ -351,14 +354,14 @@ rule train:
 
 rule enhance:
     input:
-        store=lambda wildcards: store(enhancer_of(wildcards).embeddings, wildcards.split),
-        model=lambda wildcards: layout.model(enhancer_of(wildcards).model) / "model.json",
+        store=lambda wildcards: store(enhancer_of(wildcards).before, wildcards.split),
+        model=lambda wildcards: layout.model(enhancer_of(wildcards).model(BACKBONE)) / "model.json",
     output:
         enhanced=layout.store("{enhanced}", "{split}") / "store.json",
     params:
         settings=RUN.digest("seed"),
-        store=lambda wildcards: layout.store(enhancer_of(wildcards).embeddings, wildcards.split),
-        model=lambda wildcards: layout.model(enhancer_of(wildcards).model),
+        store=lambda wildcards: layout.store(str(enhancer_of(wildcards).before), wildcards.split),
+        model=lambda wildcards: layout.model(enhancer_of(wildcards).model(BACKBONE)),
         enhanced=str(layout.store("{enhanced}", "{split}")),
     log:
         layout.log("enhance", "{split}", "{enhanced}"),
@@ -385,7 +388,7 @@ rule score:
         identification=layout.identification("{scored}"),
     params:
         settings=RUN.digest("score"),
-        system=lambda wildcards: wildcards.scored.removeprefix("backbones/"),
+        system=lambda wildcards: Embeddings.of_scores(wildcards.scored, BACKBONE).system(BACKBONE),
         store=lambda wildcards: layout.store(embeddings(wildcards.scored), EVALUATION),
         cohort=lambda wildcards: cohort(embeddings(wildcards.scored))[1],
     log:
@@ -437,8 +440,8 @@ rule held_out_trials:
 
 rule score_held_out:
     input:
-        unpack(lambda wildcards: cohort(RUN.embeddings(wildcards.system))[0]),
-        store=lambda wildcards: store(RUN.embeddings(wildcards.system), TRAIN),
+        unpack(lambda wildcards: cohort(embeddings(wildcards.system))[0]),
+        store=lambda wildcards: store(embeddings(wildcards.system), TRAIN),
         trials=layout.HELD_OUT_TRIALS,
         enrolments=layout.HELD_OUT_ENROLMENTS,
         utterances=layout.manifest(TRAIN, "speech"),
@@ -447,8 +450,8 @@ rule score_held_out:
         identification=temp(layout.held_out_scores("{system}.identification")),
     params:
         settings=RUN.digest("score"),
-        store=lambda wildcards: layout.store(RUN.embeddings(wildcards.system), TRAIN),
-        cohort=lambda wildcards: cohort(RUN.embeddings(wildcards.system))[1],
+        store=lambda wildcards: layout.store(embeddings(wildcards.system), TRAIN),
+        cohort=lambda wildcards: cohort(embeddings(wildcards.system))[1],
     log:
         layout.log("score_held_out", "{system}"),
     message:
@@ -517,7 +520,7 @@ rule align:
     output:
         model=layout.alignment("{pair}", "{alignment}") / "alignment.json",
     params:
-        settings=lambda wildcards: RUN.digest("seed", f"align.{RUN.alignments[wildcards.alignment][0]}"),
+        settings=lambda wildcards: RUN.digest("seed", f"align.{RUN.alignments[wildcards.alignment].entry}"),
         stores=lambda wildcards: options(
             {side: layout.store(name, TRAIN) for side, name in paired(wildcards).items()}
         ),
@@ -580,9 +583,9 @@ rule score_pair:
 
 rule report:
     input:
-        scores=[scores for scores, _, _ in RUN.scored],
+        scores=[scored.scores for scored in RUN.scored],
         calibrated=[layout.calibrated(name) for name in RUN.calibrated],
-        identification=[identification for _, identification, _ in RUN.scored],
+        identification=[scored.identification for scored in RUN.scored],
         utterances=layout.manifest(EVALUATION, "speech"),
         frontends=[layout.frontend(name) / "frontend.json" for name in RUN.frontends],
     output:
@@ -592,10 +595,10 @@ rule report:
         settings=RUN.digest("report", "name", "title", "note"),
         scores=shlex.join(
             f"--scores={path}"
-            for path in (*(scores for scores, _, _ in RUN.scored), *map(layout.calibrated, RUN.calibrated))
+            for path in (*(scored.scores for scored in RUN.scored), *map(layout.calibrated, RUN.calibrated))
         ),
-        identification=shlex.join(f"--identification={identification}" for _, identification, _ in RUN.scored),
-        stores=shlex.join(f"--store={place}" for _, _, place in RUN.scored),
+        identification=shlex.join(f"--identification={scored.identification}" for scored in RUN.scored),
+        stores=shlex.join(f"--store={scored.store}" for scored in RUN.scored),
         frontends=shlex.join(f"--frontend={layout.frontend(name)}" for name in RUN.frontends),
         report=layout.REPORT,
     log:

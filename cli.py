@@ -279,9 +279,10 @@ def train(config: Path, overrides: Sequence[str], system: str, processes: int, *
     from reseed.stages.train import train as stage
 
     run = _load(config, overrides)
-    method, settings = run.enhancer(system)
+    chosen = run.enhancer(system)
     device = resolved(run.device) if processes > 1 else _device(run.device)
-    stage(enhancer=method, settings=settings, seed=run.seed, device=device, processes=processes, **paths)
+    method, settings = chosen.method, chosen.settings
+    stage(enhancer=method, settings=settings, seed=chosen.seed, device=device, processes=processes, **paths)
 
 
 @main.command()
@@ -295,11 +296,16 @@ def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[st
     from reseed.stages.sweep import sweep as stage
 
     run = _load(config, overrides)
-    method, settings = run.enhancer(system)
-    varied = dict(_values(text) for text in vary)
-    click.echo(
-        stage(enhancer=method, settings=settings, vary=varied, seed=run.seed, device=_device(run.device), **paths)
+    chosen = run.enhancer(system)
+    message = stage(
+        enhancer=chosen.method,
+        settings=chosen.settings,
+        vary=dict(_values(text) for text in vary),
+        seed=chosen.seed,
+        device=_device(run.device),
+        **paths,
     )
+    click.echo(message)
 
 
 @main.command()
@@ -325,7 +331,7 @@ def train_backbone(
     run = _load(config, overrides)
     sources = _sources(options)
     device = resolved(run.device) if options["processes"] > 1 else _device(run.device)
-    stage(settings=run.trained_backbone(name), seed=run.seed, sources=sources, device=device, **options)
+    stage(settings=run.backbone_training(name), seed=run.seed, sources=sources, device=device, **options)
 
 
 @main.command()
@@ -349,7 +355,7 @@ def train_frontend(
 
     run = _load(config, overrides)
     sources = _sources(paths)
-    settings, backbone = run.frontend(name), _backbone(run, trained)
+    settings, backbone = run.frontend_training(name), _backbone(run, trained)
     click.echo(
         stage(backbone=backbone, settings=settings, seed=run.seed, sources=sources, device=_device(run.device), **paths)
     )
@@ -380,8 +386,8 @@ def align(config: Path, overrides: Sequence[str], name: str, **paths: Path) -> N
     from reseed.stages.align import align as stage
 
     run = _load(config, overrides)
-    method, settings, seed = run.aligner(name)
-    click.echo(stage(method=method, settings=settings, seed=seed, **paths))
+    chosen = run.aligner(name)
+    click.echo(stage(method=chosen.method, settings=chosen.settings, seed=chosen.seed, **paths))
 
 
 @main.command(name="map")

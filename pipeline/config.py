@@ -6,6 +6,7 @@ Precedence: defaults < YAML < `--set section.key=value`. A key that nobody decla
 import re
 import typing
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import Field, model_validator
 
 from reseed.pipeline import layout
 from reseed.pipeline.components import Components
+from reseed.pipeline.names import AlignedEmbeddings, Embeddings
 from reseed.pipeline.sections import CorpusSettings, ExtractionSettings, RunCalibration, SourceSettings
 from reseed.pipeline.settings import Model, apply_override, validated
 from reseed.stages.audio.recipe import sources_needed
@@ -28,13 +30,21 @@ from reseed.store.atomic import digest
 _FILES_OF_BACKBONES = ("weights", "model")
 
 
+@dataclass(frozen=True)
+class Scored:
+    """The files of one system: its scores, its identification, and the store that was scored."""
+
+    scores: Path
+    identification: Path
+    store: Path
+
+
 class RunConfig(Components):
     """One run: a corpus, a backbone, what is extracted, which enhancers are trained, how they are judged.
 
     Attributes:
         name: names the folder runs/NAME.
         title, note: stand at the top of the report.
-        seed: all randomness of the run comes from it.
         device: "cpu", "cuda" or "auto".
         synthesise: a synthetic corpus to make first, in place of corpus.root.
         calibrate: scores to likelihood ratios, and fusion; none: scores stay as they are.
@@ -43,7 +53,6 @@ class RunConfig(Components):
     name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
     title: str = ""
     note: str = ""
-    seed: int = Field(default=0, ge=0)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     synthesise: SynthesiseSettings | None = None
     corpus: CorpusSettings = CorpusSettings()
@@ -109,13 +118,13 @@ class RunConfig(Components):
         A cohort, a map, an enhancer, or a backbone that is anchored to it.
         """
         own = self.backbone.name
-        learnt = {own, *(name.partition("+")[0] for pair in self.pairs for name in pair)}
+        learnt = {own, *(Embeddings.parse(name).backbone for pair in self.pairs for name in pair)}
         learnt |= {backbone for backbone, systems in self.enhance.items() if systems}
         learnt |= {self.base_of(name) for name, training in self.backbones.items() if training.anchored}
-        needed = [own, *self.made] if self.score.need_cohort else learnt
+        needed = [own, *self.trained_backbones] if self.score.need_cohort else learnt
         return [
             (backbone, split)
-            for backbone in (own, *self.made)
+            for backbone in (own, *self.trained_backbones)
             for split in (self.corpus.train, self.corpus.evaluation)
             if split == self.corpus.evaluation or backbone in needed
         ]
@@ -126,13 +135,14 @@ class RunConfig(Components):
         return {kind: layout.manifest(self.corpus.train, kind) for kind in kinds if kind != "babble"}
 
     @property
-    def scored(self) -> list[tuple[Path, Path, Path]]:
-        """Return scores, identification and store of all that is scored by itself, in the order of the report."""
-        split = self.corpus.evaluation
-        stores = {system: layout.store(self.embeddings(system), split) for system in self.systems}
-        stores |= {f"backbones/{name}": layout.store(name, split) for name in self.others}
-        stores |= {f"{pair}/{name}": layout.mapped(pair, name, "test", split) for pair, name in self.sided}
-        return [(layout.scores(name), layout.identification(name), store) for name, store in stores.items()]
+    def scored(self) -> list[Scored]:
+        """All that is scored, in the order of the report; of a pair the test side's embeddings are shown."""
+        embeddings = {each.scores(self.backbone.name): str(each) for each in self.scored_by_themselves}
+        embeddings |= {str(pair): str(AlignedEmbeddings(pair, "test")) for pair in self.aligned_pairs}
+        return [
+            Scored(layout.scores(name), layout.identification(name), layout.store(shown, self.corpus.evaluation))
+            for name, shown in embeddings.items()
+        ]
 
     @property
     def fused(self) -> dict[str, tuple[str, ...]]:

@@ -67,12 +67,14 @@ def files_of(folder: Path) -> RunFiles:
     if not path.exists():
         raise ConfigError(f"{folder} is no run: it has no {layout.CONFIG}; give folders such as runs/demo")
     config = load_config(path)
-    scores, identification, stores = ([folder / path for path in paths] for paths in zip(*config.scored, strict=True))
     files = RunFiles(
         name=folder.resolve().name,
-        scores=[*scores, *(folder / layout.calibrated(name) for name in config.calibrated)],
-        identification=identification,
-        stores=stores,
+        scores=[
+            *(folder / scored.scores for scored in config.scored),
+            *(folder / layout.calibrated(name) for name in config.calibrated),
+        ],
+        identification=[folder / scored.identification for scored in config.scored],
+        stores=[folder / scored.store for scored in config.scored],
         utterances=folder / layout.manifest(config.corpus.evaluation, "speech"),
         backbone_pairs=config.backbone_pairs,
         frontends=[folder / layout.frontend(name) for name in config.frontends],

@@ -89,7 +89,7 @@ def test_overrides_win_over_yaml_and_yaml_over_defaults(tmp_path):
     config = load_config(write(tmp_path, seed=5), ["train.gentle.epochs=7", "extract.evaluation.crops.count=3"])
     assert config.seed == 5
     assert config.extract.jobs == 2
-    assert config.enhancer("gentle")[1].epochs == 7
+    assert config.enhancer("gentle").settings.epochs == 7
     assert config.extract.evaluation.crops.count == 3
 
 
