@@ -273,7 +273,7 @@ def compact(store: Path, rows: int) -> None:
 @_path_option("model", "Model directory to write.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Share batches over GPUs.")
 @_path_option("tensorboard", "Folder for TensorBoard's files.", required=False)
-def train(config: Path, overrides: Sequence[str], system: str, processes: int, **paths: Path) -> None:
+def train(config: Path, overrides: Sequence[str], system: str, processes: int, **paths: Any) -> None:
     """Train an enhancer purely on cached embeddings. The same command after a kill goes on where it was."""
     from reseed.stages.common.device import resolved
     from reseed.stages.train import train as stage
