@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from reseed.stages.backbones.weights import present, read_state
-from reseed.stages.enhancers.folder import ModelInfo, check_replaceable, save_model
+from reseed.stages.enhancers.folder import FOLDER, ModelInfo, save_model
 from reseed.stages.enhancers.mlp import RdmMlp
 from reseed.stages.enhancers.seed import SeedConfig
 from reseed.stages.enhancers.table import make_enhancer
@@ -35,7 +35,7 @@ def adopt(*, checkpoint: Path, store: Path, model: Path, settings: SeedConfig = 
         ModelError: no checkpoint, one with code in it, of another network or another dimension than the store.
         StoreError: the store cannot be read.
     """
-    check_replaceable(model)
+    FOLDER.check_replaceable(model)
     source = EmbeddingStore(store)
     state = network_state(read_state(present(checkpoint)), checkpoint)
     dim = state[_FIRST].shape[1]

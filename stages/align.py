@@ -38,12 +38,10 @@ def align(*, enrolment: Path, test: Path, model: Path, method: str, settings: Se
     """
     first, second = EmbeddingStore(enrolment), EmbeddingStore(test)
     shared, views, utterances = join(first, second, seed)
-    kind: Any = aligner_class(method)
-    speakers = int(shared.speaker_N[shared.speaker_N >= 0].unique().numel())
-    extra = {"speakers": max(1, speakers)} if method == "logits" else {}
+    speakers = shared.speaker_N[shared.speaker_N >= 0].unique().numel()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        alignment = kind(settings, (first.dim, second.dim), **extra)
+        alignment = aligner_class(method)(settings, (first.dim, second.dim), speakers)
     history = []
     for row in alignment.fit(shared, seed):
         if row:

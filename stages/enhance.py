@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from reseed.stages.common.derived import Vectors, derive, derived_declaration
-from reseed.stages.enhancers.folder import ModelInfo, enhance_vectors, load_model
+from reseed.stages.enhancers.base import enhance_vectors
+from reseed.stages.enhancers.folder import ModelInfo, load_model
 from reseed.store import Declaration, EmbeddingStore, ModelError, atomic
 
 

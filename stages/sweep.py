@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from reseed.stages.common.device import torch_device
 from reseed.stages.common.section import Section
 from reseed.stages.enhancers.base import Enhancer, TrainedEnhancer, TrainingSettings
-from reseed.stages.enhancers.folder import ModelInfo, save_model, torch_device
+from reseed.stages.enhancers.folder import ModelInfo, save_model
 from reseed.stages.enhancers.table import enhancer_class, make_enhancer
 from reseed.stages.training.cache.blocks import Part
 from reseed.stages.training.cache.open import open_pairs

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from reseed.stages.common.device import torch_device
 from reseed.stages.common.section import Section
 from reseed.stages.enhancers.base import TrainedEnhancer, TrainingSettings
-from reseed.stages.enhancers.folder import ModelInfo, check_replaceable, save_model, torch_device
+from reseed.stages.enhancers.folder import FOLDER, ModelInfo, save_model
 from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.training.cache.memory import free_bytes
 from reseed.stages.training.checkpoint import Checkpoint
@@ -56,7 +57,7 @@ def train(
     """
     on = torch_device(device)
     check_processes(processes, device)
-    check_replaceable(model)
+    FOLDER.check_replaceable(model)
     if tensorboard is not None and tensorboard.resolve().is_relative_to(model.resolve()):
         raise ConfigError(f"{tensorboard} lies in the model {model}, which is written as a whole; name another folder")
     if resident_limit_bytes is None:  # once for all processes, which on the CPU share what is free

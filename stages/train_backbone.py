@@ -17,7 +17,7 @@ from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import check_sources
 from reseed.stages.audio.views import draw, stable_seed
 from reseed.stages.backbones.base import StagedBackbone
-from reseed.stages.backbones.folder import FOLDER, WEIGHTS
+from reseed.stages.backbones.folder import FOLDER, AnchorsInfo, BackboneInfo, save_backbone
 from reseed.stages.backbones.training.anchors import Anchors
 from reseed.stages.backbones.training.judge import HeldOutSpeakers, hold_out
 from reseed.stages.backbones.training.network import SpeakerClassifier, make_backbone, mix_weights
@@ -121,20 +121,21 @@ def _train(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = SpeakerClassifier(settings, backbone, len(speakers) * len(settings.speeds)).to(reader.device).train()
-    facts = {
-        "backbone": settings.backbone,
-        "settings": settings.model_dump(mode="json"),
-        "seed": seed,
-        "started_from": started_from,
-        "utterances": str(utterances),
-        "utterances_digest": manifest_digest(rows),
-        "anchors": held and {"path": str(held.path), "space": held.space, "fingerprint": held.fingerprint},
-    }
+    info = BackboneInfo(
+        backbone=settings.backbone,
+        settings=settings.model_dump(mode="json"),
+        seed=seed,
+        started_from=started_from,
+        utterances=str(utterances),
+        utterances_digest=manifest_digest(rows),
+        anchors=held and AnchorsInfo(path=str(held.path), space=held.space, fingerprint=held.fingerprint),
+        speakers=speakers,
+    )
     if team.leads:
         near = f", near the anchors of {anchors}" if anchors else ""
         log(f"train-backbone {settings.backbone}: {len(rows)} utterances of {len(speakers)} speakers{near}")
     path = model.resolve()
-    about = {"settings": facts["settings"], "seed": seed, "started_from": started_from, "anchors": facts["anchors"]}
+    about = info.model_dump(mode="json", include={"settings", "seed", "started_from", "anchors"})
     checkpoint = Checkpoint(path.with_name(f".{path.name}.checkpoint"), about, checkpoint_every_s)
     history = optimise(
         network,
@@ -148,7 +149,7 @@ def _train(
     if settings.base_share:
         mix_weights(network.backbone, before, settings.base_share)
     if team.leads:
-        _save(model, network.backbone, facts | {"speakers": speakers}, history)
+        save_backbone(model, network.backbone, info, history)
         checkpoint.remove()
 
 
@@ -214,28 +215,3 @@ def _judge(
         draws.append(draw(clean_T, view, reader.bank, seed=seeded, speaker=str(row.speaker_id)))
     plain_UT = torch.stack(plain).to(reader.device)
     return HeldOutSpeakers(plain_UT, mix(draws, rate, reader.device), speakers)
-
-
-def _save(path: Path, backbone: StagedBackbone, facts: dict[str, Any], history: list[dict[str, float]]) -> None:
-    state = {
-        name: tensor
-        for name, tensor in backbone.state_dict().items()
-        if name.partition(".")[0] not in ("mel", "torchfb", "torchmfcc")  # features are made anew
-    }
-    FOLDER.write(path, state, history, lambda sha256: (facts | {"weights_sha256": sha256}, _card(facts, history)))
-
-
-def _card(facts: dict[str, Any], history: list[dict[str, float]]) -> str:
-    settings = "\n".join(f"| {name} | {value} |" for name, value in facts["settings"].items())
-    judged = [row["validation_eer"] for row in history if "validation_eer" in row]
-    eer = f"Lowest EER on held-out speakers: {100 * min(judged):.2f} %. " if judged else ""
-    anchors = facts["anchors"]
-    near = f" Held near the anchors of `{anchors['path']}` ({anchors['space']})." if anchors else ""
-    return (
-        f"# A speaker backbone: {facts['backbone']}\n\n"
-        f"Trained by `reseed train-backbone` on {len(facts['speakers'])} speakers of `{facts['utterances']}`, "
-        f"starting from {facts['started_from']}.{near} {eer}Final loss {history[-1]['loss']:.4f} after {len(history)} "
-        "epochs.\n\n"
-        f"Use `backbone: {{name: {facts['backbone']}, settings: {{weights: {WEIGHTS}}}}}`, with that file's path.\n\n"
-        f"| setting | value |\n|---|---|\n{settings}\n"
-    )

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reseed.stages.common.section import Section
-from reseed.store import ModelError
 
 Side = Literal["enrolment", "test"]
 SIDES: tuple[Side, Side] = ("enrolment", "test")
@@ -42,11 +41,12 @@ class Alignment(nn.Module):
 
     Args:
         dims: dimensions of the enrolment and of the test side.
+        speakers: how many both sides know by name; for maps to speakers.
     """
 
     Config: ClassVar[type[Section]]
 
-    def __init__(self, config: Section, dims: tuple[int, int]) -> None:
+    def __init__(self, config: Section, dims: tuple[int, int], speakers: int = 0) -> None:
         super().__init__()
         self.config, self.dims = config, dims
 
@@ -79,15 +79,3 @@ class Affine(nn.Module):
 
     def forward(self, embedding_BD: Tensor) -> Tensor:
         return (embedding_BD - self.mean_D) @ self.map_DK
-
-
-def check_dims(dims: tuple[int, int], method: str) -> None:
-    """Check that both sides have one dimension, where a method needs that.
-
-    Raises:
-        ModelError: they have not.
-    """
-    if dims[0] != dims[1]:
-        raise ModelError(
-            f"{method} needs sides of one dimension, these have {dims[0]} and {dims[1]}; choose another map"
-        )

@@ -13,7 +13,7 @@ from pydantic import Field
 from scipy.linalg import orthogonal_procrustes
 from torch import Tensor
 
-from reseed.stages.aligners.base import Affine, Alignment, Shared, check_dims
+from reseed.stages.aligners.base import Affine, Alignment, Shared
 from reseed.stages.common.section import Section
 from reseed.store import ModelError
 
@@ -35,15 +35,28 @@ class CcaConfig(Section):
     rows: int = Field(default=5000, ge=2)
 
 
-class Identity(Alignment):
+class ClosedForm(Alignment):
+    """Affine maps of both sides, computed in one go."""
+
+    def __init__(self, config: Section, dims: tuple[int, int], speakers: int = 0) -> None:
+        super().__init__(config, dims)
+        self.enrolment, self.test = (Affine(dim, self.shared_dim(speakers)) for dim in dims)
+
+    def shared_dim(self, speakers: int) -> int:
+        """Return K."""
+        raise NotImplementedError
+
+
+class Identity(ClosedForm):
     """No map at all: for two backbones that happen to share a space, or to show that they do not."""
 
     Config = NoConfig
 
-    def __init__(self, config: Section, dims: tuple[int, int]) -> None:
-        super().__init__(config, dims)
-        check_dims(dims, "identity")
-        self.enrolment, self.test = (Affine(dim, dim) for dim in dims)
+    def shared_dim(self, speakers: int) -> int:
+        if self.dims[0] != self.dims[1]:
+            sides = f"{self.dims[0]} and {self.dims[1]}"
+            raise ModelError(f"identity needs sides of one dimension, these have {sides}; choose another map")
+        return self.dims[0]
 
     def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
         for side in (self.enrolment, self.test):
@@ -51,14 +64,13 @@ class Identity(Alignment):
         yield {}
 
 
-class Procrustes(Alignment):
+class Procrustes(ClosedForm):
     """Centre both sides and turn the enrolment side onto the test side; the narrower one is filled up with zeros."""
 
     Config = NoConfig
 
-    def __init__(self, config: Section, dims: tuple[int, int]) -> None:
-        super().__init__(config, dims)
-        self.enrolment, self.test = (Affine(dim, max(dims)) for dim in dims)
+    def shared_dim(self, speakers: int) -> int:
+        return max(self.dims)
 
     def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
         wide = max(self.dims)
@@ -69,15 +81,14 @@ class Procrustes(Alignment):
         yield {}
 
 
-class RidgeRegression(Alignment):
+class RidgeRegression(ClosedForm):
     """Predict the test side's vector from the enrolment side's, linearly."""
 
     Config = RidgeConfig
     config: RidgeConfig
 
-    def __init__(self, config: Section, dims: tuple[int, int]) -> None:
-        super().__init__(config, dims)
-        self.enrolment, self.test = (Affine(dim, dims[1]) for dim in dims)
+    def shared_dim(self, speakers: int) -> int:
+        return self.dims[1]
 
     def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
         from sklearn.linear_model import Ridge  # takes seconds, and applying a map does without
@@ -89,16 +100,14 @@ class RidgeRegression(Alignment):
         yield {}
 
 
-class CanonicalCorrelation(Alignment):
+class CanonicalCorrelation(ClosedForm):
     """Canonical correlation analysis: the directions of both sides that agree most."""
 
     Config = CcaConfig
     config: CcaConfig
 
-    def __init__(self, config: Section, dims: tuple[int, int]) -> None:
-        super().__init__(config, dims)
-        kept = min(self.config.components, *dims)
-        self.enrolment, self.test = (Affine(dim, kept) for dim in dims)
+    def shared_dim(self, speakers: int) -> int:
+        return min(self.config.components, *self.dims)
 
     def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
         from sklearn.cross_decomposition import CCA
@@ -119,14 +128,13 @@ class CanonicalCorrelation(Alignment):
         yield {"components": kept}
 
 
-class SpeakerLogits(Alignment):
+class SpeakerLogits(ClosedForm):
     """The published baseline: cosines with the mean vectors of the labelled speakers that both sides know."""
 
     Config = NoConfig
 
-    def __init__(self, config: Section, dims: tuple[int, int], speakers: int = 1) -> None:
-        super().__init__(config, dims)
-        self.enrolment, self.test = (Affine(dim, speakers) for dim in dims)
+    def shared_dim(self, speakers: int) -> int:
+        return max(1, speakers)
 
     def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
         known_N = shared.speaker_N >= 0

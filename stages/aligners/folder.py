@@ -1,22 +1,16 @@
 """A trained alignment as a directory: weights.safetensors, alignment.json, train.jsonl, README.md."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from reseed.stages.aligners.base import SIDES, Alignment, Side
 from reseed.stages.aligners.table import aligner_class
-from reseed.stages.training.folder import TrainedFolder
-from reseed.store import ConfigError, ModelError, atomic
-
-_WEIGHTS, _INFO = "weights.safetensors", "alignment.json"
-_FOLDER = TrainedFolder("an alignment", _INFO, _WEIGHTS)
+from reseed.stages.training.folder import Epoch, TrainedFolder, TrainedInfo, table_of
+from reseed.store import ModelError
 
 
-class AlignmentInfo(BaseModel):
+class AlignmentInfo(TrainedInfo):
     """What alignment.json says.
 
     Attributes:
@@ -26,8 +20,6 @@ class AlignmentInfo(BaseModel):
         stores: fingerprints of the two stores it was learnt from; stored: how many utterances either held.
         views, utterances: what they shared.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str
     config: dict[str, Any]
@@ -39,7 +31,6 @@ class AlignmentInfo(BaseModel):
     stored: tuple[int, int]
     views: list[str]
     utterances: int
-    weights_sha256: str = ""
 
     @property
     def space(self) -> str:
@@ -66,22 +57,19 @@ class AlignmentInfo(BaseModel):
         )
 
 
-def save_alignment(
-    path: Path, alignment: Alignment, info: AlignmentInfo, history: list[dict[str, float]]
-) -> AlignmentInfo:
+FOLDER = TrainedFolder("an alignment", "reseed align", AlignmentInfo, "alignment.json")
+
+
+def save_alignment(path: Path, alignment: Alignment, info: AlignmentInfo, history: Sequence[Epoch]) -> AlignmentInfo:
     """Write the directory, replacing an older alignment there; whole or not at all.
+
+    Returns:
+        `info` with the digest of the weights.
 
     Raises:
         ModelError: `path` is something other than an alignment.
     """
-
-    def told(sha256: str) -> tuple[dict[str, Any], str]:
-        nonlocal info
-        info = info.model_copy(update={"weights_sha256": sha256})
-        return info.model_dump(mode="json"), _card(alignment, info)
-
-    _FOLDER.write(path, alignment.state_dict(), history, told)
-    return info
+    return FOLDER.write(path, alignment.state_dict(), info, history, _card)
 
 
 def load_alignment(path: Path) -> tuple[Alignment, AlignmentInfo]:
@@ -90,28 +78,20 @@ def load_alignment(path: Path) -> tuple[Alignment, AlignmentInfo]:
     Raises:
         ModelError: not an alignment, or damaged.
     """
-    try:
-        info = AlignmentInfo.model_validate_json((path / _INFO).read_text())
-        kind: Any = aligner_class(info.method)
-        extra = {"speakers": info.shared_dim} if info.method == "logits" else {}
-        alignment = kind(kind.Config.model_validate(info.config), info.dims, **extra)
-        if atomic.sha256_file(path / _WEIGHTS) != info.weights_sha256:
-            raise ModelError(f"{path / _WEIGHTS} is not what was written; train the alignment again")
-        alignment.load_state_dict(load_file(path / _WEIGHTS))
-    except (OSError, ValidationError, ConfigError, SafetensorError, RuntimeError) as error:
-        problem = " ".join(str(error).split())
-        raise ModelError(f"{path} is no alignment that can be used ({problem}); make it with `reseed align`") from error
-    return alignment.eval().requires_grad_(False), info
+    return FOLDER.load(path, _build)
 
 
-def _card(alignment: Alignment, info: AlignmentInfo) -> str:
-    title = (type(alignment).__doc__ or "").split("\n", 1)[0]
-    settings = "".join(f"| {name} | {value} |\n" for name, value in info.config.items()) or "| none | |\n"
+def _build(info: AlignmentInfo) -> Alignment:
+    kind = aligner_class(info.method)
+    return kind(kind.Config.model_validate(info.config), info.dims, info.shared_dim)
+
+
+def _card(info: AlignmentInfo) -> str:
+    title = (aligner_class(info.method).__doc__ or "").split("\n", 1)[0]
     return (
         f"# An alignment: {info.method}\n\n{title}\n\n"
         f"Enrolment side: {info.spaces[0]}, {info.dims[0]} dimensions. Test side: {info.spaces[1]}, {info.dims[1]} "
         f"dimensions. Shared space: {info.space}, {info.shared_dim} dimensions.\n\n"
         f"Learnt from {info.utterances} utterances that both stores hold (of {info.stored[0]} and "
-        f"{info.stored[1]}), in the views {', '.join(info.views)}; seed {info.seed}.\n\n"
-        f"| setting | value |\n|---|---|\n{settings}"
+        f"{info.stored[1]}), in the views {', '.join(info.views)}; seed {info.seed}.\n\n{table_of(info.config)}"
     )

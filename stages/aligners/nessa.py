@@ -71,8 +71,8 @@ class Nessa(Alignment):
     Config = NessaConfig
     config: NessaConfig
 
-    def __init__(self, config: Section, dims: tuple[int, int]) -> None:
-        super().__init__(config, dims)
+    def __init__(self, config: Section, dims: tuple[int, int], speakers: int = 0) -> None:
+        super().__init__(config, dims, speakers)
         kept = min(self.config.dimensions, *dims)
         self.enrolment, self.test = (Bent(dim, kept, self.config.hidden, self.config.dropout) for dim in dims)
 

@@ -1,25 +1,76 @@
-"""The folder of a trained backbone: what it is called and where its weights lie."""
+"""A trained backbone as a directory: weights.safetensors, backbone.json, train.jsonl, README.md."""
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reseed.stages.training.folder import TrainedFolder
-from reseed.store import ModelError
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.common.section import Section
+from reseed.stages.training.folder import Epoch, TrainedFolder, TrainedInfo, table_of
 
-WEIGHTS = "weights.safetensors"
-INFO = "backbone.json"
-FOLDER = TrainedFolder("a backbone", INFO, WEIGHTS)
+_FEATURES = ("mel", "torchfb", "torchmfcc")  # windows and filter banks, which are computed and not learnt
 
 
-def read_trained(folder: Path) -> tuple[str, dict[str, Any]]:
+class AnchorsInfo(Section):
+    """Which store held the anchors, if any: where it lay, its embedding space and its fingerprint."""
+
+    path: str
+    space: str
+    fingerprint: str
+
+
+class BackboneInfo(TrainedInfo):
+    """What backbone.json says.
+
+    Attributes:
+        backbone, settings: a name in the table of backbones, and how it was trained.
+        started_from: space of the backbone that the training started from, or "untrained".
+        utterances, utterances_digest: manifest of the speech, and the digest of the rows that were used.
+        speakers: those it was trained on.
+    """
+
+    backbone: str
+    settings: dict[str, Any]
+    seed: int
+    started_from: str
+    utterances: str
+    utterances_digest: str
+    anchors: AnchorsInfo | None
+    speakers: list[str]
+
+
+FOLDER = TrainedFolder("a trained backbone", "reseed train-backbone", BackboneInfo, "backbone.json")
+
+
+def save_backbone(path: Path, backbone: Backbone, info: BackboneInfo, history: Sequence[Epoch]) -> None:
+    """Write the directory, replacing an older backbone there; whole or not at all.
+
+    Raises:
+        ModelError: `path` is something other than a trained backbone.
+    """
+    state = {name: tensor for name, tensor in backbone.state_dict().items() if name.partition(".")[0] not in _FEATURES}
+    FOLDER.write(path, state, info, history, lambda info: _card(info, history))
+
+
+def read_trained(path: Path) -> tuple[str, dict[str, Any]]:
     """Return the backbone's name and the settings by which it is loaded.
 
     Raises:
-        ModelError: not a folder that `reseed train-backbone` wrote.
+        ModelError: not a folder that `reseed train-backbone` wrote, or a damaged one.
     """
-    try:
-        name = str(json.loads((folder / INFO).read_text(encoding="utf-8"))["backbone"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder} is no trained backbone ({error}); make it with `reseed train-backbone`") from error
-    return name, {"weights": str((folder / WEIGHTS).resolve())}
+    info, _ = FOLDER.read(path)
+    return info.backbone, {"weights": str((path / FOLDER.weights_file).resolve())}
+
+
+def _card(info: BackboneInfo, history: Sequence[Epoch]) -> str:
+    eers = [row["validation_eer"] for row in history if "validation_eer" in row]
+    eer = f"Lowest EER on held-out speakers: {100 * min(eers):.2f} %. " if eers else ""
+    near = f" Held near the anchors of `{info.anchors.path}` ({info.anchors.space})." if info.anchors else ""
+    return (
+        f"# A speaker backbone: {info.backbone}\n\n"
+        f"Trained by `reseed train-backbone` on {len(info.speakers)} speakers of `{info.utterances}`, "
+        f"starting from {info.started_from}.{near} {eer}Final loss {history[-1]['loss']:.4f} after {len(history)} "
+        "epochs.\n\n"
+        f"Use `backbone: {{name: {info.backbone}, settings: {{weights: {FOLDER.weights_file}}}}}`, with that file's "
+        f"path.\n\n{table_of(info.settings)}"
+    )

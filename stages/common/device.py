@@ -4,9 +4,12 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from reseed.store import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 # torch takes seconds to import, and what is told to use the CPU need not wait for it.
 
@@ -33,6 +36,23 @@ def resolved(setting: str) -> str:
     if setting == "auto":
         return "cpu"
     raise ConfigError(f"device {setting!r} was asked for, but this machine has no usable CUDA device; use cpu or auto")
+
+
+def torch_device(name: str) -> "torch.device":
+    """Return the torch device called `name`.
+
+    Raises:
+        ConfigError: torch knows no such device, or this machine has none.
+    """
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"{name!r} is not a device; use cpu, cuda or cuda:N") from None
+    if device.type == "cuda":
+        resolved(name)
+    return device
 
 
 def claimed(setting: str) -> str:

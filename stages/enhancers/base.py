@@ -1,6 +1,6 @@
 """What every enhancer is: a map from an embedding to a better one, made purely from cached vectors.
 
-Shapes: B batch, D embedding dimension, N crops of a block, V views.
+Shapes: B batch, D embedding dimension, M rows, N crops of a block, V views.
 
     Enhancer             statistics in closed form (`fit`), then a map (`enhance`)
     └── TrainedEnhancer  adds a `loss`, minimised by AdamW over (noisy, clean) pairs
@@ -11,12 +11,16 @@ A new enhancer is one file with its Config and class, and one line in the table 
 from collections.abc import Iterable
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from reseed.stages.common.section import Section
 from reseed.stages.training.cache.pairs import Pairs
 from reseed.stages.training.settings import TrainingSettings
+
+_BLOCK_ROWS = 65_536  # bounds the memory of a network's hidden layers: 128 MiB each at D=256
 
 
 class Enhancer(nn.Module):
@@ -72,3 +76,16 @@ class TrainedEnhancer(Enhancer):
             generator: the only source of randomness; on the device of the pairs.
         """
         raise NotImplementedError
+
+
+@torch.inference_mode()
+def enhance_vectors(
+    enhancer: Enhancer, vectors_MD: NDArray[np.floating], generator: torch.Generator, device: str = "cpu"
+) -> NDArray[np.float32]:
+    """Return the enhanced vectors, float32 [M, D], computed block by block."""
+    enhanced_MD = np.empty(vectors_MD.shape, np.float32)
+    for start in range(0, len(vectors_MD), _BLOCK_ROWS):
+        rows = slice(start, start + _BLOCK_ROWS)
+        embedding_BD = torch.from_numpy(np.array(vectors_MD[rows], np.float32)).to(device)
+        enhanced_MD[rows] = enhancer.enhance(embedding_BD, generator).cpu().numpy()
+    return enhanced_MD

@@ -16,7 +16,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from reseed.stages.enhancers.base import Enhancer as Network
-from reseed.stages.enhancers.folder import ModelInfo, enhance_vectors, load_model
+from reseed.stages.enhancers.base import enhance_vectors
+from reseed.stages.enhancers.folder import ModelInfo, load_model
 from reseed.store import ModelError
 
 

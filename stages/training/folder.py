@@ -1,36 +1,61 @@
-"""The folders that training leaves behind: weights, what they are in JSON, the course of the training, and a card."""
+"""The folder that any training leaves behind: how it is written, read and checked.
+
+FOLDER/*.safetensors   the weights
+FOLDER/*.json          what they are, with their digest
+FOLDER/train.jsonl     one row per epoch
+FOLDER/README.md       the card
+"""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from safetensors.torch import save_file
-from torch import Tensor
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from reseed.store import ModelError, atomic
+from reseed.stages.common.section import Section
+from reseed.store import ConfigError, ModelError, atomic
 
 HISTORY, CARD = "train.jsonl", "README.md"
 
+Epoch = dict[str, float]  # a row of train.jsonl: epoch, step, loss, ...
+
+
+class TrainedInfo(Section):
+    """What the JSON of such a folder says; each kind of folder adds its own.
+
+    Attributes:
+        weights_sha256: SHA-256 of the weights, filled in when they are written.
+    """
+
+    weights_sha256: str = ""
+
+
+Info = TypeVar("Info", bound=TrainedInfo)
+Network = TypeVar("Network", bound=nn.Module)
+
 
 @dataclass(frozen=True)
-class TrainedFolder:
+class TrainedFolder(Generic[Info]):
     """One kind of such folders.
 
     Attributes:
         noun: what it is called, "a model".
-        info, weights: names of its files; others: of further text files.
+        command: what makes one, "reseed train".
+        info: type of what its JSON says.
+        info_file, weights_file, other_files: names of its files, beside the history and the card.
     """
 
     noun: str
-    info: str
-    weights: str
-    others: tuple[str, ...] = ()
-
-    @property
-    def _files(self) -> set[str]:
-        return {self.info, self.weights, HISTORY, CARD, *self.others}
+    command: str
+    info: type[Info]
+    info_file: str
+    weights_file: str = "weights.safetensors"
+    other_files: tuple[str, ...] = ()
 
     def check_replaceable(self, path: Path) -> None:
         """Refuse to write where something else is.
@@ -38,23 +63,28 @@ class TrainedFolder:
         Raises:
             ModelError: `path` is a file, or a folder that holds other things.
         """
-        if not (path / self.info).exists() and not atomic.holds_only(path, self._files):
+        files = {self.info_file, self.weights_file, HISTORY, CARD, *self.other_files}
+        if not (path / self.info_file).exists() and not atomic.holds_only(path, files):
             raise ModelError(f"{path} exists and is not {self.noun}, so it is not replaced; choose another path")
 
     def write(
         self,
         path: Path,
         state: Mapping[str, Tensor],
-        history: list[dict[str, float]],
-        told: Callable[[str], tuple[dict[str, Any], str]],
+        info: Info,
+        history: Sequence[Epoch],
+        card: Callable[[Info], str],
         others: Mapping[str, str] | None = None,
-    ) -> None:
+    ) -> Info:
         """Write the folder, replacing an older one of its kind; whole or not at all.
 
         Args:
-            history: rows of train.jsonl.
-            told: from the digest of the weights to what the JSON holds, and the card.
-            others: contents of further text files.
+            info: without the digest of the weights, which is filled in here.
+            card: makes the text of README.md.
+            others: contents of `other_files`.
+
+        Returns:
+            `info` with the digest.
 
         Raises:
             ModelError: `path` is something else.
@@ -62,11 +92,87 @@ class TrainedFolder:
         self.check_replaceable(path)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         with atomic.atomic_directory(path) as directory:
-            with atomic.atomic_path(directory / self.weights) as temporary:
+            with atomic.atomic_path(directory / self.weights_file) as temporary:
                 save_file(tensors, temporary)
-            info, card = told(atomic.sha256_file(directory / self.weights))
+            info = info.model_copy(update={"weights_sha256": atomic.sha256_file(directory / self.weights_file)})
             atomic.write_text(directory / HISTORY, "".join(json.dumps(row) + "\n" for row in history))
-            atomic.write_text(directory / CARD, card)
+            atomic.write_text(directory / CARD, card(info))
             for name, text in (others or {}).items():
                 atomic.write_text(directory / name, text)
-            atomic.write_json(directory / self.info, info)
+            atomic.write_json(directory / self.info_file, info.model_dump(mode="json"))
+        return info
+
+    def load(self, path: Path, build: Callable[[Info], Network]) -> tuple[Network, Info]:
+        """Return the network of a folder, frozen, and what its JSON says.
+
+        Args:
+            build: makes the network, its weights yet to be loaded.
+
+        Raises:
+            ModelError: not such a folder, a damaged one, or files that belong to different networks.
+        """
+        info, state = self.read(path)
+        try:
+            network = build(info)
+        except (ConfigError, ValidationError) as error:
+            raise self._unusable(f"{path / self.info_file} cannot be used: {_one_line(error)}") from error
+        self._check_state(path / self.weights_file, state, network.state_dict())
+        network.load_state_dict(state)
+        return network.eval().requires_grad_(False), info
+
+    def read(self, path: Path) -> tuple[Info, dict[str, Tensor]]:
+        """Return what the JSON of a folder says, and its weights: those that it names by their digest.
+
+        Raises:
+            ModelError: not such a folder, or a damaged one.
+        """
+        info, file = self._read_info(path), path / self.weights_file
+        try:
+            if atomic.sha256_file(file) != info.weights_sha256:
+                raise self._unusable(f"{file} is damaged or was exchanged: {self.info_file} has another SHA-256 of it")
+            state = load_file(file)
+        except FileNotFoundError:
+            raise self._unusable(f"{file} is missing") from None
+        except (OSError, SafetensorError) as error:
+            raise self._unusable(f"{file} is damaged ({_one_line(error)})") from error
+        for name, tensor in state.items():
+            if not tensor.isfinite().all():
+                raise self._unusable(f"{file}: tensor {name!r} holds values that are not finite")
+        return info, state
+
+    def _read_info(self, path: Path) -> Info:
+        file = path / self.info_file
+        try:
+            return self.info.model_validate_json(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            problem = f"{path} is not {self.noun}: it has no {self.info_file}"
+            raise ModelError(f"{problem}; make one with `{self.command}`") from None
+        except (OSError, ValueError) as error:
+            raise self._unusable(f"{file} is damaged ({_one_line(error)})") from error
+
+    def _check_state(self, file: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+        for name in sorted(wanted.keys() ^ state.keys()):
+            fault = "lacks" if name in wanted else "has an unknown"
+            raise self._unusable(f"{file} {fault} tensor {name!r}: {self.info_file} describes another network")
+        for name, tensor in wanted.items():
+            if tensor.shape != state[name].shape:
+                raise self._unusable(
+                    f"{file}: tensor {name!r} is {list(state[name].shape)}, but {self.info_file} calls for "
+                    f"{list(tensor.shape)}: the two files belong to different networks"
+                )
+
+    def _unusable(self, problem: str) -> ModelError:
+        return ModelError(f"{problem}; make {self.noun} again with `{self.command}`")
+
+
+def table_of(settings: Mapping[str, Any]) -> str:
+    """Return settings as a table of a card, in Markdown."""
+    rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items()) or "| none | |"
+    return f"| setting | value |\n|---|---|\n{rows}\n"
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'content'}: {first['msg']}"
+    return " ".join(str(error).split())

@@ -158,9 +158,9 @@ def test_a_damaged_or_foreign_alignment_is_named(world, tmp_path):
     world.align("ridge", tmp_path / "model")
     weights = tmp_path / "model" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8] + b"\0" * 8)
-    with pytest.raises(ModelError, match="is not what was written; train the alignment again"):
+    with pytest.raises(ModelError, match="damaged or was exchanged: .* make an alignment again with `reseed align`"):
         world.mapped(tmp_path / "model", tmp_path)
-    with pytest.raises(ModelError, match="is no alignment that can be used"):
+    with pytest.raises(ModelError, match="not an alignment: it has no alignment.json; make one with `reseed align`"):
         world.mapped(tmp_path / "nothing", tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()

@@ -79,7 +79,7 @@ def test_noise_differs_between_shards_and_between_seeds():
 def test_large_shards_go_through_the_network_in_blocks(store, tmp_path, monkeypatch):
     model = train_model(store, tmp_path / "model", "wccn")
     enhance(store=store.path, model=model, enhanced=tmp_path / "whole", seed=0)
-    monkeypatch.setattr("reseed.stages.enhancers.folder._BLOCK_ROWS", 5)
+    monkeypatch.setattr("reseed.stages.enhancers.base._BLOCK_ROWS", 5)
     enhance(store=store.path, model=model, enhanced=tmp_path / "blocks", seed=0)
     whole, blocks = (EmbeddingStore(tmp_path / name).vectors() for name in ("whole", "blocks"))
     np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-6)

@@ -273,7 +273,7 @@ def test_what_cannot_be_trained_on_is_named(corpus, anchors, tmp_path):
             run({**corpus, "speech": changed}, model)
     model.mkdir()
     (model / "thesis.tex").touch()
-    with pytest.raises(ModelError, match="exists and is not a backbone"):
+    with pytest.raises(ModelError, match="exists and is not a trained backbone"):
         run(corpus, model)
 
 

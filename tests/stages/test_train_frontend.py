@@ -134,7 +134,7 @@ def test_what_does_not_fit_is_refused(corpus, store, frontend, tmp_path):
     for name in ("frontend.json", "weights.safetensors"):
         (tmp_path / "broken" / name).write_bytes((frontend / name).read_bytes())
     (tmp_path / "broken" / "weights.safetensors").write_bytes(b"damaged")
-    with pytest.raises(ModelError, match="is not what was written; train the front end again"):
+    with pytest.raises(ModelError, match="was exchanged: .* make a front end again with `reseed train-frontend`"):
         load_frontend(tmp_path / "broken", GE2E())
     assert SMALL["crop_s"] == 0.4
 

@@ -5,11 +5,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from reseed.stages.enhancers.folder import ModelInfo, load_model, save_model, torch_device
+from reseed.stages.common.device import torch_device
+from reseed.stages.enhancers.folder import ModelInfo, load_model, save_model
 from reseed.stages.enhancers.regression import MseConfig
 from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.store import ConfigError, ModelError
+from reseed.store.atomic import sha256_file
 
 HISTORY = [
     {"epoch": 1, "step": 2, "loss": 0.5, "pairs_per_s": 10, "lr": 0.1},
@@ -41,6 +43,12 @@ def model(tmp_path) -> Path:
 def edit_info(model: Path, **changes: object) -> None:
     content = json.loads((model / "model.json").read_text())
     (model / "model.json").write_text(json.dumps(content | changes))
+
+
+def rewrite_weights(model: Path, state: dict[str, torch.Tensor]) -> None:
+    """Exchange the weights, digest and all."""
+    save_file(state, model / "model.safetensors")
+    edit_info(model, weights_sha256=sha256_file(model / "model.safetensors"))
 
 
 def test_model_directory_holds_weights_settings_history_and_card(model):
@@ -105,14 +113,16 @@ def test_what_is_not_a_model_is_never_replaced(tmp_path):
 
 
 def test_missing_model_says_how_to_make_one(tmp_path):
-    with pytest.raises(ModelError, match=r"nowhere is not a model: it has no model.json; run `reseed train`"):
+    with pytest.raises(ModelError, match=r"nowhere is not a model: it has no model.json; make one with `reseed train`"):
         load_model(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("text", ["", '{"enhancer": "mse"', "[]", "{}", "\x00\x01"])
 def test_damaged_model_json_is_named(model, text):
     (model / "model.json").write_text(text)
-    with pytest.raises(ModelError, match=r"model\.json is damaged \(.+\); train the model again") as error:
+    with pytest.raises(
+        ModelError, match=r"model\.json is damaged \(.+\); make a model again with `reseed train`"
+    ) as error:
         load_model(model)
     assert "\n" not in str(error.value)
 
@@ -144,14 +154,14 @@ def test_mismatching_shapes_are_both_named(model):
 def test_missing_tensor_is_named(model):
     state = load_file(model / "model.safetensors")
     del state["network.out.2.bias"]
-    save_file(state, model / "model.safetensors")
+    rewrite_weights(model, state)
     with pytest.raises(ModelError, match=r"model\.safetensors lacks tensor 'network\.out\.2\.bias'"):
         load_model(model)
 
 
 def test_unknown_tensor_is_named(model):
     state = load_file(model / "model.safetensors")
-    save_file(state | {"ema": torch.zeros(1)}, model / "model.safetensors")
+    rewrite_weights(model, state | {"ema": torch.zeros(1)})
     with pytest.raises(ModelError, match=r"model\.safetensors has an unknown tensor 'ema'"):
         load_model(model)
 
@@ -172,14 +182,14 @@ def test_missing_weights_are_named(model):
 def test_exchanged_weights_are_noticed_by_their_digest(model):
     other = make_enhancer("mse", MseConfig(), 8, seed=1)
     save_file(other.state_dict(), model / "model.safetensors")
-    with pytest.raises(ModelError, match=r"not the file that model\.json names"):
+    with pytest.raises(ModelError, match=r"was exchanged: model\.json has another SHA-256 of it"):
         load_model(model)
 
 
 def test_weights_that_are_no_numbers_are_named(model):
     state = load_file(model / "model.safetensors")
     state["network.out.2.bias"][3] = torch.nan
-    save_file(state, model / "model.safetensors")
+    rewrite_weights(model, state)
     with pytest.raises(ModelError, match=r"tensor 'network\.out\.2\.bias' holds values that are not finite"):
         load_model(model)
 
