@@ -25,6 +25,7 @@ FLOORS = (
     ("stages.reporting",),
     ("stages.reporting.plots",),
     ("stages.reporting.results",),
+    ("stages.reporting.metrics",),
     ("stages.extraction",),
     ("stages.trial_scoring",),
     ("stages.trial_scoring.scorers",),

@@ -9,6 +9,7 @@ from typing import Any
 
 from reseed.stages.common.prose import counted
 from reseed.stages.reporting.contents import Contents, Findings, contents
+from reseed.stages.reporting.metrics.base import Costs, Identified
 from reseed.stages.reporting.page import render_page
 from reseed.stages.reporting.plots.page_figures import space_plot, spectrogram_plot, spread_plot, spreads_of
 from reseed.stages.reporting.plots.spread import spread_rows
@@ -17,13 +18,12 @@ from reseed.stages.reporting.results.backbone_pairs import compare_pairs, other_
 from reseed.stages.reporting.results.by_group import measure_groups
 from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.reporting.results.labels import system_labels
-from reseed.stages.reporting.results.load import Identified, Loaded, ScoredSystem, System, load_identification
+from reseed.stages.reporting.results.load import Loaded, ScoredSystem, System, load_identification
 from reseed.stages.reporting.results.measure import (
-    Costs,
     draw_speakers,
     measure,
+    order_preserving,
     pooled_calibration,
-    reordered_by_nothing,
 )
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.summary import shared_views, summarise
@@ -83,7 +83,7 @@ def _findings(loaded: Loaded, runs: Sequence[RunFiles], settings: ReportSettings
     draws_SR = draw_speakers(len(loaded.speakers), settings.bootstrap_replicates, settings.seed)
     costs = Costs(settings.p_target, settings.c_miss, settings.c_fa)
     measurements = measure(loaded.systems, _identified(loaded.systems, runs), draws_SR, costs)
-    repeats = reordered_by_nothing(loaded.systems)
+    repeats = order_preserving(loaded.systems)
     found = list(compare_pairs(summarise([m for m in measurements if m.system not in repeats]), runs))
     hidden = {*repeats, *other_seeds([scored.system for scored in loaded.systems], runs)}
     systems = [scored for scored in loaded.systems if scored.system not in hidden]

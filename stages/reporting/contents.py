@@ -13,7 +13,7 @@ from reseed.stages.reporting.results.by_group import FEWEST, GroupEer
 from reseed.stages.reporting.results.groups import Grouping
 from reseed.stages.reporting.results.labels import families
 from reseed.stages.reporting.results.load import ScoredSystem, System
-from reseed.stages.reporting.results.measure import Measurement, Pooled
+from reseed.stages.reporting.results.measure import Measured, Measurement
 from reseed.stages.reporting.results.summary import Summary, means_by_kind, shared_views
 from reseed.stages.reporting.table import Table
 from reseed.stages.reporting.tables import (
@@ -48,7 +48,7 @@ class Findings:
     groupings: Sequence[Grouping]
     groups: Sequence[GroupEer]
     backbone_pairs: Sequence[PairComparison]
-    pooled: Sequence[Pooled]
+    pooled: Sequence[Measured]
     speakers: int
     replicates: int
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reseed.stages.reporting.metrics.base import Interval
 from reseed.stages.reporting.plots.style import Look
-from reseed.stages.reporting.results.measure import Interval
 
 ABSENT = "–"
 

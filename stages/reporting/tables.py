@@ -1,15 +1,18 @@
 """Which tables the page has, and what stands in their cells."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from reseed.stages.common.prose import bare_range, p_text, percent, signed_percent, signed_range
+from reseed.stages.reporting.metrics.base import Interval, Metric
+from reseed.stages.reporting.metrics.identification import SPEAKERS
+from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.plots.style import Look, Looks
 from reseed.stages.reporting.results.backbone_pairs import PARTS, PairComparison, PairEers
 from reseed.stages.reporting.results.by_group import GroupEer
 from reseed.stages.reporting.results.labels import families
-from reseed.stages.reporting.results.load import Identified, System
-from reseed.stages.reporting.results.measure import Interval, Measurement, Pooled
+from reseed.stages.reporting.results.load import System
+from reseed.stages.reporting.results.measure import CALIBRATION, Measured, Measurement
 from reseed.stages.reporting.results.summary import Change, Mean, Summary
 from reseed.stages.reporting.table import Cell, Column, Row, Table, leader
 
@@ -118,55 +121,38 @@ def kind_table(slug: str, kinds: Mapping[str, Mapping[System, Mean]], looks: Loo
 
 
 def metric_tables(slug: str, measurements: Sequence[Measurement], looks: Looks) -> list[Table]:
-    """Return minDCF, min Cllr, Cllr and actual DCF, each by condition and system, and the other EER convention."""
-    made = [
-        ("min-dcf", "minDCF", "normalised; lower is better", lambda m: m.min_dcf, 3, True),
-        ("min-cllr", "min Cllr", "bits, after the best monotone map", lambda m: m.min_cllr, 3, True),
-        ("cllr", "Cllr", "bits, of the scores as they are", lambda m: m.cllr, 3, False),
-        ("eer-nearest", "EER, nearest corner", "in %, as SEED's code prints it", _nearest, 2, True),
-    ]
-    systems = list(dict.fromkeys(m.system for m in measurements))
-    return [
-        _metric_table(f"{name}-{slug}", title, unit, measurements, systems, looks, value, digits, ranked)
-        for name, title, unit, value, digits, ranked in made
-    ]
+    """Return a table by condition and system of each metric of one way of scoring that has one."""
+    shown = [metric for metric in METRICS if metric.table and not metric.table.once]
+    return [_metric_table(f"-{slug}", metric, measurements, looks) for metric in shown]
 
 
 def identification_tables(measurements: Sequence[Measurement], looks: Looks) -> list[Table]:
-    """Return the share of utterances whose speaker ranks first, and in the first five; none where unknown."""
-    identified = [m for m in measurements if m.identified]
-    systems = list(dict.fromkeys(m.system for m in identified))
-    unit = f"in % among {identified_among(identified)} speakers"
-    made: list[tuple[str, str, Callable[[Identified], float]]] = [
-        ("identification-top1", "Own speaker first", lambda ranks: ranks.accuracy),
-        ("identification-top5", "Own speaker in first five", lambda ranks: ranks.top5),
-    ]
-    return [
-        _metric_table(name, title, unit, identified, systems, looks, _share(share), 1, True, highest=True)
-        for name, title, share in made
-        if identified
-    ]
+    """Return the tables of identification, whatever the way of scoring; none where nobody is identified."""
+    identified = [m for m in measurements if m[SPEAKERS]]
+    shown = [metric for metric in METRICS if metric.table and metric.table.once and identified]
+    among = f" among {identified_among(identified)} speakers"
+    return [_metric_table("", metric, identified, looks, among) for metric in shown]
 
 
 def identified_among(measurements: Sequence[Measurement]) -> str:
     """Return how many speakers there are to identify, "60" or "58 to 60"; empty where nobody is identified."""
-    counts = sorted({m.identified.speakers for m in measurements if m.identified})
+    counts = sorted({count for m in measurements if (count := m[SPEAKERS])})
     return " to ".join(str(count) for count in dict.fromkeys([*counts[:1], *counts[-1:]]))
 
 
-def calibration_table(pooled: Sequence[Pooled], looks: Looks) -> Table | None:
+def calibration_table(pooled: Sequence[Measured], looks: Looks) -> Table | None:
     """Return how well each calibrated system is calibrated, all conditions under one threshold; None without any."""
     if not pooled:
         return None
-    columns = [Column("Cllr"), Column("min Cllr"), Column("actual DCF"), Column("minDCF")]
     rows = []
     for family in families(p.system for p in pooled):
         for p in pooled:
             if p.system.family == family:
                 look = looks.get(p.system.uncalibrated) or looks[p.system]
-                cells = [_number(value) for value in (p.cllr, p.min_cllr, p.actual_dcf, p.min_dcf)]
+                cells = [_number(p[metric]) for metric in CALIBRATION]
                 rows.append(Row(calibrated_label(p.system, looks), p.system.scoring, cells, look=look))
     unit = "Cllr in bits, DCF normalised; lower is better"
+    columns = [Column(metric.title) for metric in CALIBRATION]
     return Table("calibration", "Calibrated scores, all conditions pooled", unit, "system", columns, rows)
 
 
@@ -199,36 +185,27 @@ def _of_systems(looks: Sequence[Look]) -> list[Column]:
 
 
 def _metric_table(
-    name: str,
-    title: str,
-    unit: str,
-    measurements: Sequence[Measurement],
-    systems: Sequence[System],
-    looks: Looks,
-    value: Callable[[Measurement], float | None],
-    digits: int,
-    ranked: bool,
-    *,
-    highest: bool = False,
+    ending: str, metric: Metric[float], measurements: Sequence[Measurement], looks: Looks, among: str = ""
 ) -> Table:
+    """Return a metric by condition and system; `ending` ends the name of the table, `among` its unit."""
+    assert metric.table, metric.key
+    table, systems = metric.table, list(dict.fromkeys(m.system for m in measurements))
     rows = []
     for condition in sorted({m.condition for m in measurements}, key=lambda c: c.reading_order):
-        found = {m.system: value(m) for m in measurements if m.condition == condition}
-        cells = [_number(found.get(system), digits) for system in systems]
-        rows.append(Row(condition.label, condition.view, _marked(cells, highest=highest) if ranked else cells))
-    return Table(name, title, unit, "condition", _of_systems([looks[system] for system in systems]), rows)
+        found = {m.system: m[metric] for m in measurements if m.condition == condition}
+        cells = [_number(found.get(system), table.digits, percent=table.percent) for system in systems]
+        cells = _marked(cells, highest=table.best == "highest") if table.best else cells
+        rows.append(Row(condition.label, condition.view, cells))
+    name = f"{table.name or metric.key.replace('_', '-')}{ending}"
+    columns = _of_systems([looks[system] for system in systems])
+    return Table(name, metric.title, f"{table.unit}{among}", "condition", columns, rows)
 
 
-def _share(share: Callable[[Identified], float]) -> Callable[[Measurement], float | None]:
-    return lambda m: 100 * share(m.identified) if m.identified else None
-
-
-def _nearest(measurement: Measurement) -> float:
-    return 100 * measurement.eer_nearest
-
-
-def _number(value: float | None, digits: int = 3) -> Cell:
-    return Cell() if value is None else Cell(f"{value:.{digits}f}", value=value)
+def _number(value: float | None, digits: int = 3, *, percent: bool = False) -> Cell:
+    if value is None:
+        return Cell()
+    shown = 100 * value if percent else value
+    return Cell(f"{shown:.{digits}f}", value=shown)
 
 
 def _marked(cells: Sequence[Cell], *, highest: bool = False) -> list[Cell]:

@@ -14,8 +14,9 @@ from matplotlib.patches import Patch
 
 from reseed.stages.common.figures import figure, to_svg
 from reseed.stages.common.theme import Theme
+from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.results.load import TrialScores
-from reseed.stages.reporting.results.measure import Costs, pooled_scores
+from reseed.stages.reporting.results.measure import pooled_scores
 from reseed.stages.scoring.curves import Floats, error_rates, grouped
 
 _BINS = 80

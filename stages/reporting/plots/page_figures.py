@@ -6,6 +6,7 @@ from pathlib import Path
 from reseed.stages.common.figures import Plot, plotted
 from reseed.stages.common.prose import listed
 from reseed.stages.common.theme import THEMES, spectrogram_file
+from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.plots.conditions import eer_by_condition, plan_bands
 from reseed.stages.reporting.plots.det import det_panels, roc_panels
 from reseed.stages.reporting.plots.histogram import ScorePanel, plan_panel, score_histograms
@@ -14,7 +15,7 @@ from reseed.stages.reporting.plots.snr import eer_by_snr, plan_panels
 from reseed.stages.reporting.plots.spread import SPEAKERS, Spread, draw_spreads, measure_spread
 from reseed.stages.reporting.plots.style import Look, Looks
 from reseed.stages.reporting.results.load import ScoredSystem
-from reseed.stages.reporting.results.measure import Costs, Measurement, det_curve
+from reseed.stages.reporting.results.measure import Measurement, det_curve
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.summary import Summary, best_enhanced, leading
 from reseed.store import EmbeddingStore, ModelError, StoreError

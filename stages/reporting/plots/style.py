@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from reseed.stages.common.theme import LIGHT, Theme
+from reseed.stages.reporting.metrics.base import Interval
 from reseed.stages.reporting.results.load import System
-from reseed.stages.reporting.results.measure import Interval
 
 _MARKERS = ("s", "^", "D", "v", "p", "<")
 _LINES = ("-", "-.", ":")

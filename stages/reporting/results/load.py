@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reseed.stages.audio.conditions import Condition, describe
+from reseed.stages.reporting.metrics.base import Identified
 from reseed.stages.reporting.results.groups import Codes, Grouper, Grouping
 from reseed.stages.scoring.labelled import LabelledTrials, Mask
 from reseed.stages.trial_scoring.files import CALIBRATED, RAW, Origin, is_calibrated, read_identification, read_scores
@@ -92,15 +93,6 @@ class ScoredSystem:
     path: Path
     origin: Origin
     trials: dict[Condition, TrialScores]
-
-
-@dataclass(frozen=True)
-class Identified:
-    """The shares of test utterances whose own speaker ranks first and in the first five, and among how many."""
-
-    accuracy: float
-    top5: float
-    speakers: int
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from reseed.stages.reporting.metrics.base import Interval
 from reseed.stages.reporting.results.load import System
-from reseed.stages.reporting.results.measure import Interval, Measurement
+from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.scoring.bootstrap import percentile_interval
 from reseed.stages.scoring.curves import Floats
 

@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from reseed.stages.common.prose import bare_range, listed, p_text, percent, signed_percent, signed_range
+from reseed.stages.reporting.metrics.base import Costs
+from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF
 from reseed.stages.reporting.results.labels import Labels, families
 from reseed.stages.reporting.results.load import System
-from reseed.stages.reporting.results.measure import Costs, Pooled
+from reseed.stages.reporting.results.measure import Measured
 from reseed.stages.reporting.results.summary import (
     Change,
     Mean,
@@ -34,9 +36,9 @@ def in_words(summaries: Sequence[Summary], labels: Labels) -> list[str]:
     ]
 
 
-def calibration_warning(pooled: Sequence[Pooled], labels: Labels, costs: Costs) -> list[str]:
+def calibration_warning(pooled: Sequence[Measured], labels: Labels, costs: Costs) -> list[str]:
     """Name the calibrated systems whose decisions cost more than deciding without any score; none: no sentence."""
-    worse = [f"{labels[p.system]} ({p.actual_dcf:.2f})" for p in pooled if p.actual_dcf > 1]
+    worse = [f"{labels[p.system]} ({cost:.2f})" for p in pooled if (cost := p[ACTUAL_DCF] or 0) > 1]
     if not worse:
         return []
     instead = "rejecting" if costs.of_misses <= costs.of_false_alarms else "accepting"

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.plots.style import system_looks
 from reseed.stages.reporting.results.by_group import GroupEer
 from reseed.stages.reporting.results.labels import system_labels
-from reseed.stages.reporting.results.load import Identified
-from reseed.stages.reporting.results.measure import Pooled
+from reseed.stages.reporting.results.measure import Measured
 from reseed.stages.reporting.results.summary import means_by_kind, summarise
 from reseed.stages.reporting.table import Cell, Column, Row, Table, table_files
 from reseed.stages.reporting.tables import (
@@ -19,6 +19,7 @@ from reseed.stages.reporting.tables import (
     identification_tables,
     identified_among,
     kind_table,
+    metric_tables,
     overview,
 )
 from tests.stages.reporting.results.test_summary import measured
@@ -45,8 +46,9 @@ def test_a_system_alone_is_not_the_best():
 
 
 def test_identification_says_among_how_many_speakers():
-    one = replace(measured("raw", "clean", 0.1), identified=Identified(0.5, 0.75, 60))
-    two = replace(measured("seed", "clean", 0.1), identified=Identified(0.75, 1.0, 58))
+    keys = ("identification_accuracy", "identification_top5", "identification_speakers")
+    one = measured("raw", "clean", 0.1, **dict(zip(keys, (0.5, 0.75, 60), strict=True)))
+    two = measured("seed", "clean", 0.1, **dict(zip(keys, (0.75, 1.0, 58), strict=True)))
     assert identified_among([one]) == "60"
     assert identified_among([one, two]) == "58 to 60"
     first, five = identification_tables([one, two], looks_of([one, two]))
@@ -54,6 +56,17 @@ def test_identification_says_among_how_many_speakers():
     assert [(cell.text, cell.is_best) for cell in first.rows[0].cells] == [("50.0", False), ("75.0", True)]
     assert [cell.text for cell in five.rows[0].cells] == ["75.0", "100.0"]
     assert identification_tables([measured("raw", "clean", 0.1)], looks_of([one])) == []
+
+
+def test_every_metric_that_has_a_table_is_on_the_page_for_each_way_of_scoring_or_once():
+    measurements = [measured("raw", "clean", 0.1, **{metric.key: 0.25 for metric in METRICS})]
+    tables = metric_tables("cosine", measurements, looks_of(measurements))
+    tables += identification_tables(measurements, looks_of(measurements))
+    shown = [metric for metric in METRICS if metric.table]
+    assert {(table.title, table.rows[0].cells[0].text) for table in tables} == {
+        (metric.title, f"{25 if metric.table.percent else 0.25:.{metric.table.digits}f}") for metric in shown
+    }
+    assert {table.name for table in tables} >= {"min-dcf-cosine", "eer-nearest-cosine", "identification-top1"}
 
 
 def test_the_overview_has_a_row_per_system_and_columns_per_scoring():
@@ -99,7 +112,8 @@ def test_kinds_of_noise_have_a_table_where_one_has_several_conditions():
 
 def test_the_calibration_table_names_each_system_by_its_scoring_before_calibration():
     raw = measured("raw", "clean", 0.1)
-    pooled = [Pooled(replace(raw.system, scoring="cosine+calibrated"), 0.4, 0.3, 0.6, 0.5)]
+    values = {"cllr": 0.4, "min_cllr": 0.3, "actual_dcf": 0.6, "min_dcf": 0.5}
+    pooled = [Measured(replace(raw.system, scoring="cosine+calibrated"), values)]
     table = calibration_table(pooled, looks_of([raw]))
     assert [(row.heading, [cell.value for cell in row.cells]) for row in table.rows] == [
         ("raw · cosine", [0.4, 0.3, 0.6, 0.5])

@@ -6,6 +6,7 @@ import pytest
 from scipy.special import ndtr
 
 from reseed.stages.common.theme import THEMES
+from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.plots.conditions import plan_bands
 from reseed.stages.reporting.plots.det import det_panels, fewest_false_alarms, marker_place, roc_panels
 from reseed.stages.reporting.plots.histogram import ScorePanel, score_histograms, thresholds
@@ -13,7 +14,7 @@ from reseed.stages.reporting.plots.projection import Panel, turned_like
 from reseed.stages.reporting.plots.snr import eer_by_snr, plan_panels
 from reseed.stages.reporting.plots.style import system_looks
 from reseed.stages.reporting.results.load import System
-from reseed.stages.reporting.results.measure import Costs, DetCurve
+from reseed.stages.reporting.results.measure import DetCurve
 from reseed.stages.reporting.results.summary import summarise
 from tests.stages.reporting.results.test_summary import measured
 

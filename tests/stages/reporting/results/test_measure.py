@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 
 from reseed.stages.audio.conditions import describe
+from reseed.stages.reporting.metrics.base import Costs
+from reseed.stages.reporting.metrics.cllr import CLLR, MIN_CLLR
+from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF, MIN_DCF
+from reseed.stages.reporting.metrics.eer import EER_NEAREST
 from reseed.stages.reporting.results.load import ScoredSystem, System, TrialScores
-from reseed.stages.reporting.results.measure import Costs, measure, pooled_calibration, reordered_by_nothing
+from reseed.stages.reporting.results.measure import measure, order_preserving, pooled_calibration
 from reseed.stages.scoring.bootstrap import speaker_draws
 from reseed.stages.scoring.metrics import actual_dcf, cllr, eer
 from reseed.stages.trial_scoring.files import Origin
@@ -49,23 +53,23 @@ def mapped(change, scoring="cosine+calibrated"):
 
 def test_a_calibration_that_keeps_the_order_is_recognised_and_shares_the_replicates():
     calibrated = mapped(lambda scores: 3 * scores - 2)
-    assert reordered_by_nothing([PLAIN, calibrated]) == {calibrated.system: PLAIN}
+    assert order_preserving([PLAIN, calibrated]) == {calibrated.system: PLAIN}
     measured = measure([PLAIN, calibrated], {}, speaker_draws(SPEAKERS, 30, 0), COSTS)
     alone = measure([calibrated], {}, speaker_draws(SPEAKERS, 30, 0), COSTS)
     for plain, twin, apart in zip(measured[:2], measured[2:], alone, strict=True):
-        assert (twin.eer, twin.min_dcf) == pytest.approx((plain.eer, plain.min_dcf))
+        assert (twin.eer, twin[MIN_DCF]) == pytest.approx((plain.eer, plain[MIN_DCF]))
         assert twin.eer_ci95 == pytest.approx(apart.eer_ci95)
-        assert (plain.actual_dcf is None, twin.actual_dcf is None) == (True, False)
+        assert (plain[ACTUAL_DCF] is None, twin[ACTUAL_DCF] is None) == (True, False)
 
 
 @pytest.mark.parametrize("change", [lambda s: -s, np.sin, np.round], ids=["turned", "folded", "tied"])
 def test_a_map_that_changes_the_order_or_ties_scores_is_recognised_too(change):
-    assert reordered_by_nothing([PLAIN, mapped(change)]) == {}
+    assert order_preserving([PLAIN, mapped(change)]) == {}
 
 
 def test_fused_systems_have_no_uncalibrated_self():
     fused = replace(mapped(lambda s: s), system=System("raw+x", "ge2e:1", "cosine+calibrated"))
-    assert reordered_by_nothing([PLAIN, fused]) == {}
+    assert order_preserving([PLAIN, fused]) == {}
 
 
 def test_pooled_calibration_is_over_all_trials_of_the_shared_conditions():
@@ -74,10 +78,10 @@ def test_pooled_calibration_is_over_all_trials_of_the_shared_conditions():
     target, nontarget = (
         np.concatenate([getattr(t, name) for t in calibrated.trials.values()]) for name in ("target_T", "nontarget_N")
     )
-    assert pooled.cllr == cllr(target, nontarget)
-    assert pooled.actual_dcf == actual_dcf(target, nontarget, p_target=0.05)
-    assert pooled.min_cllr <= pooled.cllr
-    assert pooled.min_dcf <= pooled.actual_dcf
+    assert pooled[CLLR] == cllr(target, nontarget)
+    assert pooled[ACTUAL_DCF] == actual_dcf(target, nontarget, p_target=0.05)
+    assert pooled[MIN_CLLR] <= pooled[CLLR]
+    assert pooled[MIN_DCF] <= pooled[ACTUAL_DCF]
 
 
 @pytest.mark.parametrize("costs", [Costs(0.05, 10, 1), Costs(0.2, 1, 3.5)])
@@ -91,15 +95,15 @@ def test_costs_are_in_both_kinds_of_detection_cost_and_in_the_rows(costs):
             return np.dot(weights, errors) / min(weights)
 
         lowest = min(cost(threshold) for threshold in [*t.target_T, *t.nontarget_N, np.inf])
-        assert measurement.min_dcf == pytest.approx(lowest)
-        assert measurement.actual_dcf == pytest.approx(cost(np.log(weights[1] / weights[0])))
+        assert measurement[MIN_DCF] == pytest.approx(lowest)
+        assert measurement[ACTUAL_DCF] == pytest.approx(cost(np.log(weights[1] / weights[0])))
         row = measurement.row()
         assert (row["p_target"], row["c_miss"], row["c_fa"]) == (costs.p_target, costs.c_miss, costs.c_fa)
     (pooled,) = pooled_calibration([calibrated], {"clean", "noise"}, costs)
-    assert pooled.min_dcf <= pooled.actual_dcf != next(pooled_calibration([calibrated], {"clean"}, COSTS)).actual_dcf
+    assert pooled[MIN_DCF] <= pooled[ACTUAL_DCF] != next(pooled_calibration([calibrated], {"clean"}, COSTS))[ACTUAL_DCF]
 
 
 def test_both_conventions_of_the_eer_are_measured():
     for measurement, t in zip(measure([PLAIN], {}, None, COSTS), PLAIN.trials.values(), strict=True):
         assert measurement.eer == eer(t.target_T, t.nontarget_N)
-        assert measurement.eer_nearest == eer(t.target_T, t.nontarget_N, "nearest")
+        assert measurement[EER_NEAREST] == eer(t.target_T, t.nontarget_N, "nearest")

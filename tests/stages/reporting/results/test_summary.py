@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from reseed.stages.audio.conditions import describe
+from reseed.stages.reporting.metrics.base import Costs
+from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.results.load import System
-from reseed.stages.reporting.results.measure import Costs, Measurement
+from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.summary import (
     best_enhanced,
     best_system,
@@ -17,24 +19,17 @@ from reseed.stages.reporting.results.summary import (
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5}, "music_5db": {"music": 5}}
 
 
-def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None, scoring="cosine"):
+def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None, scoring="cosine", **values):
     replicates = None if replicates is None else np.array(replicates)
     return Measurement(
         system=System(name, backbone, scoring),
+        values=dict.fromkeys(metric.key for metric in METRICS) | {"eer": eer, "eer_nearest": eer} | values,
         condition=describe({view: VIEWS[view] if recipe is None else recipe})[0][view],
         trials=10,
         targets=5,
         unlabelled=0,
         contradictory=0,
-        eer=eer,
-        eer_ci95=None,
-        eer_nearest=eer,
-        min_dcf=0.5,
-        actual_dcf=None,
         costs=Costs(0.05),
-        cllr=0.9,
-        min_cllr=0.5,
-        identified=None,
         replicate_R=replicates,
     )
 

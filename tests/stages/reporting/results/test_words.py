@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.results.labels import scored_labels, system_labels
 from reseed.stages.reporting.results.load import System
-from reseed.stages.reporting.results.measure import Costs, Pooled
+from reseed.stages.reporting.results.measure import Measured
 from reseed.stages.reporting.results.summary import Mean, Summary, change
 from reseed.stages.reporting.results.words import calibration_warning, in_words
 
@@ -209,7 +210,7 @@ def test_a_fused_system_that_is_certainly_better_leads():
 @pytest.mark.parametrize(("costs", "instead"), [(Costs(0.05), "rejecting"), (Costs(0.5, 3), "accepting")])
 def test_a_calibrated_system_that_costs_more_than_deciding_blindly_is_warned_of(costs, instead):
     systems = [System(name, "ge2e", "cosine+calibrated") for name in ("raw", "mse", "seed")]
-    pooled = [Pooled(s, 0.5, 0.4, actual, 0.3) for s, actual in zip(systems, (0.9, 1.456, 1.01), strict=True)]
+    pooled = [Measured(s, {"actual_dcf": actual}) for s, actual in zip(systems, (0.9, 1.456, 1.01), strict=True)]
     labels = {system: f"{system.name} · cosine" for system in systems}
     assert calibration_warning(pooled, labels, costs) == [
         "Calibration does not hold for mse · cosine (1.46) and seed · cosine (1.01): in brackets the actual DCF, and "

@@ -1,0 +1,105 @@
+"""What a metric of the report is: a key of metrics.json, a function of scored trials, and a table of the page.
+
+Shapes: T target trials, N non-target trials, R bootstrap replicates.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from reseed.stages.scoring.curves import Floats
+
+Interval = tuple[float, float]
+Value = TypeVar("Value", float, int, Interval)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the detection cost weighs: the prior of a target trial, and what a miss and a false alarm cost."""
+
+    p_target: float
+    c_miss: float = 1.0
+    c_fa: float = 1.0
+
+    @property
+    def of_misses(self) -> float:
+        """What it costs to miss every target."""
+        return self.p_target * self.c_miss
+
+    @property
+    def of_false_alarms(self) -> float:
+        """What it costs to accept every non-target."""
+        return (1 - self.p_target) * self.c_fa
+
+    @property
+    def in_words(self) -> str:
+        """The three numbers: "0.05, C_miss = C_fa = 1"."""
+        equal = self.c_miss == self.c_fa
+        costs = f"C_miss = C_fa = {self.c_fa:g}" if equal else f"C_miss = {self.c_miss:g}, C_fa = {self.c_fa:g}"
+        return f"{self.p_target:g}, {costs}"
+
+
+@dataclass(frozen=True)
+class Identified:
+    """The shares of test utterances whose own speaker ranks first and in the first five, and among how many."""
+
+    accuracy: float
+    top5: float
+    speakers: int
+
+
+@dataclass(frozen=True)
+class MetricInput:
+    """What metrics are computed from: the labelled trials of one system under one condition, or under several.
+
+    Attributes:
+        target_T, nontarget_N: the scores; at least one of each, all finite.
+        is_calibrated: whether they are natural-log likelihood ratios.
+        costs: of the settings of the report.
+        replicate_R: the EERs of bootstrap replicates; None where speakers are unknown.
+        identified: None where speakers are unknown, or where the ranks stand with another scoring.
+    """
+
+    target_T: Floats
+    nontarget_N: Floats
+    is_calibrated: bool
+    costs: Costs
+    replicate_R: Floats | None = None
+    identified: Identified | None = None
+
+
+@dataclass(frozen=True)
+class ByCondition:
+    """How the page shows a metric: a table with a row per condition and a column per system.
+
+    Attributes:
+        unit: stands beside the title; says which way is better.
+        percent: fractions are shown in %.
+        best: what is marked in each row.
+        name: begins the name of the table's files; by default the metric's key.
+        once: a metric of vectors, not of scores: there is one table of it, not one for each scorer.
+    """
+
+    unit: str
+    digits: int = 3
+    percent: bool = False
+    best: Literal["lowest", "highest"] | None = "lowest"
+    name: str = ""
+    once: bool = False
+
+
+@dataclass(frozen=True)
+class Metric(Generic[Value]):
+    """One metric.
+
+    Attributes:
+        key: its name in metrics.json and metrics.csv.
+        of: computes it; None where it has no meaning. Error rates are fractions.
+        title: its name in tables.
+        table: how the page shows it by condition; None: it does not.
+    """
+
+    key: str
+    of: Callable[[MetricInput], Value | None]
+    title: str = ""
+    table: ByCondition | None = None
