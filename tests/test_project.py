@@ -1,10 +1,6 @@
-"""The project as a product: commands, README, packaging, the lock file."""
+"""The project as a product: commands, guides, the lock file; test_install.py has what a user installs."""
 
-import os
 import re
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -59,48 +55,3 @@ def test_the_lock_pins_by_hash_and_names_no_host():
     assert "://" not in lock
     assert "--index-url" not in lock
     assert lock.count("--hash=sha256:") > 500
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory) -> Path:
-    """The wheel, unpacked as an installer would."""
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(folder),
-        str(ROOT),
-    ]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (wheel,) = folder.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
-
-
-def test_the_wheel_holds_the_packages_and_data_and_no_tests(installed):
-    top = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"}
-    assert top == {"reseed"}
-    assert (installed / "reseed" / "Snakefile").exists()
-    assert (installed / "reseed" / "stages" / "reporting" / "page.html.j2").exists()
-
-
-def test_the_installed_command_finds_its_snakefile_and_configurations(installed, tmp_path):
-    script = "from reseed.pipeline.layout import project_file as f; print(f('Snakefile'), f('configs') / 'demo.yaml')"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(installed)},
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for path in done.stdout.split():
-        assert Path(path).is_relative_to(installed)
-        assert Path(path).is_file()
