@@ -59,7 +59,8 @@ def test_identification_says_among_how_many_speakers():
 
 
 def test_every_metric_that_has_a_table_is_on_the_page_for_each_way_of_scoring_or_once():
-    measurements = [measured("raw", "clean", 0.1, **{metric.key: 0.25 for metric in METRICS})]
+    values = {metric.key: 0.25 for metric in METRICS if metric.key != "eer"}
+    measurements = [measured("raw", "clean", 0.25, **values)]
     tables = metric_tables("cosine", measurements, looks_of(measurements))
     tables += identification_tables(measurements, looks_of(measurements))
     shown = [metric for metric in METRICS if metric.table]
