@@ -7,6 +7,10 @@ milliseconds and needs neither torch nor matplotlib.
 
     clean, noisy = EmbeddingStore("runs/demo/stores/ge2e/train").pairs("clean", "noise")
     better = Enhancer.load("runs/demo/models/vire").enhance(noisy)
+
+`EmbeddingStore` reads a store, `Enhancer` applies a trained model to arrays. Every error raised on purpose is a
+`ReseedError`: `ConfigError`, `ManifestError`, `AudioError`, `StoreError`, `ModelError` or `ScoringError`.
+All else is reached by the command line, and may move between versions.
 """
 
 import importlib
@@ -25,18 +29,6 @@ if TYPE_CHECKING:
         StoreError,
     )
 
-_LIES_IN = {
-    "AudioError": "reseed.store",
-    "ConfigError": "reseed.store",
-    "EmbeddingStore": "reseed.store",
-    "Enhancer": "reseed.stages.enhancers.library",
-    "ManifestError": "reseed.store",
-    "ModelError": "reseed.store",
-    "ReseedError": "reseed.store",
-    "ScoringError": "reseed.store",
-    "StoreError": "reseed.store",
-}
-
 __all__ = [
     "AudioError",
     "ConfigError",
@@ -52,9 +44,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
-    if name not in _LIES_IN:
+    if name not in __all__:
         raise AttributeError(f"module 'reseed' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(importlib.import_module(_LIES_IN[name]), name)
+    module = "reseed.stages.enhancers.library" if name == "Enhancer" else "reseed.store"
+    return getattr(importlib.import_module(module), name)
 
 
 def __dir__() -> list[str]:

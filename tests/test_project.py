@@ -1,17 +1,20 @@
 """The project as a product: commands, guides, the lock file; test_install.py has what a user installs."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import reseed
 from reseed.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-GUIDES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+INTERNAL = ROOT / "CONTRIBUTING.md"
+GUIDES = [ROOT / "README.md", INTERNAL, *(ROOT / "docs").rglob("*.md")]
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
@@ -34,6 +37,37 @@ def test_every_file_that_a_guide_points_to_exists_and_nothing_is_left_to_fill_in
         for target in re.findall(r"\]\(((?!http|#)[^)#]+)", guide.read_text(encoding="utf-8")):
             assert (guide.parent / target).stat().st_size > 0, f"{guide}: {target}"
     assert not re.search(r"^(RESULTS|TODO)", README, re.MULTILINE)
+
+
+def test_the_public_names_are_these_and_each_says_what_it_is():
+    assert reseed.__all__ == [
+        "AudioError",
+        "ConfigError",
+        "EmbeddingStore",
+        "Enhancer",
+        "ManifestError",
+        "ModelError",
+        "ReseedError",
+        "ScoringError",
+        "StoreError",
+    ]
+    for name in reseed.__all__:
+        assert name in dir(reseed)
+        assert getattr(reseed, name).__doc__
+        assert f"`{name}`" in reseed.__doc__
+    with pytest.raises(AttributeError, match="module 'reseed' has no attribute 'Embedding'; it has AudioError, "):
+        reseed.Embedding  # noqa: B018
+
+
+@pytest.mark.parametrize("guide", [path for path in GUIDES if path != INTERNAL], ids=lambda path: path.name)
+def test_the_python_of_a_guide_uses_public_names_alone(guide):
+    for code in re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("reseed"):
+                assert node.module == "reseed"
+                assert {alias.name for alias in node.names} <= set(reseed.__all__)
+            if isinstance(node, ast.Import):
+                assert not [alias.name for alias in node.names if alias.name.startswith("reseed.")]
 
 
 def test_usage_errors_exit_with_2_and_failures_with_1_and_one_line(tmp_path):

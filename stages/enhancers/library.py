@@ -1,6 +1,6 @@
 """For use from Python: a trained model as a function from NumPy to NumPy.
 
-    from reseed.stages.enhancers.library import Enhancer
+    from reseed import Enhancer
 
     enhancer = Enhancer.load("runs/recordings/models/seed")
     better = enhancer.enhance(embeddings)  # [..., D]
