@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import Field, model_validator
 
-from reseed.pipeline.names import AlignedPair, Embeddings
+from reseed.pipeline.names import AlignedPair, Embeddings, Pair
 from reseed.pipeline.sections import BackboneChoice
 from reseed.pipeline.settings import validated
 from reseed.stages.backbones.training.settings import BackboneTraining
@@ -246,7 +246,7 @@ class Components(Section):
     def aligned_pairs(self) -> list[AlignedPair]:
         """What is scored across backbones: each pair by each alignment."""
         return [
-            AlignedPair(Embeddings.parse(enrolment), Embeddings.parse(test), name, alignment.enhancer)
+            AlignedPair(Pair(Embeddings.parse(enrolment), Embeddings.parse(test)), name, alignment.enhancer)
             for enrolment, test in self.pairs
             for name, alignment in self.alignments.items()
         ]
@@ -255,13 +255,13 @@ class Components(Section):
     def backbone_pairs(self) -> dict[str, BackbonePair]:
         """How pairs are scored, by the system that scores them."""
         return {
-            pair.system: BackbonePair(
-                pair.pair,
-                self.alignments[pair.alignment].entry,
-                pair.enrolment.system(self.backbone.name),
-                pair.test.system(self.backbone.name),
+            aligned.system: BackbonePair(
+                str(aligned.pair),
+                self.alignments[aligned.alignment].entry,
+                aligned.pair.enrolment.system(self.backbone.name),
+                aligned.pair.test.system(self.backbone.name),
             )
-            for pair in self.aligned_pairs
+            for aligned in self.aligned_pairs
         }
 
 

@@ -1,10 +1,14 @@
 """Where each artefact of a run lives: the only place that joins these paths.
 
-All paths are relative to the run's folder, where Snakemake works; they may hold its {wildcards}.
+All paths are relative to the run's folder, where Snakemake works; they may hold its {wildcards}. The file of a folder
+that is written last, and so says that it is finished, has a function of its own, e.g. `store_json`.
 """
 
 from pathlib import Path
 
+from reseed.pipeline.names import AlignedEmbeddings, Embeddings
+
+Named = str | Embeddings | AlignedEmbeddings
 CONFIG = Path("config.yaml")
 DRY_CONFIG = Path(".dry-run.yaml")
 SYNTHETIC_ROOT = Path("corpus/synthetic")
@@ -43,9 +47,13 @@ def recordings(root: Path, split: str, kind: str) -> Path:
     return root / kind / split
 
 
-def store(embeddings: str, split: str) -> Path:
+def store(embeddings: Named, split: str) -> Path:
     """The embeddings of one split, by name: "ge2e", or enhanced, "ge2e+vire" (see reseed.pipeline.names)."""
-    return Path("stores") / embeddings / split
+    return Path("stores") / str(embeddings) / split
+
+
+def store_json(embeddings: Named, split: str) -> Path:
+    return store(embeddings, split) / "store.json"
 
 
 def extracted(backbone: str, split: str, job: str) -> Path:
@@ -58,9 +66,17 @@ def model(name: str) -> Path:
     return Path("models") / name
 
 
+def model_json(name: str) -> Path:
+    return model(name) / "model.json"
+
+
 def backbone(name: str) -> Path:
     """A backbone that the run trains."""
     return Path("backbones") / name
+
+
+def backbone_json(name: str) -> Path:
+    return backbone(name) / "backbone.json"
 
 
 def frontend(name: str) -> Path:
@@ -68,14 +84,17 @@ def frontend(name: str) -> Path:
     return Path("frontends") / name
 
 
+def frontend_json(name: str) -> Path:
+    return frontend(name) / "frontend.json"
+
+
 def alignment(pair: str, name: str) -> Path:
     """The maps of a pair of backbones, "ge2e~small"."""
     return Path("models") / pair / name
 
 
-def mapped(pair: str, name: str, side: str, split: str) -> Path:
-    """The embeddings of one side of a pair, in the space that an alignment shares."""
-    return store(f"{pair}/{name}/{side}", split)
+def alignment_json(pair: str, name: str) -> Path:
+    return alignment(pair, name) / "alignment.json"
 
 
 def scores(system: str) -> Path:

@@ -4,6 +4,7 @@ embeddings    small                         of a backbone, or of a front end bef
               small+seed                    those, enhanced by the entry `seed` of the section train
               ge2e~small/nessa/test         of one side of a pair, mapped by the alignment `nessa`
               ge2e~small/nessa+vire/test    those, enhanced
+pair          ge2e+seed~small               what enrols and what tests
 aligned pair  ge2e~small/nessa+vire         the report calls it ge2e~small:nessa+vire
 scores        vire                          of the configured backbone's embeddings; raw: as they are
               backbones/small+vire          of another backbone's
@@ -67,32 +68,41 @@ class Embeddings:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Embeddings that enrol and embeddings that test."""
+
+    enrolment: Embeddings
+    test: Embeddings
+
+    @classmethod
+    def parse(cls, text: str) -> "Pair":
+        enrolment, _, test = text.partition("~")
+        return cls(Embeddings.parse(enrolment), Embeddings.parse(test))
+
+    def __str__(self) -> str:
+        return f"{self.enrolment}~{self.test}"
+
+
+@dataclass(frozen=True)
 class AlignedPair:
-    """Embeddings that enrol and embeddings that test, mapped into one space.
+    """A pair whose sides are mapped into one space.
 
     Attributes:
         alignment: an entry of the section align, or one of its seeds, "nessa-1".
         enhancer: the entry of the section train that enhances both sides after the map; empty: none does.
     """
 
-    enrolment: Embeddings
-    test: Embeddings
+    pair: Pair
     alignment: str
     enhancer: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "AlignedPair":
         pair, _, aligned = text.partition("/")
-        enrolment, _, test = pair.partition("~")
-        return cls(Embeddings.parse(enrolment), Embeddings.parse(test), *_split(aligned))
+        return cls(Pair.parse(pair), *_split(aligned))
 
     def __str__(self) -> str:
         return f"{self.pair}/{_joined(self.alignment, self.enhancer)}"
-
-    @property
-    def pair(self) -> str:
-        """What is aligned, "ge2e~small"."""
-        return f"{self.enrolment}~{self.test}"
 
     @property
     def system(self) -> str:

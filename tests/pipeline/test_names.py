@@ -2,24 +2,26 @@
 
 from itertools import product
 
-from reseed.pipeline.names import SIDES, AlignedEmbeddings, AlignedPair, Embeddings, enhanced_by, parse_embeddings
+from reseed.pipeline.names import SIDES, AlignedEmbeddings, AlignedPair, Embeddings, Pair, enhanced_by, parse_embeddings
 
 BACKBONES = ("ge2e", "small", "near-2_x", "raw_")
 ENHANCERS = ("", "vire", "seed-1", "a+b")  # an entry of train may have a "+" in its name
 ALIGNMENTS = ("nessa", "nessa-4")
 EMBEDDINGS = [Embeddings(backbone, enhancer) for backbone, enhancer in product(BACKBONES, ENHANCERS)]
-ALIGNED = [AlignedPair(*parts) for parts in product(EMBEDDINGS, EMBEDDINGS, ALIGNMENTS, ENHANCERS)]
+PAIRS = [Pair(*sides) for sides in product(EMBEDDINGS, EMBEDDINGS)]
+ALIGNED = [AlignedPair(*parts) for parts in product(PAIRS, ALIGNMENTS, ENHANCERS)]
 SIDED = [AlignedEmbeddings(aligned, side) for aligned, side in product(ALIGNED, SIDES)]
 
 
 def test_every_name_is_read_back_as_it_was_written() -> None:
     assert [Embeddings.parse(str(each)) for each in EMBEDDINGS] == EMBEDDINGS
+    assert [Pair.parse(str(each)) for each in PAIRS] == PAIRS
     assert [AlignedPair.parse(str(each)) for each in ALIGNED] == ALIGNED
     assert [parse_embeddings(str(each)) for each in (*EMBEDDINGS, *SIDED)] == [*EMBEDDINGS, *SIDED]
 
 
 def test_no_two_things_have_one_name() -> None:
-    everything = (*EMBEDDINGS, *ALIGNED, *SIDED)
+    everything = (*EMBEDDINGS, *PAIRS, *ALIGNED, *SIDED)
     assert len({str(each) for each in everything}) == len(everything)
     assert len({each.system("ge2e") for each in EMBEDDINGS}) == len(EMBEDDINGS)
     assert len({each.system for each in ALIGNED}) == len(ALIGNED)
@@ -34,10 +36,10 @@ def test_scores_and_models_say_what_they_are_of_whichever_backbone_is_the_config
 
 
 def test_names_are_those_of_the_files_of_a_run() -> None:
-    pair = AlignedPair(Embeddings("ge2e", "seed"), Embeddings("small"), "nessa-1", "vire")
-    assert str(pair) == "ge2e+seed~small/nessa-1+vire"
-    assert pair.system == "ge2e+seed~small:nessa-1+vire"
-    side = AlignedEmbeddings(pair, "test")
+    aligned = AlignedPair(Pair(Embeddings("ge2e", "seed"), Embeddings("small")), "nessa-1", "vire")
+    assert str(aligned) == "ge2e+seed~small/nessa-1+vire"
+    assert aligned.system == "ge2e+seed~small:nessa-1+vire"
+    side = AlignedEmbeddings(aligned, "test")
     assert (str(side), str(side.before)) == ("ge2e+seed~small/nessa-1+vire/test", "ge2e+seed~small/nessa-1/test")
     assert side.model("ge2e") == "ge2e+seed~small/nessa-1+vire"
     own, other = Embeddings("ge2e", "vire"), Embeddings("small", "vire")

@@ -1,0 +1,252 @@
+"""What each step of a run reads, asked by the wildcards of its rule: the Snakefile and pipeline/rules/ say the rest.
+
+A step waits for files; of a folder, e.g. a store, it is the file that says that it is finished. Its command is given
+the folder.
+"""
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from reseed.pipeline import layout
+from reseed.pipeline.config import RunConfig
+from reseed.pipeline.names import SIDES, AlignedEmbeddings, AlignedPair, Embeddings, Pair, enhanced_by, parse_embeddings
+from reseed.stages.audio.sources import listing_digest
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Option:
+    """A file that a step waits for, and the option that gives it, or the folder that it finishes, to the command."""
+
+    name: str
+    file: Path
+
+    def __str__(self) -> str:
+        return f"--{self.name}={self.file.parent if self.file.suffix == '.json' else self.file}"
+
+
+def of(function: Callable[..., Value], *wildcards: str) -> Callable[[Any], Value]:
+    """Return what Snakemake calls with the wildcards of a job: `function` of those named."""
+    return lambda given: function(*(getattr(given, name) for name in wildcards))
+
+
+def files(function: Callable[..., Sequence[Option]], *wildcards: str) -> Callable[[Any], list[Path]]:
+    """Return the same for the files of options."""
+    return of(lambda *values: [option.file for option in function(*values)], *wildcards)
+
+
+def options(function: Callable[..., Sequence[Option]], *wildcards: str) -> Callable[[Any], str]:
+    """Return the same for options as a command line has them."""
+    return of(lambda *values: shlex.join(map(str, function(*values))), *wildcards)
+
+
+def folder(function: Callable[..., Path], *wildcards: str) -> Callable[[Any], Path]:
+    """Return the same for the folder that a file finishes."""
+    return of(lambda *values: function(*values).parent, *wildcards)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the steps of one run read."""
+
+    run: RunConfig
+
+    @property
+    def train(self) -> str:
+        """The split that is learnt from."""
+        return self.run.corpus.train
+
+    @property
+    def evaluation(self) -> str:
+        """The split whose trials are scored."""
+        return self.run.corpus.evaluation
+
+    @property
+    def configured(self) -> str:
+        """The backbone that is used as it is."""
+        return self.run.backbone.name
+
+    def manifests(self, split: str) -> list[Option]:
+        """Return what extraction of a split reads."""
+        recordings = self.run.recordings(split)
+        return [Option(source, layout.manifest(*place)) for source, place in recordings.items()]
+
+    def listing(self, split: str, kind: str) -> str:
+        """Return a digest of which files a folder holds: files that are added, removed or changed are prepared anew.
+
+        Published data sets do not change, and hold a million files.
+        """
+        source = self.run.source(split, kind)
+        return "" if self.run.synthesise or source.dataset else listing_digest(source.path)
+
+    def source_options(self, split: str, kind: str) -> str:
+        """Return the options that say where recordings lie and which of them are wanted."""
+        source = self.run.source(split, kind)
+        given = [f"--source={source.path}", *([f"--split={source.split}"] if source.split else [])]
+        return shlex.join([*given, *([f"--set=corpus.prepare.dataset={source.dataset}"] if source.dataset else [])])
+
+    def sounds(self, name: str) -> list[Option]:
+        """Return what training a backbone or front end hears beside the speech."""
+        return [Option(kind, path) for kind, path in self.run.heard_by(name).items()]
+
+    def start(self, backbone: str) -> list[Option]:
+        """Return what training a backbone starts from and stays near."""
+        base = self.run.base_of(backbone)
+        found = [Option("base", layout.backbone_json(base))] if base in self.run.backbones else []
+        anchored = self.run.backbones[backbone].anchored
+        return [*found, *([Option("anchors", layout.store_json(base, self.train))] if anchored else [])]
+
+    def trained(self, backbone: str) -> list[Option]:
+        """Return what the run trains of a backbone or front end; the configured backbone needs no training."""
+        if backbone in self.run.frontends:
+            return [Option("frontend", layout.frontend_json(backbone))]
+        return [Option("trained", layout.backbone_json(backbone))] if backbone in self.run.backbones else []
+
+    def backbone_digest(self, name: str) -> str:
+        """Return a digest of the settings that a backbone or front end is trained by."""
+        return self.run.digest("seed", self._entry_of(name))
+
+    def _entry_of(self, name: str) -> str:
+        return f"frontends.{name}" if name in self.run.frontends else f"backbones.{name}"
+
+    def section(self, split: str) -> str:
+        """Return the section of `extract` that says how a split is extracted."""
+        return "train" if split == self.train else "evaluation"
+
+    def extraction_digest(self, backbone: str, split: str) -> str:
+        """Return a digest of what an extraction depends on beside its files."""
+        own = "backbone" if backbone == self.configured else self._entry_of(backbone)
+        return self.run.digest(own, "seed", "extract.shards", "extract.jobs", f"extract.{self.section(split)}")
+
+    def learnt_from(self, model: str) -> Path:
+        """Return the store that an enhancer is learnt from."""
+        return layout.store_json(enhanced_by(model, self.configured).before, self.train)
+
+    def entry(self, model: str) -> str:
+        """Return the entry of `train` that a model is of."""
+        return enhanced_by(model, self.configured).enhancer
+
+    def training_digest(self, model: str) -> str:
+        return self.run.digest("seed", f"train.{self.entry(model)}")
+
+    def enhanced_from(self, enhanced: str, split: str) -> Path:
+        """Return the store that is enhanced."""
+        return layout.store_json(parse_embeddings(enhanced).before, split)
+
+    def enhancer(self, enhanced: str) -> Path:
+        """Return the model that enhances."""
+        return layout.model_json(parse_embeddings(enhanced).model(self.configured))
+
+    def scored(self, name: str) -> Path:
+        """Return the store behind a score file."""
+        return layout.store_json(Embeddings.of_scores(name, self.configured), self.evaluation)
+
+    def held_out(self, system: str) -> Path:
+        """Return the store of the training speech of a system of the configured backbone."""
+        return layout.store_json(Embeddings.of_scores(system, self.configured), self.train)
+
+    def system(self, name: str) -> str:
+        """Return what the report calls a score file's system."""
+        return Embeddings.of_scores(name, self.configured).system(self.configured)
+
+    def cohort(self, name: str) -> list[Option]:
+        """Return what the scores of a score file are normalised against."""
+        return self._cohort(Embeddings.of_scores(name, self.configured))
+
+    def _cohort(self, test: layout.Named, enrolment: layout.Named = "") -> list[Option]:
+        cohort = self.run.cohort()
+        if cohort is None:
+            return []
+        found = [Option("cohort", layout.store_json(test, self.train)), Option("cohort-utterances", cohort)]
+        return [*found, *([Option("enrolment-cohort", layout.store_json(enrolment, self.train))] if enrolment else [])]
+
+    def calibrated_from(self, name: str) -> list[Option]:
+        """Return the scores behind a calibrated score file, of one system or of several that are fused."""
+        return [
+            option
+            for system in self.run.fused.get(name, [name])
+            for option in (
+                Option("held-out", layout.held_out_scores(system)),
+                Option("scores", layout.scores(system)),
+            )
+        ]
+
+    def quality(self) -> list[Option]:
+        """Return the measures that calibration takes into account."""
+        if not (self.run.calibrate and self.run.calibrate.quality):
+            return []
+        held_out, scored = layout.quality(self.train), layout.quality(self.evaluation)
+        return [Option("held-out-quality", held_out), Option("quality", scored)]
+
+    def paired(self, pair: str) -> list[Option]:
+        """Return the stores that an alignment is learnt from."""
+        return [Option(side, self.mapped_from(pair, side, self.train)) for side in SIDES]
+
+    def mapped_from(self, pair: str, side: str, split: str) -> Path:
+        """Return the store that one side of a pair is mapped from."""
+        sides = Pair.parse(pair)
+        return layout.store_json(sides.enrolment if side == "enrolment" else sides.test, split)
+
+    def alignment_digest(self, alignment: str) -> str:
+        return self.run.digest("seed", f"align.{self.run.alignments[alignment].entry}")
+
+    def aligned(self, pair: str, aligned: str) -> list[Option]:
+        """Return the stores of both sides of a pair that is scored."""
+        test, enrolment = self._sides(pair, aligned)
+        stores = {"store": test, "enrolment": enrolment}
+        return [Option(name, layout.store_json(side, self.evaluation)) for name, side in stores.items()]
+
+    def pair_cohort(self, pair: str, aligned: str) -> list[Option]:
+        """Return what the scores of a pair are normalised against."""
+        return self._cohort(*self._sides(pair, aligned))
+
+    def _sides(self, pair: str, aligned: str) -> tuple[AlignedEmbeddings, AlignedEmbeddings]:
+        found = AlignedPair.parse(f"{pair}/{aligned}")
+        return AlignedEmbeddings(found, "test"), AlignedEmbeddings(found, "enrolment")
+
+    def reported_scores(self) -> list[Option]:
+        """Return every score file; calibrated ones last."""
+        paths = [*(scored.scores for scored in self.run.scored), *map(layout.calibrated, self.run.calibrated)]
+        return [Option("scores", path) for path in paths]
+
+    def reported_identification(self) -> list[Option]:
+        return [Option("identification", scored.identification) for scored in self.run.scored]
+
+    def reported_stores(self) -> list[Option]:
+        return [Option("store", scored.store) for scored in self.run.scored]
+
+    def reported_frontends(self) -> list[Option]:
+        return [Option("frontend", layout.frontend_json(name)) for name in self.run.frontends]
+
+    def targets(self) -> list[Path]:
+        """Return every artefact of the run.
+
+        Snakemake takes a run for finished when the last one is there, even if a step that was to be repeated has
+        failed or been killed and its old output is gone; so each is asked for by name.
+        """
+        run, splits = self.run, (self.train, self.evaluation)
+        enhanced = [Embeddings(self.configured, system) for system in run.train]
+        learnt = [self.train] if run.cohort() or run.calibrate else []
+        return [
+            *(option.file for split in splits for option in self.manifests(split)),
+            *(option.file for name in run.trained_backbones for option in self.trained(name)),
+            *(layout.extracted(*place, str(job)) for place in run.extracted for job in range(run.extract.jobs)),
+            *(layout.store_json(*place) for place in run.extracted),
+            layout.TRIALS,
+            *map(layout.model_json, run.train),
+            *(layout.store_json(each, split) for split in learnt for each in enhanced),
+            *(layout.store_json(each, self.evaluation) for each in run.scored_by_themselves),
+            *(
+                layout.store_json(AlignedEmbeddings(pair, side), self.evaluation)
+                for pair in run.aligned_pairs
+                for side in SIDES
+            ),
+            *(scored.scores for scored in run.scored),
+            *map(layout.calibrated, run.calibrated),
+            layout.PAGE,
+            layout.METRICS,
+        ]

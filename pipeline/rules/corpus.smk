@@ -1,0 +1,59 @@
+"""Recordings: made where the run makes them, listed, and put into trials."""
+
+
+rule synthesise:
+    output:
+        marker=layout.SYNTHETIC_MARKER,
+    params:
+        settings=RUN.digest("synthesise", "seed"),
+    log:
+        layout.log("synthesise"),
+    benchmark:
+        layout.benchmark("synthesise")
+    threads: workflow.cores or 1
+    message:
+        "synthesise: voices, noises, music and rooms"
+    shell:
+        "reseed synthesise --config config.yaml --root {layout.SYNTHETIC_ROOT} >{log} 2>&1"
+
+
+rule prepare:
+    input:
+        synthetic=[layout.SYNTHETIC_MARKER] if RUN.synthesise else [],
+        speakers=RUN.corpus.prepare.speakers or [],
+    output:
+        utterances=layout.manifest("{split}", "{kind}"),
+        rejects=layout.rejects("{split}", "{kind}"),
+    params:
+        settings=RUN.digest("corpus"),
+        source=of(INPUTS.source_options, "split", "kind"),
+        listing=of(INPUTS.listing, "split", "kind"),
+    log:
+        layout.log("prepare", "{split}", "{kind}"),
+    benchmark:
+        layout.benchmark("prepare", "{split}", "{kind}")
+    message:
+        "prepare: {wildcards.kind} of {wildcards.split}"
+    shell:
+        "reseed prepare --config config.yaml {params.source} --kind {wildcards.kind}"
+        " --utterances {output.utterances:q} --rejects {output.rejects:q} >{log} 2>&1"
+
+
+rule trials:
+    input:
+        utterances=layout.manifest(EVALUATION, "speech"),
+        lists=[path for path in (RUN.trials.list, RUN.trials.enrolment) if path],
+    output:
+        trials=layout.TRIALS,
+        enrolments=layout.ENROLMENTS,
+    params:
+        settings=RUN.digest("trials", "seed"),
+    log:
+        layout.log("trials"),
+    benchmark:
+        layout.benchmark("trials")
+    message:
+        "trials: of {EVALUATION}"
+    shell:
+        "reseed trials --config config.yaml --utterances {input.utterances:q} --trials {output.trials}"
+        " --enrolments {output.enrolments} >{log} 2>&1"

@@ -1,0 +1,48 @@
+"""Enhancers: trained on a store, applied to others."""
+
+
+rule train:
+    input:
+        store=of(INPUTS.learnt_from, "model"),
+    output:
+        model=layout.model_json("{model}"),
+    params:
+        settings=of(INPUTS.training_digest, "model"),
+        system=of(INPUTS.entry, "model"),
+        store=folder(INPUTS.learnt_from, "model"),
+        model=str(layout.model("{model}")),
+    log:
+        layout.log("train", "{model}"),
+    benchmark:
+        layout.benchmark("train", "{model}")
+    resources:
+        **GPU,
+    message:
+        "train: {wildcards.model}"
+    shell:
+        "reseed train --config config.yaml --system {params.system} --store {params.store:q} --model {params.model}"
+        " >{log} 2>&1"
+
+
+rule enhance:
+    input:
+        store=of(INPUTS.enhanced_from, "enhanced", "split"),
+        model=of(INPUTS.enhancer, "enhanced"),
+    output:
+        enhanced=layout.store_json("{enhanced}", "{split}"),
+    params:
+        settings=RUN.digest("seed"),
+        store=folder(INPUTS.enhanced_from, "enhanced", "split"),
+        model=folder(INPUTS.enhancer, "enhanced"),
+        enhanced=str(layout.store("{enhanced}", "{split}")),
+    log:
+        layout.log("enhance", "{split}", "{enhanced}"),
+    benchmark:
+        layout.benchmark("enhance", "{split}", "{enhanced}")
+    resources:
+        **GPU,
+    message:
+        "enhance: {wildcards.split}, {wildcards.enhanced}"
+    shell:
+        "reseed enhance --config config.yaml --store {params.store:q} --model {params.model}"
+        " --enhanced {params.enhanced} >{log} 2>&1"

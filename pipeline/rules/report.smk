@@ -1,0 +1,28 @@
+"""The report."""
+
+
+rule report:
+    input:
+        scores=files(INPUTS.reported_scores),
+        identification=files(INPUTS.reported_identification),
+        utterances=layout.manifest(EVALUATION, "speech"),
+        frontends=files(INPUTS.reported_frontends),
+    output:
+        page=layout.PAGE,
+        metrics=layout.METRICS,
+    params:
+        settings=RUN.digest("report", "name", "title", "note"),
+        scores=options(INPUTS.reported_scores),
+        identification=options(INPUTS.reported_identification),
+        stores=options(INPUTS.reported_stores),
+        frontends=options(INPUTS.reported_frontends),
+        report=layout.REPORT,
+    log:
+        layout.log("report"),
+    benchmark:
+        layout.benchmark("report")
+    message:
+        "report: {output.page}"
+    shell:
+        "reseed report --config config.yaml {params.scores} {params.identification} {params.stores} {params.frontends}"
+        " --utterances {input.utterances:q} --report {params.report} >{log} 2>&1"

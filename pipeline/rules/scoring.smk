@@ -1,0 +1,28 @@
+"""Scores of all that is enrolled and tested against itself."""
+
+
+rule score:
+    input:
+        cohort=files(INPUTS.cohort, "scored"),
+        store=of(INPUTS.scored, "scored"),
+        trials=layout.TRIALS,
+        enrolments=layout.ENROLMENTS,
+        utterances=layout.manifest(EVALUATION, "speech"),
+    output:
+        scores=layout.scores("{scored}"),
+        identification=layout.identification("{scored}"),
+    params:
+        settings=RUN.digest("score"),
+        system=of(INPUTS.system, "scored"),
+        store=folder(INPUTS.scored, "scored"),
+        cohort=options(INPUTS.cohort, "scored"),
+    log:
+        layout.log("score", "{scored}"),
+    benchmark:
+        layout.benchmark("score", "{scored}")
+    message:
+        "score: {wildcards.scored}"
+    shell:
+        "reseed score --config config.yaml --system {params.system} --store {params.store:q} --trials {input.trials}"
+        " --enrolments {input.enrolments} --utterances {input.utterances:q} {params.cohort}"
+        " --scores {output.scores} --identification {output.identification} >{log} 2>&1"
