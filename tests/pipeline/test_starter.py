@@ -28,7 +28,7 @@ def test_what_the_comments_of_the_starter_suggest_can_be_set():
     backbone = "backbone={name: ecapa_tdnn, settings: {weights: FILE}}"
     assert backbone.partition("=")[2] in STARTER.read_text(encoding="utf-8")
     config = load_config(STARTER, [suggested, backbone])
-    assert config.enhancer("seed")[1].epochs == 30
+    assert config.enhancer("seed").settings.epochs == 30
     assert config.backbone_settings().weights.name == "FILE"
 
 
