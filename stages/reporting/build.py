@@ -20,7 +20,6 @@ from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.reporting.results.labels import system_labels
 from reseed.stages.reporting.results.load import Loaded, ScoredSystem, System, load_identification
 from reseed.stages.reporting.results.measure import (
-    draw_speakers,
     measure,
     order_preserving,
     pooled_calibration,
@@ -29,6 +28,7 @@ from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.summary import shared_views, summarise
 from reseed.stages.reporting.setup import contradiction
 from reseed.stages.reporting.table import table_files
+from reseed.stages.scoring.bootstrap import speaker_draws
 from reseed.store import ScoringError
 from reseed.store.atomic import write_json, write_text
 
@@ -80,7 +80,7 @@ def _check_lengths(run: RunFiles, systems: Sequence[ScoredSystem]) -> None:
 
 
 def _findings(loaded: Loaded, runs: Sequence[RunFiles], settings: ReportSettings) -> Findings:
-    draws_SR = draw_speakers(len(loaded.speakers), settings.bootstrap_replicates, settings.seed)
+    draws_SR = speaker_draws(len(loaded.speakers), settings.bootstrap_replicates, settings.seed)
     costs = Costs(settings.p_target, settings.c_miss, settings.c_fa)
     measurements = measure(loaded.systems, _identified(loaded.systems, runs), draws_SR, costs)
     repeats = order_preserving(loaded.systems)

@@ -17,11 +17,14 @@ Indices = NDArray[np.intp]
 _BLOCK_R = 64
 
 
-def speaker_draws(speakers: int, replicates: int, seed: int) -> Floats:
+def speaker_draws(speakers: int, replicates: int, seed: int) -> Floats | None:
     """Return how often each replicate draws each speaker: [S, R], every column sums to S.
 
-    The same draws given to several systems and conditions make their replicates comparable one by one.
+    The same draws given to several systems and conditions make their replicates comparable one by one. None where
+    there is nothing to draw: fewer than two speakers, or no replicates.
     """
+    if speakers < 2 or not replicates:
+        return None
     generator = np.random.default_rng(seed)
     return generator.multinomial(speakers, np.full(speakers, 1 / speakers), size=replicates).T.astype(np.float64)
 

@@ -29,6 +29,11 @@ class LabelledTrials:
     unlabelled: int
 
     @property
+    def speakers(self) -> int:
+        """How many speakers are numbered: one more than the highest number."""
+        return 1 + int(max(self.target_speakers_T2.max(initial=-1), self.nontarget_speakers_N2.max(initial=-1)))
+
+    @property
     def speakers_known(self) -> bool:
         return bool((self.target_speakers_T2 >= 0).all() and (self.nontarget_speakers_N2 >= 0).all())
 

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from reseed.stages.trial_scoring.inputs.lists import read_columns, readable
 from reseed.store import ScoringError
@@ -159,6 +161,19 @@ def names_in(path: Path, columns: Sequence[str]) -> set[str]:
         for batch in file.iter_batches(columns=list(columns)):
             found |= {name for column in batch.columns for name in column.cast(pa.string()).unique().to_pylist()}
     return found - {None}
+
+
+def labels_of(scores: pa.Table) -> NDArray[np.int8]:
+    """Return the label of each trial, [P]: 1 target, 0 non-target, -1 unlabelled."""
+    label_P: NDArray[np.int8] = pc.fill_null(scores["is_target"].cast(pa.int8()), -1).to_numpy()
+    return label_P
+
+
+def speakers_of(scores: pa.Table, known: pa.StringArray) -> NDArray[np.intp]:
+    """Return enrolment and test speaker of each trial as places in `known`, [P, 2]; -1 where unknown."""
+    sides = (scores[f"{side}_speaker_id"].cast(pa.string()) for side in ("enrolment", "test"))
+    found = [pc.fill_null(pc.index_in(side, value_set=known, skip_nulls=True), -1).to_numpy() for side in sides]
+    return np.stack(found, axis=1).astype(np.intp)
 
 
 def read_identification(path: Path) -> pa.Table:

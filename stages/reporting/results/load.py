@@ -16,7 +16,16 @@ from reseed.stages.audio.conditions import Condition, describe
 from reseed.stages.reporting.metrics.base import Identified
 from reseed.stages.reporting.results.groups import Codes, Grouper, Grouping
 from reseed.stages.scoring.labelled import LabelledTrials, Mask
-from reseed.stages.trial_scoring.files import CALIBRATED, RAW, Origin, is_calibrated, read_identification, read_scores
+from reseed.stages.trial_scoring.files import (
+    CALIBRATED,
+    RAW,
+    Origin,
+    is_calibrated,
+    labels_of,
+    read_identification,
+    read_scores,
+    speakers_of,
+)
 from reseed.store import ScoringError
 
 FUSION = "fusion"
@@ -173,11 +182,8 @@ class _Columns:
         if not table.num_rows:
             raise ScoringError(f"{path} holds no scores; run `reseed score` on a list that has trials")
         self.score_P = table["score"].to_numpy()
-        self.label_P = pc.fill_null(table["is_target"].cast(pa.int8()), -1).to_numpy()
-        known = pa.array(speakers, pa.string())
-        sides = (table[f"{side}_speaker_id"].cast(pa.string()) for side in ("enrolment", "test"))
-        found = [pc.fill_null(pc.index_in(side, value_set=known, skip_nulls=True), -1).to_numpy() for side in sides]
-        self.speakers_P2 = np.stack(found, axis=1).astype(np.intp)
+        self.label_P = labels_of(table)
+        self.speakers_P2 = speakers_of(table, pa.array(speakers, pa.string()))
         self.groups_PG = grouper.codes(
             *(_encoded(table[name]) for name in ("enrolment_id", "enrolment_speaker_id", "test_id"))
         )

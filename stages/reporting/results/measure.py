@@ -16,7 +16,7 @@ from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF, MIN_DCF
 from reseed.stages.reporting.metrics.eer import EER, EER_CI95
 from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.results.load import ScoredSystem, System, TrialScores
-from reseed.stages.scoring.bootstrap import eer_replicates, speaker_draws
+from reseed.stages.scoring.bootstrap import eer_replicates
 from reseed.stages.scoring.curves import Floats, det_points, error_rates, grouped
 from reseed.stages.scoring.metrics import eer
 from reseed.store import ScoringError
@@ -192,11 +192,6 @@ def pooled_calibration(systems: Sequence[ScoredSystem], views: set[str], costs: 
 def pooled_scores(trials: Sequence[TrialScores]) -> tuple[Floats, Floats]:
     """Return target scores [T] and non-target scores [N] of several conditions together."""
     return np.concatenate([t.target_T for t in trials]), np.concatenate([t.nontarget_N for t in trials])
-
-
-def draw_speakers(speakers: int, replicates: int, seed: int) -> Floats | None:
-    """Return the draws that all systems share, [S, R]; None where there is nothing to resample."""
-    return speaker_draws(speakers, replicates, seed) if speakers > 1 and replicates else None
 
 
 def det_curve(scored: ScoredSystem, *, clean: bool) -> DetCurve | None:
