@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from reseed.stages.common.prose import listed
-from reseed.stages.reporting.plots.style import Look, Looks
-from reseed.stages.reporting.results.load import FUSION, ScoredSystem
+from reseed.stages.reporting.results.collect import Results
+from reseed.stages.reporting.results.styles import Style
+from reseed.stages.reporting.results.systems import FUSION, ScoredSystem
 from reseed.stages.trial_scoring.files import CALIBRATED, RAW, Origin
 from reseed.stages.trial_scoring.table import SCORERS
 
@@ -28,20 +29,21 @@ _SCORE_OF = "score of "  # begins the name of a feature that is a score, not a m
 
 @dataclass(frozen=True)
 class Card:
-    """The card of one system: its look, what is said first, and (term, text) for the rest."""
+    """The card of one system: its style, what is said first, and (term, text) for the rest."""
 
-    look: Look
+    style: Style
     method: str
     entries: list[Entry]
 
 
-def cards(systems: Sequence[ScoredSystem], looks: Looks) -> list[Card]:
-    """Return one card per system, its ways of scoring together."""
+def cards(results: Results) -> list[Card]:
+    """Return one card per system that is shown, its ways of scoring together."""
     grouped: dict[tuple[str, ...], list[ScoredSystem]] = {}
-    for scored in systems:
-        grouped.setdefault((scored.system.run, scored.system.name, scored.system.space), []).append(scored)
-    names = {scored.system.space: scored.system.name for scored in systems}
-    return [_card(group, looks, names) for group in grouped.values()]
+    for scored in results.systems:
+        grouped.setdefault(scored.system.embeddings, []).append(scored)
+    names = {scored.system.space: scored.system.name for scored in results.systems}
+    styles = {system.embeddings: style for system, style in results.styles.items()}
+    return [_card(group, styles[key], names) for key, group in grouped.items() if key in styles]
 
 
 def describe_scoring(scoring: str) -> str:
@@ -51,12 +53,11 @@ def describe_scoring(scoring: str) -> str:
     return f"{text} Calibrated by logistic regression on held-out trials." if scoring != base else text
 
 
-def _card(group: Sequence[ScoredSystem], looks: Looks, names: Mapping[str, str]) -> Card:
+def _card(group: Sequence[ScoredSystem], style: Style, names: Mapping[str, str]) -> Card:
     """Make the card of one system, scored in several ways; `names` are those of all systems by space."""
     origin = group[0].origin
     fused = origin.method == FUSION
     method = METHODS.get(origin.method, f"Enhancer {origin.method}.")
-    look = next(looks[scored.system] for scored in group if scored.system in looks)
     entries = [
         *([(_settings(origin, names))] if origin.config else []),
         *([("Run", group[0].system.run)] if group[0].system.run else []),
@@ -64,7 +65,7 @@ def _card(group: Sequence[ScoredSystem], looks: Looks, names: Mapping[str, str])
         *([] if fused else [("Fingerprint of its store", origin.fingerprint)]),
         *((scored.system.scoring, _scoring(scored, names)) for scored in group),
     ]
-    return Card(look, " ".join([method, *_negative(group)]), entries)
+    return Card(style, " ".join([method, *_negative(group)]), entries)
 
 
 def _settings(origin: Origin, names: Mapping[str, str]) -> Entry:

@@ -5,14 +5,13 @@ import pytest
 
 from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.reporting.cards import METHODS, cards, describe_scoring
-from reseed.stages.reporting.plots.style import system_looks
-from reseed.stages.reporting.results.labels import system_labels
 from reseed.stages.trial_scoring.table import SCORERS
+from tests.stages.reporting.example import results_of
 from tests.stages.reporting.test_setup import scored
 
 
 def made(*systems):
-    return cards(systems, system_looks(system_labels([system.system for system in systems])))
+    return cards(results_of(systems=systems))
 
 
 @pytest.mark.parametrize("method", ["raw", "fusion", *ENHANCERS])
@@ -22,7 +21,7 @@ def test_every_method_is_explained_in_a_line(method):
 
 def test_a_method_from_elsewhere_is_named_with_its_settings_space_and_store():
     card = made(scored("x", method="nessa", config={"depth": 2, "bold": True}))[0]
-    assert (card.look.label, card.method) == ("x", "Enhancer nessa.")
+    assert (card.style.label, card.method) == ("x", "Enhancer nessa.")
     assert dict(card.entries) == {
         "Settings": "bold True, depth 2",
         "Space": "ge2e:1",
