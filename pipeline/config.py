@@ -160,12 +160,18 @@ class RunConfig(Components):
             return None
         return layout.rest(self.corpus.train) if self.calibrate else layout.manifest(self.corpus.train, "speech")
 
-    def source(self, split: str, kind: str) -> SourceSettings | None:
-        """Return where the recordings of one kind and split lie; None where nothing says so."""
+    def source(self, split: str, kind: str) -> SourceSettings:
+        """Return where the recordings of one kind and split lie.
+
+        Raises:
+            ConfigError: nothing says so.
+        """
         named = self.corpus.sources.get(f"{kind}/{split}")
         root = layout.SYNTHETIC_ROOT if self.synthesise else self.corpus.root
-        if named is not None or root is None:
+        if named is not None:
             return named
+        if root is None:
+            raise ConfigError(f"corpus.sources has no {kind}/{split}, and no corpus.root holds it")
         return SourceSettings.model_construct(path=layout.recordings(root, split, kind), split=split)
 
     def digest(self, *sections: str) -> str:
