@@ -19,7 +19,7 @@ from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.common.section import Section
 from reseed.stages.frontends.settings import FrontendTraining
 from reseed.stages.reporting.results.files import BackbonePair
-from reseed.stages.trial_scoring.files import RAW
+from reseed.stages.trial_scoring.origin import RAW
 from reseed.store import ConfigError
 
 Entry = TypeVar("Entry")

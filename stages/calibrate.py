@@ -3,8 +3,8 @@
 Shapes: P trials, F features.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,15 @@ import pyarrow.parquet as pq
 from reseed.stages.scoring.calibration import Calibration, fit_calibration
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.files import (
-    CALIBRATED,
     SCORES_SCHEMA,
-    Origin,
-    is_calibrated,
     names_in,
     read_origin,
+    rows_of,
     score_batches,
     score_count,
     scores_schema,
 )
+from reseed.stages.trial_scoring.origin import CALIBRATED, FUSION, CalibrationRecord, Origin, Provenance, is_calibrated
 from reseed.stages.trial_scoring.quality_measures import QualityMeasures
 from reseed.stages.trial_scoring.settings import CalibrationSettings
 from reseed.store import ScoringError
@@ -65,28 +64,34 @@ def calibrate(
         raise ScoringError(f"{len(scores)} score files but {len(held_out)} held-out ones; give one of each per system")
     if settings.quality and (held_out_quality is None or quality is None):
         raise ScoringError(f"{', '.join(settings.quality)}: give --quality and --held-out-quality")
-    origins = [read_origin(path) for path in scores]
     for learnt, path in zip(held_out, scores, strict=True):
         _check_alike(learnt, path)
     _check_apart(held_out[0], scores[0])
     fits = _fitted(held_out, _quality(held_out_quality, settings, held_out_enrolments), settings)
     measures = _quality(quality, settings, enrolments)
-    named = system or "+".join(dict.fromkeys(_system(path) for path in scores))
-    origin = _origin(origins, fits, held_out)
-    written = 0
-    with (
-        atomic_path(calibrated) as temporary,
-        pq.ParquetWriter(temporary, scores_schema(origin), compression="zstd") as writer,
-    ):
-        for scoring, trials, features_PF in _features(scores, measures):
-            if scoring in fits:
-                _check_finite(features_PF, scoring, scores)
-                llr_P = fits[scoring].llr(features_PF)
-                writer.write_table(_relabelled(trials, named, scoring + CALIBRATED, llr_P))
-                written += len(llr_P)
-    if not written:
-        raise ScoringError(f"{scores[0]} and {held_out[0]} share no scoring; score both in the same ways")
+    named = system or "+".join(dict.fromkeys(map(_system, scores)))
+    schema = scores_schema(_origin([read_origin(path) for path in scores], fits, held_out))
+    with atomic_path(calibrated) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        written = [writer.write_table(table) for table in _calibrated(scores, measures, fits, named)]
+        if not written:
+            raise ScoringError(f"{scores[0]} and {held_out[0]} share no scoring; score both in the same ways")
     return f"{named}: {', '.join(fits)} calibrated on {held_out[0]}"
+
+
+def _calibrated(
+    scores: Sequence[Path], measures: QualityMeasures | None, fits: Mapping[str, Calibration], system: str
+) -> Iterator[pa.Table]:
+    """Yield the scores mapped, batch by batch, of each scoring that a map was fitted for."""
+    for scoring, trials, features_PF in _features(scores, measures):
+        if scoring in fits:
+            bad = int((~np.isfinite(features_PF)).any(axis=1).sum())
+            if bad:
+                raise ScoringError(
+                    f"{scores[0]}: {bad} trials of {scoring} have a score that is not finite; score them anew"
+                )
+            kept = [trials[name].combine_chunks() for name in SCORES_SCHEMA.names[2:-1]]
+            llr_P = pa.array(fits[scoring].llr(features_PF))
+            yield rows_of(SCORES_SCHEMA, (system, scoring + CALIBRATED), [*kept, llr_P])
 
 
 def _check_alike(learnt: Path, path: Path) -> None:
@@ -107,8 +112,8 @@ def _check_alike(learnt: Path, path: Path) -> None:
             raise ScoringError(f"{path} holds {scoring}, which is calibrated already; give the scores it was made from")
         if held.scorings[scoring] != origin.scorings[scoring]:
             raise ScoringError(
-                f"{scoring} of {learnt} was made with {held.scorings[scoring]}, of {path} with "
-                f"{origin.scorings[scoring]}; score both with one cohort"
+                f"{scoring} of {learnt} was made with {held.scorings[scoring].inputs}, of {path} with "
+                f"{origin.scorings[scoring].inputs}; score both with one cohort"
             )
 
 
@@ -127,12 +132,6 @@ def _check_apart(learnt: Path, path: Path) -> None:
                 f"{len(both)} {noun} are in the trials of {learnt} and of {path}, e.g. {', '.join(both[:3])}: such a "
                 "calibration flatters; hold other speakers out (`reseed divide`)"
             )
-
-
-def _check_finite(features_PF: Floats, scoring: str, scores: Sequence[Path]) -> None:
-    bad = int((~np.isfinite(features_PF)).any(axis=1).sum())
-    if bad:
-        raise ScoringError(f"{scores[0]}: {bad} trials of {scoring} have a score that is not finite; score them anew")
 
 
 def _quality(path: Path | None, settings: CalibrationSettings, enrolments: Path | None) -> QualityMeasures | None:
@@ -185,10 +184,10 @@ def _in_step(paths: Sequence[Path]) -> Iterator[list[pa.Table]]:
     Raises:
         ScoringError: they list other trials, or in another order.
     """
-    readers = [score_batches(path, _BATCH_P) for path in paths]
-    waiting = [next(reader, None) for reader in readers]
-    while all(table is not None for table in waiting):
-        rows = min(len(table) for table in waiting)
+    readers, nothing = [score_batches(path, _BATCH_P) for path in paths], SCORES_SCHEMA.empty_table()
+    waiting = [next(reader, nothing) for reader in readers]
+    while all(map(len, waiting)):
+        rows = min(map(len, waiting))
         taken = [table.slice(0, rows) for table in waiting]
         for other, path in zip(taken[1:], paths[1:], strict=True):
             for column in ("scoring", "condition", "enrolment_id", "test_id"):
@@ -196,18 +195,9 @@ def _in_step(paths: Sequence[Path]) -> Iterator[list[pa.Table]]:
                     raise ScoringError(f"{paths[0]} and {path} {_OTHERWISE}")
         yield taken
         rest = [table.slice(rows) for table in waiting]
-        waiting = [table if len(table) else next(reader, None) for table, reader in zip(rest, readers, strict=True)]
-    if any(table is not None for table in waiting):
+        waiting = [table if len(table) else next(reader, nothing) for table, reader in zip(rest, readers, strict=True)]
+    if any(map(len, waiting)):
         raise ScoringError(f"{' and '.join(map(str, paths))} {_OTHERWISE}")
-
-
-def _relabelled(trials: pa.Table, system: str, scoring: str, score_P: Floats) -> pa.Table:
-    count = trials.num_rows
-    replaced = {"system": [system] * count, "scoring": [scoring] * count, "score": score_P}
-    columns = {**{name: trials[name] for name in SCORES_SCHEMA.names}, **replaced}
-    return pa.table({name: pa.array(value) if name in replaced else value for name, value in columns.items()}).cast(
-        SCORES_SCHEMA
-    )
 
 
 def _system(path: Path) -> str:
@@ -217,27 +207,26 @@ def _system(path: Path) -> str:
     return str(first["system"][0].as_py())
 
 
-def _origin(origins: Sequence[Origin], fits: dict[str, Calibration], held_out: Sequence[Path]) -> Origin:
+def _origin(origins: Sequence[Origin], fits: Mapping[str, Calibration], held_out: Sequence[Path]) -> Origin:
     """Say what was calibrated; what is fused has a space and a fingerprint of its own."""
-    first = origins[0]
+    first, fused = origins[0], len(origins) > 1
     scorings = {}
     for scoring, fit in fits.items():
-        made = {origin.space: origin.scorings.get(scoring, {}) for origin in origins}
-        own = made[first.space] if len(origins) == 1 else {"members": made}
-        facts = _facts(fit) | {"held_out": [str(path) for path in held_out]}
-        scorings[scoring + CALIBRATED] = own | {"calibration": facts}
-    if len(origins) == 1:
+        inputs = {origin.space: origin.scorings.get(scoring, Provenance()).inputs for origin in origins}
+        record = CalibrationRecord(
+            fit.features, tuple(fit.weight_F.tolist()), fit.offset, fit.p_target, tuple(map(str, held_out))
+        )
+        scorings[scoring + CALIBRATED] = Provenance(
+            {} if fused else inputs[first.space], inputs if fused else {}, calibration=record
+        )
+    if not fused:
         return replace(first, scorings=scorings)
     backbone = first.space.partition("+")[0]
     return replace(
         first,
         space=f"{backbone}+fusion:{digest([origin.space for origin in origins])[:8]}",
         fingerprint=digest([origin.fingerprint for origin in origins]),
-        method="fusion",
+        method=FUSION,
         config={"of": [origin.space for origin in origins]},
         scorings=scorings,
     )
-
-
-def _facts(fit: Calibration) -> dict[str, Any]:
-    return {**asdict(fit), "weight_F": [float(weight) for weight in fit.weight_F]}

@@ -12,9 +12,8 @@ from reseed.stages.reporting.metrics.base import Identified
 from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.reporting.results.groups import Codes, Grouping
 from reseed.stages.scoring.labelled import LabelledTrials
-from reseed.stages.trial_scoring.files import CALIBRATED, RAW, Origin, is_calibrated
+from reseed.stages.trial_scoring.origin import CALIBRATED, FUSION, RAW, Origin, is_calibrated
 
-FUSION = "fusion"
 PARTS = ("clean", "noisy")
 
 

@@ -9,7 +9,7 @@ from reseed.stages.audio.recipe import View
 from reseed.stages.reporting.results.styles import system_labels, system_styles
 from reseed.stages.reporting.results.systems import ScoredSystem, System, TrialScores
 from reseed.stages.reporting.setup import contradiction, set_up
-from reseed.stages.trial_scoring.files import Origin
+from reseed.stages.trial_scoring.origin import Origin
 from tests.stages.reporting.example import results_of
 from tests.stages.reporting.results.test_summary import measured
 

@@ -13,7 +13,7 @@ from reseed.stages.reporting.results.measure import measure, order_preserving, p
 from reseed.stages.reporting.results.systems import ScoredSystem, System, TrialScores
 from reseed.stages.scoring.bootstrap import speaker_draws
 from reseed.stages.scoring.metrics import actual_dcf, cllr, eer
-from reseed.stages.trial_scoring.files import Origin
+from reseed.stages.trial_scoring.origin import Origin
 
 ORIGIN = Origin("ge2e:1", "f" * 64, {}, "clean", 1, None, "raw", {}, 0)
 CONDITIONS = [*describe({"clean": {}, "noise": {"noise": 5}})[0].values()]
