@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from reseed.stages.audio.datasets.trial_lists import (
     UNLABELLED,
@@ -25,7 +26,7 @@ from reseed.stages.audio.datasets.trial_lists import (
 )
 from reseed.stages.audio.manifest import Manifest, Utterance, read_manifest
 from reseed.stages.audio.sources import named
-from reseed.stages.common.section import Section
+from reseed.stages.common.section import AbsolutePath, Section, Takes
 from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA, TRIALS_SCHEMA
 from reseed.store import ManifestError
 from reseed.store.atomic import atomic_path
@@ -49,19 +50,16 @@ class TrialSettings(Section):
         drop_unknown: leave out trials that name an utterance the corpus lacks, instead of refusing the list.
     """
 
-    list: Path | None = None
-    enrolment: Path | None = None
+    list: AbsolutePath | None = None
+    enrolment: AbsolutePath | None = None
     pool_enrolment: bool = False
     enrolment_utterances: int = Field(default=1, ge=1)
     max_targets: int = Field(default=20_000, ge=1)
     max_nontargets: int = Field(default=20_000, ge=1)
-    confusable_speakers: tuple[tuple[str, ...], ...] = ()
+    confusable_speakers: Annotated[tuple[tuple[str, ...], ...], Takes("a list of lists of speaker ids")] = Field(
+        default=(), examples=[[["id01", "id07"], ["id03", "id04", "id09"]]]
+    )
     drop_unknown: bool = False
-
-    @field_validator("enrolment")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().resolve()
 
 
 def make_trials(

@@ -226,5 +226,5 @@ def test_a_list_of_many_row_groups_is_scored_in_parts(world, tmp_path, monkeypat
 
 
 def test_settings_name_each_scoring_once():
-    with pytest.raises(ValueError, match="scorings names one twice"):
+    with pytest.raises(ValueError, match="names cosine twice"):
         ScoreSettings(scorings=("cosine", "cosine"))
