@@ -191,11 +191,9 @@ def _chosen(run: Any, trained: Path | None) -> tuple[str, dict[str, Any]]:
 
 def _backbone(run: Any, trained: Path | None) -> Any:
     """Load the configured backbone, or a trained one."""
-    from reseed.stages.backbones.table import backbone_class
+    from reseed.stages.backbones.table import load_backbone
 
-    name, settings = _chosen(run, trained)
-    kind: Any = backbone_class(name)
-    return kind(kind.Config.model_validate(settings))
+    return load_backbone(*_chosen(run, trained))
 
 
 @main.command()
@@ -276,13 +274,20 @@ def compact(store: Path, rows: int) -> None:
 def train(config: Path, overrides: Sequence[str], system: str, processes: int, **paths: Any) -> None:
     """Train an enhancer purely on cached embeddings. The same command after a kill goes on where it was."""
     from reseed.stages.common.device import resolved
+    from reseed.stages.train import EnhancerOrder
     from reseed.stages.train import train as stage
 
     run = _load(config, overrides)
     chosen = run.enhancer(system)
-    device = resolved(run.device) if processes > 1 else _device(run.device)
-    method, settings = chosen.method, chosen.settings
-    stage(enhancer=method, settings=settings, seed=chosen.seed, device=device, processes=processes, **paths)
+    order = EnhancerOrder(
+        enhancer=chosen.method,
+        settings=chosen.settings,
+        seed=chosen.seed,
+        device=resolved(run.device) if processes > 1 else _device(run.device),
+        processes=processes,
+        **paths,
+    )
+    stage(order)
 
 
 @main.command()
@@ -293,11 +298,12 @@ def train(config: Path, overrides: Sequence[str], system: str, processes: int, *
 @_path_option("sweep", "Directory to write: table, plot, and the best model.")
 def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[str], **paths: Path) -> None:
     """Train an enhancer under many settings from one cache; rank them on utterances held out."""
+    from reseed.stages.sweep import SweepOrder
     from reseed.stages.sweep import sweep as stage
 
     run = _load(config, overrides)
     chosen = run.enhancer(system)
-    message = stage(
+    order = SweepOrder(
         enhancer=chosen.method,
         settings=chosen.settings,
         vary=dict(_values(text) for text in vary),
@@ -305,7 +311,7 @@ def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[st
         device=_device(run.device),
         **paths,
     )
-    click.echo(message)
+    click.echo(stage(order))
 
 
 @main.command()
@@ -326,12 +332,14 @@ def train_backbone(
 ) -> None:
     """Train a speaker network on labelled speech, or fine-tune one near stored anchors. Goes on after a kill."""
     from reseed.stages.common.device import resolved
+    from reseed.stages.train_backbone import BackboneOrder
     from reseed.stages.train_backbone import train_backbone as stage
 
     run = _load(config, overrides)
     sources = _sources(options)
     device = resolved(run.device) if options["processes"] > 1 else _device(run.device)
-    stage(settings=run.backbone_training(name), seed=run.seed, sources=sources, device=device, **options)
+    settings = run.backbone_training(name)
+    stage(BackboneOrder(settings=settings, seed=run.seed, sources=sources, device=device, **options))
 
 
 @main.command()
@@ -351,14 +359,22 @@ def train_frontend(
     **paths: Any,
 ) -> None:
     """Train a mask on the spectrum before a frozen backbone (Grad-W and its rivals). Goes on after a kill."""
+    from reseed.stages.train_frontend import FrontendOrder
     from reseed.stages.train_frontend import train_frontend as stage
 
     run = _load(config, overrides)
     sources = _sources(paths)
-    settings, backbone = run.frontend_training(name), _backbone(run, trained)
-    click.echo(
-        stage(backbone=backbone, settings=settings, seed=run.seed, sources=sources, device=_device(run.device), **paths)
+    backbone, backbone_settings = _chosen(run, trained)
+    order = FrontendOrder(
+        backbone=backbone,
+        backbone_settings=backbone_settings,
+        settings=run.frontend_training(name),
+        seed=run.seed,
+        sources=sources,
+        device=_device(run.device),
+        **paths,
     )
+    click.echo(stage(order))
 
 
 @main.command()
@@ -642,7 +658,7 @@ def audit(context: click.Context, /, as_json: bool, dask: str | None, fail_on: S
 
     with executor(checked(dask)) as execute:
         audited = stage(fail_on=tuple(fail_on), execute=execute, **options)
-    click.echo(json.dumps(audited.as_json(), indent=1) if as_json else audited.summary())
+    click.echo(json.dumps(audited.facts(), indent=1) if as_json else audited.summary())
     context.exit(1 if audited.failed_on else 0)
 
 

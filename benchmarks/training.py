@@ -19,8 +19,8 @@ from benchmarks.measure import Ratio, Rounds, speed_ratio, take_turns
 from reseed.stages.enhancers.base import TrainedEnhancer
 from reseed.stages.enhancers.seed import Seed
 from reseed.stages.enhancers.table import ENHANCERS, make_enhancer
-from reseed.stages.sweep import sweep
-from reseed.stages.train import train
+from reseed.stages.sweep import SweepOrder, sweep
+from reseed.stages.train import EnhancerOrder, train
 from reseed.stages.training.cache.resident import ResidentPairs
 from reseed.stages.training.loop import optimise
 from reseed.store import Declaration, EmbeddingStore, finalise, write_shard
@@ -75,7 +75,7 @@ def _row(
 def _loop(
     dim: int, enhancer: str, batch: int, steps: int, device: str, precision: str, compiled: bool
 ) -> Callable[[], float]:
-    """One epoch of `reseed.stages.training.optimise` over a cache on the device."""
+    """One epoch of `reseed.stages.training.loop.optimise` over a cache on the device."""
     vectors_NVD = torch.randn(batch * steps // len(_VIEWS), len(_VIEWS), dim, device=device)
     config = _config(enhancer, epochs=1, batch=batch, precision=precision, compile=compiled)
     network = make_enhancer(enhancer, config, dim).to(device)
@@ -139,7 +139,7 @@ def _sweep_line(
         sweep_s, single_s = [], []
         for number in range(1 + max(1, rounds // 3)):
             start_s = time.perf_counter()
-            sweep(**given, sweep=folder / f"sweep-{number}", vary=vary, seed=0)
+            sweep(SweepOrder(**given, sweep=folder / f"sweep-{number}", vary=vary, seed=0))
             middle_s = time.perf_counter()
             seconds = [_single(given, folder / "model") for _ in range(singles)]
             sweep_s.append(middle_s - start_s)
@@ -154,7 +154,7 @@ def _sweep_line(
 
 def _single(given: dict, model: Path) -> float:
     """Train once and return the seconds in the loop alone, as its own log counts them."""
-    train(**given, model=model, seed=0)
+    train(EnhancerOrder(**given, model=model, seed=0))
     rows = [json.loads(line) for line in (model / "train.jsonl").read_text().splitlines()]
     pairs = round(0.9 * _pairs_of(given["store"]))
     return sum(pairs / row["pairs_per_s"] for row in rows)

@@ -18,7 +18,7 @@ from reseed.stages.aligners.table import aligner_class
 from reseed.stages.common.section import Section
 from reseed.stages.common.speakers import speaker_codes
 from reseed.stages.scoring.cosine import unit_rows
-from reseed.stages.training.record import log
+from reseed.stages.training.progress import log
 from reseed.store import EmbeddingStore, StoreError
 
 _ROWS = 2_000_000

@@ -15,7 +15,7 @@ from reseed.stages.audio.decode import Waveform, read
 from reseed.stages.audio.sources import AUDIO_SUFFIXES, audio_below
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.frontends.folder import load_frontend
-from reseed.stages.frontends.masked import Masked
+from reseed.stages.frontends.masked import MaskedBackbone
 from reseed.stages.frontends.unet import STRIDE
 from reseed.store import AudioError, ReseedError
 from reseed.store.atomic import atomic_path
@@ -68,7 +68,7 @@ def denoise(*, source: Path, output: Path, frontend: Path, backbone: Backbone, d
 
 
 @torch.inference_mode()
-def enhanced(waveform_T: Waveform, masked: Masked) -> Waveform:
+def enhanced(waveform_T: Waveform, masked: MaskedBackbone) -> Waveform:
     """Return a recording with the mask put on it, of the same length; block by block, faded into one another."""
     rate = masked.sample_rate_hz
     block, overlap = round(BLOCK_S * rate), round(OVERLAP_S * rate)
@@ -95,7 +95,7 @@ def gains(mask_MF: Tensor, filterbank_HM: Tensor) -> Tensor:
     return power_HF[nearest].sqrt()
 
 
-def _masked(waveform_T: Tensor, masked: Masked) -> Tensor:
+def _masked(waveform_T: Tensor, masked: MaskedBackbone) -> Tensor:
     device = next(masked.mask.parameters()).device
     waveform_BT = waveform_T[None].to(device)
     bank_HM = masked.backbone.filterbank_HM

@@ -5,7 +5,7 @@ import io
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,87 +13,105 @@ from pydantic import ValidationError
 
 from reseed.stages.common.device import torch_device
 from reseed.stages.common.section import Section
-from reseed.stages.enhancers.base import Enhancer, TrainedEnhancer, TrainingSettings
+from reseed.stages.enhancers.base import Enhancer, TrainedEnhancer
 from reseed.stages.enhancers.folder import ModelInfo, save_model
 from reseed.stages.enhancers.table import enhancer_class, make_enhancer
-from reseed.stages.training.cache.blocks import Part
-from reseed.stages.training.cache.open import open_pairs
-from reseed.stages.training.cache.reader import PairReader
-from reseed.stages.training.cache.resident import ResidentPairs
-from reseed.stages.training.data import CLEAN_VIEW, Data, open_data
+from reseed.stages.training.data import TrainingData, open_data
+from reseed.stages.training.folder import Epoch
 from reseed.stages.training.loop import optimise
-from reseed.stages.training.record import Row, log
+from reseed.stages.training.progress import log
+from reseed.stages.training.settings import TrainingSettings
 from reseed.store import ConfigError, EmbeddingStore, ModelError, atomic
 
 HELD_OUT = 0.1
-_DIVERGED: Row = {"epoch": 0, "step": 0, "loss": math.inf, "validation_eer": 0.5}
+_DIVERGED: Epoch = {"epoch": 0, "step": 0, "loss": math.inf, "validation_eer": 0.5}
 _TABLE, _ROWS, _PLOT, _BEST = "sweep.csv", "sweep.json", "sweep.svg", "model"
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
+class SweepOrder:
+    """Which enhancer to train under which settings, and on which store.
+
+    Attributes:
+        store: directory of the store to train on.
+        sweep: directory to write: sweep.csv, sweep.json (the histories too), sweep.svg and the best as model/.
+        enhancer: a name in the table `reseed.stages.enhancers.table.ENHANCERS`.
+        settings: that enhancer's `Config`.
+        vary: setting, or "seed" -> the values it takes.
+        seed: of the candidates whose seed is not varied.
+        device: torch device, e.g. "cpu" or "cuda".
+    """
+
+    store: Path
+    sweep: Path
+    enhancer: str
+    settings: Section
+    vary: Mapping[str, Sequence[Any]]
+    seed: int
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
 class Candidate:
-    """One setting, and what came of it.
+    """One setting of a sweep.
 
     Attributes:
         varied: what sets it apart from the others.
         settings, seed: with which it is trained.
-        network: the enhancer, with the weights of its best epoch once it is trained.
-        history: rows of its training; none of a closed form.
-        eer: on the utterances held out, a fraction.
     """
 
     varied: dict[str, Any]
     settings: Section
     seed: int
-    network: Enhancer | None = None
-    history: list[Row] = field(default_factory=list)
-    eer: float = math.nan
 
     @property
-    def kept(self) -> Row:
-        """The row of the epoch whose weights are kept."""
-        return min(reversed(self.history), key=lambda row: row["validation_eer"], default={})
+    def held_out(self) -> float:
+        """Share of the utterances that are kept for validation."""
+        return self.settings.held_out if isinstance(self.settings, TrainingSettings) else HELD_OUT
 
     @property
     def label(self) -> str:
         """What sets it apart, in words."""
         return ", ".join(f"{name}={value}" for name, value in self.varied.items()) or "as given"
 
-    def facts(self) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a candidate.
+
+    Attributes:
+        network: the enhancer, with the weights of its best epoch.
+        history: rows of its training; none of a closed form.
+        eer: on the utterances held out, a fraction.
+    """
+
+    candidate: Candidate
+    network: Enhancer
+    history: list[Epoch]
+    eer: float
+
+    @property
+    def kept(self) -> Epoch:
+        """The row of the epoch whose weights are kept."""
+        return min(reversed(self.history), key=lambda row: row["validation_eer"], default={})
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """By what results are sorted: EER, then loss."""
+        loss = self.kept.get("loss", math.inf)
+        return self.eer, loss if math.isfinite(loss) else math.inf
+
+    def row(self) -> dict[str, Any]:
         """Return its row of the table."""
-        kept = self.kept
-        return {
-            **self.varied,
-            "validation_eer": self.eer,
-            "loss": kept.get("loss"),
-            "epoch": kept.get("epoch"),
-            "epochs": len(self.history),
-        }
+        kept = {name: self.kept.get(name) for name in ("loss", "epoch")}
+        return {**self.candidate.varied, "validation_eer": self.eer, **kept, "epochs": len(self.history)}
 
 
-def sweep(
-    *,
-    store: Path,
-    sweep: Path,
-    enhancer: str,
-    settings: Section,
-    vary: Mapping[str, Sequence[Any]],
-    seed: int,
-    device: str = "cpu",
-) -> str:
-    """Train an enhancer under every combination of some settings, judge all alike, and keep the best.
+def sweep(order: SweepOrder) -> str:
+    """Train an enhancer under every combination of some settings, validate all alike, and keep the best.
 
-    The cache is read once. Judged is the EER of the utterances held out (a tenth, where the settings do not say), in
-    the epoch that is best for each.
-
-    Args:
-        store: directory of the store to train on.
-        sweep: directory to write: sweep.csv, sweep.json (the histories too), sweep.svg and the best as model/.
-        enhancer: a name in the table `reseed.stages.enhancers.ENHANCERS`.
-        settings: that enhancer's `Config`.
-        vary: setting, or "seed", -> the values it takes.
-        seed: of the candidates whose seed is not varied.
-        device: torch device, e.g. "cpu" or "cuda".
+    The cache is read once. What ranks them is the EER of the utterances held out (a tenth, where the settings do not
+    say), in the epoch that is best for each.
 
     Returns:
         The table, sorted by EER and loss.
@@ -103,120 +121,104 @@ def sweep(
         StoreError: a store that cannot be trained on.
         ModelError: `sweep` is something other than a sweep, or no candidate gave numbers.
     """
-    _check_replaceable(sweep)
-    candidates = plan(enhancer, settings, vary, seed)
-    source = EmbeddingStore(store)
-    on = torch_device(device)
-    shares = {_share(each.settings) for each in candidates}
-    if len(shares) > 1:
-        raise ConfigError(f"held_out cannot vary ({', '.join(map(str, sorted(shares)))}): all are judged on the same")
-    data = open_data(source, batch=1, held_out=shares.pop(), seed=seed, device=device)
-    log(f"sweep {enhancer} on {store}, {data.pairs.kind}: {len(candidates)} settings")
-    for each in candidates:
-        each.network = make_enhancer(enhancer, each.settings, source.dim, each.seed).to(on)
-        each.network.fit(data.pairs.blocks(), source.views, source.crops)
-    for each in candidates:
-        _train(each, data, source)
-        log(f"{each.label}: done")
-    ranked = sorted(candidates, key=_rank)
-    if not math.isfinite(_rank(ranked[0])[1]) and ranked[0].history:
+    _check_replaceable(order.sweep)
+    candidates, device = plan(order), torch_device(order.device)
+    store = EmbeddingStore(order.store)
+    data = open_data(store, candidates[0].held_out, device)
+    log(f"sweep {order.enhancer} on {order.store}, {data.kind}: {len(candidates)} settings")
+    ranked = sorted((_result(each, order, data) for each in candidates), key=lambda result: result.rank)
+    best = ranked[0]
+    if not math.isfinite(best.rank[1]) and best.history:
         raise ModelError("training diverged under every setting of the sweep; lower lr")
-    if not isinstance(ranked[0].network, TrainedEnhancer):  # a closed form, once chosen, is fitted on everything
-        whole = open_data(source, batch=1, held_out=0.0, seed=seed, device=device)
-        ranked[0].network.fit(whole.pairs.blocks(), source.views, source.crops)
-    _write(sweep, ranked, source, enhancer)
+    if not best.history:  # a closed form, once chosen, is fitted on everything
+        best.network.fit(open_data(store, 0.0, device).blocks(), store.views, store.crops)
+    info = ModelInfo.of(store, order.enhancer, best.candidate.settings, best.candidate.seed)
+    _write(order.sweep, ranked, info)
     return table(ranked)
 
 
-def plan(enhancer: str, settings: Section, vary: Mapping[str, Sequence[Any]], seed: int) -> list[Candidate]:
+def plan(order: SweepOrder) -> list[Candidate]:
     """Return a candidate for every combination of the values.
 
     Raises:
-        ConfigError: no such enhancer or setting, or a value it does not take.
+        ConfigError: no such enhancer or setting, a value it does not take, or several shares to hold out.
     """
-    config = enhancer_class(enhancer).Config
-    unknown = [name for name in vary if name != "seed" and name not in config.model_fields]
+    config = enhancer_class(order.enhancer).Config
+    unknown = [name for name in order.vary if name != "seed" and name not in config.model_fields]
     if unknown:
-        raise ConfigError(f"{enhancer} has no setting {unknown[0]!r}; it has seed, {', '.join(config.model_fields)}")
-    base = settings.model_dump()
-    if isinstance(settings, TrainingSettings) and not {"held_out"} & vary.keys():
-        base["held_out"] = settings.held_out or HELD_OUT
-    candidates = []
-    for values in itertools.product(*vary.values()):
-        varied = dict(zip(vary, values, strict=True))
-        try:
-            own_seed = int(varied.get("seed", seed))
-            chosen = config.model_validate(base | {name: value for name, value in varied.items() if name != "seed"})
-        except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"])) or "settings"
-            raise ConfigError(f"--vary {where}: {problem['msg']} (given: {problem['input']!r})") from None
-        except (TypeError, ValueError):
-            raise ConfigError(f"--vary seed: {varied['seed']!r} is not a whole number") from None
-        validated = {name: getattr(chosen, name) if name != "seed" else own_seed for name in varied}
-        candidates.append(Candidate(validated, chosen, own_seed))
+        names = ", ".join(config.model_fields)
+        raise ConfigError(f"{order.enhancer} has no setting {unknown[0]!r}; it has seed, {names}")
+    base = order.settings.model_dump()
+    if isinstance(order.settings, TrainingSettings) and "held_out" not in order.vary:
+        base["held_out"] = order.settings.held_out or HELD_OUT
+    combinations = itertools.product(*order.vary.values())
+    candidates = [
+        _candidate(config, base, dict(zip(order.vary, values, strict=True)), order.seed) for values in combinations
+    ]
+    shares = {each.held_out for each in candidates}
+    if len(shares) > 1:
+        raise ConfigError(f"held_out cannot vary ({', '.join(map(str, sorted(shares)))}): all are ranked on the same")
     return candidates
 
 
-def table(ranked: Sequence[Candidate]) -> str:
-    """Return the candidates as aligned columns, the best first."""
-    rows = [[*ranked[0].varied, "EER %", "loss", "epoch"]]
+def table(ranked: Sequence[Result]) -> str:
+    """Return the results as aligned columns, the best first."""
+    rows = [[*ranked[0].candidate.varied, "EER %", "loss", "epoch"]]
     for each in ranked:
-        kept = each.kept
-        told = (
-            [f"{100 * each.eer:.2f}", f"{kept['loss']:.4f}", f"{kept['epoch']}"] if kept else [f"{100 * each.eer:.2f}"]
-        )
-        rows.append([*map(str, each.varied.values()), *told])
-    widths = [max(len(row[place]) for row in rows if place < len(row)) for place in range(len(rows[0]))]
-    return "\n".join("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=False)) for row in rows)
+        training = [f"{each.kept['loss']:.4f}", f"{each.kept['epoch']}"] if each.kept else ["", ""]
+        rows.append([*map(str, each.candidate.varied.values()), f"{100 * each.eer:.2f}", *training])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
-def _train(candidate: Candidate, data: Data, source: EmbeddingStore) -> None:
-    if isinstance(candidate.network, TrainedEnhancer):
-        pairs = _reader(data.pairs, source, candidate)
+def _candidate(config: type[Section], base: Mapping[str, Any], varied: dict[str, Any], seed: int) -> Candidate:
+    try:
+        seed = int(varied.get("seed", seed))
+        settings = config.model_validate({**base, **{name: varied[name] for name in varied if name != "seed"}})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"])) or "settings"
+        raise ConfigError(f"--vary {where}: {problem['msg']} (given: {problem['input']!r})") from None
+    except (TypeError, ValueError):
+        raise ConfigError(f"--vary seed: {varied['seed']!r} is not a whole number") from None
+    validated = {name: seed if name == "seed" else getattr(settings, name) for name in varied}
+    return Candidate(validated, settings, seed)
+
+
+def _result(candidate: Candidate, order: SweepOrder, data: TrainingData) -> Result:
+    store, validation = data.store, data.held_out
+    assert validation is not None
+    network = make_enhancer(order.enhancer, candidate.settings, store.dim, candidate.seed).to(data.device)
+    network.fit(data.blocks(), store.views, store.crops)
+    history: list[Epoch] = []
+    if isinstance(network, TrainedEnhancer):
+        pairs = data.pairs(network.config.batch, candidate.seed)
         try:
-            history = optimise(candidate.network, pairs, candidate.seed, held_out=data.held_out)
+            history = optimise(network, pairs, candidate.seed, validation=validation)
         except ModelError as error:  # settings that diverge do not end the others
             log(f"{candidate.label}: {error}")
+        if not history or not all(math.isfinite(row["loss"]) for row in history):
             history = [_DIVERGED]
-        candidate.history = history if all(math.isfinite(row["loss"]) for row in history) else [_DIVERGED]
-    kept = candidate.kept
-    candidate.eer = kept["validation_eer"] if kept else data.held_out.eer(candidate.network)
+    log(f"{candidate.label}: done")
+    eer = min((row["validation_eer"] for row in history), default=None)
+    return Result(candidate, network, history, validation.eer(network) if eer is None else eer)
 
 
-def _reader(pairs: PairReader, source: EmbeddingStore, candidate: Candidate) -> PairReader:
-    order = {"batch": candidate.settings.batch, "seed": candidate.seed}
-    if isinstance(pairs, ResidentPairs):
-        return ResidentPairs(pairs.vectors_NVD, clean_view=pairs.clean_view, **order)
-    part = Part(_share(candidate.settings))
-    return open_pairs(source, **order, device=pairs.device, clean_view=CLEAN_VIEW, resident_limit_bytes=0, part=part)
-
-
-def _share(settings: Section) -> float:
-    return settings.held_out if isinstance(settings, TrainingSettings) else HELD_OUT
-
-
-def _rank(candidate: Candidate) -> tuple[float, float]:
-    loss = candidate.kept.get("loss", math.inf)
-    return candidate.eer, loss if math.isfinite(loss) else math.inf
-
-
-def _write(path: Path, ranked: Sequence[Candidate], source: EmbeddingStore, enhancer: str) -> None:
+def _write(path: Path, ranked: Sequence[Result], info: ModelInfo) -> None:
     from reseed.stages.reporting.plots.sweep import Outcome, plot_sweep  # matplotlib takes seconds to import
 
-    rows = [each.facts() for each in ranked]
-    best = ranked[0]
+    rows = [each.row() for each in ranked]
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     outcomes = [
-        Outcome(each.label, each.eer, each.kept.get("loss"), [row["validation_eer"] for row in each.history])
+        Outcome(each.candidate.label, each.eer, each.kept.get("loss"), [row["validation_eer"] for row in each.history])
         for each in ranked
     ]
     with atomic.atomic_directory(path) as directory:
-        info = ModelInfo.of(source, enhancer, best.settings, best.seed)
-        save_model(directory / _BEST, best.network, info, best.history)
+        save_model(directory / _BEST, ranked[0].network, info, ranked[0].history)
         atomic.write_text(directory / _TABLE, text.getvalue())
         atomic.write_text(directory / _PLOT, plot_sweep(outcomes))
         histories = [row | {"history": _finite(each.history)} for row, each in zip(_finite(rows), ranked, strict=True)]

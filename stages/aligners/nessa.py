@@ -47,18 +47,22 @@ class NessaConfig(Section):
     dropout: float = Field(default=0.2, ge=0, lt=1)
 
 
-class Bent(nn.Module):
-    """A linear map after centring, and a residual MLP around it that begins as nothing."""
+class ResidualMap(nn.Module):
+    """A linear map after centring, and a residual MLP around it that begins as zero."""
+
+    mean_D: Tensor
 
     def __init__(self, dim: int, shared: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.register_buffer("mean_D", torch.zeros(dim))
         self.linear = nn.Linear(dim, shared, bias=False)
         self.dropout = nn.Dropout(dropout)
-        self.mlp = nn.Sequential(nn.Linear(shared, hidden), nn.SiLU(), nn.Linear(hidden, shared)) if hidden else None
-        if self.mlp is not None:
-            nn.init.zeros_(self.mlp[-1].weight)
-            nn.init.zeros_(self.mlp[-1].bias)
+        self.mlp = None
+        if hidden:
+            first, last = nn.Linear(shared, hidden), nn.Linear(hidden, shared)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            self.mlp = nn.Sequential(first, nn.SiLU(), last)
 
     def forward(self, embedding_BD: Tensor) -> Tensor:
         shared_BK: Tensor = F.normalize(self.linear(self.dropout(embedding_BD - self.mean_D)), dim=-1)
@@ -74,7 +78,7 @@ class Nessa(Alignment):
     def __init__(self, config: Section, dims: tuple[int, int], speakers: int = 0) -> None:
         super().__init__(config, dims, speakers)
         kept = min(self.config.dimensions, *dims)
-        self.enrolment, self.test = (Bent(dim, kept, self.config.hidden, self.config.dropout) for dim in dims)
+        self.enrolment, self.test = (ResidualMap(dim, kept, self.config.hidden, self.config.dropout) for dim in dims)
 
     def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
         settings = self.config

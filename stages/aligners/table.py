@@ -9,7 +9,7 @@ from reseed.stages.aligners.closed_form import (
     SpeakerLogits,
 )
 from reseed.stages.aligners.nessa import Nessa
-from reseed.stages.common.choice import chosen
+from reseed.store import ConfigError
 
 ALIGNERS: dict[str, type[Alignment]] = {
     "identity": Identity,
@@ -23,4 +23,7 @@ ALIGNERS: dict[str, type[Alignment]] = {
 
 def aligner_class(name: str) -> type[Alignment]:
     """Return the class behind `name`; an unknown name raises ConfigError with the choices."""
-    return chosen(name, ALIGNERS, "alignment")
+    try:
+        return ALIGNERS[name]
+    except KeyError:
+        raise ConfigError(f"no alignment {name!r}; choose one of {', '.join(ALIGNERS)}") from None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from reseed.stages.backbones.features import in_full_precision
 from reseed.stages.common.section import Section
+from reseed.store import ModelError
 from reseed.store.atomic import digest
 
 
@@ -82,3 +83,17 @@ class StagedBackbone(Backbone):
 
     def forward(self, waveform_BT: Tensor) -> Tensor:
         return self.pool(self.activations(in_full_precision(self.features, waveform_BT)))
+
+
+def require_stages(backbone: Backbone, why: str) -> StagedBackbone:
+    """Return a backbone whose spectrum and activations are open.
+
+    Raises:
+        ModelError: this one's are not.
+    """
+    if not isinstance(backbone, StagedBackbone):
+        raise ModelError(
+            f"{backbone.name} does not open its spectrum and its activation map, which {why} needs; choose ge2e, "
+            "resnet_se34v2, ecapa_tdnn or ecapa_taoruijie"
+        )
+    return backbone

@@ -1,5 +1,8 @@
 """Speaker backbones by name. To add one: a file with its Config and class, and one line here."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.ecapa_speechbrain import ECAPASpeechBrain
 from reseed.stages.backbones.ecapa_taoruijie import ECAPATaoRuijie
@@ -8,7 +11,7 @@ from reseed.stages.backbones.ge2e import GE2E
 from reseed.stages.backbones.onnx import Onnx
 from reseed.stages.backbones.resnet_se34v2 import ResNetSE34V2
 from reseed.stages.backbones.wavlm import WavLM
-from reseed.stages.common.choice import chosen
+from reseed.store import ConfigError
 
 BACKBONES: dict[str, type[Backbone]] = {
     "ge2e": GE2E,
@@ -23,4 +26,18 @@ BACKBONES: dict[str, type[Backbone]] = {
 
 def backbone_class(name: str) -> type[Backbone]:
     """Return the class behind `name`; an unknown name raises ConfigError with the choices."""
-    return chosen(name, BACKBONES, "backbone")
+    try:
+        return BACKBONES[name]
+    except KeyError:
+        raise ConfigError(f"no backbone {name!r}; choose one of {', '.join(BACKBONES)}") from None
+
+
+def load_backbone(name: str, settings: Mapping[str, Any]) -> Backbone:
+    """Return the backbone called `name`, its weights loaded.
+
+    Raises:
+        ConfigError: no such backbone.
+        ModelError: its weights cannot be loaded.
+    """
+    kind = backbone_class(name)
+    return kind(kind.Config.model_validate(settings))

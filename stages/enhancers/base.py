@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from reseed.stages.common.section import Section
 from reseed.stages.training.cache.pairs import Pairs
+from reseed.stages.training.loop import Trainable
 from reseed.stages.training.settings import TrainingSettings
 
 _BLOCK_ROWS = 65_536  # bounds the memory of a network's hidden layers: 128 MiB each at D=256
@@ -63,19 +64,11 @@ class Enhancer(nn.Module):
         raise NotImplementedError
 
 
-class TrainedEnhancer(Enhancer):
+class TrainedEnhancer(Enhancer, Trainable[Pairs]):
     """An enhancer whose map is trained by gradient descent; its Config is a `TrainingSettings`."""
 
     Config: ClassVar[type[TrainingSettings]]
     config: TrainingSettings
-
-    def loss(self, pairs: Pairs, generator: torch.Generator) -> Tensor:
-        """Return the scalar training loss of a batch.
-
-        Args:
-            generator: the only source of randomness; on the device of the pairs.
-        """
-        raise NotImplementedError
 
 
 @torch.inference_mode()

@@ -123,7 +123,10 @@ def mean_of_draws(
     """Return the mean [B, D] of what `sampler` makes of some draws of noise; of zero draws, of no noise at all."""
     if draws == 0:
         return sampler(torch.zeros_like(like_BD))
-    return sum(sampler(normal_like(like_BD, generator)) for _ in range(draws)) / draws
+    total_BD = torch.zeros_like(like_BD)
+    for _ in range(draws):
+        total_BD = total_BD + sampler(normal_like(like_BD, generator))
+    return total_BD / draws
 
 
 def normal_like(x_BD: Tensor, generator: torch.Generator) -> Tensor:

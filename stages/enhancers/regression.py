@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from reseed.stages.enhancers.base import TrainedEnhancer, TrainingSettings
+from reseed.stages.enhancers.base import TrainedEnhancer
 from reseed.stages.enhancers.mlp import ResidualMlp
 from reseed.stages.training.cache.pairs import Pairs
+from reseed.stages.training.settings import TrainingSettings
 
 
 class MseConfig(TrainingSettings):

@@ -14,16 +14,14 @@ Shapes: B batch, D embedding dimension, T diffusion timesteps.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from reseed.stages.common.section import Conflict
-from reseed.stages.enhancers.base import TrainedEnhancer, TrainingSettings
+from reseed.stages.enhancers.base import TrainedEnhancer
 from reseed.stages.enhancers.diffusion import (
     TIMESTEPS,
     Prediction,
@@ -38,6 +36,7 @@ from reseed.stages.enhancers.diffusion import (
 )
 from reseed.stages.enhancers.mlp import RdmMlp
 from reseed.stages.training.cache.pairs import Pairs
+from reseed.stages.training.settings import TrainingSettings
 
 
 class SeedConfig(TrainingSettings):
@@ -54,11 +53,13 @@ class SeedConfig(TrainingSettings):
         default=0, ge=0, description="noise draws averaged per embedding; 0: no noise, hence deterministic"
     )
 
-    def conflicts(self) -> Iterator[Conflict]:
-        yield from super().conflicts()
+    @model_validator(mode="after")
+    def _has_a_timestep_per_step(self) -> Self:
         if self.sampling_steps > self.sampling_timestep + 1:
-            text = f"is {self.sampling_steps}, but from sampling_timestep {self.sampling_timestep} there are fewer"
-            yield Conflict("sampling_steps", text)
+            raise ValueError(
+                f"sampling_steps is {self.sampling_steps}, but timestep {self.sampling_timestep} has fewer"
+            )
+        return self
 
 
 class Seed(TrainedEnhancer):

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reseed.stages.backbones.base import Backbone, StagedBackbone
+from reseed.stages.backbones.base import Backbone, StagedBackbone, require_stages
 from reseed.stages.common.theme import THEMES, spectrogram_file
-from reseed.stages.frontends.masked import Masked, staged
+from reseed.stages.frontends.masked import MaskedBackbone
 from reseed.stages.frontends.settings import FrontendTraining
 from reseed.stages.frontends.unet import MaskNet
 from reseed.stages.training.folder import Epoch, TrainedFolder, TrainedInfo, table_of
@@ -58,20 +58,20 @@ def save_frontend(
     FOLDER.write(path, mask.state_dict(), info, history, lambda info: _card(info, history), files)
 
 
-def load_frontend(path: Path, backbone: Backbone) -> tuple[Masked, FrontendInfo]:
+def load_frontend(path: Path, backbone: Backbone) -> tuple[MaskedBackbone, FrontendInfo]:
     """Return a backbone with the front end of a directory before it, and its frontend.json.
 
     Raises:
         ModelError: not a front end, damaged, of other features than the backbone's, or a backbone that opens none.
     """
     mask, info = FOLDER.load(path, _build)
-    opened = staged(backbone, "a front end")
+    opened = require_stages(backbone, "a front end")
     if features_of(opened) != info.features:
         raise ModelError(
             f"{path} was trained for {info.backbone} ({info.features}), this is {backbone.name} "
             f"({features_of(opened)}); train a front end for it"
         )
-    return Masked(opened, mask, info.method, info.weights_sha256).frozen(), info
+    return MaskedBackbone(opened, mask, info.method, info.weights_sha256).frozen(), info
 
 
 def features_of(backbone: StagedBackbone) -> str:

@@ -8,7 +8,7 @@ K speakers, D embedding dimension.
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from reseed.stages.backbones.base import StagedBackbone
@@ -16,6 +16,7 @@ from reseed.stages.backbones.features import in_full_precision
 from reseed.stages.backbones.training.network import Crops
 from reseed.stages.frontends.settings import FrontendTraining
 from reseed.stages.frontends.unet import MaskNet
+from reseed.stages.training.loop import Trainable
 
 _FLOOR = 1e-6
 
@@ -55,33 +56,35 @@ def weighted_distance(clean: Tensor, enhanced: Tensor, weight_BP: Tensor) -> Ten
     return (weight_BP * distance_BP).sum(dim=1).mean()
 
 
-class Held:
+class Frozen:
     """What a training needs and does not change: neither saved nor averaged with what is trained, nor copied."""
 
     def __init__(self, backbone: StagedBackbone, head_KD: Tensor | None) -> None:
         self.backbone, self.head_KD = backbone, head_KD
 
-    def __deepcopy__(self, memo: object) -> "Held":
+    def __deepcopy__(self, memo: object) -> "Frozen":
         return self
 
 
-class MaskTraining(nn.Module):
+class MaskTraining(Trainable[Crops]):
     """What is trained: the mask alone; the backbone stays as it is, on the device where it lies.
 
     Args:
         head_KD: directions of the speakers, for `score: speaker`.
     """
 
+    config: FrontendTraining
+
     def __init__(self, config: FrontendTraining, backbone: StagedBackbone, head_KD: Tensor | None = None) -> None:
         super().__init__()
         self.config = config
         self.mask = MaskNet(config.width)
-        self._held = Held(backbone, head_KD)
+        self._frozen = Frozen(backbone, head_KD)
 
     @property
     def backbone(self) -> StagedBackbone:
         """The frozen network behind the mask."""
-        return self._held.backbone
+        return self._frozen.backbone
 
     def loss(self, crops: Crops, generator: torch.Generator) -> Tensor:
         """Return the scalar loss of a batch that is heard noisy and clean."""
@@ -109,11 +112,11 @@ class MaskTraining(nn.Module):
     def weights(self, clean: Tensor, enhanced: Tensor, crops: Crops) -> Tensor:
         """Return the weights of a batch, [B, P]."""
         score = self._score(crops)
-        seen = (attention(self.backbone, activation, score) for activation in (enhanced, clean))
-        return weights(*seen, sharpness=self.config.sharpness)
+        enhanced, clean = (attention(self.backbone, activation, score) for activation in (enhanced, clean))
+        return weights(enhanced, clean, self.config.sharpness)
 
     def _score(self, crops: Crops) -> Score:
-        head_KD = self._held.head_KD
+        head_KD = self._frozen.head_KD
         if self.config.score == "anchor":
             anchor_BD = crops.anchor_BD
             assert anchor_BD is not None

@@ -10,10 +10,9 @@ from torch import Tensor
 from reseed.stages.backbones.base import Backbone, StagedBackbone
 from reseed.stages.backbones.features import in_full_precision
 from reseed.stages.frontends.unet import MaskNet
-from reseed.store import ModelError
 
 
-class Masked(Backbone):
+class MaskedBackbone(Backbone):
     """Waveforms to embeddings by way of a masked spectrum.
 
     Args:
@@ -37,17 +36,3 @@ class Masked(Backbone):
     def _features(self, waveform_BT: Tensor) -> Tensor:
         spectrum_BMF = self.backbone.spectrum(waveform_BT)  # with the mask in full precision too: it is small
         return self.backbone.features_of(self.mask(spectrum_BMF) * spectrum_BMF)
-
-
-def staged(backbone: Backbone, why: str) -> StagedBackbone:
-    """Return a backbone whose spectrum and activations are open.
-
-    Raises:
-        ModelError: this one's are not.
-    """
-    if not isinstance(backbone, StagedBackbone):
-        raise ModelError(
-            f"{backbone.name} does not open its spectrum and its activation map, which {why} needs; choose ge2e, "
-            "resnet_se34v2, ecapa_tdnn or ecapa_taoruijie"
-        )
-    return backbone

@@ -1,12 +1,13 @@
 """A place to go on from: everything a training is made of, in one file beside the model that it will become."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from reseed.stages.training.record import log
+from reseed.stages.training.progress import log
 from reseed.store import atomic
 
 State = dict[str, Any]
@@ -21,7 +22,7 @@ class Checkpoint:
         every_s: seconds between two saves.
     """
 
-    def __init__(self, path: Path, belongs_to: State, every_s: float) -> None:
+    def __init__(self, path: Path, belongs_to: Mapping[str, Any], every_s: float) -> None:
         self.path, self.every_s = path, every_s
         self._key = atomic.digest(belongs_to)
         self._saved_s = time.monotonic()
@@ -53,7 +54,3 @@ class Checkpoint:
             return None
         log(f"going on from {self.path}")
         return state
-
-    def remove(self) -> None:
-        """Remove the file, once the model is written."""
-        self.path.unlink(missing_ok=True)

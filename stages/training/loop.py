@@ -1,72 +1,88 @@
-"""The loop: AdamW over batches of cached pairs, with what published recipes add to it; every part is a setting."""
+"""The loop: AdamW over batches, with what published recipes add to it; every part is a setting."""
 
 import copy
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from reseed.stages.training.cache.reader import BatchReader
+from reseed.stages.training.cache.reader import Batch, BatchReader
 from reseed.stages.training.checkpoint import Checkpoint, State
-from reseed.stages.training.record import Row, told
+from reseed.stages.training.folder import Epoch
+from reseed.stages.training.process_group import ONE_PROCESS, ProcessGroup
+from reseed.stages.training.progress import progress
 from reseed.stages.training.settings import TrainingSettings
-from reseed.stages.training.team import ALONE, Team
 from reseed.store import ModelError
 
 
-class Judge(Protocol):
-    """What a network under training is judged by."""
+class Trainable(nn.Module, Generic[Batch]):
+    """A network as the loop trains it."""
 
-    def eer(self, network: Any) -> float:
-        """Return an EER, a fraction."""
+    config: TrainingSettings
+
+    def loss(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Return the scalar training loss of a batch.
+
+        Args:
+            generator: the only source of randomness; on the device of the batch.
+        """
+        raise NotImplementedError
+
+
+Network = TypeVar("Network", bound=Trainable[Any])
+Validated = TypeVar("Validated", contravariant=True)
+
+
+class Validation(Protocol[Validated]):
+    """What says after an epoch how good a network is."""
+
+    def eer(self, network: Validated, /) -> float:
+        """Return the EER on what is held out, a fraction."""
 
 
 def optimise(
-    network: Any,
-    pairs: BatchReader[Any],
+    network: Network,
+    reader: BatchReader[Any],
     seed: int,
     *,
-    held_out: Judge | None = None,
+    validation: Validation[Network] | None = None,
     checkpoint: Checkpoint | None = None,
     tensorboard: Path | None = None,
-    team: Team = ALONE,
-) -> list[Row]:
+    group: ProcessGroup = ONE_PROCESS,
+) -> list[Epoch]:
     """Minimise a network's loss over all batches, in place, by AdamW, as its settings say.
 
-    Left in `network` are the weights after the last epoch, or those of the epoch with the lowest EER where some
-    utterances are held out; with `ema`, the average of the weights in place of the weights.
+    Left in `network` are the weights after the last epoch, or those of the epoch with the lowest EER where there is a
+    validation; with `ema`, the average of the weights in place of the weights.
 
     Args:
-        network: a module with `config`, a TrainingSettings, and `loss(batch, generator)`.
-        pairs: the batches, on the device of the network.
+        reader: the batches, on the device of the network.
         seed: seeds everything random in the loss; the global generators are put back as they were.
-        held_out: judged after every epoch.
         checkpoint: gone on from if it is there, and kept up to date.
         tensorboard: a folder for TensorBoard's files.
-        team: the processes that train this network together, each with its share of every batch.
+        group: the processes that train this network together, each with its share of every batch.
 
     Returns:
-        One row per epoch: epoch, step, loss (mean over its pairs), pairs_per_s, lr, and validation_eer if judged.
+        One row per epoch: epoch, step, loss (mean over its rows), pairs_per_s, lr, and validation_eer if validated.
 
     Raises:
         ModelError: the loss of an epoch is not finite.
     """
-    with torch.random.fork_rng(_cuda_indices(pairs.device)):
-        torch.manual_seed(seed + team.rank)
-        training = Training(network, pairs, seed, held_out, checkpoint, team)
+    with torch.random.fork_rng([reader.device.index or 0] if reader.device.type == "cuda" else []):
+        torch.manual_seed(seed + group.rank)
+        training = Training(network, reader, seed, validation, checkpoint, group)
         if checkpoint is not None and (state := checkpoint.load()) is not None:
             training.load_state_dict(state)
-        with told(network.config.epochs, tensorboard) if team.leads else _silence() as tell:
+        with progress(network.config.epochs, tensorboard) if group.is_main else nullcontext(lambda row: None) as show:
             while not training.ended:
-                tell(training.run_epoch())
-        training.settle()
+                show(training.run_epoch())
+        training.restore_kept()
     return training.history
 
 
@@ -80,47 +96,47 @@ def lr_factor(settings: TrainingSettings, steps: int, step: int) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / (steps - warm))
 
 
-class LossOf(nn.Module):
-    """A network's loss as a module's forward: what can be shared out and stacked."""
+class LossOf(nn.Module, Generic[Batch]):
+    """A network's loss as a module's forward, which is what several processes can share."""
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Trainable[Batch]) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, batch: Any, generator: torch.Generator) -> Tensor:
+    def forward(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return the scalar loss."""
         return self.network.loss(batch, generator)
 
 
-class Training:
+class Training(Generic[Network]):
     """A training under way: all of its state, and how an epoch changes it."""
 
     def __init__(
         self,
-        network: Any,
-        pairs: BatchReader[Any],
+        network: Network,
+        reader: BatchReader[Any],
         seed: int,
-        held_out: Judge | None,
+        validation: Validation[Network] | None,
         checkpoint: Checkpoint | None,
-        team: Team,
+        group: ProcessGroup,
     ) -> None:
         settings = network.config
-        self.network, self.pairs, self.settings = network, pairs, settings
-        self.held_out, self.checkpoint, self.team = held_out, checkpoint, team
+        self.network, self.reader, self.settings = network, reader, settings
+        self.validation, self.checkpoint, self.group = validation, checkpoint, group
         self.average = copy.deepcopy(network).requires_grad_(False) if settings.ema else None
-        self.history: list[Row] = []
+        self.history: list[Epoch] = []
         self.best: State | None = None
-        self.total = torch.zeros((), device=pairs.device)  # read once per epoch: each read stalls a GPU
-        self.generator = torch.Generator(pairs.device).manual_seed(seed + team.rank)
+        self.total = torch.zeros((), device=reader.device)  # read once per epoch: each read stalls a GPU
+        self.generator = torch.Generator(reader.device).manual_seed(seed + group.rank)
         self._parameters = list(network.parameters())
         self._optimiser = torch.optim.AdamW(
             self._parameters, settings.lr, weight_decay=settings.weight_decay, fused=True
         )
-        self._scaler = torch.amp.GradScaler(pairs.device.type, enabled=settings.precision == "float16")
-        self._dtype = getattr(torch, settings.precision)
-        self._loss = _prepared(network, settings, team)
-        self._steps = settings.epochs * pairs.batches_per_epoch
-        pairs.epoch, pairs.position = 1, 0
+        self._scaler = torch.amp.GradScaler(reader.device.type, enabled=settings.precision == "float16")
+        self._dtype: torch.dtype = getattr(torch, settings.precision)
+        self._loss = _loss_of(network, group)
+        self._steps = settings.epochs * reader.batches_per_epoch
+        reader.epoch, reader.position = 1, 0
 
     @property
     def ended(self) -> bool:
@@ -132,39 +148,39 @@ class Training:
         )
 
     @property
-    def kept(self) -> Any:
+    def kept(self) -> Network:
         """The network whose weights are kept: the average, or the trained one itself."""
         return self.network if self.average is None else self.average
 
-    def run_epoch(self) -> Row:
-        """Go through the rest of the current epoch, and judge it.
+    def run_epoch(self) -> Epoch:
+        """Go through the rest of the current epoch, and validate.
 
         Raises:
             ModelError: its mean loss is not finite.
         """
-        epoch, start = self.pairs.epoch, self.pairs.position
+        epoch, start = self.reader.epoch, self.reader.position
         started_s = time.perf_counter()
-        step = (epoch - 1) * self.pairs.batches_per_epoch + start
-        for pairs in self.pairs.batches(epoch, start):
-            self._step(pairs, step)
+        step = (epoch - 1) * self.reader.batches_per_epoch + start
+        for batch in self.reader.batches(epoch, start):
+            self._step(batch, step)
             step += 1
-            if self.team.size == 1 and self.pairs.position:
+            if self.group.size == 1 and self.reader.position:
                 self._save_if_due([self._random_state()])
-        loss = sum(self.team.gathered(self.total.item())) / self.pairs.rows_per_epoch
-        left = self.pairs.rows_per_epoch - start * self.pairs.batch
+        loss = sum(self.group.gather(self.total.item())) / self.reader.rows_per_epoch
+        left = self.reader.rows_per_epoch - start * self.reader.batch
         rows_per_s = round(left / (time.perf_counter() - started_s))
         if not math.isfinite(loss):
             raise ModelError(f"training diverged in epoch {epoch} (loss {loss}); lower lr, which is {self.settings.lr}")
-        lr = self.settings.lr * lr_factor(self.settings, self._steps, step - self.pairs.batches_per_epoch)
-        row: Row = {"epoch": epoch, "step": step, "loss": loss, f"{self.pairs.unit}_per_s": rows_per_s, "lr": lr}
-        if self.held_out is not None:
-            row["validation_eer"] = self._judge(epoch)
+        lr = self.settings.lr * lr_factor(self.settings, self._steps, step - self.reader.batches_per_epoch)
+        row: Epoch = {"epoch": epoch, "step": step, "loss": loss, f"{self.reader.unit}_per_s": rows_per_s, "lr": lr}
+        if self.validation is not None:
+            row["validation_eer"] = self._validated(self.validation, epoch)
         self.total.zero_()
         self.history.append(row)
-        self._save_if_due(self.team.gathered(self._random_state()))
+        self._save_if_due(self.group.gather(self._random_state()))
         return row
 
-    def settle(self) -> None:
+    def restore_kept(self) -> None:
         """Put the weights that are kept into the network."""
         self.network.load_state_dict(self.kept.state_dict() if self.best is None else self.best["weights"])
 
@@ -176,7 +192,7 @@ class Training:
             "optimiser": self._optimiser.state_dict(),
             "scaler": self._scaler.state_dict(),
             "random": random_states,
-            "place": self.pairs.state_dict(),
+            "place": self.reader.state_dict(),
             "total": self.total,
             "history": self.history,
             "best": self.best,
@@ -184,30 +200,30 @@ class Training:
 
     def load_state_dict(self, state: State) -> None:
         """Take up what `state_dict` returned."""
-        self.pairs.load_state_dict(state["place"])  # first: it says in words what else would be a shape
+        self.reader.load_state_dict(state["place"])  # first: it says in words what else would be a shape
         self.network.load_state_dict(state["network"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._scaler.load_state_dict(state["scaler"])
-        own, everywhere, *on_gpu = state["random"][self.team.rank]
+        own, everywhere, *on_gpu = state["random"][self.group.rank]
         self.generator.set_state(own)
         torch.set_rng_state(everywhere)
         for there in on_gpu:
-            torch.cuda.set_rng_state(there, self.pairs.device)
+            torch.cuda.set_rng_state(there, self.reader.device)
         self.total.copy_(state["total"])
         self.history, self.best = state["history"], state["best"]
 
-    def _step(self, pairs: Any, step: int) -> None:
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.settings.lr * lr_factor(self.settings, self._steps, step)
-        mine, rows = self.team.share(pairs)
-        with torch.autocast(self.pairs.device.type, self._dtype, enabled=self._dtype is not torch.float32):
-            loss = self._loss(mine, self.generator)
+    def _step(self, batch: Any, step: int) -> None:
+        for parameters in self._optimiser.param_groups:
+            parameters["lr"] = self.settings.lr * lr_factor(self.settings, self._steps, step)
+        mine, rows = self.group.share(batch)
+        with torch.autocast(self.reader.device.type, self._dtype, enabled=self._dtype is not torch.float32):
+            loss: Tensor = self._loss(mine, self.generator)
         self._optimiser.zero_grad()
-        # The gradients of a team are averaged: a share of another size than the mean must weigh accordingly.
-        weighed = loss * (rows * self.team.size / len(pairs)) if self.team.size > 1 else loss
-        self._scaler.scale(weighed).backward()
+        # The gradients of the processes are averaged: a share of another size than the mean must weigh accordingly.
+        weighted = loss * (rows * self.group.size / len(batch)) if self.group.size > 1 else loss
+        self._scaler.scale(weighted).backward()
         if self.settings.grad_clip is not None:
             self._scaler.unscale_(self._optimiser)  # else the bound would be on the scaled gradients
             nn.utils.clip_grad_norm_(self._parameters, self.settings.grad_clip)
@@ -220,34 +236,25 @@ class Training:
                 kept.copy_(current)  # statistics of normalisations are averages already
         self.total += loss.detach() * rows
 
-    def _judge(self, epoch: int) -> float:
-        eer = self.team.agreed(self.held_out.eer(self.kept) if self.team.leads else None)
+    def _validated(self, validation: Validation[Network], epoch: int) -> float:
+        eer = self.group.broadcast(validation.eer(self.kept) if self.group.is_main else math.nan)
         if self.best is None or eer <= self.best["eer"]:  # of equals the later: its loss is lower
             weights = {name: tensor.detach().clone() for name, tensor in self.kept.state_dict().items()}
             self.best = {"epoch": epoch, "eer": eer, "weights": weights}
         return eer
 
     def _save_if_due(self, random_states: list[list[Tensor]]) -> None:
-        if self.checkpoint is not None and self.team.leads and self.checkpoint.due:
+        if self.checkpoint is not None and self.group.is_main and self.checkpoint.due:
             self.checkpoint.save(self.state_dict(random_states))
 
     def _random_state(self) -> list[Tensor]:
-        on_gpu = [torch.cuda.get_rng_state(self.pairs.device)] if self.pairs.device.type == "cuda" else []
+        on_gpu = [torch.cuda.get_rng_state(self.reader.device)] if self.reader.device.type == "cuda" else []
         return [self.generator.get_state(), torch.get_rng_state(), *on_gpu]
 
 
-def _prepared(network: Any, settings: TrainingSettings, team: Team) -> Any:
-    if settings.compile:
+def _loss_of(network: Trainable[Any], group: ProcessGroup) -> nn.Module:
+    if network.config.compile:
         for child in network.children():
             child.compile(dynamic=False)
     loss = LossOf(network)
-    return DistributedDataParallel(loss, broadcast_buffers=False) if team.size > 1 else loss
-
-
-def _cuda_indices(device: torch.device) -> list[int]:
-    return [device.index or 0] if device.type == "cuda" else []
-
-
-@contextmanager
-def _silence() -> Iterator[Any]:
-    yield lambda row: None
+    return DistributedDataParallel(loss, broadcast_buffers=False) if group.size > 1 else loss

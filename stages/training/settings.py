@@ -1,11 +1,10 @@
 """How anything is trained: settings that the loop in `reseed.stages.training` follows."""
 
-from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from reseed.stages.common.section import Conflict, Section
+from reseed.stages.common.section import Section
 
 
 class TrainingSettings(Section):
@@ -28,6 +27,8 @@ class TrainingSettings(Section):
     )
     patience: int | None = Field(default=None, ge=1, description="epochs without a better validation EER, then stop")
 
-    def conflicts(self) -> Iterator[Conflict]:
+    @model_validator(mode="after")
+    def _can_be_patient(self) -> Self:
         if self.patience is not None and self.held_out == 0:
-            yield Conflict("patience", "waits for a better validation EER; set held_out too, e.g. to 0.1")
+            raise ValueError("patience waits for the validation EER: set held_out too, e.g. to 0.1")
+        return self

@@ -30,7 +30,7 @@ class Enhances(Protocol):
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutUtterances:
     """The two sides of all trials: enrolment [U, D] and test [U, W, D] vectors, as the backbone gave them."""
 
     enrolment_UD: Tensor
@@ -45,7 +45,7 @@ class HeldOut:
         other = [1 + place % (crops - 1) if crops > 1 else 0 for place in range(len(noisy))]
         return cls(vectors_UCVD[:, 0, clean_view].clone(), vectors_UCVD[:, other, noisy].clone())
 
-    def to(self, device: str) -> Self:
+    def to(self, device: torch.device) -> Self:
         """Return the same trials on another device."""
         return replace(self, enrolment_UD=self.enrolment_UD.to(device), test_UWD=self.test_UWD.to(device))
 

@@ -19,7 +19,7 @@ from reseed.stages.enhance import enhance
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.stages.extract import extract
 from reseed.stages.extraction.extraction import Order
-from reseed.stages.train import train
+from reseed.stages.train import EnhancerOrder, train
 from reseed.store import ConfigError, EmbeddingStore
 from tests.browser import launched, needs_browser, opened
 from tests.corpus import prepared, write_corpus
@@ -38,7 +38,7 @@ def run(tmp_path_factory):
     raw = root / "stores" / "ge2e" / "train"
     sources = {"noise": manifests["noise"]}
     extract(order=Order(manifests["speech"], "ge2e", settings, seed=0, sources=sources), store=raw, shards=2)
-    train(enhancer="wccn", settings=WccnConfig(), store=raw, model=root / "models" / "wccn", seed=0)
+    train(EnhancerOrder(enhancer="wccn", settings=WccnConfig(), store=raw, model=root / "models" / "wccn", seed=0))
     enhance(store=raw, model=root / "models" / "wccn", enhanced=root / "stores" / "ge2e+wccn" / "train", seed=0)
     planted(raw, root / "stores" / "hostile", lambda _, v, rows: (v, renamed(rows, lambda name: name + HOSTILE)))
     return root

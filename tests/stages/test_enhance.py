@@ -10,14 +10,14 @@ from reseed.stages.enhance import enhance, shard_generator
 from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.seed import SeedConfig
 from reseed.stages.enhancers.wccn import WccnConfig
-from reseed.stages.train import train
+from reseed.stages.train import EnhancerOrder, train
 from reseed.store import EmbeddingStore, ModelError, Reject, StoreError, read_rejects
 from tests.stages.stores import overwrite_vector, write_store
 
 
 def train_model(store: EmbeddingStore, model: Path, enhancer: str = "seed") -> Path:
     settings = WccnConfig() if enhancer == "wccn" else SeedConfig(epochs=2)
-    train(store=store.path, model=model, enhancer=enhancer, settings=settings, seed=0)
+    train(EnhancerOrder(store=store.path, model=model, enhancer=enhancer, settings=settings, seed=0))
     return model
 
 

@@ -1,13 +1,14 @@
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
 from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.regression import MseConfig
 from reseed.stages.enhancers.wccn import WccnConfig
-from reseed.stages.sweep import plan, sweep
-from reseed.stages.train import train
+from reseed.stages.sweep import SweepOrder, plan, sweep
+from reseed.stages.train import EnhancerOrder, train
 from reseed.store import ConfigError, EmbeddingStore, ModelError
 from tests.stages.stores import write_store
 
@@ -22,7 +23,7 @@ def store(tmp_path) -> EmbeddingStore:
 
 def swept(store: EmbeddingStore, name: str, **options: object) -> str:
     given = {"enhancer": "mse", "settings": SETTINGS, "vary": GRID, "seed": 0} | options
-    return sweep(store=store.path, sweep=store.path.parent / name, **given)
+    return sweep(SweepOrder(store=store.path, sweep=store.path.parent / name, **given))
 
 
 def rows(store: EmbeddingStore, name: str) -> list[dict]:
@@ -49,7 +50,7 @@ def test_the_best_is_saved_and_is_what_its_own_training_gives(store, tmp_path):
     first = rows(store, "sweep")[0]
     assert (info.config["lr"], info.seed, info.config["batch"]) == (first["lr"], first["seed"], first["batch"])
     settings = MseConfig.model_validate(info.config)
-    train(store=store.path, model=tmp_path / "alone", enhancer="mse", settings=settings, seed=info.seed)
+    train(EnhancerOrder(store=store.path, model=tmp_path / "alone", enhancer="mse", settings=settings, seed=info.seed))
     assert load_model(tmp_path / "alone")[1].weights_sha256 == info.weights_sha256
 
 
@@ -59,11 +60,13 @@ def test_a_closed_form_is_swept_too_and_the_best_is_fitted_on_everything(store):
     assert {row["shrinkage"] for row in found} == {0.1, 1.0, 10.0}
     chosen, info = load_model(store.path.parent / "sweep/model")
     train(
-        store=store.path,
-        model=store.path.parent / "alone",
-        enhancer="wccn",
-        settings=WccnConfig(shrinkage=found[0]["shrinkage"]),
-        seed=0,
+        EnhancerOrder(
+            store=store.path,
+            model=store.path.parent / "alone",
+            enhancer="wccn",
+            settings=WccnConfig(shrinkage=found[0]["shrinkage"]),
+            seed=0,
+        )
     )
     alone, alone_info = load_model(store.path.parent / "alone")
     assert info.enhancer == alone_info.enhancer == "wccn"
@@ -78,7 +81,9 @@ def test_a_setting_that_diverges_comes_last_and_does_not_end_the_rest(store):
 
 
 def test_a_tenth_is_held_out_where_nothing_is_said():
-    assert plan("mse", MseConfig(), {"lr": [1.0]}, seed=0)[0].settings.held_out == 0.1
+    paths = {"store": Path("store"), "sweep": Path("sweep")}
+    order = SweepOrder(**paths, enhancer="mse", settings=MseConfig(), vary={"lr": [1.0]}, seed=0)
+    assert plan(order)[0].settings.held_out == 0.1
 
 
 @pytest.mark.parametrize(

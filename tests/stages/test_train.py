@@ -6,14 +6,16 @@ from subprocess import run
 import pytest
 import torch
 
-from reseed.stages.enhancers.base import TrainingSettings
 from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.regression import MseConfig
 from reseed.stages.enhancers.seed import SeedConfig
 from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.enhancers.wccn import WccnConfig
-from reseed.stages.train import optimise, train
-from reseed.stages.training.cache.resident import ResidentPairs, load_vectors, pairs_at
+from reseed.stages.train import EnhancerOrder, train
+from reseed.stages.training.cache.blocks import load_vectors
+from reseed.stages.training.cache.resident import ResidentPairs, pairs_at
+from reseed.stages.training.loop import optimise
+from reseed.stages.training.settings import TrainingSettings
 from reseed.store import ConfigError, ModelError, Reject, StoreError
 from tests.stages.stores import overwrite_vector, write_store
 
@@ -26,10 +28,11 @@ sys.addaudithook(lambda event, args: opened.add(Path(str(args[0])).suffix.lower(
 
 from reseed.stages.enhance import enhance
 from reseed.stages.enhancers.seed import SeedConfig
-from reseed.stages.train import train
+from reseed.stages.train import EnhancerOrder, train
 
 here = Path(sys.argv[1])
-train(store=here / "store", model=here / "model", enhancer="seed", settings=SeedConfig(epochs=1), seed=0)
+settings = SeedConfig(epochs=1)
+train(EnhancerOrder(store=here / "store", model=here / "model", enhancer="seed", settings=settings, seed=0))
 enhance(store=here / "store", model=here / "model", enhanced=here / "enhanced", seed=0)
 assert ".h5" in opened, "the hook sees nothing"
 assert not opened & {".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".sph"}, opened
@@ -39,7 +42,9 @@ assert not audio, audio
 
 
 def trained_state(tmp_path, name: str, enhancer: str, settings, seed: int = 0):
-    train(store=tmp_path / "store", model=tmp_path / name, enhancer=enhancer, settings=settings, seed=seed)
+    train(
+        EnhancerOrder(store=tmp_path / "store", model=tmp_path / name, enhancer=enhancer, settings=settings, seed=seed)
+    )
     return load_model(tmp_path / name)[0].state_dict()
 
 
@@ -65,7 +70,7 @@ def test_another_seed_gives_other_weights(tmp_path):
 def test_history_has_a_row_per_epoch_and_the_loss_falls(tmp_path):
     store = write_store(tmp_path / "store")
     settings = MseConfig(epochs=12, batch=20, lr=2e-3, schedule="cosine")
-    train(store=store.path, model=tmp_path / "model", enhancer="mse", settings=settings, seed=0)
+    train(EnhancerOrder(store=store.path, model=tmp_path / "model", enhancer="mse", settings=settings, seed=0))
     rows = [json.loads(line) for line in (tmp_path / "model/train.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, 13))
     assert [row["step"] for row in rows[:2]] == [4, 8]  # 12 utterances x 2 crops x 3 views = 72 pairs
@@ -78,7 +83,7 @@ def test_history_has_a_row_per_epoch_and_the_loss_falls(tmp_path):
 def test_model_json_says_what_it_was_trained_on(tmp_path):
     store = write_store(tmp_path / "store", rejects=(Reject("utt-x", "extract", "empty"),))
     settings = WccnConfig(shrinkage=0.5)
-    train(store=store.path, model=tmp_path / "model", enhancer="wccn", settings=settings, seed=3)
+    train(EnhancerOrder(store=store.path, model=tmp_path / "model", enhancer="wccn", settings=settings, seed=3))
     info = load_model(tmp_path / "model")[1]
     assert info.config == {"shrinkage": 0.5}
     assert (info.dim, info.space, info.store_fingerprint) == (store.dim, store.space, store.fingerprint)
@@ -99,7 +104,9 @@ def test_clean_view_is_found_by_name_wherever_it_stands(tmp_path, monkeypatch):
         "reseed.stages.train.optimise", lambda network, pairs, seed, **_: targets.append(pairs.clean_view)
     )
     monkeypatch.setattr("reseed.stages.train.save_model", lambda *_: None)
-    train(store=tmp_path / "store", model=tmp_path / "model", enhancer="mse", settings=MseConfig(), seed=0)
+    train(
+        EnhancerOrder(store=tmp_path / "store", model=tmp_path / "model", enhancer="mse", settings=MseConfig(), seed=0)
+    )
     assert targets == [2]
 
 
@@ -150,12 +157,10 @@ def test_directory_that_is_no_model_is_refused_before_training(tmp_path, monkeyp
         trained_state(tmp_path, "store", "mse", MseConfig())
 
 
-def test_a_folder_for_tensorboard_inside_the_model_is_refused_before_training(tmp_path, monkeypatch):
-    write_store(tmp_path / "store")
-    monkeypatch.setattr("reseed.stages.train.open_data", lambda *_, **__: pytest.fail("too late"))
+def test_a_folder_for_tensorboard_inside_the_model_is_refused_before_training(tmp_path):
     arguments = {"store": tmp_path / "store", "model": tmp_path / "m", "enhancer": "mse", "settings": MseConfig()}
     with pytest.raises(ConfigError, match="m/logs lies in the model .*m, which is written as a whole"):
-        train(**arguments, seed=0, tensorboard=tmp_path / "m" / "logs")
+        EnhancerOrder(**arguments, seed=0, tensorboard=tmp_path / "m" / "logs")
 
 
 def test_diverging_training_names_the_epoch_and_the_rate():

@@ -22,7 +22,7 @@ from reseed.stages.backbones.training.reader import SpeechReader
 from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.extract import extract
 from reseed.stages.extraction.extraction import Order
-from reseed.stages.train_backbone import train_backbone
+from reseed.stages.train_backbone import BackboneOrder, train_backbone
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, ModelError, StoreError
 from tests.corpus import prepared, write_corpus
 
@@ -52,7 +52,7 @@ def anchors(corpus: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 def run(corpus: dict[str, Path], model: Path, **options: Any) -> dict[str, Any]:
     settings = BackboneTraining(**(SMALL | options.pop("settings", {})))
     given = {"utterances": corpus["speech"], "sources": {"noise": corpus["noise"]}, "seed": 0}
-    train_backbone(**{**given, "model": model, "settings": settings, **options})
+    train_backbone(BackboneOrder(**{**given, "model": model, "settings": settings, **options}))
     return json.loads((model / "backbone.json").read_text())
 
 
@@ -233,11 +233,13 @@ def kill_at_first_checkpoint(script, checkpoint):
 def test_a_killed_training_goes_on_to_the_very_same_weights(corpus, tmp_path, capfd):
     settings = {"epochs": 10, "crops": 2}
     script = (
-        "import torch; from pathlib import Path; from reseed.stages.train_backbone import train_backbone as train\n"
+        "import torch; from pathlib import Path\n"
+        "from reseed.stages.train_backbone import BackboneOrder, train_backbone\n"
         "from reseed.stages.backbones.training.settings import BackboneTraining\n"
         f"torch.set_num_threads({torch.get_num_threads()})\n"
-        f"train(utterances=Path({str(corpus['speech'])!r}), model=Path({str(tmp_path / 'cut')!r}), seed=0,\n"
-        f"      checkpoint_every_s=0.0, settings=BackboneTraining(**{SMALL | settings!r}))"
+        f"order = BackboneOrder(utterances=Path({str(corpus['speech'])!r}), model=Path({str(tmp_path / 'cut')!r}),\n"
+        f"    seed=0, checkpoint_every_s=0.0, settings=BackboneTraining(**{SMALL | settings!r}))\n"
+        "train_backbone(order)"
     )
     kill_at_first_checkpoint(script, tmp_path / ".cut.checkpoint")
     for name in ("whole", "cut"):
@@ -278,7 +280,7 @@ def test_what_cannot_be_trained_on_is_named(corpus, anchors, tmp_path):
 
 
 def test_speakers_that_changed_are_named_on_resume(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("reseed.stages.training.checkpoint.Checkpoint.remove", lambda self: None)
+    monkeypatch.setattr("reseed.stages.training.order.TrainingOrder.remove_checkpoint", lambda self: None)
     run(corpus, tmp_path / "m", settings={"epochs": 2}, checkpoint_every_s=0.0)
     table = pq.read_table(corpus["speech"])
     fewer = tmp_path / "fewer.parquet"

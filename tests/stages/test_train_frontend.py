@@ -10,6 +10,7 @@ import soundfile
 import torch
 
 from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.backbones.base import require_stages
 from reseed.stages.backbones.ge2e import GE2E
 from reseed.stages.backbones.table import backbone_class
 from reseed.stages.denoise import denoise, enhanced, gains
@@ -18,7 +19,7 @@ from reseed.stages.extraction.extraction import Order
 from reseed.stages.frontends.folder import load_frontend
 from reseed.stages.frontends.settings import FrontendTraining
 from reseed.stages.replay import replay
-from reseed.stages.train_frontend import train_frontend
+from reseed.stages.train_frontend import FrontendOrder, train_frontend
 from reseed.store import AudioError, ConfigError, EmbeddingStore, ManifestError, ModelError, ReseedError, StoreError
 from tests.corpus import prepared, write_corpus
 from tests.stages.test_train_backbone import SMALL, kill_at_first_checkpoint
@@ -49,11 +50,11 @@ def store(corpus, tmp_path_factory):
     return extracted(corpus, tmp_path_factory.mktemp("store") / "clean")
 
 
-def train(corpus, store, model, backbone=None, **settings):
+def train(corpus, store, model, backbone="ge2e", weights=None, **settings):
     options = {"utterances": corpus["speech"], "sources": {"noise": corpus["noise"]}, "seed": 0}
-    return train_frontend(
-        **options, store=store, model=model, backbone=backbone or GE2E(), settings=FrontendTraining(**QUICK | settings)
-    )
+    options |= {"backbone": backbone, "backbone_settings": {"weights": weights}}
+    settings = FrontendTraining(**QUICK | settings)
+    return train_frontend(FrontendOrder(**options, store=store, model=model, settings=settings))
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +68,15 @@ def frontend(corpus, store, tmp_path_factory):
 def test_a_killed_training_goes_on_to_the_very_same_mask(corpus, store, tmp_path, capfd):
     settings = QUICK | {"epochs": 4, "loss": "equal_w", "seed": 3}
     script = (
-        "import torch; from pathlib import Path; from reseed.stages.backbones.ge2e import GE2E\n"
+        "import torch; from pathlib import Path\n"
         "from reseed.stages.frontends.settings import FrontendTraining\n"
-        "from reseed.stages.train_frontend import train_frontend as train\n"
+        "from reseed.stages.train_frontend import FrontendOrder, train_frontend\n"
         f"torch.set_num_threads({torch.get_num_threads()})\n"
         f"noise = {{'noise': Path({str(corpus['noise'])!r})}}\n"
-        f"train(utterances=Path({str(corpus['speech'])!r}), sources=noise, seed=0,\n"
-        f"      store=Path({str(store)!r}), model=Path({str(tmp_path / 'cut')!r}), backbone=GE2E(),\n"
-        f"      checkpoint_every_s=0.0, settings=FrontendTraining(**{settings!r}))"
+        f"order = FrontendOrder(utterances=Path({str(corpus['speech'])!r}), sources=noise, seed=0,\n"
+        f"    store=Path({str(store)!r}), model=Path({str(tmp_path / 'cut')!r}), backbone='ge2e',\n"
+        f"    checkpoint_every_s=0.0, settings=FrontendTraining(**{settings!r}))\n"
+        "train_frontend(order)"
     )
     kill_at_first_checkpoint(script, tmp_path / ".cut.checkpoint")
     for name in ("whole", "cut"):
@@ -119,7 +121,7 @@ def test_what_does_not_fit_is_refused(corpus, store, frontend, tmp_path):
     with pytest.raises(ModelError, match=r"gradw was trained for ge2e \(mel 40.*this is ecapa_tdnn \(MFCC"):
         load_frontend(frontend, small)
     with pytest.raises(StoreError, match="clean holds anchors of ge2e:.*the training starts from ecapa_tdnn"):
-        train(corpus, store, tmp_path / "m", backbone=small)
+        train(corpus, store, tmp_path / "m", "ecapa_tdnn", tmp_path / "small" / "weights.safetensors")
     with pytest.raises(StoreError, match=r"crops of 1\.6 s, the training hears 2 s"):
         train(corpus, store, tmp_path / "m", crop_s=2.0)
     with pytest.raises(ConfigError, match="the views ask for music; give the manifest with --music"):
@@ -129,7 +131,7 @@ def test_what_does_not_fit_is_refused(corpus, store, frontend, tmp_path):
         name = "closed"
 
     with pytest.raises(ModelError, match="closed does not open its spectrum and its activation map"):
-        train(corpus, store, tmp_path / "m", backbone=Closed())
+        require_stages(Closed(), "a front end")
     (tmp_path / "broken").mkdir()
     for name in ("frontend.json", "weights.safetensors"):
         (tmp_path / "broken" / name).write_bytes((frontend / name).read_bytes())

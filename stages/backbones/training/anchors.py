@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.backbones.base import Backbone
-from reseed.stages.training.record import log
+from reseed.stages.training.progress import log
 from reseed.store import EmbeddingStore, ManifestError, StoreError
 
 CLEAN_VIEW = "clean"
@@ -22,43 +22,37 @@ CLEAN_VIEW = "clean"
 class Anchors:
     """The clean vectors of a store, and where in their utterances they begin.
 
+    Args:
+        base: the backbone that the training starts from.
+        crop_s: length of the crops that the training hears, in seconds.
+
     Raises:
-        StoreError: no view "clean", crops of several lengths, or vectors of another backbone; names both.
+        StoreError: no view "clean", crops of several lengths or of another, or vectors of another backbone.
     """
 
-    def __init__(self, source: EmbeddingStore, base: Backbone) -> None:
-        if CLEAN_VIEW not in source.views:
-            raise StoreError(f"{source.path} has no view {CLEAN_VIEW!r} to be anchors, only {', '.join(source.views)}")
-        if source.space != base.space:
+    def __init__(self, store: EmbeddingStore, base: Backbone, crop_s: float) -> None:
+        if CLEAN_VIEW not in store.views:
+            raise StoreError(f"{store.path} has no view {CLEAN_VIEW!r} to be anchors, only {', '.join(store.views)}")
+        if store.space != base.space:
             raise StoreError(
-                f"{source.path} holds anchors of {source.space}, the training starts from {base.space}; extract the "
+                f"{store.path} holds anchors of {store.space}, the training starts from {base.space}; extract the "
                 "anchors with that backbone, or start from theirs"
             )
-        rows = source.rows(["utterance_id", "crop", "start_s", "duration_s"], filters=pc.field("view") == CLEAN_VIEW)
+        rows = store.rows(["utterance_id", "crop", "start_s", "duration_s"], filters=pc.field("view") == CLEAN_VIEW)
         lengths_s = pc.unique(rows["duration_s"]).to_pylist()
         if len(lengths_s) != 1 or lengths_s[0] is None:
-            raise StoreError(f"{source.path} does not say one length of its crops, which anchors must have")
-        self.crops: int = source.crops
-        self.crop_s: float = lengths_s[0]
-        self.space, self.fingerprint, self.path = source.space, source.fingerprint, source.path
-        self._vectors_ND = source.vectors(CLEAN_VIEW)
-        self._first = {name: place * source.crops for place, name in enumerate(source.utterance_ids())}
-        self._start_N = rows["start_s"].to_numpy()
-
-    def __contains__(self, utterance_id: str) -> bool:
-        return utterance_id in self._first
-
-    def check_length(self, crop_s: float) -> None:
-        """Check that training hears crops of the length that is stored.
-
-        Raises:
-            StoreError: it does not; names both.
-        """
-        if not np.isclose(self.crop_s, crop_s):
+            raise StoreError(f"{store.path} does not say one length of its crops, which anchors must have")
+        if not np.isclose(lengths_s[0], crop_s):
             raise StoreError(
-                f"the anchors {self.path} are of crops of {self.crop_s:g} s, the training hears {crop_s:g} s; set "
+                f"the anchors {store.path} are of crops of {lengths_s[0]:g} s, the training hears {crop_s:g} s; set "
                 "crop_s to theirs, or extract anchors of that length"
             )
+        self.crops: int = store.crops
+        self.crop_s: float = lengths_s[0]
+        self.space, self.fingerprint, self.path = store.space, store.fingerprint, store.path
+        self._vectors_ND = store.vectors(CLEAN_VIEW)
+        self._first = {name: place * store.crops for place, name in enumerate(store.utterance_ids())}
+        self._start_N = rows["start_s"].to_numpy()
 
     def stored(self, rows: Sequence[Utterance], manifest: Path) -> list[Utterance]:
         """Return the utterances that have anchors; say how many have none.
@@ -66,7 +60,7 @@ class Anchors:
         Raises:
             ManifestError: none has.
         """
-        found = [row for row in rows if row.utterance_id in self]
+        found = [row for row in rows if row.utterance_id in self._first]
         if not found:
             raise ManifestError(f"none of the {len(rows)} utterances of {manifest} is among the anchors {self.path}")
         if len(found) < len(rows):

@@ -6,19 +6,19 @@ Shapes: B batch, T samples, K speakers, D embedding dimension.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reseed.stages.backbones.base import StagedBackbone
+from reseed.stages.backbones.base import StagedBackbone, require_stages
 from reseed.stages.backbones.folder import read_trained
 from reseed.stages.backbones.resnet_se34v2 import FILTERS
-from reseed.stages.backbones.table import backbone_class
+from reseed.stages.backbones.table import backbone_class, load_backbone
 from reseed.stages.backbones.training.losses import angular_margin, proximity
 from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.backbones.weights import Blank
+from reseed.stages.training.loop import Trainable
 from reseed.store import ConfigError
 
 
@@ -39,12 +39,14 @@ class Crops:
         return len(self.waveform_BT)
 
 
-class SpeakerClassifier(nn.Module):
+class SpeakerClassifier(Trainable[Crops]):
     """A backbone under training.
 
     Args:
         speakers: classes; each speed of a speaker is one.
     """
+
+    config: BackboneTraining
 
     def __init__(self, config: BackboneTraining, backbone: StagedBackbone, speakers: int) -> None:
         super().__init__()
@@ -119,17 +121,17 @@ def make_backbone(config: BackboneTraining, seed: int, base: Path | None = None)
         ConfigError: the base is another network than is to be trained.
         ModelError: the checkpoint does not load.
     """
-    kind: Any = backbone_class(config.backbone)
+    why, settings = "training", {"weights": config.weights}
     if base is not None:
         name, settings = read_trained(base)
         if name != config.backbone:
             raise ConfigError(f"{base} is a {name}, the training is of a {config.backbone}; set backbone: {name}")
-        return kind(kind.Config(**settings))
-    if config.weights is not None or config.backbone == "ge2e":
-        return kind(kind.Config(weights=config.weights))
+    if base is not None or config.weights is not None or config.backbone == "ge2e":
+        return require_stages(load_backbone(config.backbone, settings), why)
+    kind = backbone_class(config.backbone)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return kind(kind.Config.model_construct(), checkpoint=Blank.of(kind, _sizes(config)))
+        return require_stages(kind(kind.Config.model_construct(), checkpoint=Blank.of(kind, _sizes(config))), why)
 
 
 def _sizes(config: BackboneTraining) -> dict[str, tuple[int, ...]]:

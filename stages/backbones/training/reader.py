@@ -71,7 +71,7 @@ class SpeechReader(BatchReader[Crops]):
         super().__init__(rows_per_epoch=len(utterances) * per_utterance, batch=settings.batch, seed=seed, device=device)
         self._utterances, self._settings, self._anchors = utterances, settings, anchors
         self._per_utterance, self._with_clean = per_utterance, with_clean
-        self._rate_hz = sample_rate_hz
+        self.sample_rate_hz = sample_rate_hz
         needed = sources_needed(settings.views)
         self.bank = AudioBank({kind: Manifest(sources[kind]) for kind in needed}, sample_rate_hz)
         self._speakers = {speaker: number for number, speaker in enumerate(speakers)}
@@ -122,18 +122,18 @@ class SpeechReader(BatchReader[Crops]):
         return found, pace * len(self._speakers) + example.speaker
 
     def _cut(self, example: Example, speed: float, generator: np.random.Generator) -> Waveform:
-        utterance, samples = example.utterance, round(self.crop_s * self._rate_hz)
+        utterance, samples = example.utterance, round(self.crop_s * self.sample_rate_hz)
         span_s = self.crop_s * speed
         slack_s = max(0.0, utterance.duration_s - span_s)
         anchors = self._anchors
         start_s = anchors.start_s(utterance.utterance_id, example.crop) if anchors else slack_s * generator.random()
         check_unchanged(utterance.path, utterance.sha256)
         length_s = min(span_s, utterance.duration_s - start_s)
-        heard_T = read(Path(utterance.path), self._rate_hz, utterance.start_s + start_s, length_s)
+        heard_T = read(Path(utterance.path), self.sample_rate_hz, utterance.start_s + start_s, length_s)
         return wrap_pad(heard_T if speed == 1.0 else faster(heard_T, speed), samples)
 
     def _batch(self, made: Sequence[tuple[Example, Draw, int]]) -> Crops:
-        waveform_BT = mix([found for _, found, _ in made], self._rate_hz, self.device)
+        waveform_BT = mix([found for _, found, _ in made], self.sample_rate_hz, self.device)
         label_B = torch.tensor([label for *_, label in made], device=self.device)
         anchor_BD = clean_BT = None
         if self._anchors is not None:

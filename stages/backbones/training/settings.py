@@ -1,12 +1,12 @@
 """Settings of backbone training, apart from the code: the configuration tree needs them, and torch takes seconds."""
 
-from collections.abc import Iterator
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from reseed.stages.audio.recipe import Speed, View
-from reseed.stages.common.section import AbsolutePath, Conflict, Entries, Section
+from reseed.stages.common.section import Section
 from reseed.stages.training.settings import TrainingSettings
 
 
@@ -33,13 +33,14 @@ class SpeechTraining(TrainingSettings):
 
     crop_s: float = Field(default=1.6, gt=0.1)
     crops: int = Field(default=1, ge=1)
-    speeds: tuple[Speed, ...] = Field(default=(1.0,), min_length=1)
-    views: Entries[View] = {"clean": View()}
+    speeds: tuple[Speed, ...] = (1.0,)
+    views: dict[str, View] = {"clean": View()}
 
-    def conflicts(self) -> Iterator[Conflict]:
-        yield from super().conflicts()
-        if not self.views:
-            yield Conflict("views", "must not be empty; {clean: {}} is clean speech alone")
+    @model_validator(mode="after")
+    def _has_views(self) -> Self:
+        if not self.views or not self.speeds:
+            raise ValueError("views and speeds must not be empty; views: {clean: {}} is clean speech alone")
+        return self
 
 
 class BackboneTraining(SpeechTraining):
@@ -63,7 +64,7 @@ class BackboneTraining(SpeechTraining):
     """
 
     backbone: Literal["ge2e", "ecapa_tdnn", "resnet_se34v2"] = "ecapa_tdnn"
-    weights: AbsolutePath | None = None
+    weights: Path | None = None
     starts_from: str | None = None
     anchored: bool = False
     joint: bool = False
@@ -84,12 +85,17 @@ class BackboneTraining(SpeechTraining):
     warmup_steps: int = Field(default=50, ge=0)
     grad_clip: float | None = Field(default=5.0, gt=0)
 
-    def conflicts(self) -> Iterator[Conflict]:
-        yield from super().conflicts()
+    @field_validator("weights")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser().resolve()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
         if self.weights is not None and self.starts_from is not None:
-            yield Conflict("starts_from", "and weights both say what to start from; give one of them")
+            raise ValueError("weights and starts_from both say what to start from; give one")
         if self.anchored and self.speeds != (1.0,):
-            yield Conflict("speeds", "must be left out: anchors are of speech at its own speed")
+            raise ValueError("anchors are of speech at its own speed; leave out speeds")
         if self.joint and self.anchored:
-            text = "draws noisy and clean embeddings together, anchored holds them near stored ones; choose one of them"
-            yield Conflict("joint", text)
+            raise ValueError("joint draws noisy and clean together, anchored holds them near stored ones; choose one")
+        return self

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from reseed.stages.reporting.results.files import BackbonePair, RunFiles
+from reseed.stages.reporting.results.load import System
 from reseed.stages.reporting.results.summary import Mean, Summary
-from reseed.stages.reporting.results.systems import PARTS, System
+
+PARTS = ("clean", "noisy")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Shapes: D embedding dimension, M rows (N x V), N crops of a block, V views.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from reseed.store import EmbeddingStore
 from reseed.store.shards import EXTRACT_AGAIN
+
+BLOCK_BYTES = 64 << 20  # bounds the copy in host memory on the way to a device
 
 
 class Block(NamedTuple):
@@ -41,11 +43,6 @@ class Part(NamedTuple):
 
 
 WHOLE = Part()
-
-
-def crops_in(store: EmbeddingStore) -> int:
-    """Return N, the utterances x crops of a store."""
-    return len(store) // len(store.views)
 
 
 def crop_bytes(store: EmbeddingStore) -> int:
@@ -87,3 +84,28 @@ def read_block(store: EmbeddingStore, block: Block, target_NVD: Tensor) -> Tenso
     if not np.isfinite(vectors_MD).all():
         reader.check_finite(reader.vectors(), EXTRACT_AGAIN)
     return target_NVD if target_NVD is host_NVD else target_NVD.copy_(host_NVD)
+
+
+def read_blocks(store: EmbeddingStore, device: torch.device | str = "cpu", part: Part = WHOLE) -> Iterator[Tensor]:
+    """Yield the vectors of a part of a store once, in its own order, block by block: float32 [N, V, D] on `device`.
+
+    Raises:
+        StoreError: as of `read_block`.
+    """
+    for block in cut(store, BLOCK_BYTES, part):
+        yield read_block(store, block, torch.empty(block.crops, len(store.views), store.dim, device=device))
+
+
+def load_vectors(store: EmbeddingStore, device: torch.device | str = "cpu", part: Part = WHOLE) -> Tensor:
+    """Return the vectors of a store, or of a part of it, float32 [N, V, D] on `device`.
+
+    Raises:
+        StoreError: as of `read_block`.
+    """
+    blocks = cut(store, BLOCK_BYTES, part)
+    vectors_NVD = torch.empty(crops_of(blocks), len(store.views), store.dim, device=device)
+    filled = 0
+    for block in blocks:
+        read_block(store, block, vectors_NVD[filled : filled + block.crops])
+        filled += block.crops
+    return vectors_NVD

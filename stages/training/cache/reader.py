@@ -1,6 +1,6 @@
 """What every reader of training data is: batches that are a pure function of (seed, epoch, position).
 
-Shapes: B batch, D embedding dimension, N utterances x crops, n of them in a piece, V views.
+Shapes: B batch, D embedding dimension, V views.
 """
 
 import hashlib
@@ -8,15 +8,24 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import Any, Generic, TypeVar
+from dataclasses import Field
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor
 
 from reseed.stages.training.cache.pairs import Pairs
 from reseed.store import StoreError
 
-Batch = TypeVar("Batch")
+
+class Rows(Protocol):
+    """A dataclass of tensors, each with a row for every example."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __len__(self) -> int: ...
+
+
+Batch = TypeVar("Batch", bound=Rows)
 
 
 class BatchReader(ABC, Generic[Batch]):
@@ -111,21 +120,12 @@ class PairReader(BatchReader[Pairs]):
     unit = "pairs"
 
     def __init__(
-        self, *, pairs_per_epoch: int, clean_view: int, batch: int, seed: int, device: torch.device | str
+        self, *, rows_per_epoch: int, clean_view: int, batch: int, seed: int, device: torch.device | str
     ) -> None:
-        if pairs_per_epoch < 1:
+        if rows_per_epoch < 1:
             raise StoreError("the cache holds no vectors, so there are no pairs to read; see its rejects.parquet")
-        super().__init__(rows_per_epoch=pairs_per_epoch, batch=batch, seed=seed, device=device)
+        super().__init__(rows_per_epoch=rows_per_epoch, batch=batch, seed=seed, device=device)
         self.clean_view = clean_view
-
-    @property
-    def pairs_per_epoch(self) -> int:
-        """N x V."""
-        return self.rows_per_epoch
-
-    @abstractmethod
-    def blocks(self) -> Iterator[Tensor]:
-        """Yield the whole cache once, in its own order, in pieces float32 [n, V, D] on the device."""
 
 
 def seeded(device: torch.device | str, *key: int) -> torch.Generator:

@@ -3,18 +3,14 @@
 Shapes: B batch, D embedding dimension, M rows (N x V), N utterances x crops, V views.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from reseed.stages.training.cache.blocks import WHOLE, Part, crops_of, cut, read_block
 from reseed.stages.training.cache.pairs import Pairs
 from reseed.stages.training.cache.reader import PairReader, seeded
-from reseed.store import EmbeddingStore
-
-_BLOCK_BYTES = 64 << 20  # bounds the copy in host memory on the way to a device
 
 
 class ResidentPairs(PairReader):
@@ -32,20 +28,14 @@ class ResidentPairs(PairReader):
     kind = "resident"
 
     def __init__(self, vectors_NVD: Tensor, *, clean_view: int, batch: int, seed: int) -> None:
-        n_pairs = vectors_NVD.shape[:2].numel()
-        super().__init__(
-            pairs_per_epoch=n_pairs, clean_view=clean_view, batch=batch, seed=seed, device=vectors_NVD.device
-        )
+        rows = vectors_NVD.shape[:2].numel()
+        super().__init__(rows_per_epoch=rows, clean_view=clean_view, batch=batch, seed=seed, device=vectors_NVD.device)
         self.vectors_NVD = vectors_NVD
-
-    def blocks(self) -> Iterator[Tensor]:
-        """Yield the cache, float32 [N, V, D], in one piece."""
-        yield self.vectors_NVD
 
     def order(self, epoch: int) -> Tensor:
         """Return the rows [M] in the order in which `epoch` gives them."""
         generator = seeded(self.device, self.seed, epoch)
-        return torch.randperm(self.pairs_per_epoch, generator=generator, device=self.device)
+        return torch.randperm(self.rows_per_epoch, generator=generator, device=self.device)
 
     def _draw(self, epoch: int, start: int) -> Generator[Pairs, None, None]:
         for index_B in self.order(epoch).split(self.batch)[start:]:
@@ -53,21 +43,6 @@ class ResidentPairs(PairReader):
 
     def _order(self) -> dict[str, Any]:
         return {**super()._order(), "device": self.device.type}
-
-
-def load_vectors(store: EmbeddingStore, device: torch.device | str = "cpu", part: Part = WHOLE) -> Tensor:
-    """Return the vectors of a store, or of a part of it, float32 [N, V, D] on `device`.
-
-    Raises:
-        StoreError: a vector is not finite; names the first such utterance.
-    """
-    blocks = cut(store, _BLOCK_BYTES, part)
-    vectors_NVD = torch.empty(crops_of(blocks), len(store.views), store.dim, device=device)
-    filled = 0
-    for block in blocks:
-        read_block(store, block, vectors_NVD[filled : filled + block.crops])
-        filled += block.crops
-    return vectors_NVD
 
 
 def pairs_at(vectors_NVD: Tensor, clean_view: int, index_B: Tensor) -> Pairs:

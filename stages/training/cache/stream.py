@@ -62,7 +62,7 @@ class StreamedPairs(PairReader):
     ) -> None:
         self._blocks = cut(store, window_bytes // _BLOCKS_PER_WINDOW, part)
         super().__init__(
-            pairs_per_epoch=crops_of(self._blocks) * len(store.views),
+            rows_per_epoch=crops_of(self._blocks) * len(store.views),
             clean_view=clean_view,
             batch=batch,
             seed=seed,
@@ -71,12 +71,6 @@ class StreamedPairs(PairReader):
         self.store, self.prefetch = store, prefetch
         self.window_crops = max(1, window_bytes // crop_bytes(store))
         self._plan_digest = hashlib.sha256(repr((self.window_crops, self._blocks)).encode()).hexdigest()[:16]
-
-    def blocks(self) -> Iterator[Tensor]:
-        """Yield the cache block by block, float32 [N, V, D]."""
-        for block in self._blocks:
-            target_NVD = torch.empty(block.crops, len(self.store.views), self.store.dim, device=self.device)
-            yield read_block(self.store, block, target_NVD)
 
     def _draw(self, epoch: int, start: int) -> Generator[Pairs, None, None]:
         with closing(Prefetch(self._host_batches(epoch, start), self.prefetch)) as ready:

@@ -74,7 +74,7 @@ class Cohort:
             )
 
     @property
-    def provenance(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """Return what the report says of the cohort."""
         return {
             "store": str(self.path),

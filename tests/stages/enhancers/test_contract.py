@@ -5,13 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reseed.stages.enhancers.base import Enhancer, TrainedEnhancer, TrainingSettings
+from reseed.stages.enhancers.base import Enhancer, TrainedEnhancer
 from reseed.stages.enhancers.folder import ModelInfo, load_model, save_model
 from reseed.stages.enhancers.table import ENHANCERS, enhancer_class, make_enhancer
 from reseed.stages.enhancers.wccn import WccnConfig
-from reseed.stages.train import optimise
 from reseed.stages.training.cache.pairs import Pairs
 from reseed.stages.training.cache.resident import ResidentPairs
+from reseed.stages.training.loop import optimise
+from reseed.stages.training.settings import TrainingSettings
 from reseed.store import ConfigError
 from tests.stages.stores import clustered_vectors
 

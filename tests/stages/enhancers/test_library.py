@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from reseed.stages.enhance import enhance
-from reseed.stages.enhancers.base import TrainingSettings
 from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.library import Enhancer
 from reseed.stages.enhancers.seed import SeedConfig
 from reseed.stages.enhancers.table import ENHANCERS
-from reseed.stages.train import train
+from reseed.stages.train import EnhancerOrder, train
+from reseed.stages.training.settings import TrainingSettings
 from reseed.store import EmbeddingStore, ModelError
 from tests.stages.stores import write_store
 
@@ -20,7 +20,7 @@ def make_model(folder: Path, enhancer: str = "seed", **settings: object) -> Path
     config = ENHANCERS[enhancer].Config
     given = {"epochs": 2} | settings if issubclass(config, TrainingSettings) else settings
     chosen = config.model_validate(given)
-    train(store=store.path, model=folder / "model", enhancer=enhancer, settings=chosen, seed=0)
+    train(EnhancerOrder(store=store.path, model=folder / "model", enhancer=enhancer, settings=chosen, seed=0))
     return folder / "model"
 
 

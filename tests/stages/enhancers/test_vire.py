@@ -10,7 +10,7 @@ from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.enhancers.vire import Statistics, Vire, VireConfig, reliability_map, shrunk
 from reseed.stages.enhancers.wccn import WccnConfig
-from reseed.stages.train import train
+from reseed.stages.train import EnhancerOrder, train
 from reseed.store import StoreError
 from tests.stages.stores import clustered_vectors, write_store
 
@@ -135,7 +135,7 @@ def test_length_of_an_embedding_has_no_influence():
 
 def test_training_tells_the_crops_of_an_utterance_from_those_of_another(tmp_path):
     source = write_store(tmp_path / "store", utterances=12, dim=DIM, crops=CROPS, shards=3)
-    train(store=source.path, model=tmp_path / "model", enhancer="vire", settings=VireConfig(), seed=0)
+    train(EnhancerOrder(store=source.path, model=tmp_path / "model", enhancer="vire", settings=VireConfig(), seed=0))
     trained, _ = load_model(tmp_path / "model")
     cached = torch.from_numpy(np.concatenate([block.reshape(-1, 3, source.dim) for block in source.utterance_blocks()]))
     torch.testing.assert_close(trained.state_dict(), fitted(cached).state_dict())

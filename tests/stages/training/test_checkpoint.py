@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from reseed.stages.enhancers.seed import SeedConfig
-from reseed.stages.train import train
+from reseed.stages.train import EnhancerOrder, train
+from reseed.stages.training.checkpoint import Checkpoint
+from reseed.stages.training.order import TrainingOrder
 from tests.stages.stores import write_store
 
 SETTINGS = {"epochs": 40, "batch": 16, "ema": 0.9, "schedule": "cosine", "held_out": 0.25, "grad_clip": 1.0}
@@ -24,7 +26,7 @@ import torch
 
 import reseed.stages.training.checkpoint as module
 from reseed.stages.enhancers.seed import SeedConfig
-from reseed.stages.train import train
+from reseed.stages.train import EnhancerOrder, train
 
 here, threads, settings = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 torch.set_num_threads(threads)
@@ -35,14 +37,19 @@ def counted(self, state):
     print("saved", state["place"]["epoch"], state["place"]["position"], flush=True)
 
 module.Checkpoint.save = counted
-train(store=here / "store", model=here / "killed", enhancer="seed", settings=SeedConfig(**settings), seed=0,
-      checkpoint_every_s=0)
+settings = SeedConfig(**settings)
+train(EnhancerOrder(store=here / "store", model=here / "killed", enhancer="seed", settings=settings, seed=0,
+                    checkpoint_every_s=0))
 """
 
 
 def train_here(here: Path, name: str, seed: int = 0, **settings: object) -> None:
     chosen = SeedConfig.model_validate(SETTINGS | settings)
-    train(store=here / "store", model=here / name, enhancer="seed", settings=chosen, seed=seed, checkpoint_every_s=1e9)
+    train(
+        EnhancerOrder(
+            store=here / "store", model=here / name, enhancer="seed", settings=chosen, seed=seed, checkpoint_every_s=1e9
+        )
+    )
 
 
 def rows(model: Path) -> list[dict[str, float]]:
@@ -77,14 +84,11 @@ def test_a_killed_training_goes_on_to_bit_identical_weights(killed, capsys):
 
 def left_over(tmp_path: Path) -> Path:
     """Train one epoch and put back the checkpoint that it would leave if it were killed at the end."""
-    kept = []
-    import reseed.stages.training.checkpoint as module
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.Checkpoint, "remove", lambda self: kept.append(self.path))
-        patch.setattr(module.Checkpoint, "due", True)
+        patch.setattr(TrainingOrder, "remove_checkpoint", lambda self: None)
+        patch.setattr(Checkpoint, "due", True)
         train_here(tmp_path, "model", epochs=1)
-    return kept[0]
+    return tmp_path / ".model.checkpoint"
 
 
 def test_another_seed_or_setting_starts_anew_and_says_so(tmp_path, capsys):
@@ -113,8 +117,6 @@ def test_a_checkpoint_that_is_damaged_or_holds_code_is_not_used(tmp_path, monkey
 
 
 def test_saves_are_spaced_in_time(tmp_path):
-    from reseed.stages.training.checkpoint import Checkpoint
-
     checkpoint = Checkpoint(tmp_path / "c", {}, every_s=0.2)
     assert not checkpoint.due
     time.sleep(0.25)

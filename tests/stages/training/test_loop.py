@@ -4,13 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from reseed.stages.enhancers.base import TrainedEnhancer, TrainingSettings
+from reseed.stages.enhancers.base import TrainedEnhancer
 from reseed.stages.enhancers.regression import MseConfig
 from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.training.cache.pairs import Pairs
 from reseed.stages.training.cache.resident import ResidentPairs
 from reseed.stages.training.loop import lr_factor, optimise
-from reseed.stages.training.validation import HeldOut
+from reseed.stages.training.settings import TrainingSettings
+from reseed.stages.training.validation import HeldOutUtterances
 from tests.stages.stores import clustered_vectors
 
 DIM = 8
@@ -137,17 +138,17 @@ class Given:
 
 def test_training_ends_when_patience_does_and_the_best_epoch_is_kept():
     network = Listed(TrainingSettings(epochs=9, batch=20, held_out=0.5, patience=2, lr=0.1))
-    judged = Given(0.4, 0.2, 0.3, 0.2, 0.3, 0.25, 0.1)
-    history = optimise(network, reader(), seed=0, held_out=judged)
+    given = Given(0.4, 0.2, 0.3, 0.2, 0.3, 0.25, 0.1)
+    history = optimise(network, reader(), seed=0, validation=given)
     assert [row["validation_eer"] for row in history] == [0.4, 0.2, 0.3, 0.2, 0.3, 0.25]
-    assert network.weight.item() == judged.seen[3], "of equals the later"
+    assert network.weight.item() == given.seen[3], "of equals the later"
 
 
 def test_without_patience_all_epochs_run_and_the_best_is_kept():
     network = Listed(TrainingSettings(epochs=4, batch=20, held_out=0.5, lr=0.1))
-    judged = Given(0.4, 0.2, 0.3, 0.3)
-    assert len(optimise(network, reader(), seed=0, held_out=judged)) == 4
-    assert network.weight.item() == judged.seen[1]
+    given = Given(0.4, 0.2, 0.3, 0.3)
+    assert len(optimise(network, reader(), seed=0, validation=given)) == 4
+    assert network.weight.item() == given.seen[1]
 
 
 def test_patience_without_anything_held_out_is_refused():
@@ -155,12 +156,12 @@ def test_patience_without_anything_held_out_is_refused():
         TrainingSettings(patience=3)
 
 
-def test_the_average_is_what_is_judged():
+def test_the_average_is_what_is_validated():
     network = Listed(TrainingSettings(epochs=2, batch=60, ema=0.9, held_out=0.5, lr=0.1))
-    judged = Given(0.2, 0.1)
-    optimise(network, reader(60), seed=0, held_out=judged)
-    assert judged.seen[0] == pytest.approx(0.01, rel=1e-3)
-    assert network.weight.item() == pytest.approx(judged.seen[1])
+    given = Given(0.2, 0.1)
+    optimise(network, reader(60), seed=0, validation=given)
+    assert given.seen[0] == pytest.approx(0.01, rel=1e-3)
+    assert network.weight.item() == pytest.approx(given.seen[1])
 
 
 def test_dropout_follows_the_seed_and_leaves_the_global_generator_alone():
@@ -180,5 +181,5 @@ def test_dropout_follows_the_seed_and_leaves_the_global_generator_alone():
 def test_validation_sees_the_network_in_its_mode_of_use_and_leaves_it_training():
     network = mse(held_out=0.5)
     network.network.res_blocks[0].out_layers[2] = nn.Dropout(0.5)
-    assert len({HeldOut.of(VECTORS, 2, 0).eer(network) for _ in range(3)}) == 1
+    assert len({HeldOutUtterances.of(VECTORS, 2, 0).eer(network) for _ in range(3)}) == 1
     assert network.training

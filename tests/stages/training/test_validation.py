@@ -10,16 +10,15 @@ from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.regression import MseConfig
 from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.enhancers.wccn import WccnConfig
-from reseed.stages.train import train
-from reseed.stages.training.cache.blocks import Part
-from reseed.stages.training.cache.open import open_pairs
-from reseed.stages.training.cache.resident import load_vectors
+from reseed.stages.train import EnhancerOrder, train
+from reseed.stages.training.cache.blocks import Part, load_vectors
 from reseed.stages.training.data import open_data
-from reseed.stages.training.validation import HeldOut, equal_error_rate
+from reseed.stages.training.validation import HeldOutUtterances, equal_error_rate
 from reseed.store import StoreError
 from tests.stages.stores import write_store
 
 CROPS, VIEWS, DIM = 3, 4, 8
+CPU = torch.device("cpu")
 
 
 def vectors(utterances: int = 10) -> torch.Tensor:
@@ -41,7 +40,9 @@ def test_eer_is_that_of_every_clean_first_crop_against_other_views_of_other_crop
             for place, view in enumerate([0, 1, 3]):
                 score = x[enrolled, 0, 2] @ x[tested, 1 + place % 2, view]
                 (target if enrolled == tested else nontarget).append(score)
-    assert HeldOut.of(vectors(), CROPS, clean_view=2).eer(raw()) == pytest.approx(nearest(target, nontarget), abs=1e-6)
+    assert HeldOutUtterances.of(vectors(), CROPS, clean_view=2).eer(raw()) == pytest.approx(
+        nearest(target, nontarget), abs=1e-6
+    )
 
 
 def nearest(target: list[float], nontarget: list[float]) -> float:
@@ -52,7 +53,7 @@ def nearest(target: list[float], nontarget: list[float]) -> float:
 
 
 @pytest.mark.parametrize("decimals", [1, 6])
-def test_several_enhancers_are_judged_at_once_ties_or_not(decimals):
+def test_the_eer_of_several_enhancers_is_computed_at_once_ties_or_not(decimals):
     scores = torch.randn(3, 9, 9, 2, generator=torch.Generator().manual_seed(0))
     scores = (scores + torch.eye(9)[:, :, None]).round(decimals=decimals)
     same = torch.eye(9, dtype=torch.bool)
@@ -61,48 +62,48 @@ def test_several_enhancers_are_judged_at_once_ties_or_not(decimals):
 
 
 def test_single_crops_are_compared_across_views():
-    held_out = HeldOut.of(vectors(), 1, clean_view=0)
+    held_out = HeldOutUtterances.of(vectors(), 1, clean_view=0)
     assert held_out.enrolment_UD.shape == (30, DIM)
     assert torch.equal(held_out.test_UWD, vectors()[:, 1:])
 
 
 def test_many_utterances_are_thinned_out_evenly():
-    held_out = HeldOut.of(vectors(600), CROPS, clean_view=0)
+    held_out = HeldOutUtterances.of(vectors(600), CROPS, clean_view=0)
     assert torch.equal(held_out.enrolment_UD, vectors(600)[:: 3 * CROPS, 0])
 
 
 def test_a_network_that_gives_no_numbers_is_a_coin():
     enhancer = make_enhancer("mse", MseConfig(), DIM)
     torch.nn.init.constant_(enhancer.network.input_proj.weight, torch.nan)
-    assert HeldOut.of(vectors(), CROPS, clean_view=0).eer(enhancer) == 0.5
+    assert HeldOutUtterances.of(vectors(), CROPS, clean_view=0).eer(enhancer) == 0.5
 
 
 @pytest.mark.parametrize("limit", [None, 0])
 def test_held_out_utterances_are_the_last_of_every_shard_and_never_trained_on(tmp_path, limit):
     store = write_store(tmp_path / "store", utterances=20, shards=2, crops=2)
-    pairs = open_pairs(store, batch=7, seed=0, resident_limit_bytes=limit, part=Part(0.2))
+    data = open_data(store, 0.2, CPU, limit)
     everything = load_vectors(store)
     held = load_vectors(store, part=Part(0.2, last=True))
     assert torch.equal(held, torch.cat([everything[16:20], everything[36:40]]))
-    trained = torch.cat([batch.noisy_BD for batch in pairs.batches(1)])
-    assert len(trained) == pairs.pairs_per_epoch == 16 * 2 * 3
+    trained = torch.cat([batch.noisy_BD for batch in data.pairs(batch=7, seed=0).batches(1)])
+    assert len(trained) == len(data) == 16 * 2 * 3
     assert sorted(trained.tolist()) == sorted(torch.cat([everything[:16], everything[20:36]]).flatten(0, 1).tolist())
-    assert torch.equal(torch.cat(list(pairs.blocks())), torch.cat([everything[:16], everything[20:36]]))
+    assert torch.equal(torch.cat(list(data.blocks())), torch.cat([everything[:16], everything[20:36]]))
 
 
 def test_too_few_utterances_to_hold_out_are_counted(tmp_path):
     store = write_store(tmp_path / "store")
     with pytest.raises(StoreError, match=r"held_out=0.1 keeps 11 utterances to train on and 1 to validate with"):
-        open_data(store, batch=8, held_out=0.1, seed=0)
+        open_data(store, 0.1, CPU)
 
 
-def test_judged_training_lowers_the_eer_and_tells_it(tmp_path, capsys):
+def test_validated_training_lowers_the_eer_and_logs_it(tmp_path, capsys):
     store = write_store(tmp_path / "store", utterances=60, crops=1)
     settings = MseConfig(epochs=6, batch=32, lr=2e-3, held_out=0.25)
-    train(store=store.path, model=tmp_path / "model", enhancer="mse", settings=settings, seed=0)
+    train(EnhancerOrder(store=store.path, model=tmp_path / "model", enhancer="mse", settings=settings, seed=0))
     rows = [json.loads(line) for line in (tmp_path / "model/train.jsonl").read_text().splitlines()]
     assert min(row["validation_eer"] for row in rows) < rows[0]["validation_eer"]
     assert "% on held-out utterances" in capsys.readouterr().err
     kept = load_model(tmp_path / "model")[0]
-    judged = open_data(store, batch=32, held_out=0.25, seed=0).held_out.eer(kept)
-    assert judged == min(row["validation_eer"] for row in rows)
+    eer = open_data(store, 0.25, CPU).held_out.eer(kept)
+    assert eer == min(row["validation_eer"] for row in rows)

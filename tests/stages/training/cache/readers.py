@@ -4,9 +4,10 @@ import hashlib
 import threading
 from collections.abc import Iterable
 
+from reseed.stages.training.cache.blocks import load_vectors
 from reseed.stages.training.cache.pairs import Pairs
 from reseed.stages.training.cache.reader import PairReader
-from reseed.stages.training.cache.resident import ResidentPairs, load_vectors
+from reseed.stages.training.cache.resident import ResidentPairs
 from reseed.stages.training.cache.stream import StreamedPairs
 from reseed.store import EmbeddingStore
 

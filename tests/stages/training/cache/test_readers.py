@@ -9,6 +9,7 @@ from subprocess import PIPE, Popen
 import pytest
 import torch
 
+from reseed.stages.training.cache.blocks import read_blocks
 from reseed.stages.training.cache.reader import PairReader
 from reseed.stages.training.cache.resident import ResidentPairs
 from reseed.store import EmbeddingStore, StoreError
@@ -62,7 +63,7 @@ def test_an_epoch_is_shuffled_across_the_store(reader, store):
 def test_every_batch_is_full_but_the_last_which_is_kept(reader):
     sizes = [len(pairs.noisy_BD) for pairs in reader.batches(0)]
     assert sizes == [7] * 9 + [3]  # 11 utterances x 2 crops x 3 views = 66 pairs
-    assert (reader.pairs_per_epoch, reader.batches_per_epoch) == (66, 10)
+    assert (reader.rows_per_epoch, reader.batches_per_epoch) == (66, 10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,8 +137,8 @@ def test_the_place_in_a_stream_belongs_to_its_window_and_never_to_a_resident_cac
         make_reader("resident", store).load_state_dict(state)
 
 
-def test_blocks_are_the_whole_cache_in_its_own_order(reader, store):
-    blocks = torch.cat(list(reader.blocks()))
+def test_blocks_are_the_whole_cache_in_its_own_order(store):
+    blocks = torch.cat(list(read_blocks(store)))
     assert torch.equal(blocks.flatten(0, 1), torch.from_numpy(store.vectors().copy()))
 
 

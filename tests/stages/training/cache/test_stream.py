@@ -25,7 +25,8 @@ from pathlib import Path
 
 import torch
 
-from reseed.stages.training.cache.resident import ResidentPairs, load_vectors
+from reseed.stages.training.cache.blocks import load_vectors
+from reseed.stages.training.cache.resident import ResidentPairs
 from reseed.stages.training.cache.stream import StreamedPairs
 from reseed.store import EmbeddingStore
 
