@@ -658,7 +658,7 @@ def audit(context: click.Context, /, as_json: bool, dask: str | None, fail_on: S
 
     with executor(checked(dask)) as execute:
         audited = stage(fail_on=tuple(fail_on), execute=execute, **options)
-    click.echo(json.dumps(audited.facts(), indent=1) if as_json else audited.summary())
+    click.echo(json.dumps(audited.as_json(), indent=1) if as_json else audited.summary())
     context.exit(1 if audited.failed_on else 0)
 
 

@@ -111,12 +111,11 @@ def _audited(store: Path) -> dict[str, float | int | str]:
     verify(store=store)
     verified_s = time.perf_counter()
     found = audit(store=store, page=store.parent / "audit.html")
-    (duplicates,) = (finding for finding in found.findings if finding.rule == "duplicates")
     print(found.summary(), file=sys.stderr)
     return {
         "verify_s": verified_s - start_s,
         "audit_s": time.perf_counter() - verified_s,
-        "duplicates": duplicates.says.partition(" pair")[0],
+        "duplicates": found.findings["duplicates"].says.partition(" pair")[0],
         "peak_rss_kb": memory_kb()["VmHWM"],
     }
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from benchmarks.generated import VIEWS, declare, random_vectors, write_rows
 from benchmarks.measure import Ratio, memory_kb, speed_ratio, take_turns, watch
 from reseed.stages.scoring.cosine import unit_rows
-from reseed.stages.scoring.crops import crop_distance_scores
+from reseed.stages.scoring.crops import crop_distance_scores, unit_crops
 from reseed.stages.scoring.normalise import cohort_statistics
 from reseed.store import finalise
 
@@ -55,7 +55,8 @@ def _crops(dim: int, sample: int, rounds: int, device: str) -> list[str]:
     features = dict(enumerate(torch.from_numpy(vectors_UCD).to(device)))
 
     def ours() -> float:
-        return float(crop_distance_scores(vectors_UCD, vectors_UCD, pairs_P2, device)[:sample].sum())
+        unit_UCD = unit_crops(vectors_UCD)
+        return float(crop_distance_scores(unit_UCD, unit_UCD, pairs_P2, device)[:sample].sum())
 
     def loop() -> float:
         total = 0.0

@@ -4,25 +4,27 @@ reseed.pipeline.names says what each is called.
 """
 
 import re
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from reseed.pipeline.kinds import in_one_line
 from reseed.pipeline.names import AlignedPair, Embeddings, Pair
 from reseed.pipeline.sections import BackboneChoice
 from reseed.pipeline.settings import validated
 from reseed.stages.backbones.training.settings import BackboneTraining
-from reseed.stages.common.section import Section
+from reseed.stages.common.choice import did_you_mean
+from reseed.stages.common.section import Conflict, Entries, Section, Takes
 from reseed.stages.frontends.settings import FrontendTraining
 from reseed.stages.reporting.results.files import BackbonePair
-from reseed.stages.trial_scoring.files import RAW
+from reseed.stages.trial_scoring.origin import RAW
 from reseed.store import ConfigError
 
 Entry = TypeVar("Entry")
+_BACKBONES = ("backbone.name", "backbones", "frontends")
 _OF_THE_RUN = ("seeds", "then")  # settings of an entry of `align` that are not its method's
 
 
@@ -73,84 +75,87 @@ class Components(Section):
 
     seed: int = Field(default=0, ge=0)
     backbone: BackboneChoice = BackboneChoice()
-    backbones: dict[str, BackboneTraining] = {}
-    train: dict[str, dict[str, Any]]
-    enhance: dict[str, tuple[str, ...]] = {}
-    frontends: dict[str, FrontendTraining] = {}
-    pairs: tuple[tuple[str, str], ...] = ()
-    align: dict[str, dict[str, Any]] = {}
+    backbones: Entries[BackboneTraining] = {}
+    train: Entries[dict[str, Any]] = Field(examples=[{"vire": {}, "long": {"method": "mse", "epochs": 200}}])
+    enhance: Entries[tuple[str, ...]] = Field(default={}, examples=[{"small": ["vire"]}])
+    frontends: Entries[FrontendTraining] = {}
+    pairs: Annotated[tuple[tuple[str, str], ...], Takes("a list of pairs of embeddings, [enrolment, test]")] = Field(
+        default=(), examples=[[["ge2e", "small"]]]
+    )
+    align: Entries[dict[str, Any]] = Field(default={}, examples=[{"nessa": {"seeds": 5, "then": "vire"}}])
 
-    @model_validator(mode="after")
-    def _fit_together(self) -> typing.Self:
-        self._check_names()
-        for name in self.backbones:
-            self._check_start(name)
-        self._check_references()
-        self._check_alignments()
-        return self
+    def conflicts(self) -> Iterator[Conflict]:
+        yield from self._name_conflicts()
+        yield from self._start_conflicts()
+        yield from self._reference_conflicts()
+        yield from self._alignment_conflicts()
 
-    def _check_names(self) -> None:
+    def _name_conflicts(self) -> Iterator[Conflict]:
         taken = (self.backbone.name, RAW, *self.train)
         for section, names in (("backbones", self.backbones), ("frontends", self.frontends)):
             for name in names:
-                if name in taken or self._every_backbone.count(name) > 1 or not _is_plain(name):
-                    raise ValueError(
-                        f"{section}.{name}: a name of letters, digits, _ and - is needed that nothing else has "
-                        f"({', '.join(taken)})"
-                    )
+                key = f"{section}.{name}"
+                if not _is_plain(name):
+                    yield Conflict(key, f"must be a name of letters, digits, _ and -, not {name!r}", (key,))
+                elif name in taken or self._every_backbone.count(name) > 1:
+                    others = [*taken, *(other for other in self.trained_backbones if other != name)]
+                    text = f"must be a name that nothing else has; taken are {', '.join(dict.fromkeys(others))}"
+                    yield Conflict(key, text, (key, "train"))
 
-    def _check_references(self) -> None:
+    def _start_conflicts(self) -> Iterator[Conflict]:
+        """Yield where what a backbone starts from is not trained before it, or is another network."""
+        earlier = {self.backbone.name: self.backbone.name}  # name -> network
+        for name, training in self.backbones.items():
+            base, reads = self.base_of(name), ("backbone.name", "backbones")
+            if base not in earlier:
+                text = f"names {base!r}; listed before it: {', '.join(earlier)}{did_you_mean(base, earlier)}"
+                yield Conflict(f"backbones.{name}.starts_from", text, reads, (f"backbones.{base}",))
+            elif (training.anchored or training.starts_from) and earlier[base] != training.backbone:
+                text = f"is {training.backbone}, but starts from {base}, which is {earlier[base]}; set both alike"
+                yield Conflict(f"backbones.{name}.backbone", text, reads)
+            earlier[name] = training.backbone
+
+    def _reference_conflicts(self) -> Iterator[Conflict]:
         for name in self.enhance:
             if name not in self.trained_backbones:
-                known = ", ".join(self.trained_backbones) or "no entries"
-                raise ValueError(f"enhance names {name!r}; backbones and frontends have {known}")
+                trained = ", ".join(self.trained_backbones) or "nothing"
+                text = f"names {name!r}; in backbones and frontends there is {trained}"
+                yield Conflict("enhance", text, _BACKBONES, (f"backbones.{name}", f"frontends.{name}"))
         for name in dict.fromkeys(name for pair in self.pairs for name in pair):
-            paired = Embeddings.parse(name)
-            if paired.backbone not in self._every_backbone or str(paired) != name:
-                known = ", ".join(self._every_backbone)
-                raise ValueError(f"pairs names {name!r}; there are {known}, and enhanced, NAME+SYSTEM")
-        for where, system in self._named_systems():
+            paired, known = Embeddings.parse(name), self._every_backbone
+            if paired.backbone not in known or str(paired) != name:
+                text = f"names {name!r}; there are {', '.join(known)}, each also enhanced, as NAME+SYSTEM"
+                entries = (f"backbones.{paired.backbone}", f"frontends.{paired.backbone}")
+                yield Conflict("pairs", text + did_you_mean(paired.backbone, known), ("pairs", *_BACKBONES), entries)
+        for key, system in self._named_systems():
             if system not in self.train:
-                raise ValueError(f"{where} names {system!r}; train has {', '.join(self.train) or 'no entries'}")
+                there = ", ".join(self.train) or "no entries"
+                text = f"names {system!r}; train has {there}{did_you_mean(system, self.train)}"
+                yield Conflict(key, text, ("train", key), (f"train.{system}",))
 
-    def _check_start(self, name: str) -> None:
-        """Check that what a backbone starts from is trained before it, and is the same network."""
-        training, earlier = self.backbones[name], [self.backbone.name, *self.backbones]
-        earlier = earlier[: earlier.index(name)]
-        if training.starts_from is not None and training.starts_from not in earlier:
-            raise ValueError(
-                f"backbones.{name}.starts_from names {training.starts_from!r}; listed before it: {', '.join(earlier)}"
-            )
-        if training.anchored or training.starts_from is not None:
-            base = self.base_of(name)
-            network = self.backbone.name if base == self.backbone.name else self.backbones[base].backbone
-            if network != training.backbone:
-                raise ValueError(
-                    f"backbones.{name} trains {training.backbone} and starts from {base}, which is {network}; set "
-                    f"backbone: {network}, or starts_from: another backbone of the run"
-                )
-
-    def _check_alignments(self) -> None:
-        for name, entry in self.align.items():
-            seeds = entry.get("seeds", 1)
+    def _alignment_conflicts(self) -> Iterator[Conflict]:
+        seeds = {name: entry.get("seeds", 1) for name, entry in self.align.items()}
+        for name, given in seeds.items():
+            key = f"align.{name}.seeds"
+            if not _is_count(given):
+                yield Conflict(key, f"must be a whole number of at least 1, not {in_one_line(given)}", (key,))
+        for name in self.align:
             if not _is_plain(name):
-                raise ValueError(f"align.{name}: a name of letters, digits, _ and - is needed")
-            if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
-                raise ValueError(f"align.{name}.seeds is {seeds!r}; give how many, e.g. 5")
+                yield Conflict(f"align.{name}", f"must be a name of letters, digits, _ and -, not {name!r}", ("align",))
         names = [alignment for entry in self.align for alignment in self._seeded(entry)]
-        for name in names:
+        for name in dict.fromkeys(names):
             if names.count(name) > 1:
-                raise ValueError(f"align has {name!r} twice: as an entry, and as one of the seeds of another")
+                yield Conflict(f"align.{name}", "is also what one of the seeds of another entry is called", ("align",))
         if self.pairs and not self.align:
-            raise ValueError("pairs need align, e.g. align: {nessa: {}}")
+            yield Conflict("pairs", "needs a section align, e.g. align: {nessa: {}}", ("align", "pairs"))
 
-    def _named_systems(self) -> typing.Iterator[tuple[str, str]]:
+    def _named_systems(self) -> Iterator[tuple[str, str]]:
         """Yield where entries of `train` are named, and which."""
         for backbone, systems in self.enhance.items():
             yield from ((f"enhance.{backbone}", system) for system in systems)
         yield from (("pairs", paired.enhancer) for paired in self._paired if paired.enhancer)
         for name, entry in self.align.items():
-            if "then" in entry:
+            if entry.get("then") is not None:
                 yield f"align.{name}.then", str(entry["then"])
 
     def enhancer(self, system: str) -> Component:
@@ -240,7 +245,7 @@ class Components(Section):
     def _seeded(self, entry: str) -> list[str]:
         """Return what the alignments of one entry of `align` are called."""
         seeds = self.align[entry].get("seeds", 1)
-        return [f"{entry}-{seed}" for seed in range(seeds)] if seeds > 1 else [entry]
+        return [f"{entry}-{seed}" for seed in range(seeds)] if _is_count(seeds) and seeds > 1 else [entry]
 
     @property
     def aligned_pairs(self) -> list[AlignedPair]:
@@ -276,8 +281,12 @@ def _component(
 ) -> Component:
     settings = dict(entry)
     method = settings.pop("method", name)
-    return Component(method, validated(class_of(method).Config, settings, where=f"{section}.{name}"), seed)
+    return Component(method, validated(class_of(method).Config, settings, below=f"{section}.{name}"), seed)
 
 
 def _is_plain(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9][\w-]*", name) is not None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -4,24 +4,30 @@ Precedence: defaults < YAML < `--set section.key=value`. A key that nobody decla
 """
 
 import re
-import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from reseed.pipeline import layout
 from reseed.pipeline.components import Components
+from reseed.pipeline.mistakes import SettingsError
 from reseed.pipeline.names import AlignedEmbeddings, Embeddings
+from reseed.pipeline.reading import SettingsFile
 from reseed.pipeline.sections import CorpusSettings, ExtractionSettings, RunCalibration, SourceSettings
-from reseed.pipeline.settings import Model, apply_override, validated
+from reseed.pipeline.settings import apply_overrides, examine, validated
 from reseed.stages.audio.recipe import sources_needed
 from reseed.stages.audio.sources import listing_digest
+from reseed.stages.backbones.training.settings import SpeechTraining
+from reseed.stages.common.choice import did_you_mean
+from reseed.stages.common.section import Conflict, Takes
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.synthesise import SynthesiseSettings
+from reseed.stages.trial_scoring.files import RAW
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.stages.trials import TrialSettings
 from reseed.store import ConfigError
@@ -50,57 +56,83 @@ class RunConfig(Components):
         calibrate: scores to likelihood ratios, and fusion; none: scores stay as they are.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$")
+    name: Annotated[str, Takes("a name of letters, digits, _, . and -")] = Field(
+        pattern=r"^[A-Za-z0-9][\w.-]*$", examples=["demo"]
+    )
     title: str = ""
     note: str = ""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: Annotated[str, Takes("auto, cpu, cuda or cuda:N (the GPU numbered N)")] = Field(
+        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$"
+    )
     synthesise: SynthesiseSettings | None = None
     corpus: CorpusSettings = CorpusSettings()
     trials: TrialSettings = TrialSettings()
-    extract: ExtractionSettings
+    extract: ExtractionSettings = Field(examples=[{"train": {"recipe": "seed"}, "evaluation": {"recipe": "grid"}}])
     score: ScoreSettings = ScoreSettings()
     calibrate: RunCalibration | None = None
     report: ReportSettings = ReportSettings()
 
-    @model_validator(mode="after")
-    def _is_sound(self) -> typing.Self:
-        if (self.corpus.root is None and not self.corpus.sources) == (self.synthesise is None):
-            raise ValueError("give either corpus.root (a folder of recordings) or a synthesise section")
-        if self.corpus.train == self.corpus.evaluation:
-            raise ValueError(
-                f"corpus.train and corpus.evaluation are both {self.corpus.train!r}; score unseen speakers"
-            )
-        for name in (*self.train, self.corpus.train, self.corpus.evaluation, self.corpus.evaluation_babble or "dev"):
-            if not re.fullmatch(r"[A-Za-z0-9][\w+-]*", name):
-                raise ValueError(f"the name {name!r} of a system or split must be letters, digits, _, + and -")
-        if self.train and ("clean" not in self.extract.train.views or len(self.extract.train.views) < 2):
-            raise ValueError("extract.train.views needs the view clean and another one to train enhancers on")
-        if self.score.enrolment_view not in self.extract.evaluation.views:
-            raise ValueError(f"extract.evaluation.views lacks the enrolment view {self.score.enrolment_view!r}")
-        crop_s = self.extract.train.crops.duration_s
-        for name, training in (self.backbones | self.frontends).items():
-            stored = name in self.frontends or self.backbones[name].anchored
-            if stored and abs(training.crop_s - crop_s) > 1e-6:
-                raise ValueError(
-                    f"{name} hears crops of {training.crop_s:g} s, extract.train.crops of {crop_s:g} s are stored; "
-                    "set crop_s to theirs"
-                )
-        if self.calibrate is not None:
-            self._check_calibration(self.calibrate)
-        if "raw" in self.train:
-            raise ValueError("train.raw: the name raw is that of the embeddings as they are; choose another")
-        return self
+    def conflicts(self) -> Iterator[Conflict]:
+        yield from super().conflicts()
+        yield from self._corpus_conflicts()
+        yield from self._view_conflicts()
+        yield from self._crop_conflicts()
+        yield from self._fusion_conflicts()
 
-    def _check_calibration(self, calibrate: RunCalibration) -> None:
-        if self.score.enrolment_view not in self.extract.train.views:
-            raise ValueError(
-                f"extract.train.views lacks the enrolment view {self.score.enrolment_view!r} to calibrate by"
-            )
-        unknown = [name for names in calibrate.fuse for name in names if name not in ("raw", *self.train)]
-        if unknown:
-            raise ValueError(f"calibrate.fuse names {unknown[0]!r}; there are raw, {', '.join(self.train)}")
-        if any(len(names) < 2 for names in calibrate.fuse):
-            raise ValueError("calibrate.fuse takes two systems or more at a time, e.g. [[raw, vire]]")
+    def _corpus_conflicts(self) -> Iterator[Conflict]:
+        reads = ("corpus.root", "corpus.sources", "synthesise")
+        has_recordings = self.corpus.root is not None or bool(self.corpus.sources)
+        if not has_recordings and self.synthesise is None:
+            text = "is missing; give the folder of your recordings, or a section synthesise"
+            yield Conflict("corpus.root", text, reads)
+        if has_recordings and self.synthesise is not None:
+            yield Conflict("synthesise", "makes a corpus, but corpus says where one lies; leave out one of them", reads)
+        if self.corpus.train == self.corpus.evaluation:
+            text = f"is {self.corpus.train!r}, as corpus.train is; choose a split of other speakers"
+            yield Conflict("corpus.evaluation", text, ("corpus.train", "corpus.evaluation"))
+        splits = {key: getattr(self.corpus, key) for key in ("train", "evaluation", "evaluation_babble")}
+        if RAW in self.train:
+            text = "is the name of the embeddings as they are; choose another"
+            yield Conflict(f"train.{RAW}", text, (f"train.{RAW}",))
+        names = {f"corpus.{key}": split for key, split in splits.items() if split is not None}
+        for key, name in {**names, **{f"train.{system}": system for system in self.train}}.items():
+            if not re.fullmatch(r"[A-Za-z0-9][\w+-]*", name):
+                yield Conflict(key, f"must be a name of letters, digits, _, + and -, not {name!r}", (key,))
+
+    def _view_conflicts(self) -> Iterator[Conflict]:
+        views = self.extract.train.views
+        reads = ("train", "extract.train")
+        if self.train and "clean" not in views:
+            text = "lacks the view clean, which enhancers learn to restore"
+            yield Conflict("extract.train.views", text, reads, ("extract.train.views.clean",))
+        elif self.train and len(views) < 2:
+            yield Conflict("extract.train.views", "lacks a view other than clean, for enhancers to learn from", reads)
+        enrolled = self.score.enrolment_view
+        for section in ("evaluation", "train") if self.calibrate else ("evaluation",):
+            place, views = f"extract.{section}.views", getattr(self.extract, section).views
+            if enrolled not in views:
+                text = f"is {enrolled!r}, but {place} has {', '.join(views)}{did_you_mean(enrolled, views)}"
+                read = ("score.enrolment_view", "calibrate", place)
+                yield Conflict("score.enrolment_view", text, read, (f"{place}.{enrolled}",))
+
+    def _crop_conflicts(self) -> Iterator[Conflict]:
+        stored_s = self.extract.train.crops.duration_s
+        stored: dict[str, SpeechTraining] = {f"frontends.{name}": training for name, training in self.frontends.items()}
+        stored |= {f"backbones.{name}": training for name, training in self.backbones.items() if training.anchored}
+        for key, training in stored.items():
+            if abs(training.crop_s - stored_s) > 1e-6:
+                text = f"is {training.crop_s:g}, but the stored crops that it hears last {stored_s:g} s"
+                yield Conflict(f"{key}.crop_s", f"{text} (extract.train.crops.duration_s)", (key, "extract.train"))
+
+    def _fusion_conflicts(self) -> Iterator[Conflict]:
+        for names in self.calibrate.fuse if self.calibrate else ():
+            if len(names) < 2:
+                text = "takes two systems or more at a time, e.g. [[raw, vire]]"
+                yield Conflict("calibrate.fuse", text, ("calibrate",))
+            for name in names:
+                if name not in self.systems:
+                    text = f"names {name!r}; there are {', '.join(self.systems)}{did_you_mean(name, self.systems)}"
+                    yield Conflict("calibrate.fuse", text, ("calibrate", "train"), (f"train.{name}",))
 
     def recordings(self, split: str) -> dict[str, tuple[str, str]]:
         """Return what extraction of a split reads: source -> (split, kind of recordings)."""
@@ -160,12 +192,18 @@ class RunConfig(Components):
             return None
         return layout.rest(self.corpus.train) if self.calibrate else layout.manifest(self.corpus.train, "speech")
 
-    def source(self, split: str, kind: str) -> SourceSettings | None:
-        """Return where the recordings of one kind and split lie; None where nothing says so."""
+    def source(self, split: str, kind: str) -> SourceSettings:
+        """Return where the recordings of one kind and split lie.
+
+        Raises:
+            ConfigError: nothing says so.
+        """
         named = self.corpus.sources.get(f"{kind}/{split}")
         root = layout.SYNTHETIC_ROOT if self.synthesise else self.corpus.root
-        if named is not None or root is None:
+        if named is not None:
             return named
+        if root is None:
+            raise ConfigError(f"corpus.sources has no {kind}/{split}, and no corpus.root holds it")
         return SourceSettings.model_construct(path=layout.recordings(root, split, kind), split=split)
 
     def digest(self, *sections: str) -> str:
@@ -187,53 +225,62 @@ class RunConfig(Components):
         """Return the validated Config of the chosen backbone."""
         from reseed.stages.backbones.table import backbone_class
 
-        return validated(backbone_class(self.backbone.name).Config, self.backbone.settings, where="backbone.settings")
+        return validated(backbone_class(self.backbone.name).Config, self.backbone.settings, below="backbone.settings")
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a run's YAML, apply overrides such as "train.seed.epochs=3", and validate.
 
     Raises:
-        ConfigError: no file, no YAML, an unknown key (the nearest valid one is named) or a bad value.
+        ConfigError: no file, no YAML, or mistakes in it: all of them, those in sections of components included.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; configs/demo.yaml is an example") from None
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not readable YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path} holds no settings; configs/demo.yaml is an example")
-    for override in overrides:
-        apply_override(raw, override)
-    config = validated(RunConfig, raw, where=str(path))
+    file = SettingsFile.read(path)
+    mistakes = [*file.mistakes, *apply_overrides(file.tree, overrides)]
+    for key, line in file.empty_entries(RunConfig):
+        remedy = "write {} for its defaults, or null to leave it out"
+        mistakes.append(f"{key}: nothing stands after the colon in line {line}; {remedy}")
+    config, found = examine(RunConfig, file.tree)
+    if config is None or mistakes or found:
+        mistakes += found
+        mistakes += component_mistakes(config, but={line.partition(": ")[0] for line in mistakes}) if config else []
+        raise SettingsError(f"{path} with --set" if overrides else str(path), mistakes)
     settings = {
         key: str(Path(value).expanduser().resolve()) if key in _FILES_OF_BACKBONES and isinstance(value, str) else value
         for key, value in config.backbone.settings.items()
     }
-    return config.model_copy(
-        update={
-            "corpus": _absolute(config.corpus, "root"),
-            "trials": _absolute(config.trials, "list"),
-            "backbone": config.backbone.model_copy(update={"settings": settings}),
-        }
-    )
+    return config.model_copy(update={"backbone": config.backbone.model_copy(update={"settings": settings})})
 
 
 def check_components(config: RunConfig) -> None:
-    """Validate the sections that belong to the chosen backbone and enhancers, before any work is done."""
-    config.backbone_settings()
-    for system in config.train:
-        config.enhancer(system)
-    for name in config.align:
-        config.aligner(name)
+    """Validate the sections that belong to the chosen backbone, enhancers and alignments, before any work is done.
+
+    Raises:
+        SettingsError: something is wrong there; says all of it.
+    """
+    if mistakes := component_mistakes(config):
+        raise SettingsError("", mistakes)
+
+
+def component_mistakes(config: RunConfig, but: Collection[str] = ()) -> list[str]:
+    """Return what is wrong in the sections of components, a line each; these are imported, which takes seconds.
+
+    Args:
+        but: sections that are known to be wrong, "train.raw".
+    """
+    components: dict[str, Callable[[], object]] = {"backbone.name": config.backbone_settings}
+    components |= {f"train.{system}": partial(config.enhancer, system) for system in config.train}
+    components |= {f"align.{name}": partial(config.aligner, name) for name in config.align}
+    mistakes = []
+    for key, component in ((key, components[key]) for key in components if key not in but):
+        try:
+            component()
+        except SettingsError as error:
+            mistakes += error.mistakes
+        except ConfigError as error:
+            mistakes.append(f"{key}: {error}")
+    return mistakes
 
 
 def dump(config: RunConfig) -> str:
     """Return the resolved configuration as YAML that loads to the same configuration."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _absolute(section: Model, key: str) -> Model:
-    path = getattr(section, key)
-    return section if path is None else section.model_copy(update={key: path.expanduser().resolve()})

@@ -16,7 +16,7 @@ model         vire                          an enhancer of the configured backbo
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from reseed.stages.trial_scoring.files import RAW
+from reseed.stages.trial_scoring.origin import RAW
 
 Side = Literal["enrolment", "test"]
 SIDES: tuple[Side, Side] = ("enrolment", "test")

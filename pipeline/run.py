@@ -131,8 +131,6 @@ def check_corpus(config: RunConfig) -> None:
     missing = []
     for split, kind in wanted:
         source = config.source(split, kind)
-        if source is None:
-            raise ConfigError(f"corpus.sources has no {kind}/{split}, and no corpus.root holds it")
         if f"{kind}/{split}" in config.corpus.sources and not source.path.exists():
             raise ConfigError(f"corpus.sources.{kind}/{split}: {source.path} does not exist")
         missing += [] if source.path.exists() else [f"{kind}/{split}"]

@@ -1,14 +1,17 @@
 """The sections of a run that belong to no stage: where recordings lie, what is extracted in how many jobs."""
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.recipe import ExtractSettings
-from reseed.stages.common.section import Section
+from reseed.stages.audio.sources import KINDS
+from reseed.stages.common.section import AbsolutePath, Conflict, Entries, OneOf, Section, Takes
 from reseed.stages.prepare import PrepareSettings
 from reseed.stages.trial_scoring.settings import CalibrationSettings
+from reseed.store import ConfigError
 
 DASK = r"^(local(:[1-9]\d*)?|[a-z]+://.+)$"
 
@@ -22,14 +25,9 @@ class SourceSettings(Section):
         split: the data set's own name of a part, or several joined by "+"; of a list that names splits: which to keep.
     """
 
-    path: Path
-    dataset: str | None = None
+    path: AbsolutePath = Field(examples=["/data/musan"])
+    dataset: Annotated[str, OneOf(tuple(DATASETS))] | None = None
     split: str | None = None
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return path.expanduser().resolve()
 
 
 class CorpusSettings(Section):
@@ -45,19 +43,35 @@ class CorpusSettings(Section):
         prepare: how recordings are accepted.
     """
 
-    root: Path | None = None
-    sources: dict[str, SourceSettings] = {}
+    root: AbsolutePath | None = None
+    sources: Entries[SourceSettings] = Field(
+        default={}, examples=[{"noise/train": {"dataset": "musan", "path": "/data/musan"}}]
+    )
     train: str = "train"
     evaluation: str = "dev"
     evaluation_babble: str | None = None
     prepare: PrepareSettings = PrepareSettings()
+
+    def conflicts(self) -> Iterator[Conflict]:
+        for name, source in self.sources.items():
+            kind, _, split = name.partition("/")
+            key, of_source = f"sources.{name}", (f"sources.{name}",)
+            if kind not in KINDS or not split or "/" in split:
+                yield Conflict(
+                    key, f"must be KIND/SPLIT, e.g. noise/train, with a KIND of {', '.join(KINDS)}", of_source
+                )
+            elif source.dataset is not None:
+                try:
+                    DATASETS[source.dataset].parts(kind, source.split)
+                except ConfigError as error:
+                    yield Conflict(key, str(error), of_source)
 
 
 class BackboneChoice(Section):
     """A backbone by name, and its own settings."""
 
     name: str = "ge2e"
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field(default={}, examples=[{"weights": "ecapa.pt"}])
 
 
 class ExtractionSettings(Section):
@@ -70,11 +84,13 @@ class ExtractionSettings(Section):
         dask: spread the shards of each job over Dask workers: "local", "local:4" or a scheduler's address.
     """
 
-    train: ExtractSettings
-    evaluation: ExtractSettings
+    train: ExtractSettings = Field(examples=[{"recipe": "seed"}])
+    evaluation: ExtractSettings = Field(examples=[{"recipe": "grid"}])
     shards: int | None = Field(default=None, ge=1, le=99_999)
     jobs: int = Field(default=2, ge=1)
-    dask: str | None = Field(default=None, pattern=DASK)
+    dask: Annotated[str, Takes("local, local:4 (workers) or an address such as tcp://host:8786")] | None = Field(
+        default=None, pattern=DASK
+    )
 
 
 class RunCalibration(CalibrationSettings):
@@ -86,4 +102,6 @@ class RunCalibration(CalibrationSettings):
     """
 
     share: float = Field(default=0.5, gt=0, lt=1)
-    fuse: tuple[tuple[str, ...], ...] = ()
+    fuse: Annotated[tuple[tuple[str, ...], ...], Takes("a list of lists of systems")] = Field(
+        default=(), examples=[[["raw", "vire"]]]
+    )

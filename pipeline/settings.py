@@ -1,13 +1,14 @@
-"""Settings as they are given: overrides applied, sections validated, and every problem said in one line."""
+"""Settings as they are given: overrides applied, sections validated, all mistakes reported at once."""
 
-import difflib
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from reseed.pipeline.mistakes import Location, Problem, SettingsError, leave_out
+from reseed.stages.common.section import CONFLICTS_ALLOWED
 from reseed.store import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -16,25 +17,71 @@ Model = TypeVar("Model", bound=BaseModel)
 def section(model: type[Model], overrides: Sequence[str]) -> Model:
     """Return a section of which nothing is given but overrides such as "space=arcface:r100"."""
     raw: dict[str, Any] = {}
-    for override in overrides:
-        apply_override(raw, override)
-    return validated(model, raw, where="--set")
+    mistakes = apply_overrides(raw, overrides)
+    return validated(model, raw, where="--set", mistakes=mistakes)
 
 
-def validated(model: type[Model], raw: Mapping[str, Any], where: str) -> Model:
-    """Validate `raw` as `model`; the first problem is raised as a ConfigError that says where it is."""
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(_explained(model, error, where)) from None
+def validated(
+    model: type[Model], raw: Mapping[str, Any], *, where: str = "", below: str = "", mistakes: Sequence[str] = ()
+) -> Model:
+    """Validate `raw` as `model`.
 
-
-def apply_override(raw: dict[str, Any], override: str) -> None:
-    """Set one value of nested settings by "section.key=value", the value in YAML.
+    Args:
+        where: the file that `raw` comes from; below: where in its tree `raw` stands, "train.seed".
+        mistakes: found before, to be reported with those found here.
 
     Raises:
-        ConfigError: it has not that form, or names a value as a section.
+        SettingsError: something is wrong; says all of it.
     """
+    checked, found = examine(model, raw, below)
+    if checked is None or mistakes or found:
+        raise SettingsError(where, [*mistakes, *found])
+    return checked
+
+
+def examine(model: type[Model], raw: Mapping[str, Any], below: str = "") -> tuple[Model | None, list[str]]:
+    """Return `raw` as `model`, without what is wrong with it, and what that is, a line for each mistake.
+
+    Whether settings go together can be asked only once each is right by itself. So what is wrong is left out, with an
+    example in its place where it is required, and the rest is validated again. What may follow from something that
+    was left out is no mistake.
+    """
+    remaining = copy.deepcopy(dict(raw))
+    mistakes: list[str] = []
+    left_out: list[Location] = []
+    while True:
+        try:
+            return model.model_validate(remaining), mistakes
+        except ValidationError as error:
+            found = [problem for problem in Problem.all_of(model, error) if not problem.follows(left_out)]
+        mistakes += [problem.line(raw, below) for problem in found]
+        wrong = {problem.to_leave_out for problem in found}
+        if not found or () in wrong:
+            return _without_conflicts(model, remaining), mistakes
+        for location in wrong:
+            leave_out(model, remaining, location)
+        left_out += wrong
+
+
+def _without_conflicts(model: type[Model], raw: Mapping[str, Any]) -> Model | None:
+    try:
+        return model.model_validate(raw, context=CONFLICTS_ALLOWED)
+    except ValidationError:
+        return None
+
+
+def apply_overrides(raw: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """Set values of nested settings by "section.key=value", each value in YAML; return what is wrong, a line each."""
+    mistakes = []
+    for override in overrides:
+        try:
+            _apply(raw, override)
+        except ConfigError as error:
+            mistakes.append(str(error))
+    return mistakes
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
     dotted, equals, text = override.partition("=")
     if not equals or not dotted:
         raise ConfigError(f"--set {override!r} is not SECTION.KEY=VALUE")
@@ -47,40 +94,5 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override!r}: {section} is a value, not a section")
     try:
         raw[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: {text!r} is not a YAML value") from error
-
-
-def _explained(model: type[BaseModel], error: ValidationError, where: str) -> str:
-    problem = error.errors()[0]
-    location = [str(part) for part in problem["loc"]]
-    dotted = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        known = sorted(_keys_at(model, location[:-1]))
-        nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"it takes {', '.join(known) or 'no settings'}"
-        return f"{where}: unknown key {dotted!r}; {hint}"
-    message = problem["msg"].removeprefix("Value error, ")
-    given = f" (given: {problem['input']!r})" if isinstance(problem["input"], str | int | float) else ""
-    return f"{where}: {f'{dotted}: ' if dotted else ''}{message[0].lower()}{message[1:]}{given}"
-
-
-def _keys_at(model: type[BaseModel], location: Sequence[str]) -> set[str]:
-    """Return the keys that the section at `location` takes."""
-    if not location:
-        return set(model.model_fields)
-    for candidate in (
-        _models_in(model.model_fields[location[0]].annotation) if location[0] in model.model_fields else ()
-    ):
-        for skip in (1, 2):  # a dict of sections spends one part of the location on its own key
-            keys = _keys_at(candidate, location[skip:]) if len(location) >= skip else set()
-            if keys:
-                return keys
-    return set()
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in typing.get_args(annotation):
-        yield from _models_in(argument)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override!r}: {text!r} is not YAML; quote it, or close its brackets") from None

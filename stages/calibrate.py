@@ -3,8 +3,8 @@
 Shapes: P trials, F features.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,15 @@ import pyarrow.parquet as pq
 from reseed.stages.scoring.calibration import Calibration, fit_calibration
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.files import (
-    CALIBRATED,
     SCORES_SCHEMA,
-    Origin,
-    is_calibrated,
     names_in,
     read_origin,
+    rows_of,
     score_batches,
     score_count,
     scores_schema,
 )
+from reseed.stages.trial_scoring.origin import CALIBRATED, FUSION, CalibrationRecord, Origin, Provenance, is_calibrated
 from reseed.stages.trial_scoring.quality_measures import QualityMeasures
 from reseed.stages.trial_scoring.settings import CalibrationSettings
 from reseed.store import ScoringError
@@ -65,74 +64,81 @@ def calibrate(
         raise ScoringError(f"{len(scores)} score files but {len(held_out)} held-out ones; give one of each per system")
     if settings.quality and (held_out_quality is None or quality is None):
         raise ScoringError(f"{', '.join(settings.quality)}: give --quality and --held-out-quality")
-    origins = [read_origin(path) for path in scores]
-    for learnt, path in zip(held_out, scores, strict=True):
-        _check_alike(learnt, path)
+    learnt, mapped = ([_opened(path) for path in paths] for paths in (held_out, scores))
+    for pair in zip(learnt, mapped, strict=True):
+        _check_alike(*pair)
     _check_apart(held_out[0], scores[0])
-    fits = _fitted(held_out, _quality(held_out_quality, settings, held_out_enrolments), settings)
-    measures = _quality(quality, settings, enrolments)
-    named = system or "+".join(dict.fromkeys(_system(path) for path in scores))
-    origin = _origin(origins, fits, held_out)
+    fits = _fitted(learnt, _quality(held_out_quality, settings, held_out_enrolments), settings)
+    name = system or "+".join(dict.fromkeys(file.system for file in mapped))
+    schema = scores_schema(_origin([file.origin for file in mapped], fits, held_out))
     written = 0
-    with (
-        atomic_path(calibrated) as temporary,
-        pq.ParquetWriter(temporary, scores_schema(origin), compression="zstd") as writer,
-    ):
-        for scoring, trials, features_PF in _features(scores, measures):
-            if scoring in fits:
-                _check_finite(features_PF, scoring, scores)
-                llr_P = fits[scoring].llr(features_PF)
-                writer.write_table(_relabelled(trials, named, scoring + CALIBRATED, llr_P))
-                written += len(llr_P)
-    if not written:
-        raise ScoringError(f"{scores[0]} and {held_out[0]} share no scoring; score both in the same ways")
-    return f"{named}: {', '.join(fits)} calibrated on {held_out[0]}"
+    with atomic_path(calibrated) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for table in _calibrated(mapped, _quality(quality, settings, enrolments), fits, name):
+            writer.write_table(table)
+            written += table.num_rows
+        if not written:
+            raise ScoringError(f"{scores[0]} and {held_out[0]} share no scoring; score both in the same ways")
+    return f"{name}: {', '.join(fits)} calibrated on {held_out[0]}"
 
 
-def _check_alike(learnt: Path, path: Path) -> None:
+@dataclass(frozen=True)
+class _ScoreFile:
+    """A score file, what it says it comes from, and the name of its system."""
+
+    path: Path
+    origin: Origin
+    system: str
+
+
+def _opened(path: Path) -> _ScoreFile:
+    origin, first = read_origin(path), next(score_batches(path, 1), None)
+    if first is None:
+        raise ScoringError(f"{path} holds no scores; score a list that has trials")
+    return _ScoreFile(path, origin, str(first["system"][0].as_py()))
+
+
+def _check_alike(learnt: _ScoreFile, mapped: _ScoreFile) -> None:
     """Check that held-out scores were made as the scores to calibrate were.
 
     Raises:
         ScoringError: of another space, enrolment view, cohort or PLDA, or calibrated already; names both files.
     """
-    held, origin = read_origin(learnt), read_origin(path)
-    if held.space != origin.space:
-        raise ScoringError(f"{learnt} scores {held.space}, {path} scores {origin.space}; give scores of one system")
-    if held.enrolment_view != origin.enrolment_view:
+    first, second = learnt.origin, mapped.origin
+    if first.space != second.space:
         raise ScoringError(
-            f"{learnt} enrols from the view {held.enrolment_view}, {path} from {origin.enrolment_view}; score alike"
+            f"{learnt.path} scores {first.space}, {mapped.path} scores {second.space}; give scores of one system"
         )
-    for scoring in held.scorings.keys() & origin.scorings.keys():
+    if first.enrolment_view != second.enrolment_view:
+        raise ScoringError(
+            f"{learnt.path} enrols from the view {first.enrolment_view}, {mapped.path} from {second.enrolment_view}; "
+            "score alike"
+        )
+    for scoring in first.scorings.keys() & second.scorings.keys():
         if is_calibrated(scoring):
-            raise ScoringError(f"{path} holds {scoring}, which is calibrated already; give the scores it was made from")
-        if held.scorings[scoring] != origin.scorings[scoring]:
             raise ScoringError(
-                f"{scoring} of {learnt} was made with {held.scorings[scoring]}, of {path} with "
-                f"{origin.scorings[scoring]}; score both with one cohort"
+                f"{mapped.path} holds {scoring}, which is calibrated already; give the scores it was made from"
+            )
+        if first.scorings[scoring] != second.scorings[scoring]:
+            raise ScoringError(
+                f"{scoring} of {learnt.path} was made with {first.scorings[scoring].inputs}, of {mapped.path} with "
+                f"{second.scorings[scoring].inputs}; score both with one cohort"
             )
 
 
-def _check_apart(learnt: Path, path: Path) -> None:
+def _check_apart(learnt: Path, mapped: Path) -> None:
     """Check that nobody is in the trials a map is fitted on and in those it is meant for.
 
     Raises:
         ScoringError: speakers, or utterances where speakers are unknown, that are in both; counts them.
     """
-    for what in ("speaker_id", "id"):
-        held, here = (names_in(file, [f"enrolment_{what}", f"test_{what}"]) for file in (learnt, path))
-        both = sorted(held & here)
+    for column, noun in (("speaker_id", "speakers"), ("id", "utterances")):
+        names = [names_in(path, [f"enrolment_{column}", f"test_{column}"]) for path in (learnt, mapped)]
+        both = sorted(names[0] & names[1])
         if both:
-            noun = "speakers" if what == "speaker_id" else "utterances"
             raise ScoringError(
-                f"{len(both)} {noun} are in the trials of {learnt} and of {path}, e.g. {', '.join(both[:3])}: such a "
+                f"{len(both)} {noun} are in the trials of {learnt} and of {mapped}, e.g. {', '.join(both[:3])}: such a "
                 "calibration flatters; hold other speakers out (`reseed divide`)"
             )
-
-
-def _check_finite(features_PF: Floats, scoring: str, scores: Sequence[Path]) -> None:
-    bad = int((~np.isfinite(features_PF)).any(axis=1).sum())
-    if bad:
-        raise ScoringError(f"{scores[0]}: {bad} trials of {scoring} have a score that is not finite; score them anew")
 
 
 def _quality(path: Path | None, settings: CalibrationSettings, enrolments: Path | None) -> QualityMeasures | None:
@@ -140,37 +146,53 @@ def _quality(path: Path | None, settings: CalibrationSettings, enrolments: Path 
 
 
 def _fitted(
-    held_out: Sequence[Path], quality: QualityMeasures | None, settings: CalibrationSettings
+    held_out: Sequence[_ScoreFile], quality: QualityMeasures | None, settings: CalibrationSettings
 ) -> dict[str, Calibration]:
     """Fit one map per scoring; of more than two million scores every so many are taken, evenly over all conditions."""
     gathered: dict[str, list[tuple[Floats, Any]]] = {}
-    every = max(1, -(-score_count(held_out[0]) // _FITTED_P))
+    every = max(1, -(-score_count(held_out[0].path) // _FITTED_P))
     for scoring, trials, features_PF in _features(held_out, quality):
         labelled = pc.is_valid(trials["is_target"]).to_numpy()
         if labelled.any():
             labels = trials["is_target"].filter(pa.array(labelled)).to_numpy()
             gathered.setdefault(scoring, []).append((features_PF[labelled][::every], labels[::every]))
     if not gathered:
-        raise ScoringError(f"{held_out[0]} holds no labelled trial to calibrate by")
-    names = [f"score of {_system(path)}" for path in held_out] + (quality.names if quality else [])
+        raise ScoringError(f"{held_out[0].path} holds no labelled trial to calibrate by")
+    names = [f"score of {file.system}" for file in held_out] + (quality.names if quality else [])
     fits = {}
     for scoring, parts in gathered.items():
         features_PF, label_P = (np.concatenate(column) for column in zip(*parts, strict=True))
         try:
             fits[scoring] = fit_calibration(features_PF, label_P, names, settings.p_target)
         except ScoringError as error:
-            raise ScoringError(f"{held_out[0]}, {scoring}: {error}") from error
+            raise ScoringError(f"{held_out[0].path}, {scoring}: {error}") from error
     return fits
 
 
-def _features(paths: Sequence[Path], quality: QualityMeasures | None) -> Iterator[tuple[str, pa.Table, Floats]]:
+def _calibrated(
+    files: Sequence[_ScoreFile], quality: QualityMeasures | None, fits: Mapping[str, Calibration], system: str
+) -> Iterator[pa.Table]:
+    """Yield the scores mapped, batch by batch, of each scoring that a map was fitted for."""
+    for scoring, trials, features_PF in _features(files, quality):
+        if scoring in fits:
+            bad = int((~np.isfinite(features_PF)).any(axis=1).sum())
+            if bad:
+                raise ScoringError(
+                    f"{files[0].path}: {bad} trials of {scoring} have a score that is not finite; score them anew"
+                )
+            kept = [trials[name].combine_chunks() for name in SCORES_SCHEMA.names[2:-1]]
+            llr_P = pa.array(fits[scoring].llr(features_PF))
+            yield rows_of(SCORES_SCHEMA, (system, scoring + CALIBRATED), [*kept, llr_P])
+
+
+def _features(files: Sequence[_ScoreFile], quality: QualityMeasures | None) -> Iterator[tuple[str, pa.Table, Floats]]:
     """Yield (scoring, trials, features [P, F]) batch by batch; all files list the same trials in the same order.
 
     Raises:
         ScoringError: they do not.
     """
-    view = read_origin(paths[0]).enrolment_view
-    for tables in _in_step(paths):
+    view = files[0].origin.enrolment_view
+    for tables in _in_step([file.path for file in files]):
         for scoring in pc.unique(tables[0]["scoring"].cast(pa.string())).to_pylist():
             mask = pc.equal(tables[0]["scoring"].cast(pa.string()), scoring)
             chosen = [table.filter(mask) for table in tables]
@@ -185,10 +207,10 @@ def _in_step(paths: Sequence[Path]) -> Iterator[list[pa.Table]]:
     Raises:
         ScoringError: they list other trials, or in another order.
     """
-    readers = [score_batches(path, _BATCH_P) for path in paths]
-    waiting = [next(reader, None) for reader in readers]
-    while all(table is not None for table in waiting):
-        rows = min(len(table) for table in waiting)
+    readers, nothing = [score_batches(path, _BATCH_P) for path in paths], SCORES_SCHEMA.empty_table()
+    waiting = [next(reader, nothing) for reader in readers]
+    while all(map(len, waiting)):
+        rows = min(map(len, waiting))
         taken = [table.slice(0, rows) for table in waiting]
         for other, path in zip(taken[1:], paths[1:], strict=True):
             for column in ("scoring", "condition", "enrolment_id", "test_id"):
@@ -196,48 +218,31 @@ def _in_step(paths: Sequence[Path]) -> Iterator[list[pa.Table]]:
                     raise ScoringError(f"{paths[0]} and {path} {_OTHERWISE}")
         yield taken
         rest = [table.slice(rows) for table in waiting]
-        waiting = [table if len(table) else next(reader, None) for table, reader in zip(rest, readers, strict=True)]
-    if any(table is not None for table in waiting):
+        waiting = [table if len(table) else next(reader, nothing) for table, reader in zip(rest, readers, strict=True)]
+    if any(map(len, waiting)):
         raise ScoringError(f"{' and '.join(map(str, paths))} {_OTHERWISE}")
 
 
-def _relabelled(trials: pa.Table, system: str, scoring: str, score_P: Floats) -> pa.Table:
-    count = trials.num_rows
-    replaced = {"system": [system] * count, "scoring": [scoring] * count, "score": score_P}
-    columns = {**{name: trials[name] for name in SCORES_SCHEMA.names}, **replaced}
-    return pa.table({name: pa.array(value) if name in replaced else value for name, value in columns.items()}).cast(
-        SCORES_SCHEMA
-    )
-
-
-def _system(path: Path) -> str:
-    first = next(score_batches(path, 1), None)
-    if first is None:
-        raise ScoringError(f"{path} holds no scores; score a list that has trials")
-    return str(first["system"][0].as_py())
-
-
-def _origin(origins: Sequence[Origin], fits: dict[str, Calibration], held_out: Sequence[Path]) -> Origin:
+def _origin(origins: Sequence[Origin], fits: Mapping[str, Calibration], held_out: Sequence[Path]) -> Origin:
     """Say what was calibrated; what is fused has a space and a fingerprint of its own."""
-    first = origins[0]
+    first, fused = origins[0], len(origins) > 1
     scorings = {}
     for scoring, fit in fits.items():
-        made = {origin.space: origin.scorings.get(scoring, {}) for origin in origins}
-        own = made[first.space] if len(origins) == 1 else {"members": made}
-        facts = _facts(fit) | {"held_out": [str(path) for path in held_out]}
-        scorings[scoring + CALIBRATED] = own | {"calibration": facts}
-    if len(origins) == 1:
+        inputs = {origin.space: origin.scorings.get(scoring, Provenance()).inputs for origin in origins}
+        record = CalibrationRecord(
+            fit.features, tuple(fit.weight_F.tolist()), fit.offset, fit.p_target, tuple(map(str, held_out))
+        )
+        scorings[scoring + CALIBRATED] = Provenance(
+            {} if fused else inputs[first.space], inputs if fused else {}, calibration=record
+        )
+    if not fused:
         return replace(first, scorings=scorings)
     backbone = first.space.partition("+")[0]
     return replace(
         first,
         space=f"{backbone}+fusion:{digest([origin.space for origin in origins])[:8]}",
         fingerprint=digest([origin.fingerprint for origin in origins]),
-        method="fusion",
+        method=FUSION,
         config={"of": [origin.space for origin in origins]},
         scorings=scorings,
     )
-
-
-def _facts(fit: Calibration) -> dict[str, Any]:
-    return {**asdict(fit), "weight_F": [float(weight) for weight in fit.weight_F]}

@@ -1,13 +1,12 @@
 """`compare`: the scores of several finished runs -> one report."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from reseed.stages.reporting.agree import agreed
 from reseed.stages.reporting.build import build
+from reseed.stages.reporting.results.comparable import keep_comparable
 from reseed.stages.reporting.results.files import RunFiles
-from reseed.stages.reporting.results.load import load_systems
+from reseed.stages.reporting.results.load import load
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.store import ScoringError
 
@@ -36,6 +35,5 @@ def compare(*, runs: Sequence[RunFiles], report: Path, title: str, settings: Rep
         raise ScoringError(f"{len(names)} run to compare; give two or more")
     if len(set(names)) < len(names):
         raise ScoringError(f"two of the runs {', '.join(names)} have one name; rename the folder of one")
-    loaded = load_systems([(run.name, path) for run in runs for path in run.scores], runs[0].utterances)
-    systems, left_out = agreed(loaded.systems)
-    return build(replace(loaded, systems=systems), runs, report, title, [_NOTE, *left_out], settings)
+    loaded, left_out = keep_comparable(load(runs))
+    return build(loaded, report, title, [_NOTE, *left_out], settings)

@@ -12,21 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from reseed.stages.audio.datasets.table import dataset_entries
+from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.decode import inspect
 from reseed.stages.audio.demographics import Person, read_people
 from reseed.stages.audio.manifest import PERSON_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA
 from reseed.stages.audio.sources import Entry, list_entries, named
-from reseed.stages.common.section import Section
+from reseed.stages.common.section import AbsolutePath, OneOf, Section
 from reseed.store import AudioError, ManifestError, Reject, write_rejects
 from reseed.store.atomic import atomic_path, sha256_file
 
@@ -69,15 +69,10 @@ class PrepareSettings(Section):
             (1 = the folder that holds the file); 0 = speakers unknown.
     """
 
-    dataset: str | None = None
-    speakers: Path | None = None
+    dataset: Annotated[str, OneOf(tuple(DATASETS))] | None = None
+    speakers: AbsolutePath | None = None
     min_duration_s: float = Field(default=0.5, ge=0)
     speaker_depth: int = Field(default=1, ge=0)
-
-    @field_validator("speakers")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().resolve()
 
 
 def prepare(
@@ -110,7 +105,7 @@ def prepare(
     if settings.dataset is None:
         entries = list_entries(source, settings.speaker_depth, split)
     else:
-        entries = dataset_entries(settings.dataset, source, kind, split)
+        entries = DATASETS[settings.dataset].entries(source, kind, split)
     listed = _listed(entries)
     inspected = _inspected(listed)
     usable, rejected = _judged(inspected, min_duration_s)

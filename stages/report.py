@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reseed.stages.reporting.build import build
 from reseed.stages.reporting.results.files import BackbonePair, RunFiles
-from reseed.stages.reporting.results.load import load_systems
+from reseed.stages.reporting.results.load import load
 from reseed.stages.reporting.results.settings import ReportSettings
 
 
@@ -41,6 +41,5 @@ def report(
         StoreError: a store is not the one that its scores were computed from.
         ManifestError: the manifest cannot be read.
     """
-    loaded = load_systems([("", path) for path in scores], utterances)
     run = RunFiles("", scores, identification, stores, utterances, backbone_pairs or {}, frontends)
-    return build(loaded, [run], report, title, [note], settings)
+    return build(load([run]), report, title, [note], settings)

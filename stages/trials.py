@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from reseed.stages.audio.datasets.trial_lists import (
     UNLABELLED,
@@ -25,7 +26,7 @@ from reseed.stages.audio.datasets.trial_lists import (
 )
 from reseed.stages.audio.manifest import Manifest, Utterance, read_manifest
 from reseed.stages.audio.sources import named
-from reseed.stages.common.section import Section
+from reseed.stages.common.section import AbsolutePath, Section, Takes
 from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA, TRIALS_SCHEMA
 from reseed.store import ManifestError
 from reseed.store.atomic import atomic_path
@@ -49,19 +50,16 @@ class TrialSettings(Section):
         drop_unknown: leave out trials that name an utterance the corpus lacks, instead of refusing the list.
     """
 
-    list: Path | None = None
-    enrolment: Path | None = None
+    list: AbsolutePath | None = None
+    enrolment: AbsolutePath | None = None
     pool_enrolment: bool = False
     enrolment_utterances: int = Field(default=1, ge=1)
     max_targets: int = Field(default=20_000, ge=1)
     max_nontargets: int = Field(default=20_000, ge=1)
-    confusable_speakers: tuple[tuple[str, ...], ...] = ()
+    confusable_speakers: Annotated[tuple[tuple[str, ...], ...], Takes("a list of lists of speaker ids")] = Field(
+        default=(), examples=[[["id01", "id07"], ["id03", "id04", "id09"]]]
+    )
     drop_unknown: bool = False
-
-    @field_validator("enrolment")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().resolve()
 
 
 def make_trials(
@@ -77,27 +75,27 @@ def make_trials(
     """
     if settings.list is None:
         listed_trials, models = generate_trials(read_manifest(utterances), settings, seed)
-        made, title, dropped = _table(listed_trials), None, 0
+        table, title, dropped = _table(listed_trials), None, 0
     else:
         listed = read_trial_list(settings.list)
-        made, models, dropped = _resolved(listed, Manifest(utterances), settings)
+        table, models, dropped = _resolved(listed, Manifest(utterances), settings)
         title = listed.title
-    if not len(made):
+    if not len(table):
         raise ManifestError(
             f"{settings.list or utterances}: no trials; at least two speakers or a trial list are needed"
         )
     if models and enrolments is None:
         raise ManifestError(f"the {len(models)} enrolment models need a file of their own; give --enrolments FILE")
     with named(trials, "written"), atomic_path(trials) as temporary:
-        pq.write_table(made, temporary)
+        pq.write_table(table, temporary)
     if enrolments is not None:
         rows = [(model, utterance) for model, members in sorted(models.items()) for utterance in members]
         pairs = [dict(zip(ENROLMENTS_SCHEMA.names, row, strict=True)) for row in rows]
         with named(enrolments, "written"), atomic_path(enrolments) as temporary:
             pq.write_table(pa.Table.from_pylist(pairs, ENROLMENTS_SCHEMA), temporary)
-    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(made["is_target"]).to_pylist()}
+    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(table["is_target"]).to_pylist()}
     return (
-        f"{len(made)} trials{f' of {title}' if title else ''}: {counts.get(True, 0)} target,"
+        f"{len(table)} trials{f' of {title}' if title else ''}: {counts.get(True, 0)} target,"
         f" {counts.get(False, 0)} non-target, {counts.get(None, 0)} unlabelled"
         f"{f', {len(models)} enrolment models' if models else ''}"
         f"{f', {dropped} dropped (unknown utterances)' if dropped else ''}"
@@ -150,8 +148,8 @@ def _modelled(enrolment: dict[str, list[str]], size: int) -> tuple[dict[str, lis
         }
         for speaker, ids in enrolment.items()
     }
-    named_models = {speaker: list(made) for speaker, made in models.items() if made}
-    return named_models, {model: members for made in models.values() for model, members in made.items()}
+    names = {speaker: list(of_speaker) for speaker, of_speaker in models.items() if of_speaker}
+    return names, {model: members for of_speaker in models.values() for model, members in of_speaker.items()}
 
 
 def _sides(

@@ -9,7 +9,7 @@ from reseed.stages.aligners.closed_form import (
     SpeakerLogits,
 )
 from reseed.stages.aligners.nessa import Nessa
-from reseed.store import ConfigError
+from reseed.stages.common.choice import chosen
 
 ALIGNERS: dict[str, type[Alignment]] = {
     "identity": Identity,
@@ -23,7 +23,4 @@ ALIGNERS: dict[str, type[Alignment]] = {
 
 def aligner_class(name: str) -> type[Alignment]:
     """Return the class behind `name`; an unknown name raises ConfigError with the choices."""
-    try:
-        return ALIGNERS[name]
-    except KeyError:
-        raise ConfigError(f"no alignment {name!r}; choose one of {', '.join(ALIGNERS)}") from None
+    return chosen(name, ALIGNERS, "alignment")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from reseed.stages.common.section import Section
+from reseed.stages.common.section import Entries, OneOf, Section, Takes
 from reseed.store import ConfigError
 
 ADDITIVE = ("noise", "music", "babble")
@@ -18,7 +18,7 @@ def _as_range(value: object) -> object:
 
 def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
     if ends[0] > ends[1]:
-        raise ValueError(f"a range goes from low to high: [{ends[1]:g}, {ends[0]:g}]")
+        raise ValueError(f"a range goes from low to high; write [{ends[1]:g}, {ends[0]:g}]")
     return ends
 
 
@@ -27,8 +27,11 @@ def _as_tuple(value: object) -> object:
 
 
 Speed = Annotated[float, Field(ge=0.5, le=2.0)]
-Range = Annotated[tuple[float, float], BeforeValidator(_as_range), AfterValidator(_ascending)]
-SpeedRange = Annotated[tuple[Speed, Speed], BeforeValidator(_as_range), AfterValidator(_ascending)]
+_RANGE = "a number or a range [low, high]"
+Range = Annotated[tuple[float, float], BeforeValidator(_as_range), AfterValidator(_ascending), Takes(_RANGE)]
+SpeedRange = Annotated[
+    tuple[Speed, Speed], BeforeValidator(_as_range), AfterValidator(_ascending), Takes(f"{_RANGE}, of 0.5 to 2")
+]
 Codecs = Annotated[tuple[Literal["mp3", "opus", "vorbis", "gsm"], ...], BeforeValidator(_as_tuple)]
 
 
@@ -72,48 +75,7 @@ class CropSettings(Section):
 
     count: int = Field(default=1, ge=1)
     duration_s: float = Field(default=1.6, gt=0)
-    placement: str = Field(default="random", pattern="^(random|even)$")
-
-
-class ExtractSettings(Section):
-    """What is rendered of each utterance, and how it is embedded.
-
-    Attributes:
-        recipe: a published one, "seed", "broad" or "grid", in place of views; its crops stand where none are given.
-        views: view name -> its recipe; their order is the row order. `clean` is what the others are paired with.
-        crops: how the utterance is cut.
-        dtype: how vectors are stored.
-        vectors: where they lie: a dense HDF5 data set that can be memory-mapped, or a column of the Parquet catalogue.
-        precision: in which the backbone computes; bfloat16 is faster on many devices and moves each vector a little.
-        batch: waveforms per pass of the backbone; halved where the memory of the device does not suffice.
-        decoders: threads that read and draw ahead of the backbone; default: by the number of cores.
-        compile: let torch compile the backbone.
-    """
-
-    recipe: str | None = None
-    views: dict[str, View]
-    crops: CropSettings = CropSettings()
-    dtype: str = Field(default="float32", pattern="^float(16|32)$")
-    vectors: str = Field(default="hdf5", pattern="^(hdf5|parquet)$")
-    precision: str = Field(default="float32", pattern="^(float32|bfloat16|float16)$")
-    batch: int = Field(default=64, ge=1)
-    decoders: int | None = Field(default=None, ge=1)
-    compile: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _with_recipe(cls, given: Any) -> Any:
-        """Put a recipe's views and crops in its place, so that what is written down says what was done."""
-        if not isinstance(given, dict) or given.get("recipe") is None:
-            return given
-        name, rest = given["recipe"], {key: value for key, value in given.items() if key != "recipe"}
-        if not isinstance(name, str) or name not in RECIPES:
-            raise ValueError(f"no recipe {name!r}; choose one of {', '.join(RECIPES)}")
-        if rest.get("views") is not None:
-            raise ValueError(f"recipe {name!r} has views of its own; give either recipe or views")
-        crops = rest.get("crops") or {}
-        merged = {**RECIPES[name]["crops"], **crops} if isinstance(crops, dict) else crops
-        return {**rest, "views": RECIPES[name]["views"], "crops": merged}
+    placement: Literal["random", "even"] = "random"
 
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -151,6 +113,47 @@ RECIPES: dict[str, dict[str, Any]] = {
         },
     },
 }
+
+
+class ExtractSettings(Section):
+    """What is rendered of each utterance, and how it is embedded.
+
+    Attributes:
+        recipe: a published one, "seed", "broad" or "grid", in place of views; its crops stand where none are given.
+        views: view name -> its recipe; their order is the row order. `clean` is what the others are paired with.
+        crops: how the utterance is cut.
+        dtype: how vectors are stored.
+        vectors: where they lie: a dense HDF5 data set that can be memory-mapped, or a column of the Parquet catalogue.
+        precision: in which the backbone computes; bfloat16 is faster on many devices and moves each vector a little.
+        batch: waveforms per pass of the backbone; halved where the memory of the device does not suffice.
+        decoders: threads that read and draw ahead of the backbone; default: by the number of cores.
+        compile: let torch compile the backbone.
+    """
+
+    recipe: Annotated[str, OneOf(tuple(RECIPES))] | None = None
+    views: Entries[View] = Field(examples=[{"clean": {}, "noise": {"noise": [0, 15]}}])
+    crops: CropSettings = CropSettings()
+    dtype: Literal["float32", "float16"] = "float32"
+    vectors: Literal["hdf5", "parquet"] = "hdf5"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    batch: int = Field(default=64, ge=1)
+    decoders: int | None = Field(default=None, ge=1)
+    compile: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_recipe(cls, given: Any) -> Any:
+        """Put a recipe's views and crops in its place, so that what is written down says what was done."""
+        if not isinstance(given, dict) or given.get("recipe") is None:
+            return given
+        name, rest = given["recipe"], {key: value for key, value in given.items() if key != "recipe"}
+        if not isinstance(name, str) or name not in RECIPES:
+            return {"views": {}, **given}  # the name is what is wrong, not that views are missing
+        if rest.get("views") is not None:
+            raise ValueError(f"the recipe {name} has views of its own; give either recipe or views")
+        crops = rest.get("crops") or {}
+        merged = {**RECIPES[name]["crops"], **crops} if isinstance(crops, dict) else crops
+        return {**rest, "views": RECIPES[name]["views"], "crops": merged}
 
 
 def check_sources(views: dict[str, View], given: Collection[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from reseed.store import ManifestError
 from reseed.store.atomic import digest
 
+KINDS = ("speech", "noise", "music", "rir")  # of recordings
 AUDIO_SUFFIXES = frozenset(
     f".{suffix}"
     for suffix in "wav flac mp3 ogg opus aiff aif au sph w64 m4a aac mp4".split()  # noqa: SIM905

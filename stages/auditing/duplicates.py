@@ -1,104 +1,128 @@
-"""Utterances that are stored twice: equal bits, or vectors that all but coincide.
+"""The rule that no recording is stored twice: equal bits, or vectors that all but coincide.
 
-Exactly, every pair, up to `EXACT`; beyond by random hyperplanes (Charikar, STOC 2002): vectors that agree in all bits
-of a band are compared by all their bits, and what remains by its cosine.
+Every pair is compared up to `EXACT` utterances; beyond, pairs are found by hashing.
 
 Shapes: U and P utterances of two stores, D embedding dimension, W words of a signature.
 """
 
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
+
+from reseed.stages.auditing.arrays import Float32, Hashes
+from reseed.stages.auditing.blocks import AuditedStore, Block
+from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, Finding, Offender, Unchecked
+from reseed.stages.auditing.near_pairs import MOST_PAIRS, NEAR, Pairs, confirmed, equal_pairs, hashed_pairs, near_pairs
+from reseed.stages.auditing.near_pairs import signatures as signatures_of
+from reseed.stages.auditing.provenance import manifest_check
+from reseed.stages.auditing.utterances import Utterances
+from reseed.stages.common.prose import counted
 
 EXACT = 100_000
-NEAR = 0.99  # cosine of centred vectors from which on two utterances are taken for one recording
-
-_BANDS, _BAND_BITS = 8, 24
-_WORDS = _BANDS * _BAND_BITS // 64
-_MOST_BITS = 24  # that may differ; at a cosine of `NEAR` 9 do, of vectors without relation 96
-_WINDOW = 8  # neighbours in the order of a band that are looked at
-_BLOCK = 2048
-MOST_PAIRS = 20_000  # that are looked at
-
-Floats = NDArray[np.float32]
-Pairs = NDArray[np.int64]
 
 
-def signatures(centred_UD: Floats, whole_U: NDArray[np.bool_], block: int) -> NDArray[np.uint64]:
-    """Return on which side of random hyperplanes each vector lies, [U, W]; at random where it has no direction."""
-    planes = np.random.default_rng(1).standard_normal((centred_UD.shape[1], _WORDS * 64), np.float32)
-    bits = np.packbits(centred_UD @ planes > 0, axis=1)
-    signature_UW = np.ascontiguousarray(bits).view("<u8").astype(np.uint64)
-    lost = np.flatnonzero(~whole_U)
-    signature_UW[lost] = np.random.default_rng([2, block]).integers(1 << 63, size=(len(lost), _WORDS), dtype=np.uint64)
-    return signature_UW
+@dataclass(frozen=True)
+class Duplicate:
+    """Two utterances that are one recording, by their vectors; `is_exact` where every bit is equal."""
+
+    first: str
+    second: str
+    cosine: float
+    is_exact: bool
 
 
-def equal_pairs(hash_U: NDArray[np.uint64]) -> Pairs:
-    """Return neighbours among rows of equal hashes, [P, 2]: of n equal ones n - 1 pairs; `MOST_PAIRS` at most."""
-    order = np.argsort(hash_U, kind="stable")
-    same = np.flatnonzero(hash_U[order][1:] == hash_U[order][:-1])[:MOST_PAIRS]
-    return np.stack([order[same], order[same + 1]], axis=1)
+@dataclass
+class Signatures:
+    """By block, on which side of random hyperplanes each utterance lies, [U, W]; from the second pass.
 
-
-def near_pairs(unit_UD: Floats, others_PD: Floats | None = None) -> Pairs:
-    """Return all pairs [P, 2] of a cosine of `NEAR` or more, each once, or those across two sets; `MOST_PAIRS` at most.
-
-    Args:
-        unit_UD, others_PD: centred vectors of unit length.
+    Nothing is kept of a store whose pairs are all compared.
     """
-    among = others_PD is None
-    second_PD = unit_UD if others_PD is None else others_PD
-    found = [np.empty((0, 2), np.int64)]
-    for first in range(0, len(unit_UD), _BLOCK):
-        for second in range(first if among else 0, len(second_PD), _BLOCK):
-            cosine = unit_UD[first : first + _BLOCK] @ second_PD[second : second + _BLOCK].T
-            if cosine.max(initial=-1) < NEAR:  # cheaper to know than where
-                continue
-            pairs = np.argwhere(cosine >= NEAR) + np.array([first, second])
-            found.append(pairs[pairs[:, 0] < pairs[:, 1]] if among else pairs)
-            if sum(map(len, found)) > MOST_PAIRS:
-                return np.concatenate(found)[:MOST_PAIRS]
-    return np.concatenate(found)
+
+    by_block: dict[int, Hashes] = field(default_factory=dict)
+
+    def add(self, other: "Signatures") -> None:
+        """Take in what another block says."""
+        self.by_block |= other.by_block
 
 
-def hashed_pairs(signature_UW: NDArray[np.uint64]) -> Pairs:
-    """Return the pairs [P, 2] whose signatures all but agree, each once: of near ones nearly all."""
-    found = []
-    for band in _bands(signature_UW):
-        order = np.lexsort((signature_UW[:, 0], band))
-        for step in range(1, _WINDOW + 1):
-            same = np.flatnonzero(band[order[step:]] == band[order[:-step]])
-            first, second = order[same], order[same + step]
-            differing = np.bitwise_count(signature_UW[first] ^ signature_UW[second]).sum(axis=1, dtype=np.int64)
-            close = differing <= _MOST_BITS
-            found.append(np.sort(np.stack([first[close], second[close]], axis=1), axis=1)[:MOST_PAIRS])
-    return np.unique(np.concatenate(found), axis=0)[:MOST_PAIRS]
+@dataclass(frozen=True)
+class SignatureReview:
+    """Gathers signatures of vectors less their mean, or nothing."""
+
+    mean_D: Float32 | None
+
+    def __call__(self, block: Block) -> Signatures:
+        if self.mean_D is None or block.number is None:
+            return Signatures()
+        return Signatures({block.number: signatures_of(block.utterance_UD - self.mean_D, block.usable_U, block.number)})
 
 
-def confirmed(
-    pair_P2: Pairs,
-    unit_of: Callable[[NDArray[np.int64]], Floats],
-    others_of: Callable[[NDArray[np.int64]], Floats] | None = None,
-) -> tuple[Pairs, Floats]:
-    """Keep the pairs whose vectors have a cosine of `NEAR`, and return it.
-
-    Args:
-        unit_of, others_of: rows of the one store, and of the other where there are two -> their centred vectors of
-            unit length.
-    """
-    kept, cosines = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
-    for first in range(0, len(pair_P2), _BLOCK):
-        pairs = pair_P2[first : first + _BLOCK]
-        cosine = np.einsum("pd,pd->p", unit_of(pairs[:, 0]), (others_of or unit_of)(pairs[:, 1]))
-        kept.append(pairs[cosine >= NEAR])
-        cosines.append(cosine[cosine >= NEAR])
-    return np.concatenate(kept), np.concatenate(cosines)
+def review(evidence: Evidence) -> SignatureReview:
+    """Return what gathers `Signatures`."""
+    return SignatureReview(mean_of(evidence) if evidence.store.utterances > EXACT else None)
 
 
-def _bands(signature_UW: NDArray[np.uint64]) -> Iterator[NDArray[np.uint32]]:
-    bytes_UB = np.ascontiguousarray(signature_UW).view(np.uint8).reshape(len(signature_UW), -1)
-    for band in range(_BANDS):
-        three = bytes_UB[:, 3 * band : 3 * band + 3].astype(np.uint32)
-        yield three[:, 0] << 16 | three[:, 1] << 8 | three[:, 2]
+def duplicates_within(evidence: Evidence) -> list[Duplicate]:
+    """Conclude which utterances of a store are one recording."""
+    store, hashed = evidence.store, evidence[Signatures].by_block
+    centred = partial(store.centred_vectors, mean_D=mean_of(evidence))
+    equal = equal_pairs(evidence[Utterances].bits)
+    if hashed:
+        near = hashed_pairs(np.concatenate([hashed[number] for number in sorted(hashed)]))
+    else:
+        near = near_pairs(centred(np.arange(store.utterances)))
+    pairs, cosines = confirmed(np.unique(np.sort(np.concatenate([equal, near]), axis=1), axis=0), centred)
+    return duplicates_of(store, store, pairs, cosines, np.sort(equal, axis=1))
+
+
+def duplicates(evidence: Evidence) -> Finding:
+    """Judge whether two utterances are one recording, by their vectors and by the manifest."""
+    found, check = evidence.conclude(duplicates_within), evidence.conclude(manifest_check)
+    rows: list[Offender] = [
+        evidence.with_replay(
+            {
+                "utterance": pair.first,
+                "again as": pair.second,
+                "found by": "equal bits" if pair.is_exact else f"cosine {pair.cosine:.4f}, centred",
+            },
+            evidence.store.key(pair.second),
+        )
+        for pair in found
+    ]
+    count = len(found)
+    if not isinstance(check, Unchecked):
+        known = {frozenset((pair.first, pair.second)) for pair in found}
+        rows += [
+            {"utterance": first, "again as": second, "found by": "one recording in the manifest"}
+            for first, second in check.same_recording.first
+            if frozenset((first, second)) not in known
+        ]
+        count = max(count, check.same_recording.count)
+    if rows:
+        most = "At least " if len(found) >= MOST_PAIRS else ""
+        return Finding(FAILED, f"{most}{counted(count, 'pair')} of ids for one recording.", rows[: 2 * LISTED])
+    how = f"by hashing, beyond {EXACT:,}" if evidence[Signatures].by_block else "of every pair"
+    utterances = evidence[Utterances].moments.count
+    return Finding(PASSED, f"No two of {utterances:,} utterances have a centred cosine of {NEAR} ({how}).")
+
+
+def mean_of(evidence: Evidence) -> Float32:
+    """Return the mean of the utterances of a store, [D], less which they are compared."""
+    return evidence[Utterances].moments.mean_D.astype(np.float32)
+
+
+def duplicates_of(
+    store: AuditedStore, other: AuditedStore, pairs: Pairs, cosines: Float32, equal: Pairs
+) -> list[Duplicate]:
+    """Name pairs of utterances of two stores by their numbers; `equal` are those of equal bits."""
+    exact = set(map(tuple, equal.tolist()))
+    firsts, seconds = store.names(pairs[:, 0]), other.names(pairs[:, 1])
+    return [
+        Duplicate(first, second, cosine, tuple(pair) in exact)
+        for (first, _), (second, _), cosine, pair in zip(firsts, seconds, cosines.tolist(), pairs.tolist(), strict=True)
+    ]
+
+
+GROUP = Group({"duplicates": Rule("no recording is stored under two ids", duplicates)}, review=review)

@@ -1,17 +1,20 @@
 """What a rule says of a store: a status, a sentence, and the worst offenders as rows of a table."""
 
 import shlex
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from reseed.stages.auditing.blocks import RowKey
 
-from reseed.stages.auditing.blocks import Place
-from reseed.stages.auditing.facts import Facts
+Status = Literal["passed", "failed", "skipped"]
+Item = TypeVar("Item")
+Offender = Mapping[str, str | int | float]
 
-PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+PASSED: Status = "passed"
+FAILED: Status = "failed"
+SKIPPED: Status = "skipped"
 LISTED = 10  # offenders
 
 
@@ -24,39 +27,85 @@ class Finding:
         offenders: the worst, as rows of a table; "hear" is a command.
     """
 
-    rule: str
-    status: str
+    status: Status
     says: str
-    offenders: list[dict[str, Any]] = field(default_factory=list)
+    offenders: Sequence[Offender] = ()
 
-    def facts(self) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class Unchecked:
+    """Why something could not be checked."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class FirstFew(Generic[Item]):
+    """How many of something there are, and the first of them."""
+
+    count: int
+    first: list[Item]
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """An utterance whose speaker is another one elsewhere: in the manifest, or in another store."""
+
+    utterance_id: str
+    here: str
+    there: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit has found.
+
+    Attributes:
+        findings: by rule.
+        failed_on: the rules of `fail_on` that failed.
+        measures: the figures behind it, see `reseed.stages.auditing.measures`.
+    """
+
+    store: Path
+    fingerprint: str
+    findings: Mapping[str, Finding]
+    failed_on: list[str]
+    page: Path | None
+    measures: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        passed, failed, skipped = (self.rules(status) for status in (PASSED, FAILED, SKIPPED))
+        rest = f"{len(passed)} rules hold, {len(skipped)} could not be checked"
+        if failed:
+            return f"Do not trust {self.store} as it is: {', '.join(failed)} failed; {rest}."
+        return f"Nothing speaks against {self.store}: {rest}."
+
+    def rules(self, status: Status) -> list[str]:
+        """Name the rules of a status."""
+        return [rule for rule, finding in self.findings.items() if finding.status == status]
+
+    def as_json(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return asdict(self)
+        return {
+            "store": str(self.store),
+            "fingerprint": self.fingerprint,
+            "verdict": self.verdict,
+            "findings": [{"rule": rule, **asdict(finding)} for rule, finding in self.findings.items()],
+            "measures": self.measures,
+            "page": None if self.page is None else str(self.page),
+        }
+
+    def summary(self) -> str:
+        """Return it as lines."""
+        lines = [f"{finding.status:8}{rule:12}{finding.says}" for rule, finding in self.findings.items()]
+        return "\n".join([self.verdict, *lines, *([f"page: {self.page}"] if self.page else [])])
 
 
-def heard(facts: Facts, place: Place | None, row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of offenders with the command that lets one hear it, where there are recordings behind the store."""
-    if place is None or facts.replayed is None:
-        return row
-    return {**row, "hear": hear(facts.replayed, place)}
-
-
-def hear(store: Path, place: Place) -> str:
-    """Return the command that makes the row again and writes what it sounds like."""
-    words = ["reseed", "replay", str(store), place.utterance_id, "--view", place.view, "--crop", str(place.crop)]
-    if place.utterance_id.startswith("-"):
-        words = [*words[:3], *words[4:], "--", place.utterance_id]
+def replay_command(store: Path, key: RowKey) -> str:
+    """Return the command that makes a row again and writes what it sounds like."""
+    words = ["reseed", "replay", str(store), key.utterance_id, "--view", key.view, "--crop", str(key.crop)]
+    if key.utterance_id.startswith("-"):
+        words = [*words[:3], *words[4:], "--", key.utterance_id]
     return shlex.join([*words[:2], "--out", "heard.wav", *words[2:]])
-
-
-def placed(facts: Facts, place: Place) -> dict[str, Any]:
-    """Return a row as offenders name it."""
-    return heard(facts, place, {"utterance": place.utterance_id, "view": place.view, "crop": place.crop})
-
-
-def quantile(counts: NDArray[np.int64], edges: NDArray[np.float64], share: float) -> float | None:
-    """Return the value below which a share of a histogram lies, as the middle of its bin."""
-    if not counts.sum():
-        return None
-    place = int(np.searchsorted(np.cumsum(counts), share * counts.sum()))
-    return float((edges[place] + edges[place + 1]) / 2)

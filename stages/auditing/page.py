@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from reseed.stages.auditing.facts import Facts
-from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, heard
-from reseed.stages.auditing.judge_vectors import farthest_rows
+from reseed.stages.auditing.drift import Drift, Sounds, farthest_rows, most_hurting
+from reseed.stages.auditing.evidence import Evidence
+from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Audit, Offender
 from reseed.stages.auditing.plots import plots
-from reseed.stages.auditing.rules import RULES
+from reseed.stages.auditing.projection import projected
+from reseed.stages.auditing.table import RULES
 from reseed.stages.common.pages import render
 from reseed.stages.extraction.lineage import Node, graph
 from reseed.store.atomic import write_text
@@ -44,29 +42,24 @@ class Lineage:
     height: float
 
 
-def write_page(path: Path, facts: Facts, findings: list[Finding], verdict: str, figures: dict[str, Any]) -> None:
-    """Write the page.
-
-    Args:
-        figures: see `reseed.stages.auditing.measures`.
-    """
-    declared = facts.source.header.declaration
+def write_page(path: Path, evidence: Evidence, audit: Audit) -> None:
+    """Write the page."""
+    store, declared, by_status = evidence.store, evidence.store.header.declaration, (FAILED, PASSED, SKIPPED)
     page = render(
         "auditing/audit.html.j2",
-        title=f"Audit of {facts.path}",
-        verdict=verdict,
-        is_sound=all(finding.status != FAILED for finding in findings),
-        subtitle=f"{len(facts.source.store):,} vectors of {declared.dim} dimensions, {declared.dtype} · "
-        f"{facts.source.utterances:,} utterances · {len(declared.views)} views · space {declared.space}",
-        fingerprint=facts.source.header.fingerprint,
-        findings=sorted(findings, key=lambda finding: (FAILED, PASSED, SKIPPED).index(finding.status)),
-        rules=RULES,
-        plots=plots(facts),
-        points=projected(facts),
-        farthest=farthest_rows(facts),
-        drift=_drift_rows(figures),
-        rooms=_room_rows(facts, figures),
-        lineage=drawn_lineage(*graph(facts.path, facts.source.header)),
+        title=f"Audit of {store.path}",
+        verdict=audit.verdict,
+        is_sound=not audit.rules(FAILED),
+        subtitle=f"{len(store.vectors):,} vectors of {declared.dim} dimensions, {declared.dtype} · "
+        f"{store.utterances:,} utterances · {len(declared.views)} views · space {declared.space}",
+        fingerprint=store.header.fingerprint,
+        findings=[(rule, RULES[rule].requires, audit.findings[rule]) for of in by_status for rule in audit.rules(of)],
+        plots=plots(evidence),
+        projection=projected(evidence),
+        farthest=farthest_rows(evidence),
+        drift=_drift_rows(evidence),
+        rooms=_room_rows(evidence),
+        lineage=drawn_lineage(*graph(store.path, store.header)),
         box=_BOX,
         digest=_DIGEST,
     )
@@ -74,52 +67,27 @@ def write_page(path: Path, facts: Facts, findings: list[Finding], verdict: str, 
     write_text(path, page)
 
 
-def projected(facts: Facts) -> dict[str, Any]:
-    """Return the points of the projection, for the page's script: two main axes of the sample."""
-    points = facts.survey.points
-    if len(points) < 3:
-        return {"points": [], "explained": 0}
-    vectors_ND = np.stack([point.vector_D for point in points]).astype(np.float64)
-    centred_ND = vectors_ND - vectors_ND.mean(axis=0)
-    values_D, axes_DD = np.linalg.eigh(centred_ND.T @ centred_ND)
-    plane_N2 = centred_ND @ axes_DD[:, :-3:-1]
-    scale = float(np.abs(plane_N2).max()) or 1.0
-    rows = [
-        {
-            "x": round(x / scale, 4),
-            "y": round(y / scale, 4),
-            "utterance": point.place.utterance_id,
-            "view": point.place.view,
-            "speaker": point.speaker_id,
-            "snr": None if point.snr_db is None else round(point.snr_db, 1),
-        }
-        for point, (x, y) in zip(points, plane_N2.tolist(), strict=True)
-    ]
-    explained = values_D[-2:].sum() / max(float(values_D.sum()), 1e-30)
-    return {"points": rows, "explained": round(100 * float(explained))}
-
-
-def _drift_rows(figures: dict[str, Any]) -> list[dict[str, Any]]:
+def _drift_rows(evidence: Evidence) -> list[Offender]:
     return [
         {
-            "view": cell["view"],
-            "SNR in dB, to 5 dB": "" if cell["snr_db"] is None else f"{cell['snr_db'] + 0.0:g}",
-            "rows": cell["rows"],
-            "mean cosine with clean": round(cell["mean"], 4),
-            "standard deviation": round(cell["spread"], 4),
+            "view": evidence.store.views[view],
+            "SNR in dB, to 5 dB": "" if snr_db is None else f"{snr_db + 0.0:g}",  # no -0
+            "rows": tally.count,
+            "mean cosine with clean": round(tally.mean, 4),
+            "standard deviation": round(tally.spread, 4),
         }
-        for cell in figures["drift"]
+        for (view, snr_db), tally in evidence[Drift].in_order
     ]
 
 
-def _room_rows(facts: Facts, figures: dict[str, Any]) -> list[dict[str, Any]]:
+def _room_rows(evidence: Evidence) -> list[Offender]:
+    sounds = evidence[Sounds]
     return [
-        heard(
-            facts,
-            facts.review.heard.get(room["id"]),
-            {"room": room["id"], "rows": room["rows"], "against what is usual": round(room["mean"], 4)},
+        evidence.with_replay(
+            {"room": name, "rows": tally.count, "against what is usual": round(tally.mean, 4)},
+            sounds.examples.get(name),
         )
-        for room in figures["rooms"][:LISTED]
+        for name, tally in most_hurting(sounds.rooms)[:LISTED]
     ]
 
 

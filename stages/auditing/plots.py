@@ -3,17 +3,16 @@
 Shapes: H bins.
 """
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
-from reseed.stages.auditing.facts import Facts
-from reseed.stages.auditing.finding import quantile
-from reseed.stages.auditing.measures import dimensions
-from reseed.stages.auditing.review import MARGIN_EDGES
-from reseed.stages.auditing.survey import COSINE_EDGES, NORM_EDGES
+from reseed.stages.auditing.arrays import Counts, Float64
+from reseed.stages.auditing.drift import Drift, Sounds
+from reseed.stages.auditing.evidence import Evidence
+from reseed.stages.auditing.speakers import MARGIN_EDGES, Margins, cohesion
+from reseed.stages.auditing.tally import COSINE_EDGES, Tally, quantile
+from reseed.stages.auditing.utterances import Utterances
+from reseed.stages.auditing.vectors import NORM_EDGES, Vectors
 from reseed.stages.common.figures import Plot, figure, plotted, to_svg
 from reseed.stages.common.theme import Theme
 
@@ -21,7 +20,7 @@ _HEIGHT_IN = 3.4
 _SOUNDS = 12
 
 
-def plots(facts: Facts) -> list[Plot]:
+def plots(evidence: Evidence) -> list[Plot]:
     """Return the figures of what was found."""
     drawn = [
         plotted(
@@ -29,35 +28,35 @@ def plots(facts: Facts) -> list[Plot]:
             "How far noise moves vectors",
             "Cosine of a noisy vector with the clean one of the same crop. Left: its distribution in each view, the "
             "bar from 5 to 95 %, the dot at 50 %. Right: its mean by the SNR as drawn, with one standard deviation.",
-            lambda theme: _drift(facts, theme),
+            lambda theme: _drift(evidence, theme),
         ),
         plotted(
             "sounds",
             "Sounds that hurt most and least",
             "Mean of a sound's cosines less what is usual at the same view and SNR: left of zero, it hurts more.",
-            lambda theme: _sounds(facts, theme),
+            lambda theme: _sounds(evidence, theme),
         ),
         plotted(
             "speakers",
             "Speakers",
             "Left: cosine of an utterance with the rest of its speaker, whitened. Middle: that less the cosine with "
             "the nearest other speaker; left of zero, another is nearer. Right: mean cosine of two utterances.",
-            lambda theme: _speakers(facts, theme),
+            lambda theme: _speakers(evidence, theme),
         ),
         plotted(
             "norms",
             "Norms and spread",
             "Left: lengths of the vectors as stored. Middle: mean of each dimension, with one standard deviation. "
             "Right: share of the variance of utterances along each main direction, added up.",
-            lambda theme: _norms(facts, theme),
+            lambda theme: _norms(evidence, theme),
         ),
     ]
     return [plot for plot in drawn if plot]
 
 
-def _drift(facts: Facts, theme: Theme) -> str | None:
-    counts_VH = facts.survey.cosine_VH
-    views = [(place, view) for place, view in enumerate(facts.source.views) if counts_VH[place].any()]
+def _drift(evidence: Evidence, theme: Theme) -> str | None:
+    counts_VH = evidence[Drift].cosine_VH
+    views = [(place, view) for place, view in enumerate(evidence.store.views) if counts_VH[place].any()]
     if not views:
         return None
     with figure(theme, max(_HEIGHT_IN, 0.32 * len(views) + 1.2)) as drawn:
@@ -71,18 +70,18 @@ def _drift(facts: Facts, theme: Theme) -> str | None:
         left.invert_yaxis()
         left.set_title("by view")
         left.set_xlabel("cosine with the clean vector")
-        _by_snr(right, facts, theme)
+        _by_snr(right, evidence, theme)
         return to_svg(drawn)
 
 
-def _by_snr(axes: Axes, facts: Facts, theme: Theme) -> None:
-    kinds: dict[str, dict[float, list[Any]]] = {}
-    for (view, snr), tally in facts.survey.cells.items():
+def _by_snr(axes: Axes, evidence: Evidence, theme: Theme) -> None:
+    kinds: dict[str, dict[float, Tally]] = {}
+    for (view, snr), tally in evidence[Drift].cells.items():
         if snr is not None:
-            kinds.setdefault(facts.source.conditions[view].kind, {}).setdefault(snr, []).append(tally)
+            kinds.setdefault(evidence.store.conditions[view].kind, {}).setdefault(snr, Tally()).add(tally)
     for number, (kind, by_snr) in enumerate(sorted(kinds.items())):
         snrs = sorted(by_snr)
-        means, spreads = zip(*(_joined(by_snr[snr]) for snr in snrs), strict=True)
+        means, spreads = [by_snr[snr].mean for snr in snrs], [by_snr[snr].spread for snr in snrs]
         colour = theme.systems[1 + number % (len(theme.systems) - 1)]
         axes.errorbar(
             snrs, means, spreads, color=colour, marker="o", markersize=4, capsize=2, linewidth=1.4, label=kind
@@ -95,9 +94,9 @@ def _by_snr(axes: Axes, facts: Facts, theme: Theme) -> None:
         axes.set_axis_off()
 
 
-def _sounds(facts: Facts, theme: Theme) -> str | None:
-    found = {name: tally for name, tally in facts.review.noises.items() if tally.count > 1}
-    found |= {name: tally for name, tally in facts.review.rooms.items() if tally.count > 1}
+def _sounds(evidence: Evidence, theme: Theme) -> str | None:
+    sounds = evidence[Sounds].noises | evidence[Sounds].rooms
+    found = {name: tally for name, tally in sounds.items() if tally.count > 1}
     if len(found) < 2:
         return None
     order = sorted(found, key=lambda name: (found[name].mean, name))
@@ -114,33 +113,35 @@ def _sounds(facts: Facts, theme: Theme) -> str | None:
         return to_svg(drawn)
 
 
-def _speakers(facts: Facts, theme: Theme) -> str | None:
-    if not facts.within:
+def _speakers(evidence: Evidence, theme: Theme) -> str | None:
+    within, margins = evidence.conclude(cohesion), evidence[Margins]
+    if not within:
         return None
     with figure(theme, _HEIGHT_IN) as drawn:
         left, middle, right = drawn.subplots(1, 3)
-        _stairs(left, facts.review.own_H, COSINE_EDGES, theme, "own speaker", "cosine")
-        _stairs(middle, facts.review.margin_H, MARGIN_EDGES, theme, "own less nearest other", "difference")
+        _stairs(left, margins.own_H, COSINE_EDGES, theme, "own speaker", "cosine")
+        _stairs(middle, margins.margin_H, MARGIN_EDGES, theme, "own less nearest other", "difference")
         middle.axvline(0, color=theme.ink, linewidth=0.8)
-        values = np.array(list(facts.within.values()))
+        values = np.array(list(within.values()))
         counts, edges = np.histogram(values, bins=min(40, max(5, len(values))))
         _stairs(right, counts, edges, theme, "within speakers", "mean cosine")
         return to_svg(drawn)
 
 
-def _norms(facts: Facts, theme: Theme) -> str | None:
-    if not facts.survey.norm_H.any():
+def _norms(evidence: Evidence, theme: Theme) -> str | None:
+    vectors = evidence[Vectors]
+    if not vectors.norm_H.any():
         return None
     with figure(theme, _HEIGHT_IN) as drawn:
         left, middle, right = drawn.subplots(1, 3)
-        _stairs(left, facts.survey.norm_H, NORM_EDGES, theme, "norms", "length")
-        mean_D, spread_D = dimensions(facts)
+        _stairs(left, vectors.norm_H, NORM_EDGES, theme, "norms", "length")
+        mean_D, spread_D = vectors.mean_D, vectors.spread_D
         place_D, colour = np.arange(len(mean_D)), theme.systems[1]
         middle.fill_between(place_D, mean_D - spread_D, mean_D + spread_D, color=colour, alpha=0.3, linewidth=0)
         middle.plot(place_D, mean_D, color=colour, linewidth=0.8)
         middle.set_title("values")
         middle.set_xlabel("dimension")
-        values = np.linalg.eigvalsh(facts.survey.whole.covariance_DD)[::-1].clip(min=0)
+        values = np.linalg.eigvalsh(evidence[Utterances].moments.covariance_DD)[::-1].clip(min=0)
         if values.sum() > 0:
             right.plot(np.arange(1, len(values) + 1), 100 * np.cumsum(values) / values.sum(), color=theme.systems[1])
         right.set_title("spread")
@@ -150,9 +151,7 @@ def _norms(facts: Facts, theme: Theme) -> str | None:
         return to_svg(drawn)
 
 
-def _stairs(
-    axes: Axes, counts: NDArray[np.int64], edges: NDArray[np.float64], theme: Theme, title: str, what: str
-) -> None:
+def _stairs(axes: Axes, counts: Counts, edges: Float64, theme: Theme, title: str, what: str) -> None:
     """Draw a histogram over where it has anything, its bins joined to at most 60."""
     filled = np.flatnonzero(counts)
     if filled.size:
@@ -167,12 +166,6 @@ def _stairs(
     axes.set_yticks([])
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
-
-
-def _joined(tallies: list[Any]) -> tuple[float, float]:
-    count = sum(tally.count for tally in tallies)
-    mean = sum(tally.total for tally in tallies) / count
-    return mean, float(np.sqrt(max(sum(tally.squares for tally in tallies) / count - mean**2, 0.0)))
 
 
 def _short(name: str) -> str:

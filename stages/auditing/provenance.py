@@ -1,176 +1,215 @@
-"""A store against what it says it was made from: the manifest, and the very recordings."""
+"""Rules on a store against the manifest it was made from: none is missing, and all are who it says they are.
 
-from collections.abc import Iterator
+Shapes: U stored utterances, M rows of the manifest.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from reseed.stages.audio.manifest import Manifest as Utterances
-from reseed.stages.audio.manifest import manifest_digest
-from reseed.stages.auditing.blocks import Source, hashed_ids, identities
-from reseed.stages.auditing.survey import Survey
+from reseed.stages.audio.manifest import Manifest, manifest_digest
+from reseed.stages.auditing.arrays import Hashes, Indices, hashed_ids
+from reseed.stages.auditing.blocks import Name
+from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.finding import (
+    FAILED,
+    LISTED,
+    PASSED,
+    SKIPPED,
+    Finding,
+    FirstFew,
+    Offender,
+    Relabelled,
+    Unchecked,
+)
+from reseed.stages.auditing.utterances import Utterances
+from reseed.stages.common.prose import counted, first_few
 from reseed.stages.extraction.lineage import located
-from reseed.store import EmbeddingStore, Reject, ReseedError, StoreError, read_rejects
+from reseed.store import EmbeddingStore, Reject, ReseedError, read_rejects
 from reseed.store.format import REJECTS_NAME
 
+_REJECTED = 0.05
 _BATCH = 65_536
-_LISTED = 20
-_NAMED = ("utterance_id", "speaker_id")
-_SOUND = ("sha256", "start_s", "duration_s")
-
-Hashes = NDArray[np.uint64]
+_FIRST = 20
+_NAMES = ("utterance_id", "speaker_id")
+_RECORDING = ("sha256", "start_s", "duration_s")
+_PATH = re.compile(r"^.*[/\\][^/\\]*?(\.\w{1,5})?\s+(?=\w)")
 
 
 @dataclass(frozen=True)
-class Manifest:
+class ManifestCheck:
     """What the manifest of a store says that the store does not.
 
     Attributes:
-        is_as_then: it is what the store was made from, and the store was not edited since; else nothing is said of
+        is_unchanged: it is what the store was made from, and the store was not edited since; else nothing is said of
             what is missing or unlisted.
-        missing: utterances it lists that are neither stored nor rejected: how many, and the first of them.
-        unlisted: stored ones it does not list.
-        relabelled: (utterance, speaker here, speaker there), and how many in all.
-        twins: pairs of stored utterances that are one stretch of one recording, and how many.
+        missing: utterances it lists that are neither stored nor rejected.
+        unlisted: stored ones that it does not list.
+        same_recording: pairs of stored utterances that are one stretch of one recording.
     """
 
     path: Path
-    is_as_then: bool
-    missing: tuple[int, list[str]]
-    unlisted: tuple[int, list[str]]
-    relabelled: tuple[int, list[tuple[str, str, str]]]
-    twins: tuple[int, list[tuple[str, str]]]
+    is_unchanged: bool
+    missing: FirstFew[str]
+    unlisted: FirstFew[str]
+    relabelled: FirstFew[Relabelled]
+    same_recording: FirstFew[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Remade:
-    """One row of a shard made again from its recording: how well it agrees, or why it could not be made."""
+class _Listed:
+    """64 bits of each row of a manifest: its id, its speaker (0: none) and its stretch of a recording, [M]."""
 
-    shard: str
-    utterance_id: str
-    view: str
-    crop: int
-    cosine: float | None
-    problem: str = ""
+    path: Path
+    ids: Hashes
+    speakers: Hashes
+    recordings: Hashes
+
+    def names(self, rows: Indices) -> list[Name]:
+        """Return id and speaker of some rows."""
+        table = pq.read_table(self.path, columns=list(_NAMES)).take(pa.array(rows)) if len(rows) else pa.table({})
+        return list(zip(*(table[name].to_pylist() for name in _NAMES), strict=True)) if len(rows) else []
 
 
-def manifest_path(origin: EmbeddingStore) -> Path | None:
-    """Return where the manifest of an extracted store lies; none where the store names none, or none that is there."""
+def manifest_check(evidence: Evidence) -> ManifestCheck | Unchecked:
+    """Conclude what the manifest of the store that vectors were extracted into says."""
+    path = None if isinstance(evidence.origin, Unchecked) else _manifest_path(evidence.origin)
+    if path is None or isinstance(evidence.origin, Unchecked):
+        return Unchecked("It names no manifest, or none that is still there.")
+    try:
+        return _check(evidence, path, _is_unchanged(path, evidence.origin))
+    except (ReseedError, OSError, ValueError, KeyError) as error:
+        return Unchecked(f"{path} cannot be read ({error}).")
+
+
+def rejects(evidence: Evidence) -> list[Reject]:
+    """Return what a store has left out; nothing where the file cannot be read, which the rule on files says."""
+    try:
+        return list(read_rejects(evidence.store.path / REJECTS_NAME))
+    except (ReseedError, OSError, pa.ArrowException):
+        return []
+
+
+def coverage(evidence: Evidence) -> Finding:
+    """Judge whether many utterances were rejected, or some are missing."""
+    header, check = evidence.store.header, evidence.conclude(manifest_check)
+    reasons = Counter(_reason(reject.reason) for reject in evidence.conclude(rejects))
+    rows: list[Offender] = [{"reason": reason, "utterances": count} for reason, count in reasons.most_common(LISTED)]
+    says = f"{header.stored:,} utterances stored, {header.rejected:,} rejected, of {header.expected:,}."
+    missing = FirstFew[str](0, []) if isinstance(check, Unchecked) else check.missing
+    rows += [{"reason": "neither stored nor rejected", "utterance": name} for name in missing.first[:LISTED]]
+    if missing.count:
+        says += f" {counted(missing.count, 'utterance')} of its manifest neither stored nor rejected."
+    failed = missing.count or header.rejected > _REJECTED * max(header.expected, 1)
+    return Finding(FAILED if failed else PASSED, says, rows)
+
+
+def manifest(evidence: Evidence) -> Finding:
+    """Judge whether ids and speakers are others than those of the manifest."""
+    check = evidence.conclude(manifest_check)
+    if isinstance(check, Unchecked):
+        return Finding(SKIPPED, check.reason)
+    rows: list[Offender] = [
+        evidence.with_replay(
+            {"utterance": found.utterance_id, "speaker here": found.here, "in the manifest": found.there},
+            evidence.store.key(found.utterance_id),
+        )
+        for found in check.relabelled.first[:LISTED]
+    ]
+    rows += [{"utterance": name, "in the manifest": "not listed"} for name in check.unlisted.first[:LISTED]]
+    parts = [
+        f"{counted(check.relabelled.count, 'utterance')} stored under another speaker than the manifest says"
+        if check.relabelled.count
+        else "",
+        f"{counted(check.unlisted.count, 'stored utterance')} not listed there" if check.unlisted.count else "",
+    ]
+    if any(parts):
+        pairs = _exchanged(check.relabelled.first)
+        says = f"{'; '.join(filter(None, parts))}.{f' Exchanged: {first_few(pairs)}.' if pairs else ''}"
+        return Finding(FAILED, says, rows)
+    if not check.is_unchanged:
+        says = f"Speakers are those of {check.path}; it, or the store, was changed since, so ids are not compared."
+        return Finding(PASSED, says)
+    return Finding(PASSED, f"All stored ids and speakers are those of {check.path}.")
+
+
+def _check(evidence: Evidence, path: Path, is_unchanged: bool) -> ManifestCheck:
+    """Compare the ids, speakers and recordings that a manifest lists with what is stored."""
+    stored, listed = evidence[Utterances], _listed(path)
+    left_out = hashed_ids([reject.utterance_id for reject in evidence.conclude(rejects)])
+    is_stored = np.isin(listed.ids, stored.ids)
+    is_whole = is_unchanged and not evidence.store.problems
+    missing = np.flatnonzero(~is_stored & ~np.isin(listed.ids, left_out) & is_whole)
+    unlisted = np.flatnonzero(~np.isin(stored.ids, listed.ids) & is_unchanged)
+    _, here, there = np.intersect1d(stored.ids, listed.ids, return_indices=True)
+    speaker, speaker_there = stored.speakers[here], listed.speakers[there]
+    differ = np.flatnonzero((speaker != speaker_there) & (speaker != 0) & (speaker_there != 0))
+    order = np.flatnonzero(is_stored)[np.argsort(listed.recordings[is_stored], kind="stable")]
+    again = np.flatnonzero(listed.recordings[order][1:] == listed.recordings[order][:-1])
+    first, second = (_ids(listed.names(order[again[:_FIRST] + step])) for step in (0, 1))
+    own, theirs = evidence.store.names(here[differ[:_FIRST]]), listed.names(there[differ[:_FIRST]])
+    return ManifestCheck(
+        path,
+        is_unchanged,
+        FirstFew(len(missing), _ids(listed.names(missing[:_FIRST]))),
+        FirstFew(len(unlisted), _ids(evidence.store.names(unlisted[:_FIRST]))),
+        FirstFew(
+            len(differ),
+            [Relabelled(name, a or "", b or "") for (name, a), (_, b) in zip(own, theirs, strict=True)],
+        ),
+        FirstFew(len(again), list(zip(first, second, strict=True))),
+    )
+
+
+def _manifest_path(origin: EmbeddingStore) -> Path | None:
+    """Return where the manifest of an extracted store lies; None where it names none, or none that is there."""
     parent = origin.header.declaration.parent("utterances")
     path = None if parent is None else located(parent["path"], origin.path)
     return path if path is not None and path.exists() else None
 
 
-def is_as_then(path: Path, origin: EmbeddingStore) -> bool:
+def _is_unchanged(path: Path, origin: EmbeddingStore) -> bool:
     """Whether a manifest lists what it did when the store was made, and the store is as it was made."""
     declared = origin.header.declaration
-    then = declared.parent("utterances")
-    return "edits" not in declared.inputs and then is not None and manifest_digest(Utterances(path)) == then["digest"]
+    parent = declared.parent("utterances")
+    return "edits" not in declared.inputs and parent is not None and manifest_digest(Manifest(path)) == parent["digest"]
 
 
-def check_manifest(
-    path: Path, origin: EmbeddingStore, source: Source, survey: Survey, rejects: list[Reject], is_whole: bool
-) -> Manifest:
-    """Compare the ids, speakers and recordings that a manifest lists with what is stored.
-
-    Args:
-        origin: the store that was extracted by this manifest: `source` itself, or what it was derived from.
-        is_whole: no shard is damaged, so that what is not there is missing.
-    """
-    same = is_as_then(path, origin)
-    ids, speakers, sounds = _hashed(path)
-    stored, labels = survey.ids, survey.labels
-    left_out = hashed_ids([reject.utterance_id for reject in rejects])
-    missing = np.flatnonzero(~np.isin(ids, stored) & ~np.isin(ids, left_out) & (same and is_whole))
-    unlisted = np.flatnonzero(~np.isin(stored, ids) & same)
-    _, here, there = np.intersect1d(stored, ids, return_indices=True)
-    differ = np.flatnonzero((labels[here] != speakers[there]) & (labels[here] != 0) & (speakers[there] != 0))
-    listed = np.isin(ids, stored)
-    order = np.flatnonzero(listed)[np.argsort(sounds[listed], kind="stable")]
-    again = np.flatnonzero(sounds[order][1:] == sounds[order][:-1])
-    pairs = np.stack([order[again], order[again + 1]], axis=1)[:_LISTED]
-    names = _names(path, [*missing[:_LISTED], *there[differ[:_LISTED]], *pairs.ravel()])
-    stored_names = _stored_names(source, [*unlisted[:_LISTED], *here[differ[:_LISTED]]])
-    return Manifest(
-        path,
-        same,
-        (len(missing), [names[row][0] for row in missing[:_LISTED].tolist()]),
-        (len(unlisted), [stored_names[row][0] for row in unlisted[:_LISTED].tolist()]),
-        (
-            len(differ),
-            [
-                (*stored_names[h], names[t][1])
-                for h, t in zip(here[differ[:_LISTED]].tolist(), there[differ[:_LISTED]].tolist(), strict=True)
-            ],
-        ),
-        (len(again), [(names[first][0], names[second][0]) for first, second in pairs.tolist()]),
-    )
-
-
-def remake(source: Source, origin: EmbeddingStore, shards: int) -> Iterator[Remade]:
-    """Make one row of each of some shards again, evenly over the store.
-
-    Raises:
-        ReseedError: nothing of this store can be made again here, and why.
-    """
-    from reseed.stages.extraction.replayer import Replayer  # torch takes seconds
-
-    if origin.path.resolve() != source.path:
-        raise StoreError(f"it was made from {origin.path}; audit that")
-    replayer = Replayer(origin.path)
-    positions = np.unique(np.linspace(0, len(source.header.shards) - 1, max(shards, 1)).astype(int)).tolist()
-    for position in positions if source.header.shards else ():
-        block = next((number for number, found in enumerate(source.blocks) if found.shard == position), None)
-        if block is None:
-            continue
-        rows = source.read(block)
-        utterance = len(rows.ids) // 2
-        view = position % len(source.views)
-        place = rows.place((utterance * source.crops) * len(source.views) + view)
-        name = source.header.shards[position].name
-        cosine, problem = None, ""
-        try:
-            cosine = replayer.replay(place.utterance_id, place.view, place.crop).cosine
-        except ReseedError as error:
-            problem = str(error)
-        yield Remade(name, place.utterance_id, place.view, place.crop, cosine, problem)
-
-
-def rejects_of(store: Path) -> list[Reject]:
-    """Return what a store has left out; nothing where the file cannot be read, which the audit says elsewhere."""
-    try:
-        return list(read_rejects(store / REJECTS_NAME))
-    except (ReseedError, OSError, pa.ArrowException):
-        return []
-
-
-def _hashed(path: Path) -> tuple[Hashes, Hashes, Hashes]:
-    """Return 64 bits of each row's id, speaker (0: none) and stretch of recording."""
-    parts: list[tuple[Hashes, Hashes, Hashes]] = []
+def _listed(path: Path) -> _Listed:
+    parts = [np.empty((3, 0), np.uint64)]
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_BATCH, columns=[*_NAMED, *_SOUND]):
+        for batch in file.iter_batches(_BATCH, columns=[*_NAMES, *_RECORDING]):
             columns = batch.to_pydict()
-            sounds = [f"{a} {b} {c}" for a, b, c in zip(*(columns[name] for name in _SOUND), strict=True)]
-            parts.append((hashed_ids(columns[_NAMED[0]]), hashed_ids(columns[_NAMED[1]]), hashed_ids(sounds)))
-    if not parts:
-        return np.empty(0, np.uint64), np.empty(0, np.uint64), np.empty(0, np.uint64)
-    ids, speakers, sounds_all = (np.concatenate(found) for found in zip(*parts, strict=True))
-    return ids, speakers, sounds_all
+            stretches = zip(*(columns[name] for name in _RECORDING), strict=True)
+            recordings = [f"{sha256} {start_s} {duration_s}" for sha256, start_s, duration_s in stretches]
+            parts.append(np.stack(list(map(hashed_ids, (*(columns[name] for name in _NAMES), recordings)))))
+    return _Listed(path, *np.concatenate(parts, axis=1))
 
 
-def _names(path: Path, rows: list[int]) -> dict[int, tuple[str, str]]:
-    """Return id and speaker of some rows of a manifest."""
-    if not rows:
-        return {}
-    table = pq.read_table(path, columns=list(_NAMED)).take(pa.array(rows, pa.int64()))
-    found = zip(rows, table["utterance_id"].to_pylist(), table["speaker_id"].to_pylist(), strict=True)
-    return {int(row): (name, speaker or "") for row, name, speaker in found}
+def _ids(names: Sequence[Name]) -> list[str]:
+    return [name for name, _ in names]
 
 
-def _stored_names(source: Source, rows: list[int]) -> dict[int, tuple[str, str]]:
-    found = identities(source, np.array(rows, np.int64))
-    return {int(row): (name, speaker or "") for row, (name, speaker) in zip(rows, found, strict=True)}
+def _exchanged(relabelled: Sequence[Relabelled]) -> list[str]:
+    """Name the pairs of speakers of which some utterances are here under the other one each."""
+    pairs = {(found.here, found.there) for found in relabelled}
+    return [f"{one} and {other}" for one, other in sorted(pairs) if one < other and (other, one) in pairs]
+
+
+def _reason(text: str) -> str:
+    """Leave out of a reason what differs from file to file."""
+    return re.sub(r"\d+(\.\d+)?", "#", _PATH.sub("", text)).strip()
+
+
+GROUP = Group(
+    {
+        "coverage": Rule("few utterances were rejected, and none is missing", coverage),
+        "manifest": Rule("ids and speakers are those of the manifest", manifest),
+    }
+)

@@ -1,64 +1,102 @@
-"""Whether the shards of a store are of one kind: each should lie where the others spread.
+"""The rule that the shards of a store are of one kind: each lies where the others spread.
 
 Shapes: D embedding dimension, K directions kept of a shard.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Sketch = tuple[NDArray[np.float32], NDArray[np.float32]]  # energies [K] and their directions [D, K]
+from reseed.stages.auditing.arrays import Float32, Float64
+from reseed.stages.auditing.blocks import Block
+from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
+from reseed.stages.auditing.tally import Moments
+from reseed.stages.common.prose import counted, first_few
+
+Directions = tuple[Float32, Float32]  # energies [K] and the unit vectors along which they lie [D, K]
 
 _KEPT_K = 32
 _SHARE = 0.8  # of the others' energy, that the directions span by which a shard is judged
 _EACH = 256  # shards, up to which each is compared with the others alone; beyond, with all
+_LEAST_CAPTURED = 0.5  # of the middle shard's
 
 
-class Moments:
-    """Count, sum [D] and second moment [D, D] of vectors, added up."""
+@dataclass
+class ShardMoments:
+    """Moments of the unit vectors of a shard, of as many of its blocks as are added."""
 
-    def __init__(self, dim: int) -> None:
-        self.count = 0
-        self.sum_D: Floats = np.zeros(dim)
-        self.second_DD: Floats = np.zeros((dim, dim))
+    moments: Moments
+    blocks: int
+    all_blocks: int
+
+    def add(self, other: "ShardMoments") -> None:
+        self.moments.add(other.moments)
+        self.blocks += other.blocks
+
+
+@dataclass
+class Shards:
+    """How the vectors of each shard spread.
+
+    Attributes:
+        unfinished: shards of which not every block is added.
+        directions: the main ones of the others.
+    """
+
+    unfinished: dict[int, ShardMoments]
+    directions: dict[int, Directions]
 
     @classmethod
-    def of(cls, vectors_ND: NDArray[np.float32]) -> "Moments":
-        moments = cls(vectors_ND.shape[1])
-        moments.count = len(vectors_ND)
-        moments.sum_D = vectors_ND.sum(axis=0, dtype=np.float64)
-        moments.second_DD = (vectors_ND.T @ vectors_ND).astype(np.float64)
-        return moments
+    def of(cls, block: Block) -> Self:
+        found = cls({}, {})
+        if block.number is not None:
+            slices = block.store.slices
+            shard = slices[block.number].shard
+            of_shard = sum(part.shard == shard for part in slices)
+            found._add_shard(shard, ShardMoments(Moments.of(block.unit_UCVD[block.usable_UCV]), 1, of_shard))
+        return found
 
-    def add(self, other: "Moments") -> None:
-        self.count += other.count
-        self.sum_D = self.sum_D + other.sum_D
-        self.second_DD = self.second_DD + other.second_DD
+    def add(self, other: "Shards") -> None:
+        """Take in what another block says."""
+        self.directions |= other.directions
+        for shard, moments in other.unfinished.items():
+            self._add_shard(shard, moments)
 
-    @property
-    def mean_D(self) -> Floats:
-        return self.sum_D / max(self.count, 1)
+    @cached_property
+    def captured(self) -> dict[int, float]:
+        """How much of each shard's energy lies where the others spread, see `captured`; once every block is added."""
+        return captured(self.directions)
 
-    @property
-    def covariance_DD(self) -> Floats:
-        mean_D = self.mean_D
-        covariance: Floats = self.second_DD / max(self.count, 1) - np.outer(mean_D, mean_D)
-        return covariance
-
-
-def effective_rank(covariance_DD: Floats) -> float:
-    """Return the exponential of the entropy of the eigenvalues (Roy and Vetterli, EUSIPCO 2007), from 1 to D."""
-    values_D = np.linalg.eigvalsh(covariance_DD).clip(min=0)
-    if not values_D.sum() > 0:
-        return 0.0
-    share_D = values_D / values_D.sum()
-    share_D = share_D[share_D > 0]
-    return float(np.exp(-(share_D * np.log(share_D)).sum()))
+    def _add_shard(self, shard: int, moments: ShardMoments) -> None:
+        if shard in self.unfinished:
+            self.unfinished[shard].add(moments)
+        else:
+            self.unfinished[shard] = moments
+        if self.unfinished[shard].blocks == moments.all_blocks:  # its moments are large, its main directions are not
+            self.directions[shard] = main_directions(self.unfinished.pop(shard).moments)
 
 
-def sketch(moments: Moments) -> Sketch:
+def shards(evidence: Evidence) -> Finding:
+    """Judge whether a shard spreads as none of the others does."""
+    captured, names = evidence[Shards].captured, evidence.store.header.shards
+    if len(captured) < 3:
+        return Finding(SKIPPED, "With fewer than three shards none can be told from the others.")
+    middle = float(np.median(list(captured.values())))
+    foreign = sorted((share, shard) for shard, share in captured.items() if share < _LEAST_CAPTURED * middle)
+    usual = f"{middle:.0%} of a shard's energy usually lies where the others spread"
+    if foreign:
+        which = first_few(names[shard].name for _, shard in foreign)
+        rows = [{"shard": names[shard].name, "within the others": f"{share:.0%}"} for share, shard in foreign]
+        says = f"{counted(len(foreign), 'shard')} of another backbone: {which}; {usual}."
+        return Finding(FAILED, says, rows[:LISTED])
+    return Finding(PASSED, f"All spread alike; {usual}, at least {min(captured.values()):.0%}.")
+
+
+def main_directions(moments: Moments) -> Directions:
     """Return the main directions of a shard and the energy along each; none where it has no vector."""
     if not moments.count:
         return np.zeros(0, np.float32), np.zeros((len(moments.sum_D), 0), np.float32)
@@ -67,36 +105,35 @@ def sketch(moments: Moments) -> Sketch:
     return value_D[kept].clip(min=0).astype(np.float32), np.ascontiguousarray(axes_DD[:, kept], np.float32)
 
 
-def captured(sketches: Mapping[int, Sketch]) -> dict[int, float]:
+def captured(directions: Mapping[int, Directions]) -> dict[int, float]:
     """Return how much of each shard's energy lies where the other shards spread, a fraction.
 
     The second moment of a shard of the same backbone is spanned by the main directions of the others, whoever speaks
-    in it; that of another backbone is not.
-
-    Args:
-        sketches: of the unit vectors of each; nothing is said of fewer than two.
+    in it; that of another backbone is not. Nothing is said of fewer than two shards.
     """
-    filled = {number: found for number, found in sketches.items() if found[0].size}
+    filled = {shard: found for shard, found in directions.items() if found[0].size}
     if len(filled) < 2:
         return {}
-    total_DD: Floats = sum((_restored(found) for found in filled.values()), np.zeros((1, 1)))
+    total_DD: Float64 = sum((_restored(found) for found in filled.values()), np.zeros((1, 1)))
     shares = {}
     everything_DK = _spanning(total_DD) if len(filled) > _EACH else None
-    for number, (value_K, axes_DK) in filled.items():
+    for shard, (value_K, axes_DK) in filled.items():
         rest_DK = _spanning(total_DD - _restored((value_K, axes_DK))) if everything_DK is None else everything_DK
         inside_K = ((rest_DK.T @ axes_DK) ** 2).sum(axis=0)
-        shares[number] = float((value_K * inside_K).sum() / value_K.sum())
+        shares[shard] = float((value_K * inside_K).sum() / value_K.sum())
     return shares
 
 
-def _restored(found: Sketch) -> Floats:
-    value_K, axes_DK = found
-    restored: Floats = ((axes_DK * value_K) @ axes_DK.T).astype(np.float64)
-    return restored
+def _restored(directions: Directions) -> Float64:
+    value_K, axes_DK = directions
+    return ((axes_DK * value_K) @ axes_DK.T).astype(np.float64)
 
 
-def _spanning(second_DD: Floats) -> Floats:
+def _spanning(second_DD: Float64) -> Float64:
     """Return the fewest main directions that hold `_SHARE` of the energy, [D, K]."""
     value_D, axes_DD = np.linalg.eigh(second_DD)
     share_D = np.cumsum(value_D[::-1]) / value_D.sum()
     return axes_DD[:, ::-1][:, : int(np.searchsorted(share_D, _SHARE)) + 1]
+
+
+GROUP = Group({"shards": Rule("every shard is of the same backbone as the others", shards)}, Shards.of)

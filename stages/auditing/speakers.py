@@ -1,118 +1,307 @@
-"""Speakers against each other: who does not hold together, and which two ids sound like one person.
+"""Rules on who speaks: the utterances of a speaker are alike, and two speakers are two persons.
 
-Shapes: K speakers, D embedding dimension.
+Thresholds were set on real recordings: sound stores stay well clear of them, faults that were put in do not.
+
+Shapes: U utterances, D embedding dimension, H bins.
 """
 
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
 import numpy as np
-from numpy.typing import NDArray
 
-from reseed.stages.auditing.blocks import Source, hashed_ids, unit, utterance_vectors
-from reseed.stages.auditing.review import FEWEST, Review, Whitened, whitening, within_scatter
-from reseed.stages.auditing.survey import Survey
+from reseed.stages.auditing.arrays import Counts, Float32, Float64, hashed_ids, unit
+from reseed.stages.auditing.blocks import Block, RowKey
+from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
+from reseed.stages.auditing.speaker_space import (
+    FALLS_APART,
+    MOST,
+    AlikePair,
+    SpeakerSpace,
+    SpeakerSums,
+    regrouping,
+    whitening,
+)
+from reseed.stages.auditing.tally import COSINE_EDGES, quantile
+from reseed.stages.auditing.utterances import Utterances
+from reseed.stages.auditing.workspace import read
+from reseed.stages.common.prose import counted, first_few
 
-FALLS_APART = 0.25  # of the middle speaker's cohesion, below which a speaker does not hold together
-MOST = 20_000  # speakers, up to which every pair is compared
-_KEPT = 50
-_BLOCK = 2048
+MARGIN_EDGES = np.linspace(-2, 2, 801)
+
+_ALL_PRODUCTS = 4e10  # of all utterances with all speakers; beyond, only the doubtful of each block are compared
+_DOUBTFUL = 256
+_NAMED = 200  # of the utterances nearest to other speakers
+_EXAMPLES = 20  # of the speakers that hold together least, and of the pairs most alike
 _MOST_UTTERANCES = 20_000  # of two speakers together: more are a class, not a person
+_WRONG_SIDE = 1.5  # times the middle margin, on the other speaker's side
+_TENTH = 1.2816  # standard deviations from the middle of a normal distribution to its lowest tenth
+_UNLIKELY = 6.5  # standard deviations of the margin below the middle, and nearer to the other speaker
+_ONE_PERSON = 0.95
+_EXCHANGED = 1.3  # times better than by their labels do the utterances of two speakers hold together otherwise
+
+_NO_LABELS = "There are no two speakers with three utterances or more."
 
 
-def cohesion(review: Review, speakers: Whitened) -> dict[str, float]:
-    """Return the mean cosine of two different utterances of each speaker, its lengths averaged."""
-    energy_K = np.array([review.energy.get(name, 0.0) for name in speakers.names])
-    within_K = _within(speakers, energy_K)
-    mean_K = energy_K / speakers.count_K if len(energy_K) else energy_K
-    return dict(zip(speakers.names, (within_K / np.where(mean_K > 0, mean_K, 1)).tolist(), strict=True))
+@dataclass(frozen=True)
+class Doubtful:
+    """An utterance that lies nearer to another speaker than to its own: cosines with both."""
+
+    utterance_id: str
+    speaker_id: str
+    other_id: str
+    own: float
+    other: float
+
+    @property
+    def margin(self) -> float:
+        return self.own - self.other
 
 
-def alike(review: Review, speakers: Whitened, within: dict[str, float]) -> list[tuple[str, str, float, int]]:
-    """Return the pairs of speakers that are most alike, compared with how alike each is to itself: 1 is one person.
+@dataclass
+class Margins:
+    """Each utterance against its own speaker and the nearest other one, whitened; from the second pass.
 
-    The mean product of an utterance of one and one of the other, over the geometric mean of such products within each.
-    Speakers who do not hold together are like nobody.
-
-    Args:
-        within: see `cohesion`.
+    Attributes:
+        own_H: cosine with the rest of the own speaker, between `COSINE_EDGES`.
+        margin_H: that less the cosine with the nearest other speaker, between `MARGIN_EDGES`; empty where not every
+            utterance was compared with every speaker.
+        doubtful: the utterances of the lowest margins.
+        energy: speaker -> sum of the squared lengths of its whitened vectors.
     """
-    if not 2 <= len(speakers.names) <= MOST:
+
+    own_H: Counts = field(default_factory=lambda: np.zeros(len(COSINE_EDGES) - 1, np.int64))
+    margin_H: Counts = field(default_factory=lambda: np.zeros(len(MARGIN_EDGES) - 1, np.int64))
+    doubtful: list[Doubtful] = field(default_factory=list)
+    energy: dict[str, float] = field(default_factory=dict)
+
+    def add(self, other: "Margins") -> None:
+        """Take in what another block says."""
+        self.own_H += other.own_H
+        self.margin_H += other.margin_H
+        self.doubtful = sorted([*self.doubtful, *other.doubtful], key=lambda d: (d.margin, d.utterance_id))[:_NAMED]
+        for name, energy in other.energy.items():
+            self.energy[name] = self.energy.get(name, 0.0) + energy
+
+
+@dataclass(frozen=True)
+class MarginReview:
+    """Gathers margins, in the space that lies in a file.
+
+    Attributes:
+        exhaustive: every utterance is compared with every speaker, not only the least like its own.
+    """
+
+    file: Path
+    exhaustive: bool
+
+    def __call__(self, block: Block) -> Margins:
+        found, space = Margins(), _space(self.file)
+        code_U = np.array([-1 if name is None else space.number.get(name, -1) for name in block.speakers], np.int64)
+        own = np.flatnonzero((code_U >= 0) & block.usable_U)
+        if not own.size:
+            return found
+        white_UD: Float32 = np.matmul(block.utterance_UD - space.mean_D, space.whiten_DD)
+        code, vector_UD = code_U[own], white_UD[own]
+        energy_K = np.bincount(code, np.einsum("ud,ud->u", vector_UD, vector_UD))
+        found.energy = {space.names[place]: float(energy_K[place]) for place in np.unique(code).tolist()}
+        own_U = _cosines(vector_UD, space.sum_KD[code] - vector_UD)
+        found.own_H = np.histogram(own_U.clip(-1, 1), COSINE_EDGES)[0]
+        if len(space.names) < 2:
+            return found
+        least = np.arange(own.size) if self.exhaustive else np.sort(np.argsort(own_U, kind="stable")[:_DOUBTFUL])
+        other_U, nearest_U = space.nearest_others(vector_UD[least], code[least])
+        margin_U = own_U[least] - other_U
+        if self.exhaustive:
+            found.margin_H = np.histogram(margin_U.clip(-2, 2), MARGIN_EDGES)[0]
+        for place in np.argsort(margin_U, kind="stable")[:_NAMED].tolist():
+            if margin_U[place] < 0:
+                row = least[place]
+                name, other = space.names[code[row]], space.names[nearest_U[place]]
+                found.doubtful.append(
+                    Doubtful(block.ids[own[row]], name, other, float(own_U[row]), float(other_U[place]))
+                )
+        return found
+
+
+def review(evidence: Evidence) -> MarginReview:
+    """Return what gathers `Margins`."""
+    space = evidence.conclude(whitened)
+    arrays = {**vars(space), "names": np.array(space.names, dtype=np.str_)}
+    exhaustive = evidence.store.utterances * len(space.names) <= _ALL_PRODUCTS
+    return MarginReview(evidence.workspace.write(**arrays), exhaustive)
+
+
+def whitened(evidence: Evidence) -> SpeakerSpace:
+    """Conclude from the first pass in which space speakers are compared."""
+    return evidence[SpeakerSums].space(evidence[Utterances].moments.mean_D)
+
+
+def cohesion(evidence: Evidence) -> dict[str, float]:
+    """Conclude how alike two utterances of each speaker are: mean cosines."""
+    return evidence.conclude(whitened).cohesion(evidence[Margins].energy)
+
+
+def alike(evidence: Evidence) -> list[AlikePair]:
+    """Conclude which speakers are most alike."""
+    return evidence.conclude(whitened).alike(evidence[Margins].energy)
+
+
+def examples(evidence: Evidence) -> dict[str, RowKey]:
+    """Return a row of each speaker that findings may name."""
+    within = evidence.conclude(cohesion)
+    pairs = evidence.conclude(alike)[:_EXAMPLES]
+    loosest = sorted(within, key=lambda name: within[name])[:_EXAMPLES]
+    names = list(dict.fromkeys([*loosest, *(name for pair in pairs for name in (pair.first, pair.second))]))
+    hashes = evidence[Utterances].speakers
+    rows = [int(np.argmax(hashes == wanted)) for wanted in hashed_ids(names)]
+    found = evidence.store.names(np.array(rows, np.int64))
+    return {name: evidence.store.key(utterance) for name, (utterance, _) in zip(names, found, strict=True)}
+
+
+def exchanged(evidence: Evidence) -> list[str]:
+    """Conclude which pairs of speakers have utterances exchanged."""
+    known = evidence[SpeakerSums]
+    if known.left_out:
         return []
-    energy_K = np.array([review.energy.get(name, 0.0) for name in speakers.names])
-    within_K = _within(speakers, energy_K)
-    together_K = np.array(list(within.values()))
-    holds_K = together_K > FALLS_APART * max(float(np.median(together_K)), 0.0)
-    scale_K = np.sqrt(np.where(holds_K & (within_K > 0), within_K, np.inf)) * speakers.count_K
-    scaled_KD = speakers.sum_KD / scale_K[:, None].astype(np.float32)
-    found: list[tuple[float, int, int]] = []
-    for first in range(0, len(scaled_KD), _BLOCK):
-        ratio = scaled_KD[first : first + _BLOCK] @ scaled_KD.T
-        ratio[np.arange(len(scaled_KD)) <= first + np.arange(len(ratio))[:, None]] = -np.inf  # each pair once
-        kept = np.argpartition(ratio.ravel(), -min(_KEPT, ratio.size))[-_KEPT:]
-        found += [(float(ratio.ravel()[at]), first + at // len(scaled_KD), at % len(scaled_KD)) for at in kept.tolist()]
-    best = sorted((pair for pair in found if np.isfinite(pair[0])), key=lambda pair: (-pair[0], *pair[1:]))[:_KEPT]
-    return [(speakers.names[a], speakers.names[b], ratio, int(speakers.count_K[[a, b]].sum())) for ratio, a, b in best]
+    scatter_DD = known.within_scatter
+    ratios = [(pair, _regrouping(evidence, pair, scatter_DD)) for pair in evidence.conclude(alike)]
+    return [f"{pair.first} and {pair.second}" for pair, ratio in ratios if ratio is not None and ratio >= _EXCHANGED]
 
 
-def exchanged(
-    source: Source, survey: Survey, speakers: Whitened, pairs: list[tuple[str, str, float, int]]
-) -> list[tuple[str, str, float]]:
-    """Return, of pairs of speakers that are alike, how much better their utterances fall into two other groups.
+def _regrouping(evidence: Evidence, pair: AlikePair, scatter_DD: Float64) -> float | None:
+    """Return the `regrouping` of two speakers.
 
-    Where half of the utterances of two speakers are exchanged, two groups across the labels hold together better than
-    the labels do. Of two persons who sound alike, or of one under two ids, no grouping does much better. The covariance
-    that whitens leaves both speakers out: it would take what tells them apart for what differs within each.
-
-    Returns:
-        (speaker, other, mean cosine within groups over that within labels), where each group has `FEWEST` - 1 of both.
+    The covariance that whitens leaves both out: it would take what tells them apart for what differs within each.
     """
-    labels, found = survey.labels, []
-    scatter_DD, freedom = within_scatter(survey), survey.spoken.count - len(survey.speakers)
-    for first, second, _, count in pairs if not survey.unplaced else ():  # else not all sums are known
-        marks = hashed_ids([first, second])
-        rows = np.flatnonzero(np.isin(labels, marks))
-        if len(rows) > _MOST_UTTERANCES or freedom - count + 2 < 1:
-            continue
-        vectors_UD = utterance_vectors(source, rows)
-        rows, vectors_UD = rows[vectors_UD.any(axis=1)], vectors_UD[vectors_UD.any(axis=1)]
-        rest_DD = scatter_DD - vectors_UD.T.astype(np.float64) @ vectors_UD
-        for name in (first, second):
-            own, sum_D = survey.speakers[name]
-            rest_DD += np.outer(sum_D, sum_D) / own
-        white_UD = unit((vectors_UD - speakers.mean_D) @ whitening(rest_DD, freedom - count + 2).astype(np.float32))
-        label_U = labels[rows] == marks[0]
-        group_U = _halves(white_UD)
-        both = min(int((group & label).sum()) for group in (group_U, ~group_U) for label in (label_U, ~label_U))
-        by_label, by_group = (_mean_within(white_UD, split) for split in (label_U, group_U))
-        if both >= FEWEST - 1 and by_label > 0:
-            found.append((first, second, by_group / by_label))
-    return found
+    hashes, wanted = evidence[Utterances].speakers, hashed_ids([pair.first, pair.second])
+    rows = np.flatnonzero(np.isin(hashes, wanted))
+    freedom = evidence[SpeakerSums].freedom - pair.utterances + 2
+    if len(rows) > _MOST_UTTERANCES or freedom < 1:
+        return None
+    vectors_UD = evidence.store.utterance_vectors(rows)
+    usable_U = vectors_UD.any(axis=1)
+    rows, vectors_UD = rows[usable_U], vectors_UD[usable_U]
+    rest_DD = scatter_DD - vectors_UD.T.astype(np.float64) @ vectors_UD
+    for name in (pair.first, pair.second):
+        count, sum_D = evidence[SpeakerSums].sums[name]
+        rest_DD += np.outer(sum_D, sum_D) / count
+    centred_UD = vectors_UD - evidence.conclude(whitened).mean_D
+    return regrouping(unit(centred_UD @ whitening(rest_DD, freedom).astype(np.float32)), hashes[rows] == wanted[0])
 
 
-def _halves(vectors_UD: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Split vectors into two groups: by the main axis, then by the nearer mean until nothing changes (2-means)."""
-    centred_UD = vectors_UD - vectors_UD.mean(axis=0)
-    group_U = centred_UD @ np.linalg.svd(centred_UD, full_matrices=False)[2][0] > 0
-    for _ in range(20):
-        if not group_U.any() or group_U.all():
-            break
-        means_2D = np.stack([vectors_UD[group_U].mean(axis=0), vectors_UD[~group_U].mean(axis=0)])
-        nearer_U = ((vectors_UD - means_2D[0]) ** 2).sum(axis=1) < ((vectors_UD - means_2D[1]) ** 2).sum(axis=1)
-        if (nearer_U == group_U).all():
-            break
-        group_U = nearer_U
-    return group_U
+def speakers(evidence: Evidence) -> Finding:
+    """Judge whether the utterances of a speaker are unlike each other."""
+    within = evidence.conclude(cohesion)
+    if not within:
+        return Finding(SKIPPED, _NO_LABELS)
+    middle = float(np.median(list(within.values())))
+    loose = sorted((value, name) for name, value in within.items() if value < FALLS_APART * middle)
+    usual = f"the middle cosine of two utterances of one speaker is {middle:.2f}"
+    if loose:
+        rows = [
+            evidence.with_replay(
+                {"speaker": name, "mean cosine within": round(value, 3)}, evidence.conclude(examples).get(name)
+            )
+            for value, name in loose[:LISTED]
+        ]
+        says = f"{counted(len(loose), 'speaker')} falling apart: {first_few(name for _, name in loose)}; {usual}."
+        return Finding(FAILED, says, rows)
+    lowest = min(within, key=lambda name: (within[name], name))
+    says = f"{counted(len(within), 'speaker')} judged; {usual}, the lowest {within[lowest]:.2f} ({lowest})."
+    return Finding(PASSED, says)
 
 
-def _mean_within(unit_UD: NDArray[np.float32], split_U: NDArray[np.bool_]) -> float:
-    """Return the mean cosine of two different vectors of one side of a split."""
-    total, pairs = 0.0, 0
-    for side in (unit_UD[split_U], unit_UD[~split_U]):
-        total += float((side.sum(axis=0) ** 2).sum()) - len(side)
-        pairs += len(side) * (len(side) - 1)
-    return total / max(pairs, 1)
+def labels(evidence: Evidence) -> Finding:
+    """Judge whether utterances lie far nearer to another speaker, one by one or half of two speakers."""
+    if len(evidence.conclude(whitened).names) < 2:
+        return Finding(SKIPPED, _NO_LABELS)
+    least, usual = _least_margin(evidence[Margins].margin_H)
+    doubtful = evidence[Margins].doubtful
+    wrong = [found.utterance_id for found in doubtful if found.margin < least]
+    most = "at least " if len(wrong) == _NAMED else ""
+    pairs = evidence.conclude(exchanged)
+    parts = [
+        f"{most}{counted(len(wrong), 'utterance')} far on another's side: {first_few(wrong)}" if wrong else "",
+        f"speakers exchanged in part: {first_few(pairs)}" if pairs else "",
+    ]
+    rows = [
+        evidence.with_replay(
+            {
+                "utterance": found.utterance_id,
+                "speaker": found.speaker_id,
+                "cosine": round(found.own, 3),
+                "nearer to": found.other_id,
+                "cosine there": round(found.other, 3),
+            },
+            evidence.store.key(found.utterance_id),
+        )
+        for found in doubtful[:LISTED]
+    ]
+    if any(parts):
+        return Finding(FAILED, f"{'; '.join(filter(None, parts))} ({usual}).", rows)
+    return Finding(PASSED, f"{usual[0].upper()}{usual[1:]}; none lies far.", rows)
 
 
-def _within(speakers: Whitened, energy_K: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean product of two different utterances of each speaker."""
-    square_K = np.einsum("kd,kd->k", speakers.sum_KD, speakers.sum_KD, dtype=np.float64)
-    within: NDArray[np.float64] = (square_K - energy_K) / np.maximum(speakers.count_K * (speakers.count_K - 1), 1)
-    return within
+def people(evidence: Evidence) -> Finding:
+    """Judge whether two speaker ids sound like one person."""
+    pairs = evidence.conclude(alike)
+    if not pairs:
+        many = len(evidence.conclude(whitened).names) > MOST
+        return Finding(SKIPPED, f"More than {MOST:,} speakers are not compared." if many else _NO_LABELS)
+    rows = [
+        evidence.with_replay(
+            {
+                "speaker": pair.first,
+                "sounds like": pair.second,
+                "as like as to itself": f"{pair.ratio:.0%}",
+                "utterances": pair.utterances,
+            },
+            evidence.conclude(examples).get(pair.second),
+        )
+        for pair in pairs[:LISTED]
+    ]
+    same = [f"{pair.first} and {pair.second}" for pair in pairs if pair.ratio >= _ONE_PERSON]
+    if same:
+        says = f"{counted(len(same), 'pair')} of ids like one person: {'; '.join(same[:LISTED])}."
+        return Finding(FAILED, says, rows)
+    nearest = pairs[0]
+    says = f"{nearest.first} and {nearest.second} come nearest, {nearest.ratio:.0%} as alike as each to itself."
+    return Finding(PASSED, says, rows)
+
+
+def _least_margin(margin_H: Counts) -> tuple[float, str]:
+    """Return the margin below which a label is taken for wrong, and what is usual."""
+    middle, low = (quantile(margin_H, MARGIN_EDGES, share) for share in (0.5, 0.1))
+    if middle is None or low is None:
+        return -np.inf, "only the utterances least like their own speakers were compared with others"
+    spread = (middle - low) / _TENTH  # by the lower half, so that a few wrong labels do not widen it
+    nearer = int(margin_H[MARGIN_EDGES[1:] <= 0].sum())
+    usual = f"{nearer:,} of {int(margin_H.sum()):,} utterances lie nearer to another speaker"
+    return min(0.0, max(-_WRONG_SIDE * middle, middle - _UNLIKELY * spread)), usual
+
+
+def _cosines(first_UD: Float32, second_UD: Float32) -> Float32:
+    lengths = np.linalg.norm(first_UD, axis=1) * np.linalg.norm(second_UD, axis=1)
+    cosines: Float32 = np.einsum("ud,ud->u", first_UD, second_UD) / np.where(lengths > 0, lengths, 1)
+    return cosines
+
+
+@lru_cache(maxsize=1)
+def _space(file: Path) -> SpeakerSpace:
+    """Keep the space of a pass: every block of it needs it."""
+    arrays = read(file)
+    return SpeakerSpace(**{**arrays, "names": arrays["names"].tolist()})
+
+
+GROUP = Group(
+    {
+        "speakers": Rule("the utterances of each speaker are alike", speakers),
+        "labels": Rule("no utterance is far nearer to another speaker than to its own", labels),
+        "people": Rule("no two speaker ids sound like one person", people),
+    },
+    SpeakerSums.of,
+    review,
+)

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from reseed.stages.backbones.base import Backbone
@@ -45,20 +45,13 @@ class OnnxConfig(Section):
         cmn: whether the mean of each band over the utterance is subtracted (true).
     """
 
-    model: Path
+    model: Path = Field(examples=["speaker.onnx"])
     input: Literal["auto", "waveform", "fbank"] = "auto"
     output: str | None = None
     sample_rate_hz: int | None = Field(default=None, ge=8000)
     scale: float | None = Field(default=None, gt=0)
     window: Literal["hamming", "povey"] | None = None
     cmn: bool | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_a_model(cls, given: dict[str, Any]) -> dict[str, Any]:
-        if given.get("model") is None:
-            raise ConfigError("backbone.settings.model is missing; give the .onnx file of the network")
-        return given
 
 
 @dataclass(frozen=True)

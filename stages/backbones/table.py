@@ -11,7 +11,7 @@ from reseed.stages.backbones.ge2e import GE2E
 from reseed.stages.backbones.onnx import Onnx
 from reseed.stages.backbones.resnet_se34v2 import ResNetSE34V2
 from reseed.stages.backbones.wavlm import WavLM
-from reseed.store import ConfigError
+from reseed.stages.common.choice import chosen
 
 BACKBONES: dict[str, type[Backbone]] = {
     "ge2e": GE2E,
@@ -26,10 +26,7 @@ BACKBONES: dict[str, type[Backbone]] = {
 
 def backbone_class(name: str) -> type[Backbone]:
     """Return the class behind `name`; an unknown name raises ConfigError with the choices."""
-    try:
-        return BACKBONES[name]
-    except KeyError:
-        raise ConfigError(f"no backbone {name!r}; choose one of {', '.join(BACKBONES)}") from None
+    return chosen(name, BACKBONES, "backbone")
 
 
 def load_backbone(name: str, settings: Mapping[str, Any]) -> Backbone:

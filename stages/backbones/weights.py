@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.common.prose import first_few
 from reseed.stages.common.section import Section
-from reseed.store import ConfigError, ModelError
+from reseed.store import ModelError
 from reseed.store.atomic import sha256_file
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
@@ -35,14 +35,7 @@ class CheckpointConfig(Section):
         weights: the checkpoint: .safetensors, or what torch.save wrote (.pt, .pth, .ckpt, .model, .bin).
     """
 
-    weights: Path
-
-    @model_validator(mode="before")
-    @classmethod
-    def _has_weights(cls, given: dict[str, Any]) -> dict[str, Any]:
-        if given.get("weights") is None:
-            raise ConfigError("backbone.settings.weights is missing; give the file of the network's trained weights")
-        return given
+    weights: Path = Field(examples=["ecapa.pt"])
 
 
 @dataclass(frozen=True)

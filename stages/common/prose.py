@@ -17,11 +17,11 @@ def listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def first_few(names: Iterable[str]) -> str:
-    """["a", "b", "c", "d", "e"] -> "a, b, c and 2 more"."""
-    every = list(names)
-    more = f" and {len(every) - _FEW} more" if len(every) > _FEW else ""
-    return ", ".join(every[:_FEW]) + more
+def first_few(names: Iterable[str], of: int | None = None) -> str:
+    """["a", "b", "c", "d", "e"] -> "a, b, c and 2 more"; `of` how many there are, where not all are given."""
+    given = list(names)
+    rest = (of or len(given)) - _FEW
+    return ", ".join(given[:_FEW]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def percent(fraction: float, digits: int = 1) -> str:

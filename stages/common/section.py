@@ -1,9 +1,92 @@
-"""The base of every configuration section: frozen, and an unknown key is an error."""
+"""The base of every section of the configuration, and the kinds of value that several sections share."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+
+
+class Conflict(NamedTuple):
+    """Settings that do not go together, although each of them is right by itself.
+
+    Attributes:
+        key: which of them to change, as it is called within its section: "views", "near.crop_s".
+        text: what is wrong and what to do, to be read after the key.
+        reads: the settings that it follows from (none: the whole section). Where one of these is wrong by itself, the
+            conflict may be none, and is not reported.
+        entries: what is not there, and would do: "train.mse".
+    """
+
+    key: str
+    text: str
+    reads: tuple[str, ...] = ("",)
+    entries: tuple[str, ...] = ()
+
+
+CONFLICTS_ALLOWED = "conflicts allowed"  # a validation context
 
 
 class Section(BaseModel):
-    """A section of the configuration tree, owned by the component beside which it is declared."""
+    """A section of the configuration tree, owned by the component beside which it is declared.
+
+    It is frozen, and a key that it does not declare is an error. The meaning of each setting stands under "Attributes"
+    of the docstring, from which docs/settings.md is made.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        """Yield every conflict between settings of this section."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _goes_together(self, info: ValidationInfo) -> Self:
+        found = [] if info.context == CONFLICTS_ALLOWED else [_as_problem(conflict) for conflict in self.conflicts()]
+        if found:
+            raise ValidationError.from_exception_data(type(self).__name__, found)
+        return self
+
+
+def _as_problem(conflict: Conflict) -> InitErrorDetails:
+    problem = PydanticCustomError("conflict", "{text}", conflict._asdict())
+    return InitErrorDetails(type=problem, loc=tuple(conflict.key.split(".")), input=None)
+
+
+@dataclass(frozen=True)
+class Takes:
+    """Says in words what a setting takes, where its type alone does not: `Annotated[str, Takes("cpu or cuda")]`."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The names of a table that a text must be one of: `Annotated[str, OneOf(tuple(DATASETS))]`."""
+
+    names: tuple[str, ...]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.literal_schema(list(self.names))
+
+
+def _without_nulls(given: object) -> object:
+    return {name: entry for name, entry in given.items() if entry is not None} if isinstance(given, dict) else given
+
+
+Entry = TypeVar("Entry")
+# A section of named entries; null switches one off.
+Entries = Annotated[dict[str, Entry], BeforeValidator(_without_nulls)]
+
+# A path that holds wherever the run goes on: relative ones are those of the folder in which the run was started.
+AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]

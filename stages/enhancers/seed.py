@@ -14,13 +14,15 @@ Shapes: B batch, D embedding dimension, T diffusion timesteps.
 """
 
 import math
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
+from reseed.stages.common.section import Conflict
 from reseed.stages.enhancers.base import TrainedEnhancer
 from reseed.stages.enhancers.diffusion import (
     TIMESTEPS,
@@ -53,13 +55,11 @@ class SeedConfig(TrainingSettings):
         default=0, ge=0, description="noise draws averaged per embedding; 0: no noise, hence deterministic"
     )
 
-    @model_validator(mode="after")
-    def _has_a_timestep_per_step(self) -> Self:
+    def conflicts(self) -> Iterator[Conflict]:
+        yield from super().conflicts()
         if self.sampling_steps > self.sampling_timestep + 1:
-            raise ValueError(
-                f"sampling_steps is {self.sampling_steps}, but timestep {self.sampling_timestep} has fewer"
-            )
-        return self
+            text = f"is {self.sampling_steps}, but from sampling_timestep {self.sampling_timestep} there are fewer"
+            yield Conflict("sampling_steps", text)
 
 
 class Seed(TrainedEnhancer):

@@ -5,6 +5,7 @@ To add one: a file with its Config and class (see `reseed.stages.enhancers.base`
 
 import torch
 
+from reseed.stages.common.choice import chosen
 from reseed.stages.common.section import Section
 from reseed.stages.enhancers.base import Enhancer
 from reseed.stages.enhancers.regression import Cosine, Mse, VmfPl
@@ -29,9 +30,7 @@ def enhancer_class(name: str) -> type[Enhancer]:
     Raises:
         ConfigError: no such enhancer; lists the choices.
     """
-    if name not in ENHANCERS:
-        raise ConfigError(f"there is no enhancer {name!r}; choose one of {', '.join(ENHANCERS)}")
-    return ENHANCERS[name]
+    return chosen(name, ENHANCERS, "enhancer")
 
 
 def make_enhancer(name: str, config: Section, dim: int, seed: int = 0) -> Enhancer:

@@ -1,10 +1,12 @@
 """Settings of front ends, apart from the code: the configuration tree needs them, and torch takes seconds."""
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from reseed.stages.backbones.training.settings import SpeechTraining
+from reseed.stages.common.section import Conflict
 
 
 class FrontendTraining(SpeechTraining):
@@ -33,10 +35,11 @@ class FrontendTraining(SpeechTraining):
     schedule: Literal["constant", "cosine"] = "cosine"
     grad_clip: float | None = Field(default=5.0, gt=0)
 
-    @model_validator(mode="after")
-    def _is_heard_as_stored(self) -> Self:
-        if self.speeds != (1.0,) or self.crops != 1:
-            raise ValueError("a front end hears the stored crops at their own speed; leave out speeds and crops")
-        if self.held_out or self.patience:
-            raise ValueError("a front end is trained without a validation EER; leave out held_out and patience")
-        return self
+    def conflicts(self) -> Iterator[Conflict]:
+        yield from super().conflicts()
+        for key in ("speeds", "crops"):
+            if getattr(self, key) != type(self).model_fields[key].default:
+                yield Conflict(key, "must be left out: a front end hears the stored crops at their own speed")
+        for key in ("held_out", "patience"):
+            if getattr(self, key):
+                yield Conflict(key, "must be left out: a front end is trained without a validation EER")

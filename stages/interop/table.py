@@ -3,9 +3,9 @@
 To add one: a file with `write` and a reader (see `reseed.stages.interop.exchange`), and one line here.
 """
 
+from reseed.stages.common.choice import chosen
 from reseed.stages.interop import kaldi, npy, parquet, webdataset
 from reseed.stages.interop.exchange import Format
-from reseed.store import ConfigError
 
 FORMATS: dict[str, Format] = {
     "kaldi": Format(kaldi.write, kaldi.KaldiReader),
@@ -21,6 +21,4 @@ def format_called(name: str) -> Format:
     Raises:
         ConfigError: no such format; lists the choices.
     """
-    if name not in FORMATS:
-        raise ConfigError(f"there is no format {name!r}; choose one of {', '.join(FORMATS)}")
-    return FORMATS[name]
+    return chosen(name, FORMATS, "format")

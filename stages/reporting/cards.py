@@ -1,13 +1,14 @@
 """Model cards: what each system is, where it comes from, and how it was scored."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from reseed.stages.common.prose import listed
-from reseed.stages.reporting.plots.style import Look, Looks
-from reseed.stages.reporting.results.load import FUSION, ScoredSystem
-from reseed.stages.trial_scoring.files import CALIBRATED, RAW, Origin
+from reseed.stages.reporting.results.collect import Results
+from reseed.stages.reporting.results.styles import Style
+from reseed.stages.reporting.results.systems import ScoredSystem
+from reseed.stages.trial_scoring.origin import CALIBRATED, FUSION, RAW, Origin, Provenance
 from reseed.stages.trial_scoring.table import SCORERS
 
 METHODS = {
@@ -22,26 +23,26 @@ METHODS = {
 }
 
 Entry = tuple[str, str]
-_MEMBERS = "members"  # of a fused system: space -> what made the scores of that member
 _SCORE_OF = "score of "  # begins the name of a feature that is a score, not a measure of quality
 
 
 @dataclass(frozen=True)
 class Card:
-    """The card of one system: its look, what is said first, and (term, text) for the rest."""
+    """The card of one system: its style, what is said first, and (term, text) for the rest."""
 
-    look: Look
+    style: Style
     method: str
     entries: list[Entry]
 
 
-def cards(systems: Sequence[ScoredSystem], looks: Looks) -> list[Card]:
-    """Return one card per system, its ways of scoring together."""
+def cards(results: Results) -> list[Card]:
+    """Return one card per system that is shown, its ways of scoring together."""
     grouped: dict[tuple[str, ...], list[ScoredSystem]] = {}
-    for scored in systems:
-        grouped.setdefault((scored.system.run, scored.system.name, scored.system.space), []).append(scored)
-    names = {scored.system.space: scored.system.name for scored in systems}
-    return [_card(group, looks, names) for group in grouped.values()]
+    for scored in results.systems:
+        grouped.setdefault(scored.system.embeddings, []).append(scored)
+    names = {scored.system.space: scored.system.name for scored in results.systems}
+    styles = {system.embeddings: style for system, style in results.styles.items()}
+    return [_card(group, styles[key], names) for key, group in grouped.items() if key in styles]
 
 
 def describe_scoring(scoring: str) -> str:
@@ -51,48 +52,52 @@ def describe_scoring(scoring: str) -> str:
     return f"{text} Calibrated by logistic regression on held-out trials." if scoring != base else text
 
 
-def _card(group: Sequence[ScoredSystem], looks: Looks, names: Mapping[str, str]) -> Card:
+def _card(group: Sequence[ScoredSystem], style: Style, names: Mapping[str, str]) -> Card:
     """Make the card of one system, scored in several ways; `names` are those of all systems by space."""
     origin = group[0].origin
-    fused = origin.method == FUSION
     method = METHODS.get(origin.method, f"Enhancer {origin.method}.")
-    look = next(looks[scored.system] for scored in group if scored.system in looks)
     entries = [
         *([(_settings(origin, names))] if origin.config else []),
         *([("Run", group[0].system.run)] if group[0].system.run else []),
         ("Space", origin.space),
-        *([] if fused else [("Fingerprint of its store", origin.fingerprint)]),
+        *([] if origin.fused else [("Fingerprint of its store", origin.fingerprint)]),
         *((scored.system.scoring, _scoring(scored, names)) for scored in group),
     ]
-    return Card(look, " ".join([method, *_negative(group)]), entries)
+    return Card(style, " ".join([method, *_negative(group)]), entries)
 
 
 def _settings(origin: Origin, names: Mapping[str, str]) -> Entry:
-    if origin.method == FUSION:
-        return "Fused from", _said(
-            [f"{names[space]}, {space}" if space in names else space for space in origin.config["of"]]
-        )
+    if origin.fused:
+        return "Fused from", _said([f"{names[space]}, {space}" if space in names else space for space in origin.fused])
     return "Settings", _said(origin.config)
 
 
 def _scoring(scored: ScoredSystem, names: Mapping[str, str]) -> str:
-    made_from = scored.origin.scorings.get(scored.system.scoring, {})
-    members = made_from.get(_MEMBERS, {})
-    each = [f"Of {names.get(space, space)}, {fact}" for space, facts in members.items() for fact in _facts(facts)]
-    own = _facts({name: value for name, value in made_from.items() if name != _MEMBERS})
+    made_by = _provenance(scored)
+    each = [
+        f"Of {names.get(space, space)}, {input_}"
+        for space, inputs in made_by.members.items()
+        for input_ in _each_said(inputs)
+    ]
+    calibration = {"calibration": asdict(made_by.calibration)} if made_by.calibration else {}
+    own = _each_said({**made_by.inputs, **calibration})
     return " ".join([describe_scoring(scored.system.scoring), *each, *own])
 
 
-def _facts(made_from: Mapping[str, Any]) -> list[str]:
-    return [f"{name.replace('_', ' ')}: {_said(value)}." for name, value in made_from.items()]
+def _provenance(scored: ScoredSystem) -> Provenance:
+    return scored.origin.scorings.get(scored.system.scoring, Provenance())
+
+
+def _each_said(inputs: Mapping[str, Any]) -> list[str]:
+    return [f"{name.replace('_', ' ')}: {_said(value)}." for name, value in inputs.items()]
 
 
 def _negative(group: Sequence[ScoredSystem]) -> list[str]:
     """Name the scores that a fusion subtracts, which adding up would not make one expect."""
     found: dict[str, list[str]] = {}
     for scored in group:
-        fit = scored.origin.scorings.get(scored.system.scoring, {}).get("calibration", {})
-        for feature, weight in zip(fit.get("features", ()), fit.get("weight_F", ()), strict=False):
+        fit = _provenance(scored).calibration
+        for feature, weight in zip(fit.features, fit.weight_F, strict=True) if fit else ():
             if weight < 0 and feature.startswith(_SCORE_OF):
                 found.setdefault(feature.removeprefix(_SCORE_OF), []).append(scored.system.family)
     return [f"It weights {name} negatively under {listed(scorings)}." for name, scorings in found.items()]

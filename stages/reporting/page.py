@@ -6,66 +6,57 @@ from reseed.stages.common.pages import render
 from reseed.stages.common.prose import counted
 from reseed.stages.common.theme import THEMES
 from reseed.stages.reporting.cards import cards, describe_scoring
-from reseed.stages.reporting.contents import Contents, Findings
-from reseed.stages.reporting.results.labels import families, scored_labels
-from reseed.stages.reporting.results.load import System
-from reseed.stages.reporting.results.words import calibration_warning, in_words
+from reseed.stages.reporting.contents import Contents
+from reseed.stages.reporting.results.collect import Results
+from reseed.stages.reporting.results.sentences import calibration_warning, in_words
+from reseed.stages.reporting.results.styles import calibrated_label, families, scored_labels
 from reseed.stages.reporting.setup import contradiction, set_up
-from reseed.stages.reporting.tables import calibrated_label, identified_among
+from reseed.stages.reporting.tables import identified_among
 
 
-def render_page(findings: Findings, made: Contents, title: str, notes: Sequence[str]) -> str:
+def render_page(results: Results, contents: Contents, title: str, notes: Sequence[str]) -> str:
     """Return the page as HTML."""
-    measurements, summaries = findings.measurements, findings.summaries
-    labels = {system: look.label for system, look in findings.looks.items()}
-    every_label = {s.system: labels.get(s.system, labels.get(s.system.uncalibrated, "")) for s in findings.systems}
+    labels = {system: style.label for system, style in results.styles.items()}
+    calibrated = {pooled.system: calibrated_label(pooled.system, results.styles) for pooled in results.pooled}
     return render(
         "reporting/page.html.j2",
         title=title,
-        notes=[text for text in (*notes, contradiction(measurements)) if text],
-        subtitle=_subtitle(findings),
-        findings=in_words(summaries, scored_labels(labels)),
-        warnings=calibration_warning(findings.pooled, _calibrated(findings), measurements[0].costs),
+        notes=[text for text in (*notes, contradiction(results.measurements)) if text],
+        subtitle=_subtitle(results),
+        findings=in_words(results.summaries, scored_labels(labels)),
+        warnings=calibration_warning(results.pooled, calibrated, results.costs),
         themes=THEMES,
-        contents=made,
+        contents=contents,
         describe_scoring=describe_scoring,
-        has_intervals=any(m.eer_ci95 for m in measurements),
-        costs=measurements[0].costs.in_words,
-        cards=cards(findings.systems, findings.looks),
-        footer={
-            "Set-up": set_up(findings.systems, measurements, every_label),
-            "How these numbers are made": _made(findings, made),
-        },
+        has_intervals=results.has_intervals,
+        costs=results.costs.in_words,
+        cards=cards(results),
+        footer={"Set-up": set_up(results), "How these numbers are made": _methods(results, contents)},
     )
 
 
-def _calibrated(findings: Findings) -> dict[System, str]:
-    return {pooled.system: calibrated_label(pooled.system, findings.looks) for pooled in findings.pooled}
-
-
-def _subtitle(findings: Findings) -> str:
-    systems: list[System] = list(findings.looks)
-    conditions = {m.condition.view for m in findings.measurements}
+def _subtitle(results: Results) -> str:
+    systems = list(results.styles)
     backbones = ", ".join(sorted({system.backbone for system in systems}))
     runs = sorted({system.run for system in systems} - {""})
     counts = [
         *([counted(len(runs), "run")] if runs else []),
-        counted(len({look.label for look in findings.looks.values()}), "system"),
-        counted(len(conditions), "condition"),
-        counted(findings.speakers, "speaker") if findings.speakers else "speakers unknown",
+        counted(len(set(results.styles.values())), "system"),
+        counted(len(results.conditions), "condition"),
+        counted(results.speakers, "speaker") if results.speakers else "speakers unknown",
     ]
     return f"{', '.join(counts)} · backbone {backbones} · {', '.join(families(systems))} scoring"
 
 
-def _made(findings: Findings, made: Contents) -> list[tuple[str, str]]:
-    costs = findings.measurements[0].costs.in_words
+def _methods(results: Results, contents: Contents) -> list[tuple[str, str]]:
+    costs = results.costs.in_words
     entries = [
         (
             "EER",
             "Equal error rate on the convex hull of the ROC, interpolated (convention “rocch”). The nearest-point "
             "convention (“nearest”) has tables of its own.",
         ),
-        ("Intervals", _intervals(findings)),
+        ("Intervals", _intervals(results)),
         ("Noisy mean", "Plain mean of the EERs of all conditions but the clean ones that every system was scored on."),
         (
             "minDCF",
@@ -78,7 +69,7 @@ def _made(findings: Findings, made: Contents) -> list[tuple[str, str]]:
             "little by itself; min Cllr, after the best monotone map, is what calibration could reach.",
         ),
     ]
-    if made.calibration:
+    if contents.calibration:
         entries.append(
             (
                 "Actual DCF",
@@ -87,7 +78,7 @@ def _made(findings: Findings, made: Contents) -> list[tuple[str, str]]:
                 "where calibration changes the order of trials.",
             )
         )
-    among = identified_among(findings.measurements)
+    among = identified_among(results.measurements)
     if among:
         text = (
             f"Closed set of {among} speakers: each test utterance against the mean enrolment embedding of every "
@@ -97,15 +88,15 @@ def _made(findings: Findings, made: Contents) -> list[tuple[str, str]]:
     return entries
 
 
-def _intervals(findings: Findings) -> str:
-    if not any(m.eer_ci95 for m in findings.measurements):
+def _intervals(results: Results) -> str:
+    if not results.has_intervals:
         return "None: speakers are unknown, fewer than two, or no replicates were asked for."
-    caution = " So few speakers make them too narrow rather than too wide." if findings.speakers < 30 else ""
+    caution = " So few speakers make them too narrow rather than too wide." if results.speakers < 30 else ""
     return (
-        f"Central 95\u202f% of {findings.replicates} bootstrap replicates by speaker: speakers are drawn with "
+        f"Central 95\u202f% of {results.replicates} bootstrap replicates by speaker: speakers are drawn with "
         "replacement, a trial counts as often as its speakers were drawn. All systems and conditions share the draws, "
         "so changes are paired; p is twice the share of replicates on the other side of no change, at least "
-        f"{2 / (findings.replicates + 1):.2g}. They cover the choice of speakers alone: behind every number stand one "
+        f"{2 / (results.replicates + 1):.2g}. They cover the choice of speakers alone: behind every number stand one "
         "seed of training and one draw of the noises, and the best system is picked on these very trials. "
-        f"{findings.speakers} speakers.{caution}"
+        f"{results.speakers} speakers.{caution}"
     )

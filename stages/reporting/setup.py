@@ -5,22 +5,24 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from reseed.stages.common.prose import listed
-from reseed.stages.reporting.results.labels import Labels
-from reseed.stages.reporting.results.load import ScoredSystem
+from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.measure import Measurement
+from reseed.stages.reporting.results.systems import ScoredSystem
 
 Entry = tuple[str, str]
 
 
-def set_up(systems: Sequence[ScoredSystem], measurements: Sequence[Measurement], labels: Labels) -> list[Entry]:
+def set_up(results: Results) -> list[Entry]:
     """Return (term, text) for each thing a reader must know to judge the numbers."""
+    styles = [(results.styles.get(s.system) or results.styles.get(s.system.uncalibrated), s) for s in results.systems]
+    by_label = {style.label: scored for style, scored in styles if style}
     entries = [
-        ("Enrolment", _by_system({labels[s.system]: _enrolment(s) for s in systems})),
-        ("Embedding", _by_system({labels[s.system]: _crops(s) for s in systems})),
-        ("Trials", _trials(systems, measurements)),
-        ("Non-targets", _impostors(systems[0])),
+        ("Enrolment", _by_system({label: _enrolment(s) for label, s in by_label.items()})),
+        ("Embedding", _by_system({label: _crops(s) for label, s in by_label.items()})),
+        ("Trials", _trials(results.systems, results.measurements)),
+        ("Non-targets", _nontargets(results.systems[0])),
     ]
-    if any(m.condition.recipe and m.condition.recipe.babble for m in measurements):
+    if any(condition.recipe and condition.recipe.babble for condition in results.conditions):
         entries.append(("Babble", _BABBLE))
     return entries
 
@@ -74,7 +76,7 @@ def _trials(systems: Sequence[ScoredSystem], measurements: Sequence[Measurement]
     return text
 
 
-def _impostors(scored: ScoredSystem) -> str:
+def _nontargets(scored: ScoredSystem) -> str:
     text = "Speakers are paired across gender and age unless the trial list keeps these apart; that is easier"
     text += " than within one gender."
     pairs_N2 = np.sort(np.concatenate([trials.nontarget_speakers_N2 for trials in scored.trials.values()]), axis=1)

@@ -3,12 +3,12 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from reseed.stages.reporting.metrics.base import Interval
-from reseed.stages.reporting.plots.style import Look
+from reseed.stages.reporting.results.styles import Style
 
 ABSENT = "–"
 
@@ -43,11 +43,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, what stands small above it, and the look of the system it is about."""
+    """A column: its heading, what stands small above it, and the style of the system it is about."""
 
     heading: str
     above: str = ""
-    look: Look | None = None
+    style: Style | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +63,7 @@ class Row:
     key: str
     cells: list[Cell]
     kind: str = ""
-    look: Look | None = None
+    style: Style | None = None
 
 
 @dataclass(frozen=True)
@@ -81,19 +81,29 @@ class Table:
 def table_files(table: Table) -> dict[str, str]:
     """Return file name -> content: CSV, LaTeX (booktabs) and JSON."""
     return {
-        f"{table.name}.csv": _csv(table),
+        f"{table.name}.csv": as_csv(list(_records(table))),
         f"{table.name}.tex": _tex(table),
         f"{table.name}.json": _json(table),
     }
 
 
-def leader(texts: Sequence[str | None], *, highest: bool = False) -> str | None:
-    """Return the best number of a row; None where it is alone, or shared with another one as rounded."""
-    numbers = [text for text in texts if text is not None]
-    if len(numbers) < 2:
-        return None
-    best = (max if highest else min)(numbers, key=float)
-    return best if numbers.count(best) == 1 else None
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows as CSV, an interval ("..._ci95") as two columns."""
+    flat: list[dict[str, Any]] = []
+    for row in rows:
+        ends = {
+            f"{name}_{end}": value
+            for name in row
+            if name.endswith("_ci95")
+            for end, value in zip(("low", "high"), row[name] or (None, None), strict=True)
+        }
+        flat.append({**{name: value for name, value in row.items() if not name.endswith("_ci95")}, **ends})
+    buffer = io.StringIO()
+    if flat:
+        writer = csv.DictWriter(buffer, flat[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(flat)
+    return buffer.getvalue()
 
 
 def _records(table: Table) -> Iterator[dict[str, Any]]:
@@ -107,15 +117,6 @@ def _records(table: Table) -> Iterator[dict[str, Any]]:
                 low, high = cell.interval or (None, None)
                 record[f"{column.name}, 95 % low"], record[f"{column.name}, 95 % high"] = low, high
         yield record
-
-
-def _csv(table: Table) -> str:
-    records = list(_records(table))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, records[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return buffer.getvalue()
 
 
 def _json(table: Table) -> str:

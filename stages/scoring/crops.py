@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reseed.stages.scoring.cosine import cosine_scores, unit_rows
+from reseed.stages.scoring.cosine import unit_rows
 from reseed.stages.scoring.curves import Floats
-from reseed.store.errors import ScoringError
 
 Vectors = NDArray[np.floating[Any]]
+Crops = NDArray[np.float32]
 Indices = NDArray[np.integer[Any]]
 
 _BLOCK_N = 64  # trials at a time on the CPU: few enough to stay in the processor's cache
@@ -21,25 +21,11 @@ _BLOCK_ELEMENTS = 1 << 24  # at a time on a device: 128 MB per side
 _CLOSE = 0.98  # cosines above it lose too many digits of a distance in single precision
 
 
-def crop_pair_scores(enrolment_UCD: Vectors, test_UCD: Vectors, pairs_P2: Indices) -> Floats:
-    """Return the mean cosine over all C x C pairs of crops of each trial: [P], from -1 to 1.
-
-    The mean over i and j of e_i . t_j is (mean of e_i) . (mean of t_j): the dot product of the mean unit crops, which
-    unlike those of `utterance_embeddings` are not scaled to unit length again.
-
-    Args:
-        enrolment_UCD, test_UCD: crops of all utterances, of any length.
-        pairs_P2: row of the enrolment and row of the test utterance of each trial.
-
-    Raises:
-        ScoringError: a vector has length zero or is not finite, or the shapes do not fit.
-    """
-    _check_shapes(enrolment_UCD, test_UCD)
-    return cosine_scores(mean_unit_crops(enrolment_UCD), mean_unit_crops(test_UCD), pairs_P2)
-
-
 def mean_unit_crops(vectors_UCD: Vectors) -> Floats:
     """Return the mean of each utterance's crops after these are scaled to unit length, [U, D].
+
+    The mean over i and j of e_i . t_j is (mean of e_i) . (mean of t_j): the dot product of two such rows, which unlike
+    those of `utterance_embeddings` are not scaled to unit length again, is the mean cosine over all pairs of crops.
 
     Raises:
         ScoringError: a vector has length zero or is not finite.
@@ -48,41 +34,28 @@ def mean_unit_crops(vectors_UCD: Vectors) -> Floats:
     return mean_UD
 
 
-def crop_distance_scores(enrolment_UCD: Vectors, test_UCD: Vectors, pairs_P2: Indices, device: str = "cpu") -> Floats:
+def crop_distance_scores(enrolment_UCD: Crops, test_UCD: Crops, pairs_P2: Indices, device: str = "cpu") -> Floats:
     """Return minus the mean Euclidean distance over all C x C pairs of unit crops of each trial: [P], from -2 to 0.
 
     On the CPU trials are grouped by enrolment utterance and multiplied in single precision; the distance of crops
     that nearly agree, where 2 - 2 cos cancels, is taken from their difference. Devices compute in double precision.
 
     Args:
-        enrolment_UCD, test_UCD: crops of all utterances, of any length.
+        enrolment_UCD, test_UCD: see `unit_crops`.
         pairs_P2: row of the enrolment and row of the test utterance of each trial.
         device: "cpu", or a device of PyTorch.
 
-    Raises:
-        ScoringError: a vector has length zero or is not finite, or the shapes do not fit.
-
     Source: SEED (Interspeech 2025) and voxceleb_trainer score so, with C = 10.
     """
-    _check_shapes(enrolment_UCD, test_UCD)
-    unit_UCD = unit_crops(enrolment_UCD)
-    other_UCD = unit_UCD if test_UCD is enrolment_UCD else unit_crops(test_UCD)
-    return unit_crop_distance_scores(unit_UCD, other_UCD, pairs_P2, device)
-
-
-def unit_crop_distance_scores(
-    unit_UCD: NDArray[np.float32], other_UCD: NDArray[np.float32], pairs_P2: Indices, device: str = "cpu"
-) -> Floats:
-    """Return what `crop_distance_scores` does, of crops that have unit length already: many batches of trials."""
     if device != "cpu":
-        return _scores_on_device(unit_UCD, other_UCD, pairs_P2, device)
+        return _scores_on_device(enrolment_UCD, test_UCD, pairs_P2, device)
     score_P = np.empty(pairs_P2.shape[0])
     for row, trials_N in _by_enrolment(pairs_P2):
-        score_P[trials_N] = -_mean_distances(unit_UCD[row], other_UCD[pairs_P2[trials_N, 1]])
+        score_P[trials_N] = -_mean_distances(enrolment_UCD[row], test_UCD[pairs_P2[trials_N, 1]])
     return score_P
 
 
-def unit_crops(vectors_UCD: Vectors) -> NDArray[np.float32]:
+def unit_crops(vectors_UCD: Vectors) -> Crops:
     """Return crops of unit length in single precision, [U, C, D].
 
     Raises:
@@ -91,7 +64,7 @@ def unit_crops(vectors_UCD: Vectors) -> NDArray[np.float32]:
     length_UC = np.sqrt(np.einsum("ucd,ucd->uc", vectors_UCD, vectors_UCD, dtype=np.float64))
     if not (np.isfinite(length_UC) & (length_UC > 0)).all():
         unit_rows(vectors_UCD)  # counts those without direction, and names the first
-    unit_UCD: NDArray[np.float32] = vectors_UCD.astype(np.float32, copy=False) / length_UC[..., None].astype(np.float32)
+    unit_UCD: Crops = vectors_UCD.astype(np.float32, copy=False) / length_UC[..., None].astype(np.float32)
     return unit_UCD
 
 
@@ -116,9 +89,7 @@ def _mean_distances(enrolment_CD: NDArray[np.float32], test_NCD: NDArray[np.floa
     return mean_N
 
 
-def _scores_on_device(
-    enrolment_UCD: NDArray[np.float32], test_UCD: NDArray[np.float32], pairs_P2: Indices, device: str
-) -> Floats:
+def _scores_on_device(enrolment_UCD: Crops, test_UCD: Crops, pairs_P2: Indices, device: str) -> Floats:
     import torch
 
     enrolment, test = (torch.from_numpy(unit).to(device, torch.float64) for unit in (enrolment_UCD, test_UCD))
@@ -131,11 +102,3 @@ def _scores_on_device(
         score[first : first + block] = -(2 - 2 * cosine_PCC).clamp_(min=0).sqrt_().mean(dim=(1, 2))
     score_P: Floats = score.cpu().numpy()
     return score_P
-
-
-def _check_shapes(enrolment_UCD: Vectors, test_UCD: Vectors) -> None:
-    shapes = enrolment_UCD.shape, test_UCD.shape
-    if any(len(shape) != 3 for shape in shapes) or shapes[0][2] != shapes[1][2]:
-        raise ScoringError(
-            f"crops must be [utterances, crops, D] with one D on both sides; got {shapes[0]}, {shapes[1]}"
-        )

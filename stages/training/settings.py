@@ -1,10 +1,11 @@
 """How anything is trained: settings that the loop in `reseed.stages.training` follows."""
 
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from reseed.stages.common.section import Section
+from reseed.stages.common.section import Conflict, Section
 
 
 class TrainingSettings(Section):
@@ -27,8 +28,6 @@ class TrainingSettings(Section):
     )
     patience: int | None = Field(default=None, ge=1, description="epochs without a better validation EER, then stop")
 
-    @model_validator(mode="after")
-    def _can_be_patient(self) -> Self:
+    def conflicts(self) -> Iterator[Conflict]:
         if self.patience is not None and self.held_out == 0:
-            raise ValueError("patience waits for the validation EER: set held_out too, e.g. to 0.1")
-        return self
+            yield Conflict("patience", "waits for a better validation EER; set held_out too, e.g. to 0.1")

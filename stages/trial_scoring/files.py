@@ -7,11 +7,8 @@ identification.parquet  system, condition, test_id, speaker_id, rank (1 = right)
 quality.parquet         utterance_id, condition (the view), duration_s, norm, snr_db
 """
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +17,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reseed.stages.trial_scoring.inputs.lists import read_columns, readable
+from reseed.stages.trial_scoring.origin import Origin
 from reseed.store import ScoringError
 
 METADATA_KEY = b"reseed"
-RAW = "raw"  # the system that nothing has enhanced
-CALIBRATED = "+calibrated"  # ends the name of a scoring whose scores are natural-log likelihood ratios
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 SCORES_SCHEMA = pa.schema(
@@ -61,34 +57,6 @@ QUALITY_SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
-class Origin:
-    """What scores were computed from, and how.
-
-    Attributes:
-        space: the embedding space of the store, e.g. "ge2e:1a2b3c4d+seed:5e6f7a8b".
-        fingerprint: that of the store.
-        conditions: view -> its recipe.
-        enrolment_view: the view that enrolment embeddings come from.
-        crops, crop_s: crops averaged per utterance, and their length in seconds where it is known and one.
-        method: the enhancer that made the embeddings, the last one of several; "raw" where none did.
-        config: that enhancer's settings.
-        left_out: trials not scored, since the store lacks their utterances.
-        scorings: scoring -> what made it beyond the vectors: cohort, PLDA, calibration.
-    """
-
-    space: str
-    fingerprint: str
-    conditions: dict[str, Any]
-    enrolment_view: str
-    crops: int
-    crop_s: float | None
-    method: str
-    config: dict[str, Any]
-    left_out: int
-    scorings: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-
 def rows_of(schema: pa.Schema, names: Sequence[str], columns: Sequence[pa.Array]) -> pa.Table:
     """Return rows of a schema whose first columns hold one name each, and whose others are given."""
     codes = pa.array(np.zeros(len(columns[0]), np.int32))
@@ -96,14 +64,9 @@ def rows_of(schema: pa.Schema, names: Sequence[str], columns: Sequence[pa.Array]
     return pa.table([*constant, *columns], schema=schema)
 
 
-def is_calibrated(scoring: str) -> bool:
-    """Whether scores of this name went through `calibrate`: "as_norm+calibrated"."""
-    return scoring.endswith(CALIBRATED)
-
-
 def scores_schema(origin: Origin) -> pa.Schema:
     """Return SCORES_SCHEMA with what the scores come from as its metadata."""
-    return SCORES_SCHEMA.with_metadata({METADATA_KEY: json.dumps(asdict(origin)).encode()})
+    return SCORES_SCHEMA.with_metadata({METADATA_KEY: origin.to_json().encode()})
 
 
 def read_scores(path: Path) -> tuple[pa.Table, Origin]:
@@ -124,8 +87,8 @@ def read_origin(path: Path) -> Origin:
     with readable(path, ScoringError, "a score file", "score"):
         metadata = (pq.read_schema(path).metadata or {}).get(METADATA_KEY)
     try:
-        return Origin(**json.loads(metadata or b"{}"))
-    except (TypeError, ValueError):
+        return Origin.from_json(metadata or b"{}")
+    except (AttributeError, TypeError, ValueError):
         raise ScoringError(f"{path} does not say what it was scored from; write it with `reseed score`") from None
 
 
@@ -137,7 +100,7 @@ def score_batches(path: Path, rows: int) -> Iterator[pa.Table]:
     """
     with readable(path, ScoringError, "a score file", "score"), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(rows, columns=SCORES_SCHEMA.names):
-            yield pa.table(batch).select(SCORES_SCHEMA.names)
+            yield pa.table(batch).select(SCORES_SCHEMA.names).cast(SCORES_SCHEMA)
 
 
 def score_count(path: Path) -> int:

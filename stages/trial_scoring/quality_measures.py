@@ -46,12 +46,12 @@ class QualityMeasures:
         """
         enrolled = self._rows(pa.scalar(enrolment_view), trials["enrolment_id"])
         tested = self._rows(trials["condition"].cast(pa.string()), trials["test_id"])
-        made = []
+        features = []
         for measure in self._measures:
             values = self._values[measure]
             values = np.log(values.clip(min=1e-3)) if measure == "duration" else values
-            made += [np.minimum(values[enrolled], values[tested]), np.abs(values[enrolled] - values[tested])]
-        return made
+            features += [np.minimum(values[enrolled], values[tested]), np.abs(values[enrolled] - values[tested])]
+        return features
 
     def _rows(self, view: Any, ids: pa.ChunkedArray) -> Any:
         keys = pc.binary_join_element_wise(view, ids.cast(pa.string()), "\t")

@@ -1,20 +1,16 @@
 """Settings of scoring and calibration; the names of scorers are those of their table."""
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from reseed.stages.common.section import Section
+from reseed.stages.common.section import Conflict, OneOf, Section
 from reseed.stages.trial_scoring.inputs.cohort import CohortSettings
 from reseed.stages.trial_scoring.scorers.base import CohortScorer
 from reseed.stages.trial_scoring.scorers.plda import PldaSettings
 from reseed.stages.trial_scoring.table import SCORERS
 
-# A name of the table; spelt out at run time, so that a wrong one is answered with the right ones.
-if TYPE_CHECKING:
-    Scoring = str
-else:
-    Scoring = Literal[tuple(SCORERS)]
 Measure = Literal["duration", "norm", "snr"]
 
 
@@ -28,18 +24,16 @@ class ScoreSettings(Section):
         allow_missing: leave out (and count) trials whose utterances are not in the store, instead of refusing them.
     """
 
-    scorings: tuple[Scoring, ...] = Field(default=("cosine",), min_length=1)
+    scorings: tuple[Annotated[str, OneOf(tuple(SCORERS))], ...] = Field(default=("cosine",), min_length=1)
     enrolment_view: str = "clean"
     allow_missing: bool = False
     cohort: CohortSettings = CohortSettings()
     plda: PldaSettings = PldaSettings()
 
-    @field_validator("scorings")
-    @classmethod
-    def _each_once(cls, scorings: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(scorings)) < len(scorings):
-            raise ValueError(f"scorings names one twice: {', '.join(scorings)}")
-        return scorings
+    def conflicts(self) -> Iterator[Conflict]:
+        for scoring in dict.fromkeys(self.scorings):
+            if self.scorings.count(scoring) > 1:
+                yield Conflict("scorings", f"names {scoring} twice")
 
     def of(self, scoring: str) -> Section:
         """Return the settings of one scorer."""

@@ -5,6 +5,7 @@ To add one: a file with its class (see `reseed.stages.trial_scoring.scorers.base
 
 from typing import Any
 
+from reseed.stages.common.choice import chosen
 from reseed.stages.common.section import Section
 from reseed.stages.trial_scoring.inputs.cohort import Cohorts
 from reseed.stages.trial_scoring.scorers.as_norm import AsNorm
@@ -32,9 +33,7 @@ def scorer_class(name: str) -> type[Scorer[Any]]:
     Raises:
         ConfigError: no such scorer; lists the choices.
     """
-    if name not in SCORERS:
-        raise ConfigError(f"there is no scorer {name!r}; choose one of {', '.join(SCORERS)}")
-    return SCORERS[name]
+    return chosen(name, SCORERS, "scorer")
 
 
 def make_scorer(name: str, config: Section, device: str, cohorts: Cohorts | None) -> Scorer[Any]:

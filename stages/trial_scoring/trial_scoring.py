@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.scoring.identification import rank_speakers
-from reseed.stages.trial_scoring.files import IDENTIFICATION_SCHEMA, RAW, SCORES_SCHEMA, Origin, rows_of
+from reseed.stages.trial_scoring.files import IDENTIFICATION_SCHEMA, SCORES_SCHEMA, rows_of
 from reseed.stages.trial_scoring.inputs.cohort import Cohort, Cohorts
 from reseed.stages.trial_scoring.inputs.sides import Indices, SideVectors, read_side
 from reseed.stages.trial_scoring.inputs.trial_list import TrialList
 from reseed.stages.trial_scoring.order import ScoreOrder
+from reseed.stages.trial_scoring.origin import RAW, Origin, Provenance
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.stages.trial_scoring.table import make_scorer
 from reseed.store import EmbeddingStore, ScoringError, StoreError
@@ -109,7 +110,7 @@ class TrialScoring:
             method=inputs.get("enhancer", RAW),
             config=inputs.get("config", {}),
             left_out=self.scan.left_out,
-            scorings={name: scorer.facts for name, scorer in self.scorers.items()},
+            scorings={name: Provenance(scorer.provenance) for name, scorer in self.scorers.items()},
         )
 
     @cached_property

@@ -33,58 +33,6 @@ def test_every_shipped_configuration_is_valid_and_survives_being_resolved(path, 
     assert load_config(tmp_path / "config.yaml") == config
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("trian.wccn={}", r"unknown key 'trian'; did you mean 'train'\?"),
-        ("corpus.rooot=x", r"unknown key 'corpus.rooot'; did you mean 'root'\?"),
-        ("extract.train.crops.durationn_s=2", r"did you mean 'duration_s'\?"),
-        ("extract.train.views.noise.nois=3", r"unknown key 'extract.train.views.noise.nois'; did you mean 'noise'\?"),
-        ("train.gentle.epoch=3", r"train.gentle: unknown key 'epoch'; did you mean 'epochs'\?"),
-        ("train.gentle.method=msee", "no enhancer 'msee'; choose one of"),
-        ("backbone.name=resnet99", "no backbone 'resnet99'; choose one of ge2e"),
-        ("pairs=[[ge2e, big]]", "pairs names 'big'; there are ge2e"),
-        ("pairs=[[ge2e, ge2e]]", "pairs need align"),
-        ("backbones={near: {starts_from: base}}", "backbones.near.starts_from names 'base'; listed before it: ge2e"),
-        ("backbones={near: {anchored: true}}", "backbones.near trains ecapa_tdnn and starts from ge2e, which is ge2e"),
-        ("backbones={near: {backbone: ge2e, anchored: true, crop_s: 2}}", "near hears crops of 2 s, .* of 1.6 s"),
-        ("backbones={near: {backbone: ge2e, anchored: true, speeds: [0.9]}}", "leave out speeds"),
-        ("backbones={raw: {}}", "backbones.raw: a name of letters, digits, _ and - is needed that nothing else has"),
-        ("frontends={mask: {held_out: 0.1}}", "leave out held_out and patience"),
-        ("frontends={mask: {speeds: [0.9]}}", "leave out speeds and crops"),
-        ("align={nessa: {seeds: 2}, nessa-1: {method: nessa}}", "align has 'nessa-1' twice"),
-        ("align={nessa: {then: [seed]}}", "align.nessa.then names"),
-        ("train={seed: {seeds: 2}}", "seeds"),
-        ("backbones={near: {anchored: true, joint: true}}", "choose one"),
-        ("pairs=[[ge2e, ge2e+sed]]", "pairs names 'sed'; train has"),
-        ("enhance={big: [seed]}", "enhance names 'big'; backbones and frontends have no entries"),
-        ("align={nessa: {then: sed}}", "align.nessa.then names 'sed'; train has"),
-        ("align={nessa: {seeds: 0}}", "align.nessa.seeds is 0; give how many"),
-        ("align={a.b: {method: nessa}}", "align.a.b: a name of letters"),
-        ("backbones={ge2e: {}}", "the name must be letters, digits, _ and -, and not ge2e|of letters, digits, _ and -"),
-        ("align={nesa: {}}", "no alignment 'nesa'; choose one of identity"),
-        ("backbone.settings.width=3", "backbone.settings: unknown key 'width'; did you mean 'weights'"),
-        ("seed=-1", r"seed: input should be greater than or equal to 0 \(given: -1\)"),
-        ("extract.train.views.noise.noise=loud", "extract.train.views.noise.noise"),
-        ("train.raw={}", "the name raw is that of the embeddings as they are"),
-        ("corpus.root=null", "give either corpus.root"),
-        ("corpus.evaluation=train", "corpus.train and corpus.evaluation are both 'train'"),
-        ("train.a/b={}", "the name 'a/b' of a system or split must be letters, digits"),
-        ("corpus.evaluation=../dev", "the name '../dev' of a system or split"),
-        ("extract.train.views.noise=null", "valid dictionary"),
-        ("extract.evaluation.views={noise: {noise: 3}}", "lacks the enrolment view 'clean'"),
-        ("extract.train.views={clean: {}}", "needs the view clean and another one"),
-        ("extract.train.views.noise.noise=.nan", "finite number"),
-        ("seed", "--set 'seed' is not SECTION.KEY=VALUE"),
-        ("seed.x=1", "is a value, not a section"),
-    ],
-)
-def test_a_wrong_setting_is_one_clear_line(tmp_path, override, message):
-    with pytest.raises(ConfigError, match=message) as caught:
-        check_components(load_config(write(tmp_path, seed=1), [override]))
-    assert "\n" not in str(caught.value)
-
-
 def test_overrides_win_over_yaml_and_yaml_over_defaults(tmp_path):
     config = load_config(write(tmp_path, seed=5), ["train.gentle.epochs=7", "extract.evaluation.crops.count=3"])
     assert config.seed == 5
@@ -96,7 +44,7 @@ def test_overrides_win_over_yaml_and_yaml_over_defaults(tmp_path):
 def test_missing_and_broken_files_are_named(tmp_path):
     broken = tmp_path / "broken.yaml"
     broken.write_text("a: [1")
-    with pytest.raises(ConfigError, match=r"broken\.yaml is not readable YAML"):
+    with pytest.raises(ConfigError, match=r"broken\.yaml, line 1: a bracket that is not closed"):
         load_config(broken)
     with pytest.raises(ConfigError, match=r"does not exist; configs/demo\.yaml is an example"):
         load_config(tmp_path / "nowhere.yaml")

@@ -95,10 +95,10 @@ def test_scores_become_likelihood_ratios_that_other_speakers_confirm(world, tmp_
     table, origin = read_scores(out)
     assert set(table["scoring"].to_pylist()) == {"cosine+calibrated", "crop_distance+calibrated"}
     assert set(table["system"].to_pylist()) == {"raw"}
-    facts = origin.scorings["cosine+calibrated"]["calibration"]
-    assert facts["features"] == ["score of raw"]
-    assert facts["p_target"] == 0.05
-    assert facts["weight_F"][0] > 0
+    fit = origin.scorings["cosine+calibrated"].calibration
+    assert fit.features == ("score of raw",)
+    assert fit.p_target == 0.05
+    assert fit.weight_F[0] > 0
 
 
 def test_fusion_of_two_systems_is_no_worse_than_the_better_one(world, tmp_path):
@@ -111,6 +111,7 @@ def test_fusion_of_two_systems_is_no_worse_than_the_better_one(world, tmp_path):
     assert origin.method == "fusion"
     assert origin.space.startswith("toy:1+fusion:")
     assert origin.config == {"of": ["toy:1", "toy:1+wccn:2"]}
+    assert origin.fused == ("toy:1", "toy:1+wccn:2")
 
 
 def test_quality_measures_join_in_and_bring_conditions_to_one_scale(world, tmp_path):
@@ -135,8 +136,8 @@ def test_quality_measures_join_in_and_bring_conditions_to_one_scale(world, tmp_p
     )
     # All conditions under one threshold: what a measure of quality is for.
     assert cllr(*both(measured, "cosine+calibrated")) < cllr(*both(plain, "cosine+calibrated"))
-    features = read_scores(measured)[1].scorings["cosine+calibrated"]["calibration"]["features"]
-    assert features[:3] == ["score of raw", "snr, the lower", "snr, difference"]
+    features = read_scores(measured)[1].scorings["cosine+calibrated"].calibration.features
+    assert features[:3] == ("score of raw", "snr, the lower", "snr, difference")
 
 
 def test_a_model_of_several_utterances_has_the_mean_of_their_quality(world, tmp_path):
@@ -230,9 +231,9 @@ def test_a_large_held_out_file_is_thinned_evenly(world, tmp_path, monkeypatch):
     whole = run(world, tmp_path / "whole.parquet")
     monkeypatch.setattr("reseed.stages.calibrate._FITTED_P", 4000)
     thin = run(world, tmp_path / "thin.parquet")
-    facts = [read_scores(path)[1].scorings["cosine+calibrated"]["calibration"] for path in (whole, thin)]
-    assert facts[0]["weight_F"] != facts[1]["weight_F"]
-    assert facts[1]["weight_F"] == pytest.approx(facts[0]["weight_F"], rel=0.3)
+    facts = [read_scores(path)[1].scorings["cosine+calibrated"].calibration for path in (whole, thin)]
+    assert facts[0].weight_F != facts[1].weight_F
+    assert facts[1].weight_F == pytest.approx(facts[0].weight_F, rel=0.3)
 
 
 def test_snr_is_learnt_from_rows_at_random_whatever_the_number_of_views(world, tmp_path, monkeypatch):

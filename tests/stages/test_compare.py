@@ -4,9 +4,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from reseed.stages.compare import compare
-from reseed.stages.reporting.agree import agreed
+from reseed.stages.reporting.results.comparable import keep_comparable
 from reseed.stages.reporting.results.files import RunFiles
-from reseed.stages.reporting.results.load import load_systems
+from reseed.stages.reporting.results.load import load
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.store import ScoringError
 from tests.stages.scoring.example import make_example
@@ -88,9 +88,10 @@ def test_the_order_of_trials_makes_no_difference(one, tmp_path):
     table = pq.read_table(one.scores[0])
     turned = tmp_path / "turned.parquet"
     pq.write_table(table.take(list(range(table.num_rows - 1, -1, -1))), turned)
-    loaded = load_systems([("first", one.scores[0]), ("turned", turned)], one.utterances)
-    systems, left_out = agreed(loaded.systems)
-    assert [len(scored.trials) for scored in systems] == [len(FEW)] * 2
+    paths = {"first": one.scores[0], "turned": turned}
+    runs = [RunFiles(name, [path], [], [], one.utterances) for name, path in paths.items()]
+    loaded, left_out = keep_comparable(load(runs))
+    assert [len(scored.trials) for scored in loaded.systems] == [len(FEW)] * 2
     assert left_out == []
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from reseed.pipeline.settings import validated
 from reseed.stages.audio.manifest import _hashed, read_manifest, write_manifest
 from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
 from reseed.stages.backbones.base import Backbone
@@ -254,15 +255,19 @@ def test_published_recipes_are_extracted_by_name(manifests, tmp_path, recipe):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"recipe": "sead"}, "no recipe 'sead'; choose one of seed, broad, grid"),
-        ({"recipe": ["seed"]}, r"no recipe \['seed'\]"),
-        ({"recipe": "grid", "views": {"clean": {}}}, "recipe 'grid' has views of its own; give either recipe or views"),
-        ({"views": {"noise": {"noise": [15, 0]}}}, r"a range goes from low to high: \[0, 15\]"),
+        ({"recipe": "sead"}, "recipe: must be seed, broad or grid, not 'sead'; did you mean 'seed'?"),
+        ({"recipe": ["seed"]}, "recipe: must be seed, broad or grid, not [seed]"),
+        (
+            {"recipe": "grid", "views": {"clean": {}}},
+            "the recipe grid has views of its own; give either recipe or views",
+        ),
+        ({"views": {"noise": {"noise": [15, 0]}}}, "views.noise.noise: a range goes from low to high; write [0, 15]"),
     ],
 )
 def test_a_wrong_recipe_is_one_clear_line(settings, message):
-    with pytest.raises(ValueError, match=message):
-        ExtractSettings.model_validate(settings)
+    with pytest.raises(ConfigError) as caught:
+        validated(ExtractSettings, settings)
+    assert str(caught.value) == message
 
 
 def test_a_recipe_keeps_its_crops_where_only_a_part_of_them_is_given_and_is_written_down_in_full():

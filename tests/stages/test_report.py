@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from reseed.stages.report import ReportSettings, report
-from reseed.stages.reporting.plots.projection import choose, project
+from reseed.stages.reporting.plots.projection import project
+from reseed.stages.reporting.results.embeddings import sample_speakers
 from reseed.stages.score import score
 from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.settings import ScoreSettings
@@ -482,8 +483,8 @@ def test_only_fused_systems_may_lack_a_store_and_only_at_the_end(scored_in_ways,
 def test_t_sne_draws_the_same_picture_twice_and_warns_of_its_distances(example, tmp_path):
     settings = ReportSettings(bootstrap_replicates=0, projection="tsne", projection_speakers=2)
     source = EmbeddingStore(example.stores[0])
-    chosen = choose(source, example.utterances, 2)
-    first, second = (project(source, chosen, "tsne", seed=3) for _ in range(2))
+    sample = sample_speakers(source, example.utterances, 2)
+    first, second = (project(source, sample, "tsne", seed=3) for _ in range(2))
     np.testing.assert_array_equal(first.noisy_UV2, second.noisy_UV2)
     assert np.isfinite(first.clean_U2).all()
     inputs = {"scores": example.scores[:1], "identification": [], "stores": example.stores[:1]}

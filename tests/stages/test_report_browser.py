@@ -114,7 +114,7 @@ def test_a_card_opens_and_names_the_cohort_and_the_calibration(used):
     card.locator("summary").click()
     said = card.inner_text()
     assert "cohort: store stores/wccn/train, top 300." in said
-    assert "calibration: p_target 0.05, weights 1.5." in said
+    assert "p_target 0.05, weight_F 1.5." in said
 
 
 def test_the_card_of_a_fusion_names_what_each_member_was_normalised_by(used):

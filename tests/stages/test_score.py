@@ -4,8 +4,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from reseed.stages.score import score
-from reseed.stages.trial_scoring.files import Origin, read_scores
+from reseed.stages.trial_scoring.files import read_scores
 from reseed.stages.trial_scoring.order import ScoreOrder
+from reseed.stages.trial_scoring.origin import Origin, Provenance
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import (
     Declaration,
@@ -112,7 +113,7 @@ def test_metadata_say_what_was_scored_and_how(scoring, tmp_path):
         method="wccn",
         config={"shrinkage": 0.5},
         left_out=0,
-        scorings={"cosine": {}},
+        scorings={"cosine": Provenance()},
     )
 
 

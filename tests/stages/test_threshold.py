@@ -7,7 +7,8 @@ import pytest
 
 from reseed.stages.scoring.bootstrap import speaker_draws
 from reseed.stages.threshold import POOLED, threshold
-from reseed.stages.trial_scoring.files import SCORES_SCHEMA, Origin, scores_schema
+from reseed.stages.trial_scoring.files import SCORES_SCHEMA, scores_schema
+from reseed.stages.trial_scoring.origin import Origin
 from reseed.store import ConfigError, ScoringError
 
 ORIGIN = Origin("toy:1", "0" * 64, {"clean": {}, "noise": {"noise": 5.0}}, "clean", 1, None, "raw", {}, 0)

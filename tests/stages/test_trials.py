@@ -100,7 +100,7 @@ def test_a_list_or_a_place_that_the_system_refuses_is_named(tmp_path):
     with pytest.raises(ManifestError, match=r"folder cannot be read \(Is a directory\)"):
         make(tmp_path, list=tmp_path / "folder")
     (tmp_path / "vox.txt").symlink_to("/proc/self/mem")
-    with pytest.raises(ManifestError, match=r"vox\.txt cannot be read \(Input/output error\)"):
+    with pytest.raises(ManifestError, match=r"mem cannot be read \(Input/output error\)"):
         make(tmp_path, list=tmp_path / "vox.txt")
     (tmp_path / "trials.parquet").mkdir()
     with pytest.raises(ManifestError, match=r"trials\.parquet cannot be written \(Is a directory\)"):

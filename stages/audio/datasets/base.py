@@ -31,6 +31,17 @@ class Dataset:
             ConfigError: the data set has no such kind or split.
             ManifestError: `root` is not this data set.
         """
+        chosen = self.parts(kind, split)
+        if not root.is_dir():
+            raise ManifestError(f"{root} is no folder; give the one that {self.title} was unpacked into")
+        return (entry for name in chosen for entry in self.listing(root, kind, name))
+
+    def parts(self, kind: str, split: str | None) -> list[str]:
+        """Return the splits that `split` names, as `entries` takes it.
+
+        Raises:
+            ConfigError: the data set has no such kind or split.
+        """
         if kind not in self.splits:
             raise ConfigError(f"{self.title} has no {kind}; it has {', '.join(self.splits)}")
         known = self.splits[kind]
@@ -38,13 +49,11 @@ class Dataset:
             raise ConfigError(
                 f"{self.title} has several splits of {kind}: give {', '.join(known)}, or some joined by +"
             )
-        chosen = dict.fromkeys(known if split is None else split.split("+"))
+        chosen = list(dict.fromkeys(known if split is None else split.split("+")))
         for name in chosen:
             if name not in known:
-                raise ConfigError(f"{self.title} has no split {name!r} of {kind}; it has {', '.join(known)}")
-        if not root.is_dir():
-            raise ManifestError(f"{root} is no folder; give the one that {self.title} was unpacked into")
-        return (entry for name in chosen for entry in self.listing(root, kind, name))
+                raise ConfigError(f"{self.title} has no split {name!r} of {kind}; choose from {', '.join(known)}")
+        return chosen
 
 
 def folder_of(title: str, root: Path, *candidates: str, holding: str = "*") -> Path:

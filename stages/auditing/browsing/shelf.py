@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reseed.stages.auditing.blocks import Source, unit
+from reseed.stages.auditing.arrays import unit
+from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.extraction.lineage import extracted, graph
 from reseed.stages.extraction.replayer import Replayer
 from reseed.store import ConfigError, EmbeddingStore, StoreError
@@ -80,17 +81,13 @@ class Shown:
 
     def __init__(self, path: Path) -> None:
         self.path, self.store = path, EmbeddingStore(path)
-        self.judged = Source(path, self.store.header).judged
+        self.reference = AuditedStore(path, self.store.header).reference
         self._rendering = Lock()
 
     @cached_property
     def speakers(self) -> dict[str, str | None]:
         """Utterance -> speaker, in the order of the store."""
-        source = Source(self.path, self.store.header)
-        found: dict[str, str | None] = {}
-        for number in range(len(source.blocks)):
-            found |= dict(source.identities(number))
-        return found
+        return dict(zip(self.store.utterance_ids(), self.store.speaker_ids(), strict=True))
 
     def search(self, text: str) -> tuple[int, list[tuple[str, str | None]]]:
         """Return how many utterances have a text in their id or speaker, and the first of them."""
@@ -115,7 +112,7 @@ class Shown:
             for view in self.store.views
             for crop in range(self.store.crops)
         }
-        clean = self.store.views[self.judged]
+        clean = self.store.views[self.reference]
         heard = []
         for row in table:
             view, crop = row["view"], row["crop"]
@@ -127,12 +124,12 @@ class Shown:
     def neighbours(self, utterance_id: str) -> list[Neighbour]:
         """Return the utterances nearest to one, by the mean of their crops on clean speech; one pass over the store."""
         self._known(utterance_id)
-        view = self.store.views[self.judged]
+        view = self.store.views[self.reference]
         own_CD = np.stack([self.store.get(utterance_id, view=view, crop=crop) for crop in range(self.store.crops)])
         own_D = unit(unit(own_CD.astype(np.float32)).mean(axis=0))
         parts = []
         for crops_UCVD in self.store.utterance_blocks():
-            crops_UCD = crops_UCVD[:, :, self.judged].astype(np.float32)
+            crops_UCD = crops_UCVD[:, :, self.reference].astype(np.float32)
             parts.append(unit(unit(crops_UCD).mean(axis=1)) @ own_D)
         cosine_U = np.concatenate(parts)
         order = np.argsort(-cosine_U, kind="stable")[: _NEAREST + 1].tolist()

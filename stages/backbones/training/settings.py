@@ -1,12 +1,12 @@
 """Settings of backbone training, apart from the code: the configuration tree needs them, and torch takes seconds."""
 
-from pathlib import Path
-from typing import Literal, Self
+from collections.abc import Iterator
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from reseed.stages.audio.recipe import Speed, View
-from reseed.stages.common.section import Section
+from reseed.stages.common.section import AbsolutePath, Conflict, Entries, Section
 from reseed.stages.training.settings import TrainingSettings
 
 
@@ -33,14 +33,13 @@ class SpeechTraining(TrainingSettings):
 
     crop_s: float = Field(default=1.6, gt=0.1)
     crops: int = Field(default=1, ge=1)
-    speeds: tuple[Speed, ...] = (1.0,)
-    views: dict[str, View] = {"clean": View()}
+    speeds: tuple[Speed, ...] = Field(default=(1.0,), min_length=1)
+    views: Entries[View] = {"clean": View()}
 
-    @model_validator(mode="after")
-    def _has_views(self) -> Self:
-        if not self.views or not self.speeds:
-            raise ValueError("views and speeds must not be empty; views: {clean: {}} is clean speech alone")
-        return self
+    def conflicts(self) -> Iterator[Conflict]:
+        yield from super().conflicts()
+        if not self.views:
+            yield Conflict("views", "must not be empty; {clean: {}} is clean speech alone")
 
 
 class BackboneTraining(SpeechTraining):
@@ -64,7 +63,7 @@ class BackboneTraining(SpeechTraining):
     """
 
     backbone: Literal["ge2e", "ecapa_tdnn", "resnet_se34v2"] = "ecapa_tdnn"
-    weights: Path | None = None
+    weights: AbsolutePath | None = None
     starts_from: str | None = None
     anchored: bool = False
     joint: bool = False
@@ -85,17 +84,12 @@ class BackboneTraining(SpeechTraining):
     warmup_steps: int = Field(default=50, ge=0)
     grad_clip: float | None = Field(default=5.0, gt=0)
 
-    @field_validator("weights")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        return None if path is None else path.expanduser().resolve()
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
+    def conflicts(self) -> Iterator[Conflict]:
+        yield from super().conflicts()
         if self.weights is not None and self.starts_from is not None:
-            raise ValueError("weights and starts_from both say what to start from; give one")
+            yield Conflict("starts_from", "and weights both say what to start from; give one of them")
         if self.anchored and self.speeds != (1.0,):
-            raise ValueError("anchors are of speech at its own speed; leave out speeds")
+            yield Conflict("speeds", "must be left out: anchors are of speech at its own speed")
         if self.joint and self.anchored:
-            raise ValueError("joint draws noisy and clean together, anchored holds them near stored ones; choose one")
-        return self
+            text = "draws noisy and clean embeddings together, anchored holds them near stored ones; choose one of them"
+            yield Conflict("joint", text)

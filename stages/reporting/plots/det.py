@@ -7,29 +7,63 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.special import ndtri
 
-from reseed.stages.common.figures import PERCENT, figure, to_svg
+from reseed.stages.common.figures import PERCENT, Plot, figure, plotted, to_svg
 from reseed.stages.common.prose import percent
 from reseed.stages.common.theme import Theme
-from reseed.stages.reporting.plots.style import Looks, dot
-from reseed.stages.reporting.results.load import System
-from reseed.stages.reporting.results.measure import DetCurve
+from reseed.stages.reporting.plots.markers import POOLED, dot, legend_entry
+from reseed.stages.reporting.results.collect import Results
+from reseed.stages.reporting.results.measure import DetCurve, det_curve
+from reseed.stages.reporting.results.styles import Styles
+from reseed.stages.reporting.results.systems import System
 
 _TICKS = np.array([0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8])
 _LOWEST = 1e-4  # an EER of 0 has no place on these axes
 _DET_HEIGHT_IN, _ROC_HEIGHT_IN = 5.4, 4.2
 
 Panels = Mapping[str, Mapping[System, DetCurve]]
-_Draw = Callable[[Axes, Mapping[System, DetCurve], Looks, Theme], None]
+_Draw = Callable[[Axes, Mapping[System, DetCurve], Styles, Theme], None]
 
 
-def det_panels(panels: Panels, looks: Looks, theme: Theme) -> str | None:
+def det(results: Results) -> Plot | None:
+    """Plot DET curves on clean speech, and in all noise together."""
+    curves = _curves(results)
+    return plotted(
+        "det",
+        "Detection error trade-off",
+        "Normal-deviate axes; closer to the lower left is better. Markers: equal error rate, on the convex hull. "
+        "The pooled panel has one threshold for all conditions, so its EER is not the mean of the table.",
+        lambda theme: det_panels(curves, results.styles, theme),
+    )
+
+
+def roc(results: Results) -> Plot | None:
+    """Plot the same curves as ROC."""
+    curves = _curves(results)
+    return plotted(
+        "roc",
+        "Receiver operating characteristic (ROC)",
+        "The same curves as hits against false alarms, these on a logarithmic axis; closer to the upper left is "
+        "better. Markers: equal error rate.",
+        lambda theme: roc_panels(curves, results.styles, theme),
+        folded=True,
+    )
+
+
+def _curves(results: Results) -> Panels:
+    return {
+        title: {scored.system: curve for scored in results.systems if (curve := det_curve(scored, part)) is not None}
+        for part, title in POOLED.items()
+    }
+
+
+def det_panels(panels: Panels, styles: Styles, theme: Theme) -> str | None:
     """Draw one panel per title, one curve per system and a marker at its EER; None where there is nothing to draw."""
-    return _pair(panels, looks, theme, _DET_HEIGHT_IN, _det)
+    return _pair(panels, styles, theme, _DET_HEIGHT_IN, _det)
 
 
-def roc_panels(panels: Panels, looks: Looks, theme: Theme) -> str | None:
+def roc_panels(panels: Panels, styles: Styles, theme: Theme) -> str | None:
     """Draw the same curves as hits against false alarms, the latter on a logarithmic axis."""
-    return _pair(panels, looks, theme, _ROC_HEIGHT_IN, _roc)
+    return _pair(panels, styles, theme, _ROC_HEIGHT_IN, _roc)
 
 
 def fewest_false_alarms(curves: Mapping[System, DetCurve]) -> float:
@@ -38,22 +72,22 @@ def fewest_false_alarms(curves: Mapping[System, DetCurve]) -> float:
     return float(rates_K[rates_K >= _LOWEST].min(initial=0.02))
 
 
-def _pair(panels: Panels, looks: Looks, theme: Theme, height_in: float, draw: _Draw) -> str | None:
+def _pair(panels: Panels, styles: Styles, theme: Theme, height_in: float, draw: _Draw) -> str | None:
     shown = {title: curves for title, curves in panels.items() if curves}
     if not shown:
         return None
-    with figure(theme, height_in) as drawn:
-        grid = drawn.subplots(1, 2, squeeze=False)[0]
+    with figure(theme, height_in) as fig:
+        grid = fig.subplots(1, 2, squeeze=False)[0]
         for axes, (title, curves) in zip(grid, shown.items(), strict=False):
             axes.set_title(title)
             axes.set_xlabel("false alarms")
-            draw(axes, curves, looks, theme)
+            draw(axes, curves, styles, theme)
         for axes in grid[len(shown) :]:
             axes.set_axis_off()
-        return to_svg(drawn)
+        return to_svg(fig)
 
 
-def marker_place(curve: DetCurve) -> float:
+def marker_at(curve: DetCurve) -> float:
     """Return where the marker of a curve stands on both axes: at the EER itself, which lies on the ROC's convex hull.
 
     The thinned curve crosses the diagonal near it, not there.
@@ -61,30 +95,30 @@ def marker_place(curve: DetCurve) -> float:
     return float(ndtri(max(curve.eer, _LOWEST)))
 
 
-def _roc(axes: Axes, curves: Mapping[System, DetCurve], looks: Looks, theme: Theme) -> None:
+def _roc(axes: Axes, curves: Mapping[System, DetCurve], styles: Styles, theme: Theme) -> None:
     for system, curve in curves.items():
-        look = looks[system]
+        style = styles[system]
         hits_K = 100 * (1 - curve.miss_K)
-        axes.plot(100 * curve.false_alarm_K, hits_K, color=look.colour(theme), linestyle=look.line, linewidth=1.7)
-        dot(axes, 100 * max(curve.eer, _LOWEST), 100 * (1 - curve.eer), look, theme)
+        axes.plot(100 * curve.false_alarm_K, hits_K, color=style.colour(theme), linestyle=style.line, linewidth=1.7)
+        dot(axes, 100 * max(curve.eer, _LOWEST), 100 * (1 - curve.eer), style, theme)
     axes.set_xscale("log")
     axes.set_xlim(100 * fewest_false_alarms(curves), 100)
     axes.set_ylim(0, 101)
     axes.xaxis.set_major_formatter(PERCENT)
     axes.yaxis.set_major_formatter(PERCENT)
     axes.set_ylabel("hits")
-    handles = [looks[system].handle(theme) for system in curves]
+    handles = [legend_entry(styles[system], theme) for system in curves]
     _boxed_legend(axes, theme, handles=handles, loc="lower right")
 
 
-def _det(axes: Axes, curves: Mapping[System, DetCurve], looks: Looks, theme: Theme) -> None:
+def _det(axes: Axes, curves: Mapping[System, DetCurve], styles: Styles, theme: Theme) -> None:
     low, high = _limits([curve.eer for curve in curves.values()])
     axes.plot([low, high], [low, high], color=theme.ink, linewidth=0.8, linestyle=":", alpha=0.7)
     for system, curve in curves.items():
-        look, places = looks[system], (ndtri(curve.false_alarm_K), ndtri(curve.miss_K))
-        axes.plot(*places, color=look.colour(theme), linestyle=look.line, linewidth=1.7)
+        style, places = styles[system], (ndtri(curve.false_alarm_K), ndtri(curve.miss_K))
+        axes.plot(*places, color=style.colour(theme), linestyle=style.line, linewidth=1.7)
     for system, curve in curves.items():
-        dot(axes, marker_place(curve), marker_place(curve), looks[system], theme)
+        dot(axes, marker_at(curve), marker_at(curve), styles[system], theme)
     ticks = [tick for tick in _TICKS if low <= ndtri(tick) <= high]
     labels = [f"{100 * tick:g}\u202f%" for tick in ticks]
     axes.set_xticks(ndtri(ticks), labels)
@@ -94,7 +128,7 @@ def _det(axes: Axes, curves: Mapping[System, DetCurve], looks: Looks, theme: The
     axes.set_aspect("equal")
     axes.set_ylabel("misses")
     handles = [
-        looks[system].handle(theme, f"{looks[system].label}  {percent(curve.eer, 2)}")
+        legend_entry(styles[system], theme, f"{styles[system].label}  {percent(curve.eer, 2)}")
         for system, curve in curves.items()
     ]
     _boxed_legend(axes, theme, handles=handles, loc="upper right", title="EER")

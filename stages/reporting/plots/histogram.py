@@ -12,11 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from reseed.stages.common.figures import figure, to_svg
+from reseed.stages.common.figures import Plot, figure, plotted, to_svg
+from reseed.stages.common.prose import listed
 from reseed.stages.common.theme import Theme
 from reseed.stages.reporting.metrics.base import Costs
-from reseed.stages.reporting.results.load import TrialScores
+from reseed.stages.reporting.plots.markers import POOLED
+from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.measure import pooled_scores
+from reseed.stages.reporting.results.systems import ScoredSystem, TrialScores
 from reseed.stages.scoring.curves import Floats, error_rates, grouped
 
 _BINS = 80
@@ -33,6 +36,27 @@ class ScorePanel:
     nontarget_N: Floats
     eer_threshold: float
     min_dcf_threshold: float | None
+
+
+def scores(results: Results) -> Plot | None:
+    """Plot the scores of raw and of the best system."""
+    costs = results.measurements[0].costs
+    shown = [(s, results.styles[s.system].label) for s in results.systems if s.system in results.raw_and_best]
+    rows = [
+        [plan_panel(f"{label}, {title}", trials, costs) for title, trials in _pooled(scored).items()]
+        for scored, label in shown
+    ]
+    return plotted(
+        "scores",
+        "Scores",
+        f"Densities of target and non-target scores of {listed([label for _, label in shown])}. Where the two "
+        "thresholds of a system lie elsewhere in noise than on clean speech, one threshold cannot serve both.",
+        lambda theme: score_histograms(rows, theme),
+    )
+
+
+def _pooled(scored: ScoredSystem) -> dict[str, list[TrialScores]]:
+    return {title: trials for part, title in POOLED.items() if (trials := scored.trials_of(part))}
 
 
 def plan_panel(title: str, trials: Sequence[TrialScores], costs: Costs) -> ScorePanel:
@@ -58,15 +82,15 @@ def score_histograms(rows: Sequence[Sequence[ScorePanel]], theme: Theme) -> str 
     if not rows:
         return None
     columns = max(map(len, rows))
-    with figure(theme, _ROW_HEIGHT_IN * len(rows) + 0.4) as drawn:
-        grid = drawn.subplots(len(rows), max(columns, 2), squeeze=False, sharex="row")
+    with figure(theme, _ROW_HEIGHT_IN * len(rows) + 0.4) as fig:
+        grid = fig.subplots(len(rows), max(columns, 2), squeeze=False, sharex="row")
         for axes_row, panels in zip(grid, rows, strict=True):
             for axes, panel in zip(axes_row, panels, strict=False):
                 _draw(axes, panel, theme)
             for axes in axes_row[len(panels) :]:
                 axes.set_axis_off()
-        drawn.legend(handles=_handles(theme), loc="outside upper center", ncols=4)
-        return to_svg(drawn)
+        fig.legend(handles=_handles(theme), loc="outside upper center", ncols=4)
+        return to_svg(fig)
 
 
 def _draw(axes: Axes, panel: ScorePanel, theme: Theme) -> None:
@@ -95,7 +119,7 @@ def _density(scores: Floats, edges: Floats) -> Floats:
 
 
 def _styles(theme: Theme) -> tuple[Any, Any]:
-    """Return how targets and non-targets are drawn: told apart by filling as well as by colour."""
+    """Return how targets and non-targets are fig: told apart by filling as well as by colour."""
     target, nontarget = theme.classes
     return {"color": target, "fill": True, "alpha": 0.55}, {"color": nontarget, "linewidth": 1.8}
 

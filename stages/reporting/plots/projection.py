@@ -2,7 +2,7 @@
 
 By principal components, or by t-SNE (van der Maaten and Hinton, JMLR 9, 2008).
 
-Shapes: U chosen utterances, R rows of one, V views, C crops, D embedding dimension, N points.
+Shapes: U sampled utterances, V noisy views, D embedding dimension, N points.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,33 +11,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from reseed.stages.audio.conditions import describe
-from reseed.stages.common.figures import figure, to_svg
-from reseed.stages.common.speakers import joined_column
+from reseed.stages.common.figures import Plot, figure, plotted, to_svg
 from reseed.stages.common.theme import Theme
-from reseed.stages.scoring.cosine import utterance_embeddings
+from reseed.stages.reporting.results.collect import Results
+from reseed.stages.reporting.results.embeddings import Sample, clean_and_noisy, open_store, sample_speakers
+from reseed.stages.reporting.results.settings import ReportSettings
+from reseed.stages.reporting.results.summary import best_enhanced
+from reseed.stages.reporting.results.systems import ScoredSystem
 from reseed.stages.scoring.curves import Floats
-from reseed.stages.trial_scoring.inputs.lists import read_speakers
 from reseed.store import EmbeddingStore
 
-_UTTERANCES_EACH = 10
+_ILLUSTRATION = (
+    "An illustration: two of many dimensions. A colour is a speaker, not a system; the rays from a dot are what noise "
+    "does to that utterance. "
+)
+_CAUTIONS = {
+    "pca": "Panels have separate axes and scales, each those of its own clean vectors: distances compare within a "
+    "panel, not between panels.",
+    "tsne": "t-SNE keeps who is near whom; neither distances nor the sizes of clusters mean anything.",
+}
 _NOISY_VIEWS = 6
 _PERPLEXITY = 30.0
 _HEIGHT_IN = 5.2
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """Utterances to draw: their rows among the store's utterances [U] and their speakers as numbers [U]."""
-
-    rows_U: NDArray[np.int64]
-    speaker_U: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -49,25 +49,42 @@ class Panel:
     axes: str
 
 
-def choose(source: EmbeddingStore, utterances: Path, speakers: int) -> Chosen | None:
-    """Choose the `speakers` with the most utterances; None where fewer than two are known."""
-    manifest = read_speakers(utterances)
-    ids_U = pa.array(source.utterance_ids(), pa.string())
-    names = joined_column("speaker_id", ids_U, manifest).to_pylist()
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        if name is not None:
-            rows.setdefault(name, []).append(row)
-    most = sorted(rows, key=lambda name: (-len(rows[name]), name))[:speakers]
-    if len(most) < 2:
+def embedding_space(
+    systems: Sequence[ScoredSystem], results: Results, utterances: Path, settings: ReportSettings
+) -> Plot | None:
+    """Picture raw beside the best enhanced system, or what there is of the two.
+
+    Args:
+        systems: those whose stores are given.
+
+    Raises:
+        StoreError: a store is not the one that its scores were computed from.
+    """
+    with_store = {scored.system for scored in systems}
+    best = best_enhanced([s for s in results.summaries if s.system in with_store])
+    raw = [s for s in systems if s.system.is_raw and (not best or s.system.run == best.system.run)][:1]
+    panels: dict[str, Panel] = {}
+    sample = None
+    for scored in raw + [s for s in systems if best and s.system == best.system]:
+        source = open_store(scored)
+        sample = sample or sample_speakers(source, utterances, settings.projection_speakers)
+        panel = project(source, sample, settings.projection, settings.seed) if sample else None
+        if panel is not None:
+            first = next(iter(panels.values()), panel)
+            panels[results.styles[scored.system].label] = aligned_with(panel, first)
+    if sample is None or not panels:
         return None
-    picked = [(row, number) for number, name in enumerate(most) for row in rows[name][:_UTTERANCES_EACH]]
-    rows_U, speaker_U = np.array(sorted(picked), np.int64).T
-    return Chosen(rows_U, speaker_U)
+    speaker_U = sample.speaker_U
+    return plotted(
+        "projection",
+        "A few speakers in the embedding space",
+        _ILLUSTRATION + _CAUTIONS[settings.projection],
+        lambda theme: _draw(panels, speaker_U, theme),
+    )
 
 
-def project(source: EmbeddingStore, chosen: Chosen, method: str = "pca", seed: int = 0) -> Panel | None:
-    """Flatten a store's chosen utterances.
+def project(source: EmbeddingStore, sample: Sample, method: str = "pca", seed: int = 0) -> Panel | None:
+    """Flatten a sample of a store.
 
     Each system has axes of its own, since an enhancer may rotate or rescale the space. None without a clean and a
     noisy view, or where the clean vectors do not span a plane.
@@ -76,14 +93,11 @@ def project(source: EmbeddingStore, chosen: Chosen, method: str = "pca", seed: i
         method: "pca", the two main axes of the clean vectors; "tsne", clean and noisy vectors together.
         seed: of t-SNE.
     """
-    (conditions,) = describe(source.recipes)
-    clean = [index for index, condition in enumerate(conditions.values()) if condition.is_clean][:1]
-    noisy = [index for index, condition in enumerate(conditions.values()) if not condition.is_clean]
-    noisy = noisy[:: -(-len(noisy) // _NOISY_VIEWS) or 1]
-    if not clean or not noisy:
+    vectors = clean_and_noisy(source, sample.rows_U)
+    if vectors is None or not vectors[1].shape[1]:
         return None
-    units_UVD = embeddings_of(source, chosen.rows_U)
-    clean_UD, noisy_UVD = units_UVD[:, clean[0]], units_UVD[:, noisy]
+    clean_UD, noisy_UVD = vectors
+    noisy_UVD = noisy_UVD[:, :: -(-noisy_UVD.shape[1] // _NOISY_VIEWS)]
     return _by_tsne(clean_UD, noisy_UVD, seed) if method == "tsne" else _by_pca(clean_UD, noisy_UVD)
 
 
@@ -110,41 +124,32 @@ def _by_tsne(clean_UD: Floats, noisy_UVD: Floats, seed: int) -> Panel:
     return Panel(points_NV2[:, 0], points_NV2[:, 1:], f"t-SNE of clean and noisy vectors, perplexity {perplexity:g}")
 
 
-def turned_like(panel: Panel, model: Panel) -> Panel:
+def aligned_with(panel: Panel, other: Panel) -> Panel:
     """Rotate or reflect a panel to lie like another one: axes have no sign of their own (orthogonal Procrustes)."""
-    left, _, right = np.linalg.svd(panel.clean_U2.T @ model.clean_U2)
-    turn_22 = left @ right
-    return Panel(panel.clean_U2 @ turn_22, panel.noisy_UV2 @ turn_22, panel.axes)
+    left, _, right = np.linalg.svd(panel.clean_U2.T @ other.clean_U2)
+    rotation_22 = left @ right
+    return Panel(panel.clean_U2 @ rotation_22, panel.noisy_UV2 @ rotation_22, panel.axes)
 
 
-def draw_panels(panels: Mapping[str, Panel], chosen: Chosen, theme: Theme) -> str:
+def _draw(panels: Mapping[str, Panel], speaker_U: NDArray[np.int64], theme: Theme) -> str:
     """Draw one panel per title: a colour per speaker, dots for clean utterances, crosses for their noisy views."""
-    with figure(theme, _HEIGHT_IN) as drawn:
-        grid = drawn.subplots(1, 2, squeeze=False)[0]
+    with figure(theme, _HEIGHT_IN) as fig:
+        grid = fig.subplots(1, 2, squeeze=False)[0]
         for axes, (title, panel) in zip(grid, panels.items(), strict=False):
-            _scatter(axes, panel, chosen, theme)
+            _scatter(axes, panel, speaker_U, theme)
             axes.set_title(title)
             axes.set_xlabel(panel.axes)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
-        drawn.legend(handles=_handles(theme), loc="outside upper center", ncols=2)
-        return to_svg(drawn)
+        fig.legend(handles=_handles(theme), loc="outside upper center", ncols=2)
+        return to_svg(fig)
 
 
-def embeddings_of(source: EmbeddingStore, rows_U: NDArray[np.int64]) -> Floats:
-    """Return unit vectors of the chosen utterances in every view, [U, V, D]."""
-    crops, views = source.crops, len(source.views)
-    rows_UR = rows_U[:, None] * (crops * views) + np.arange(crops * views)
-    vectors_NCD = source.take(rows_UR.ravel()).reshape(-1, crops, views, source.dim).swapaxes(1, 2)
-    units_ND = utterance_embeddings(vectors_NCD.reshape(-1, crops, source.dim))
-    return units_ND.reshape(-1, views, source.dim)
-
-
-def _scatter(axes: Axes, panel: Panel, chosen: Chosen, theme: Theme) -> None:
-    for speaker in np.unique(chosen.speaker_U):
+def _scatter(axes: Axes, panel: Panel, speaker_U: NDArray[np.int64], theme: Theme) -> None:
+    for speaker in np.unique(speaker_U):
         colour = theme.speakers[speaker % len(theme.speakers)]
-        own = chosen.speaker_U == speaker
-        clean_U2, noisy_UV2 = panel.clean_U2[own], panel.noisy_UV2[own]
+        own_U = speaker_U == speaker
+        clean_U2, noisy_UV2 = panel.clean_U2[own_U], panel.noisy_UV2[own_U]
         rays_N22 = np.stack(np.broadcast_arrays(clean_U2[:, None], noisy_UV2), axis=2).reshape(-1, 2, 2)
         axes.add_collection(LineCollection(list(rays_N22), colors=colour, linewidths=0.5, alpha=0.2))
         axes.plot(*noisy_UV2.reshape(-1, 2).T, "x", color=colour, markersize=3, markeredgewidth=0.7, alpha=0.5)

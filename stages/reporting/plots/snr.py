@@ -1,4 +1,4 @@
-"""EER against SNR: one panel per kind of noise, one curve per system. What a panel holds is planned, then drawn."""
+"""EER against SNR: one panel per kind of noise, one curve per system. What a panel holds is planned, then fig."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from reseed.stages.audio.conditions import CLEAN, MIXED
-from reseed.stages.common.figures import PERCENT, figure, to_svg
+from reseed.stages.common.figures import PERCENT, Plot, figure, plotted, to_svg
+from reseed.stages.common.prose import listed
 from reseed.stages.common.theme import Theme
-from reseed.stages.reporting.plots.style import Look, Looks, Point, dot, legend
-from reseed.stages.reporting.results.load import System
+from reseed.stages.reporting.plots.markers import Point, dot, legend
+from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.measure import Measurement
+from reseed.stages.reporting.results.styles import Style, Styles
+from reseed.stages.reporting.results.systems import System
 
 _MAX_COLUMNS = 3  # more would make panels too narrow to tell five systems apart
 _PANEL_HEIGHT_IN = 4.2
@@ -36,6 +39,18 @@ class Panel:
     quiet: dict[System, Point]
 
 
+def eer_by_snr(results: Results) -> Plot | None:
+    """Plot the EER of every system against the SNR."""
+    panels, shaded = plan_panels(results.measurements), results.raw_and_best
+    band = f"Shaded: 95\u202f% intervals by speaker of {listed([results.styles[s].label for s in shaded])}. "
+    return plotted(
+        "eer_by_snr",
+        "EER against SNR",
+        f"{band if results.has_intervals else ''}The dotted end of a line is the condition with nothing added.",
+        lambda theme: draw_panels(panels, shaded, results.styles, theme),
+    )
+
+
 def plan_panels(measurements: Sequence[Measurement]) -> list[Panel]:
     """Plan a panel for every kind with two or more fixed SNRs, in reading order."""
     ordered = sorted(measurements, key=lambda m: m.condition.reading_order)
@@ -44,27 +59,27 @@ def plan_panels(measurements: Sequence[Measurement]) -> list[Panel]:
     return [panel for panel in panels if len(panel.ticks) > 1]
 
 
-def eer_by_snr(panels: Sequence[Panel], shaded: Collection[System], looks: Looks, theme: Theme) -> str | None:
+def draw_panels(panels: Sequence[Panel], shaded: Collection[System], styles: Styles, theme: Theme) -> str | None:
     """Draw EER against SNR; None where there is no panel.
 
     Args:
-        shaded: systems whose intervals are drawn: those of all would hide the lines.
+        shaded: systems whose intervals are fig: those of all would hide the lines.
     """
     if not panels:
         return None
     rows = -(-len(panels) // _MAX_COLUMNS)
     columns = max(-(-len(panels) // rows), 2)
-    with figure(theme, _PANEL_HEIGHT_IN * rows + 0.4) as drawn:
-        grid = drawn.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    with figure(theme, _PANEL_HEIGHT_IN * rows + 0.4) as fig:
+        grid = fig.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         for axes, panel in zip(grid, panels, strict=False):
-            _draw_panel(axes, panel, shaded, looks, theme)
+            _draw_panel(axes, panel, shaded, styles, theme)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
         for axes in grid[: len(panels) : columns]:
             axes.set_ylabel("EER")
         grid[0].set_ylim(bottom=0)
-        legend(drawn, looks, theme)
-        return to_svg(drawn)
+        legend(fig, styles, theme)
+        return to_svg(fig)
 
 
 def _plan_panel(kind: str, measurements: Sequence[Measurement]) -> Panel:
@@ -84,13 +99,13 @@ def _plan_panel(kind: str, measurements: Sequence[Measurement]) -> Panel:
     return Panel(kind, ticks, quiet_kind, quiet_at, ordered, quiet)
 
 
-def _draw_panel(axes: Axes, panel: Panel, shaded: Collection[System], looks: Looks, theme: Theme) -> None:
-    for system, look in looks.items():
+def _draw_panel(axes: Axes, panel: Panel, shaded: Collection[System], styles: Styles, theme: Theme) -> None:
+    for system, style in styles.items():
         if system in panel.curves and system in shaded:
-            _shade(axes, panel.curves[system], panel.quiet.get(system), look, theme)
-    for system, look in looks.items():
+            _shade(axes, panel.curves[system], panel.quiet.get(system), style, theme)
+    for system, style in styles.items():
         if system in panel.curves:
-            _draw_curve(axes, panel.curves[system], panel.quiet.get(system), look, theme)
+            _draw_curve(axes, panel.curves[system], panel.quiet.get(system), style, theme)
     ends = [(panel.quiet_at, panel.quiet_kind)] if panel.quiet else []
     names = [(tick, f"{tick:g}".replace("-", "\u2212")) for tick in panel.ticks]
     axes.set_xticks(*zip(*names, *ends, strict=True))
@@ -102,19 +117,19 @@ def _draw_panel(axes: Axes, panel: Panel, shaded: Collection[System], looks: Loo
     axes.tick_params(labelleft=True)
 
 
-def _shade(axes: Axes, points: list[Point], quiet: Point | None, look: Look, theme: Theme) -> None:
+def _shade(axes: Axes, points: list[Point], quiet: Point | None, style: Style, theme: Theme) -> None:
     known = [(point.at, *point.interval) for point in points if point.interval]
     if known:
         at, low, high = zip(*known, strict=True)
-        axes.fill_between(at, low, high, color=look.colour(theme), alpha=0.15, linewidth=0)
+        axes.fill_between(at, low, high, color=style.colour(theme), alpha=0.15, linewidth=0)
     if quiet and quiet.interval:
-        axes.vlines(quiet.at, *quiet.interval, color=look.colour(theme), linewidth=6, alpha=0.15)
+        axes.vlines(quiet.at, *quiet.interval, color=style.colour(theme), linewidth=6, alpha=0.15)
 
 
-def _draw_curve(axes: Axes, points: list[Point], quiet: Point | None, look: Look, theme: Theme) -> None:
+def _draw_curve(axes: Axes, points: list[Point], quiet: Point | None, style: Style, theme: Theme) -> None:
     at, eers = [point.at for point in points], [point.eer for point in points]
-    axes.plot(at, eers, color=look.colour(theme), linestyle=look.line, linewidth=1.6)
+    axes.plot(at, eers, color=style.colour(theme), linestyle=style.line, linewidth=1.6)
     if quiet is not None:
-        axes.plot([at[-1], quiet.at], [eers[-1], quiet.eer], color=look.colour(theme), linestyle=":", linewidth=1)
+        axes.plot([at[-1], quiet.at], [eers[-1], quiet.eer], color=style.colour(theme), linestyle=":", linewidth=1)
     for point in [*points, *([quiet] if quiet else [])]:
-        dot(axes, point.at, point.eer, look, theme)
+        dot(axes, point.at, point.eer, style, theme)

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from reseed.stages.reporting.results.files import BackbonePair, RunFiles
-from reseed.stages.reporting.results.load import System
 from reseed.stages.reporting.results.summary import Mean, Summary
-
-PARTS = ("clean", "noisy")
+from reseed.stages.reporting.results.systems import PARTS, System
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,9 @@
 """Score files to arrays: every system's trials by condition, labelled ones apart from unlabelled.
 
-Shapes: P trials, T target and N non-target trials, G groupings.
+Shapes: P trials.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,129 +13,44 @@ from numpy.typing import NDArray
 
 from reseed.stages.audio.conditions import Condition, describe
 from reseed.stages.reporting.metrics.base import Identified
-from reseed.stages.reporting.results.groups import Codes, Grouper, Grouping
-from reseed.stages.scoring.labelled import LabelledTrials, Mask
-from reseed.stages.trial_scoring.files import (
-    CALIBRATED,
-    RAW,
-    Origin,
-    is_calibrated,
-    labels_of,
-    read_identification,
-    read_scores,
-    speakers_of,
-)
+from reseed.stages.reporting.results.files import RunFiles
+from reseed.stages.reporting.results.groups import Grouper
+from reseed.stages.reporting.results.systems import Loaded, ScoredSystem, System, TrialScores
+from reseed.stages.scoring.labelled import Mask
+from reseed.stages.trial_scoring.files import labels_of, read_identification, read_scores, speakers_of
 from reseed.store import ScoringError
 
-FUSION = "fusion"
 
+def load(runs: Sequence[RunFiles]) -> Loaded:
+    """Read the score files of one run or several, and the identification that comes with them.
 
-@dataclass(frozen=True)
-class System:
-    """What is compared: a named system, the embedding space it lives in, and a way of scoring.
-
-    Attributes:
-        space: the backbone and what came after it, "ge2e:1a2b3c4d+seed:5e6f7a8b".
-        run: the run it comes from, where several are compared.
-    """
-
-    name: str
-    space: str
-    scoring: str
-    run: str = ""
-
-    @property
-    def backbone_space(self) -> str:
-        """The backbone with the digest of its weights, "ge2e:1a2b3c4d"."""
-        return self.space.partition("+")[0]
-
-    @property
-    def backbone(self) -> str:
-        """The backbone's plain name, "ge2e"."""
-        return self.backbone_space.partition(":")[0]
-
-    @property
-    def is_raw(self) -> bool:
-        return self.name == RAW
-
-    @property
-    def is_fused(self) -> bool:
-        """Whether its scores are those of several systems: `calibrate` ends the space of such by "+fusion:5e6f7a8b"."""
-        return self.space.rpartition("+")[2].startswith(f"{FUSION}:")
-
-    @property
-    def family(self) -> str:
-        """The scoring before calibration, which orders trials as it does unless more than the score went into it."""
-        return self.scoring.removesuffix(CALIBRATED)
-
-    @property
-    def is_calibrated(self) -> bool:
-        return is_calibrated(self.scoring)
-
-    @property
-    def uncalibrated(self) -> "System":
-        """The same system before calibration."""
-        return replace(self, scoring=self.family)
-
-    def comparable(self, other: "System") -> bool:
-        """Whether both differ in nothing but the enhancement and the calibration."""
-        return (self.run, self.backbone_space, self.family) == (other.run, other.backbone_space, other.family)
-
-
-@dataclass(frozen=True)
-class TrialScores(LabelledTrials):
-    """The trials of one system under one condition, by label.
-
-    Speakers are numbers into the sorted list; groups are numbers into the labels of each grouping, -1 where none.
-    """
-
-    target_groups_TG: Codes
-    nontarget_groups_NG: Codes
-
-
-@dataclass(frozen=True)
-class ScoredSystem:
-    """One system's trials by condition, in reading order, and where they come from."""
-
-    system: System
-    path: Path
-    origin: Origin
-    trials: dict[Condition, TrialScores]
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """All systems in the order given, the speakers of all labelled trials, sorted, and how trials are grouped."""
-
-    systems: list[ScoredSystem]
-    speakers: list[str]
-    groupings: tuple[Grouping, ...]
-
-
-def load_systems(paths: Sequence[tuple[str, Path]], utterances: Path) -> Loaded:
-    """Read score files.
-
-    Args:
-        paths: (run, scores.parquet); the run is empty where there is one only.
-        utterances: utterances.parquet, by which trials are grouped.
+    Trials are grouped by the first run's manifest.
 
     Raises:
-        ScoringError: no file, an unreadable or empty one, or one system twice.
+        ScoringError: no score file, an unreadable or empty one, one system twice, or lists of files that do not match.
         ManifestError: the manifest cannot be read.
     """
-    if not paths:
+    files = [(run, path) for run in runs for path in run.scores]
+    stores = {path: store for run in runs for path, store in zip(run.scores, run.stores, strict=False)}
+    if not files:
         raise ScoringError("no score files to report on; run `reseed score` first")
-    read = [(run, path, *read_scores(path)) for run, path in paths]
-    speakers = sorted(set[str]().union(*(_labelled_speakers(table) for _, _, table, _ in read)))
-    grouper = Grouper(utterances, {name for _, _, table, _ in read for name in pc.unique(table["test_id"]).to_pylist()})
-    recipes = [
-        dict.fromkeys(pc.unique(table["condition"]).to_pylist()) | origin.conditions for *_, table, origin in read
-    ]
+    read = [read_scores(path) for _, path in files]
+    speakers = sorted(set[str]().union(*(_labelled_speakers(table) for table, _ in read)))
+    tested = {name for table, _ in read for name in pc.unique(table["test_id"]).to_pylist()}
+    grouper = Grouper(runs[0].utterances, tested)
+    recipes = [dict.fromkeys(pc.unique(table["condition"]).to_pylist()) | origin.conditions for table, origin in read]
     systems = [
-        scored
-        for (run, path, table, origin), conditions in zip(read, describe(*recipes), strict=True)
-        for scored in _split(run, path, origin, _Columns(path, table, speakers, grouper), conditions)
+        ScoredSystem(System(name, origin.space, scoring, run.name), path, origin, trials, stores.get(path))
+        for (run, path), (table, origin), conditions in zip(files, read, describe(*recipes), strict=True)
+        for name, scoring, trials in _Columns(path, table, speakers, grouper).systems(conditions)
     ]
+    _check_once(systems)
+    for run in runs:
+        _check_lengths(run, systems)
+    return Loaded(runs, systems, _identified(systems, runs), speakers, grouper.groupings)
+
+
+def _check_once(systems: Sequence[ScoredSystem]) -> None:
     seen: dict[tuple[str, ...], Path] = {}
     for scored in systems:
         system = scored.system
@@ -144,11 +58,41 @@ def load_systems(paths: Sequence[tuple[str, Path]], utterances: Path) -> Loaded:
         if key in seen:
             raise ScoringError(f"{scored.path} and {seen[key]} both score {' · '.join(key)}; give it once")
         seen[key] = scored.path
-    return Loaded(systems, speakers, grouper.groupings)
 
 
-def load_identification(path: Path) -> dict[tuple[str, str], Identified]:
-    """Return how well speakers are identified, by (system, condition)."""
+def _check_lengths(run: RunFiles, systems: Sequence[ScoredSystem]) -> None:
+    """Check that what lacks an identification file or a store is fused or calibrated, so that it has none."""
+    for name, given in (("identification files", run.identification), ("stores", run.stores)):
+        bare = {s.path for s in systems if not s.system.is_calibrated} & set(run.scores[len(given) :])
+        if given and (bare or len(given) > len(run.scores)):
+            raise ScoringError(
+                f"{len(run.scores)} score files but {len(given)} {name}; give one for each, in the same order, with "
+                "fused systems, which have none, last"
+            )
+
+
+def _identified(systems: Sequence[ScoredSystem], runs: Sequence[RunFiles]) -> dict[tuple[System, str], Identified]:
+    """Return identification by system and view: of vectors, hence with the first scoring of each system alone."""
+    files = {path: ranks for run in runs for path, ranks in zip(run.scores, run.identification, strict=False)}
+    read = {path: _identification(ranks) for path, ranks in files.items()}
+    found: dict[tuple[System, str], Identified] = {}
+    done = set()
+    for scored in systems:
+        system, of_file = scored.system, read.get(scored.path, {})
+        named = {name for name, _ in of_file}
+        if named and system.name not in named:
+            raise ScoringError(
+                f"{files[scored.path]} identifies by {', '.join(sorted(named))}, {scored.path} scores {system.name}; "
+                "give the identification files in the order of the scores"
+            )
+        if system.embeddings not in done:
+            done.add(system.embeddings)
+            found |= {(system, view): ranks for (name, view), ranks in of_file.items() if name == system.name}
+    return found
+
+
+def _identification(path: Path) -> dict[tuple[str, str], Identified]:
+    """Return how well speakers are identified, by name of the system and view."""
     table = read_identification(path)
     for name, last in (("first", 1), ("top5", 5)):
         table = table.append_column(name, pc.less_equal(table["rank"], last).cast(pa.float64()))
@@ -164,15 +108,6 @@ def _labelled_speakers(table: pa.Table) -> set[str]:
     labelled = table.filter(pc.is_valid(table["is_target"]))
     names = (pc.unique(labelled[f"{side}_speaker_id"]).to_pylist() for side in ("enrolment", "test"))
     return set[str]().union(*names) - {None}
-
-
-def _split(
-    run: str, path: Path, origin: Origin, columns: "_Columns", conditions: Mapping[str, Condition]
-) -> Iterator[ScoredSystem]:
-    for name, scoring in columns.systems:
-        trials = {conditions[view]: found for view, found in columns.select(name, scoring)}
-        ordered = dict(sorted(trials.items(), key=lambda item: item[0].reading_order))
-        yield ScoredSystem(System(name, origin.space, scoring, run), path, origin, ordered)
 
 
 class _Columns:
@@ -191,23 +126,15 @@ class _Columns:
             _rows_by_value(table[name]) for name in ("system", "scoring", "condition")
         )
 
-    @property
-    def systems(self) -> list[tuple[str, str]]:
-        """Every (system, scoring) that has scores, in order of appearance."""
-        return [
-            (name, scoring)
-            for name, in_system in self._names.items()
-            for scoring, in_scoring in self._scorings.items()
-            if (in_system & in_scoring).any()
-        ]
-
-    def select(self, name: str, scoring: str) -> Iterator[tuple[str, TrialScores]]:
-        """Yield the trials of one system by view."""
-        chosen_P = self._names[name] & self._scorings[scoring]
-        for view, in_view_P in self._views.items():
-            rows = np.flatnonzero(chosen_P & in_view_P)
-            if rows.size:
-                yield view, self._trials(rows)
+    def systems(self, conditions: Mapping[str, Condition]) -> Iterator[tuple[str, str, dict[Condition, TrialScores]]]:
+        """Yield name, scoring and trials by condition of every system, in order of appearance."""
+        for name, in_system_P in self._names.items():
+            for scoring, in_scoring_P in self._scorings.items():
+                of_system_P = in_system_P & in_scoring_P
+                rows = {conditions[view]: np.flatnonzero(of_system_P & in_P) for view, in_P in self._views.items()}
+                ordered = sorted(rows, key=lambda condition: condition.reading_order)
+                if of_system_P.any():
+                    yield name, scoring, {found: self._trials(rows[found]) for found in ordered if rows[found].size}
 
     def _trials(self, rows: NDArray[np.intp]) -> TrialScores:
         label = self.label_P[rows]

@@ -15,7 +15,7 @@ from reseed.stages.reporting.metrics.cllr import CLLR, MIN_CLLR
 from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF, MIN_DCF
 from reseed.stages.reporting.metrics.eer import EER, EER_CI95
 from reseed.stages.reporting.metrics.table import METRICS
-from reseed.stages.reporting.results.load import ScoredSystem, System, TrialScores
+from reseed.stages.reporting.results.systems import ScoredSystem, System, TrialScores
 from reseed.stages.scoring.bootstrap import eer_replicates
 from reseed.stages.scoring.curves import Floats, det_points, error_rates, grouped
 from reseed.stages.scoring.metrics import eer
@@ -77,11 +77,7 @@ class Measurement(Measured):
     def row(self) -> dict[str, Any]:
         """Return the row of metrics.json."""
         return {
-            **({"run": self.system.run} if self.system.run else {}),
-            "system": self.system.name,
-            "backbone": self.system.backbone,
-            "space": self.system.space,
-            "scoring": self.system.scoring,
+            **self.system.row(),
             "condition": self.condition.view,
             "trials": self.trials,
             "targets": self.targets,
@@ -194,12 +190,12 @@ def pooled_scores(trials: Sequence[TrialScores]) -> tuple[Floats, Floats]:
     return np.concatenate([t.target_T for t in trials]), np.concatenate([t.nontarget_N for t in trials])
 
 
-def det_curve(scored: ScoredSystem, *, clean: bool) -> DetCurve | None:
-    """Return the DET curve of a system on its clean, or on all its other conditions, trials pooled."""
-    pooled = [trials for condition, trials in scored.trials.items() if condition.is_clean == clean]
-    if not pooled:
+def det_curve(scored: ScoredSystem, part: str) -> DetCurve | None:
+    """Return the DET curve of a system on its clean or its noisy conditions, trials pooled; None where it has none."""
+    trials = scored.trials_of(part)
+    if not trials:
         return None
-    target_T, nontarget_N = pooled_scores(pooled)
+    target_T, nontarget_N = pooled_scores(trials)
     return DetCurve(*det_points(error_rates(grouped(target_T, nontarget_N))), eer(target_T, nontarget_N))
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from reseed.stages.reporting.metrics.base import Interval
-from reseed.stages.reporting.results.load import System
 from reseed.stages.reporting.results.measure import Measurement
+from reseed.stages.reporting.results.systems import System
 from reseed.stages.scoring.bootstrap import percentile_interval
 from reseed.stages.scoring.curves import Floats
 
@@ -59,14 +59,7 @@ class Summary:
 
     def row(self) -> dict[str, Any]:
         """Return the row of summary.json."""
-        system = self.system
-        row: dict[str, Any] = {
-            **({"run": system.run} if system.run else {}),
-            "system": system.name,
-            "backbone": system.backbone,
-            "space": system.space,
-            "scoring": system.scoring,
-        }
+        row: dict[str, Any] = {**self.system.row()}
         for name, mean, change in (
             ("clean", self.clean, self.clean_change),
             ("noisy", self.noisy, self.noisy_change),

@@ -74,7 +74,7 @@ class Cohort:
             )
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """Return what the report says of the cohort."""
         return {
             "store": str(self.path),

@@ -38,7 +38,7 @@ class Scorer(ABC, Generic[Prepared]):
         self.config, self.device = config, device
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         """What scores depend on beside the vectors, as JSON: kept in the score file, shown in the report."""
         return {}
 

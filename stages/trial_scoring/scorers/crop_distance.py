@@ -1,14 +1,9 @@
 """Distance of every crop of one side to every crop of the other, as SEED and voxceleb_trainer score."""
 
-import numpy as np
-from numpy.typing import NDArray
-
-from reseed.stages.scoring.crops import unit_crop_distance_scores, unit_crops
+from reseed.stages.scoring.crops import Crops, crop_distance_scores, unit_crops
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.inputs.sides import Indices, SideVectors
 from reseed.stages.trial_scoring.scorers.base import Scorer
-
-Crops = NDArray[np.float32]  # [U, C, D], of unit length
 
 
 class CropDistance(Scorer[Crops]):
@@ -18,4 +13,4 @@ class CropDistance(Scorer[Crops]):
         return unit_crops(side.crops_UCD)
 
     def score(self, enrolment: Crops, test: Crops, pairs_P2: Indices) -> Floats:
-        return unit_crop_distance_scores(enrolment, test, pairs_P2, self.device)
+        return crop_distance_scores(enrolment, test, pairs_P2, self.device)

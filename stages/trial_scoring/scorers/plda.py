@@ -45,7 +45,7 @@ class Plda(CohortScorer[Counted]):
         self._vectors, self._speakers = len(vectors_ND), len(set(speaker_N.tolist()))
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         fitted = {
             "store": str(self.cohorts.test.path),
             "vectors": self._vectors,

@@ -20,11 +20,11 @@ class SNorm(CohortScorer[Compared]):
         return None
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         enrolment, test = self.cohorts
         chosen = {} if self.top is None else {"top": self.top}
-        other_side = {} if enrolment is test else {"enrolment_cohort": enrolment.facts | chosen}
-        return {"cohort": test.facts | chosen, **other_side}
+        other_side = {} if enrolment is test else {"enrolment_cohort": enrolment.provenance | chosen}
+        return {"cohort": test.provenance | chosen, **other_side}
 
     def prepare(self, side: SideVectors, *, enrolling: bool) -> Compared:
         cohort = self.cohorts.enrolment if enrolling else self.cohorts.test

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import torch
 
+from reseed.pipeline.settings import validated
 from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.ge2e import raise_volume, window_starts
 from reseed.stages.backbones.table import BACKBONES, backbone_class
@@ -110,8 +111,8 @@ def test_other_weights_are_another_space(name, tmp_path):
 def test_a_backbone_without_its_weights_says_what_to_give(name, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     kind = backbone_class(name)
-    with pytest.raises(ConfigError, match=r"backbone\.settings\.(weights|model) is missing.*give the"):
-        kind(kind.Config())
+    with pytest.raises(ConfigError, match=r"backbone\.settings\.(weights|model):? is missing.*give "):
+        kind(validated(kind.Config, {}, below="backbone.settings"))
 
 
 def test_an_unknown_backbone_is_an_error_with_the_choices():

@@ -175,5 +175,5 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 
 def test_settings_without_weights_fail_before_any_work():
-    with pytest.raises(ConfigError, match=r"backbone\.settings\.weights is missing; give the file"):
-        validated(ECAPATDNNConfig, {}, where="backbone.settings")
+    with pytest.raises(ConfigError, match=r"backbone\.settings\.weights: is missing; give a path"):
+        validated(ECAPATDNNConfig, {}, below="backbone.settings")

@@ -116,5 +116,5 @@ def test_an_official_sampler_gives_the_same_embeddings():
 
 
 def test_more_steps_than_timesteps_are_refused():
-    with pytest.raises(ValueError, match="sampling_steps is 52, but timestep 50 has fewer"):
+    with pytest.raises(ValueError, match="is 52, but from sampling_timestep 50 there are fewer"):
         SeedConfig(sampling_steps=52)

@@ -5,14 +5,14 @@ import pytest
 
 from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.reporting.cards import METHODS, cards, describe_scoring
-from reseed.stages.reporting.plots.style import system_looks
-from reseed.stages.reporting.results.labels import system_labels
+from reseed.stages.trial_scoring.origin import CalibrationRecord, Provenance
 from reseed.stages.trial_scoring.table import SCORERS
+from tests.stages.reporting.example import results_of
 from tests.stages.reporting.test_setup import scored
 
 
 def made(*systems):
-    return cards(systems, system_looks(system_labels([system.system for system in systems])))
+    return cards(results_of(systems=systems))
 
 
 @pytest.mark.parametrize("method", ["raw", "fusion", *ENHANCERS])
@@ -22,7 +22,7 @@ def test_every_method_is_explained_in_a_line(method):
 
 def test_a_method_from_elsewhere_is_named_with_its_settings_space_and_store():
     card = made(scored("x", method="nessa", config={"depth": 2, "bold": True}))[0]
-    assert (card.look.label, card.method) == ("x", "Enhancer nessa.")
+    assert (card.style.label, card.method) == ("x", "Enhancer nessa.")
     assert dict(card.entries) == {
         "Settings": "bold True, depth 2",
         "Space": "ge2e:1",
@@ -32,14 +32,19 @@ def test_a_method_from_elsewhere_is_named_with_its_settings_space_and_store():
 
 
 def test_ways_of_scoring_share_a_card_and_say_what_they_were_made_from():
-    facts = {"cohort": {"store": "train", "top": 300}, "calibration": {"weights": [0.25, 2.0], "p_target": 0.01}}
-    plain = scored("a", scorings={"as_norm": {"cohort": facts["cohort"]}, "as_norm+calibrated": facts})
+    cohort = {"cohort": {"store": "train", "top": 300}}
+    fit = CalibrationRecord(("score of a", "snr, the lower"), (0.25, 2.0), -1.5, 0.01, ("held.parquet",))
+    made_by = {"as_norm": Provenance(cohort), "as_norm+calibrated": Provenance(cohort, calibration=fit)}
+    plain = scored("a", scorings=made_by)
     both = [replace(plain, system=replace(plain.system, scoring=name)) for name in ("as_norm", "as_norm+calibrated")]
     (card,) = made(*both)
     said = dict(card.entries)
     assert said["as_norm"].endswith("highest cohort scores. cohort: store train, top 300.")
     assert "on held-out trials. cohort:" in said["as_norm+calibrated"]
-    assert said["as_norm+calibrated"].endswith("calibration: p_target 0.01, weights 0.25; 2.")
+    assert said["as_norm+calibrated"].endswith(
+        "calibration: features score of a; snr, the lower, held_out held.parquet, offset -1.5, p_target 0.01, "
+        "weight_F 0.25; 2."
+    )
 
 
 @pytest.mark.parametrize("scoring", SCORERS)
@@ -52,13 +57,14 @@ def test_every_scoring_is_explained_in_a_line(scoring):
 
 def test_a_fused_system_has_no_store_and_says_what_made_the_scores_of_each_member():
     members = {"ge2e:1": {"cohort": {"store": "a", "top": 50}}, "ge2e:1+vire:2": {"cohort": {"store": "b", "top": 60}}}
-    fit = {"features": ["score of raw", "score of vire", "duration, the lower"], "weight_F": [-1.5, 2.0, -3.0]}
+    features = ("score of raw", "score of vire", "duration, the lower")
+    fit = CalibrationRecord(features, (-1.5, 2.0, -3.0), 0.0, 0.05, ())
     fused = scored(
         "raw+vire",
         method="fusion",
         space="ge2e:1+fusion:3",
         config={"of": list(members)},
-        scorings={"as_norm+calibrated": {"members": members, "calibration": fit}},
+        scorings={"as_norm+calibrated": Provenance(members=members, calibration=fit)},
     )
     system = replace(fused.system, space="ge2e:1+fusion:3", scoring="as_norm+calibrated")
     card = made(scored("raw"), replace(fused, system=system))[1]

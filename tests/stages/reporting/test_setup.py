@@ -6,9 +6,11 @@ import pytest
 
 from reseed.stages.audio.conditions import Condition
 from reseed.stages.audio.recipe import View
-from reseed.stages.reporting.results.load import ScoredSystem, System, TrialScores
+from reseed.stages.reporting.results.styles import system_labels, system_styles
+from reseed.stages.reporting.results.systems import ScoredSystem, System, TrialScores
 from reseed.stages.reporting.setup import contradiction, set_up
-from reseed.stages.trial_scoring.files import Origin
+from reseed.stages.trial_scoring.origin import Origin
+from tests.stages.reporting.example import results_of
 from tests.stages.reporting.results.test_summary import measured
 
 CLEAN = Condition("clean", View(), "clean")
@@ -24,8 +26,9 @@ def scored(name="raw", **origin):
 
 
 def said(*systems, measurements=None):
-    labels = {system.system: system.system.name for system in systems}
-    return dict(set_up(systems, measurements or [measured("raw", "clean", 0.1)], labels))
+    styles = system_styles(system_labels([scored.system for scored in systems]))
+    measurements = measurements or [measured("raw", "clean", 0.1)]
+    return dict(set_up(results_of(measurements, systems, styles=styles)))
 
 
 def test_what_differs_between_systems_is_said_of_each():

@@ -6,11 +6,8 @@ from dataclasses import replace
 import pytest
 
 from reseed.stages.reporting.metrics.table import METRICS
-from reseed.stages.reporting.plots.style import system_looks
-from reseed.stages.reporting.results.by_group import GroupEer
-from reseed.stages.reporting.results.labels import system_labels
+from reseed.stages.reporting.results.group_eers import GroupEer
 from reseed.stages.reporting.results.measure import Measured
-from reseed.stages.reporting.results.summary import means_by_kind, summarise
 from reseed.stages.reporting.table import Cell, Column, Row, Table, table_files
 from reseed.stages.reporting.tables import (
     calibration_table,
@@ -22,16 +19,13 @@ from reseed.stages.reporting.tables import (
     metric_tables,
     overview,
 )
+from tests.stages.reporting.example import results_of
 from tests.stages.reporting.results.test_summary import measured
-
-
-def looks_of(measurements):
-    return system_looks(system_labels(list(dict.fromkeys(m.system for m in measurements))))
 
 
 def best_of_first_row(*eers):
     measurements = [measured(name, "clean", eer) for name, eer in zip("abc", eers, strict=False)]
-    row = eer_table("cosine", measurements, summarise(measurements), looks_of(measurements)).rows[0]
+    row = eer_table(results_of(measurements)).rows[0]
     return [cell.is_best for cell in row.cells]
 
 
@@ -51,23 +45,23 @@ def test_identification_says_among_how_many_speakers():
     two = measured("seed", "clean", 0.1, **dict(zip(keys, (0.75, 1.0, 58), strict=True)))
     assert identified_among([one]) == "60"
     assert identified_among([one, two]) == "58 to 60"
-    first, five = identification_tables([one, two], looks_of([one, two]))
+    first, five = identification_tables(results_of([one, two]))
     assert first.unit == "in % among 58 to 60 speakers"
     assert [(cell.text, cell.is_best) for cell in first.rows[0].cells] == [("50.0", False), ("75.0", True)]
     assert [cell.text for cell in five.rows[0].cells] == ["75.0", "100.0"]
-    assert identification_tables([measured("raw", "clean", 0.1)], looks_of([one])) == []
+    assert identification_tables(results_of([measured("raw", "clean", 0.1)])) == []
 
 
 def test_every_metric_that_has_a_table_is_on_the_page_for_each_way_of_scoring_or_once():
     values = {metric.key: 0.25 for metric in METRICS if metric.key != "eer"}
     measurements = [measured("raw", "clean", 0.25, **values)]
-    tables = metric_tables("cosine", measurements, looks_of(measurements))
-    tables += identification_tables(measurements, looks_of(measurements))
+    results = results_of(measurements)
+    tables = metric_tables(results) + identification_tables(results)
     shown = [metric for metric in METRICS if metric.table]
     assert {(table.title, table.rows[0].cells[0].text) for table in tables} == {
         (metric.title, f"{25 if metric.table.percent else 0.25:.{metric.table.digits}f}") for metric in shown
     }
-    assert {table.name for table in tables} >= {"min-dcf-cosine", "eer-nearest-cosine", "identification-top1"}
+    assert {table.name for table in tables} >= {"min-dcf", "eer-nearest", "identification-top1"}
 
 
 def test_the_overview_has_a_row_per_system_and_columns_per_scoring():
@@ -80,7 +74,7 @@ def test_the_overview_has_a_row_per_system_and_columns_per_scoring():
         ]
         for view, eer in [("clean", clean), ("noise_5db", noisy)]
     ]
-    table = overview(summarise(measurements), looks_of(measurements))
+    table = overview(results_of(measurements))
     assert [column.name for column in table.columns] == [
         "cosine, clean",
         "cosine, noisy",
@@ -101,25 +95,25 @@ def test_kinds_of_noise_have_a_table_where_one_has_several_conditions():
         for name, factor in (("raw", 1), ("seed", 0.5))
         for (view, recipe), eer in zip(recipes.items(), (0.3, 0.2, 0.4), strict=True)
     ]
-    table = kind_table("cosine", means_by_kind(measurements, set(recipes)), looks_of(measurements))
-    assert table.name == "eer_by_kind-cosine"
+    table = kind_table(results_of(measurements))
+    assert table.name == "eer_by_kind"
     assert [(row.heading, [(cell.text, cell.is_best) for cell in row.cells]) for row in table.rows] == [
         ("noise, mean of 2", [("25.00", False), ("12.50", True)]),
         ("reverb + babble", [("40.00", False), ("20.00", True)]),
     ]
-    assert kind_table("cosine", means_by_kind(measurements, {"n0", "rb"}), looks_of(measurements)) is None
-    assert kind_table("cosine", {}, {}) is None
+    assert kind_table(results_of(measurements, shared_views={"n0", "rb"})) is None
+    assert kind_table(results_of()) is None
 
 
 def test_the_calibration_table_names_each_system_by_its_scoring_before_calibration():
     raw = measured("raw", "clean", 0.1)
     values = {"cllr": 0.4, "min_cllr": 0.3, "actual_dcf": 0.6, "min_dcf": 0.5}
     pooled = [Measured(replace(raw.system, scoring="cosine+calibrated"), values)]
-    table = calibration_table(pooled, looks_of([raw]))
+    table = calibration_table(results_of([raw], pooled=pooled))
     assert [(row.heading, [cell.value for cell in row.cells]) for row in table.rows] == [
         ("raw · cosine", [0.4, 0.3, 0.6, 0.5])
     ]
-    assert calibration_table([], looks_of([raw])) is None
+    assert calibration_table(results_of([raw])) is None
 
 
 def test_groups_of_too_few_trials_are_no_rows():
@@ -129,7 +123,7 @@ def test_groups_of_too_few_trials_are_no_rows():
         for part, eer in [("clean", 0.1), ("noisy", 0.2)]
     ]
     groups.append(GroupEer(raw.system, "gender", "both male", "clean", 1, 3, 90, None))
-    (table,) = group_tables("cosine", groups, looks_of([raw]))
+    (table,) = group_tables(results_of([raw], groups=groups))
     assert [(row.heading, row.cells[0].text) for row in table.rows] == [
         ("both female, clean", "10.00"),
         ("both female, noisy", "20.00"),

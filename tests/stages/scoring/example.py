@@ -196,7 +196,8 @@ def add_scorings(example: Example, *names: str) -> None:
             base = parts[name.removesuffix("+calibrated")] if name.endswith("+calibrated") else table
             score_P = _calibrated(base) if name.endswith("+calibrated") else _normalised(base)
             parts[name] = with_scores(base, score_P, scoring=name)
-        made_from = {name: {"calibration": {"p_target": 0.05, "weights": [1.5]}} for name in names if "+" in name}
+        fit = {"features": ["score of raw"], "weight_F": [1.5], "offset": 0.0, "p_target": 0.05, "held_out": []}
+        made_from: dict[str, dict[str, Any]] = {name: {"calibration": fit} for name in names if "+" in name}
         made_from |= (
             {"as_norm": {"cohort": {"store": f"stores/{path.stem}/train", "top": 300}}} if "as_norm" in names else {}
         )
@@ -213,7 +214,8 @@ def fuse(example: Example, first: str, second: str, scoring: str, path: Path) ->
     origins = [json.loads(table.schema.metadata[METADATA_KEY]) for table in tables]
     spaces = [origin["space"] for origin in origins]
     facts = {origin["space"]: origin["scorings"].get(scoring.removesuffix("+calibrated"), {}) for origin in origins}
-    fit = {"features": [f"score of {first}", f"score of {second}"], "weight_F": weights, "p_target": 0.05}
+    features = [f"score of {first}", f"score of {second}"]
+    fit = {"features": features, "weight_F": weights, "offset": 0.0, "p_target": 0.05, "held_out": []}
     return write_scores(
         path,
         fused,

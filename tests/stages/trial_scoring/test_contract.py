@@ -146,6 +146,6 @@ def test_a_model_of_several_utterances_is_scored_or_refused_in_words(name, world
 
 @every_scorer
 def test_what_scores_depend_on_is_json_of_plain_values(name, world):
-    facts = world.scorer(name).facts
-    assert json.loads(json.dumps(facts)) == facts
-    assert bool(facts) is issubclass(SCORERS[name], CohortScorer)
+    provenance = world.scorer(name).provenance
+    assert json.loads(json.dumps(provenance)) == provenance
+    assert bool(provenance) is issubclass(SCORERS[name], CohortScorer)

@@ -138,9 +138,9 @@ def test_a_model_of_two_speakers_or_of_an_utterance_name_is_refused(world, tmp_p
 
 def test_scores_say_what_they_were_normalised_by(world, tmp_path):
     scored(world, tmp_path, ("cosine", "as_norm", "plda"))
-    facts = read_scores(tmp_path / "scores.parquet")[1].scorings
-    assert facts["cosine"] == {}
-    assert facts["as_norm"]["cohort"] | {"store": "", "per": ""} == {
+    made_by = {name: found.inputs for name, found in read_scores(tmp_path / "scores.parquet")[1].scorings.items()}
+    assert made_by["cosine"] == {}
+    assert made_by["as_norm"]["cohort"] | {"store": "", "per": ""} == {
         "store": "",
         "utterances": 90,
         "speakers": 30,
@@ -149,8 +149,8 @@ def test_scores_say_what_they_were_normalised_by(world, tmp_path):
         "views": ["clean"],
         "top": 10,
     }
-    assert facts["plda"]["plda"]["vectors"] == 180
-    assert facts["plda"]["plda"]["dimensions"] == 8
+    assert made_by["plda"]["plda"]["vectors"] == 180
+    assert made_by["plda"]["plda"]["dimensions"] == 8
 
 
 def test_a_cohort_that_shares_speakers_with_the_trials_is_refused_excluded_or_allowed(world, tmp_path):
@@ -161,9 +161,9 @@ def test_a_cohort_that_shares_speakers_with_the_trials_is_refused_excluded_or_al
     with pytest.raises(ScoringError, match=r"8 of 48 utterances of the cohort .* e\.g\. t00-0, t00-1, t00-2"):
         scored(mixed, tmp_path, ("as_norm",))
     scored(mixed, tmp_path, ("as_norm",), cohort_settings={"overlap": "exclude"})
-    assert read_scores(tmp_path / "scores.parquet")[1].scorings["as_norm"]["cohort"]["speakers"] == 10
+    assert read_scores(tmp_path / "scores.parquet")[1].scorings["as_norm"].inputs["cohort"]["speakers"] == 10
     scored(mixed, tmp_path, ("as_norm",), cohort_settings={"overlap": "allow"})
-    assert read_scores(tmp_path / "scores.parquet")[1].scorings["as_norm"]["cohort"]["speakers"] == 12
+    assert read_scores(tmp_path / "scores.parquet")[1].scorings["as_norm"].inputs["cohort"]["speakers"] == 12
 
 
 def test_a_cohort_that_does_not_fit_is_named(world, tmp_path):
@@ -183,7 +183,7 @@ def test_a_cohort_that_does_not_fit_is_named(world, tmp_path):
 
 def test_plda_leaves_out_speakers_of_too_few_utterances(world, tmp_path):
     scored(world, tmp_path, ("plda",), settings={"plda": {"dimensions": 8, "min_utterances": 3}})
-    assert read_scores(tmp_path / "scores.parquet")[1].scorings["plda"]["plda"]["speakers"] == 30
+    assert read_scores(tmp_path / "scores.parquet")[1].scorings["plda"].inputs["plda"]["speakers"] == 30
     with pytest.raises(ScoringError, match="3 or more speakers with two or more vectors each; there are 0 among 0"):
         scored(world, tmp_path, ("plda",), settings={"plda": {"dimensions": 8, "min_utterances": 4}})
 
@@ -226,5 +226,5 @@ def test_a_list_of_many_row_groups_is_scored_in_parts(world, tmp_path, monkeypat
 
 
 def test_settings_name_each_scoring_once():
-    with pytest.raises(ValueError, match="scorings names one twice"):
+    with pytest.raises(ValueError, match="names cosine twice"):
         ScoreSettings(scorings=("cosine", "cosine"))

@@ -27,12 +27,10 @@ def test_a_folder_that_is_not_the_data_set_is_refused_with_what_was_looked_for(n
         listed(name, tmp_path / "other", split, kind)
 
 
-def test_an_unknown_data_set_kind_or_split_lists_the_choices(tmp_path):
-    with pytest.raises(ConfigError, match="no data set 'voxceleb'; choose one of libritts_r, .*voxceleb1, voxceleb2"):
-        listed("voxceleb", tmp_path, "test")
+def test_an_unknown_kind_or_split_lists_the_choices(tmp_path):
     with pytest.raises(ConfigError, match="MUSAN has no rir; it has noise, music, speech"):
         listed("musan", tmp_path, None, "rir")
-    with pytest.raises(ConfigError, match="VoxCeleb2 has no split 'train' of speech; it has dev, test"):
+    with pytest.raises(ConfigError, match="VoxCeleb2 has no split 'train' of speech; choose from dev, test"):
         listed("voxceleb2", tmp_path, "dev+train")
     with pytest.raises(ConfigError, match="VoxConverse has several splits of speech: give dev, test, or some joined"):
         listed("voxconverse", tmp_path, None)

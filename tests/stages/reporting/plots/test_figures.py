@@ -8,24 +8,24 @@ from scipy.special import ndtr
 from reseed.stages.common.theme import THEMES
 from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.plots.conditions import plan_bands
-from reseed.stages.reporting.plots.det import det_panels, fewest_false_alarms, marker_place, roc_panels
+from reseed.stages.reporting.plots.det import det_panels, fewest_false_alarms, marker_at, roc_panels
 from reseed.stages.reporting.plots.histogram import ScorePanel, score_histograms, thresholds
-from reseed.stages.reporting.plots.projection import Panel, turned_like
-from reseed.stages.reporting.plots.snr import eer_by_snr, plan_panels
-from reseed.stages.reporting.plots.style import system_looks
-from reseed.stages.reporting.results.load import System
+from reseed.stages.reporting.plots.projection import Panel, aligned_with
+from reseed.stages.reporting.plots.snr import draw_panels, plan_panels
 from reseed.stages.reporting.results.measure import DetCurve
-from reseed.stages.reporting.results.summary import summarise
+from reseed.stages.reporting.results.styles import system_styles
+from reseed.stages.reporting.results.systems import System
+from tests.stages.reporting.example import results_of
 from tests.stages.reporting.results.test_summary import measured
 
 SYSTEMS = [System(name, "ge2e", "cosine") for name in ("raw", *"abcdefghi")]
-LOOKS = system_looks({system: system.name for system in SYSTEMS})
+STYLES = system_styles({system: system.name for system in SYSTEMS})
 
 
-def test_every_system_looks_different():
-    assert len({(look.hue, look.marker) for look in LOOKS.values()}) == len(SYSTEMS)
+def test_every_system_has_another_style():
+    assert len({(style.hue, style.marker) for style in STYLES.values()}) == len(SYSTEMS)
     for theme in THEMES:
-        assert len({(look.colour(theme), look.marker) for look in LOOKS.values()}) == len(SYSTEMS)
+        assert len({(style.colour(theme), style.marker) for style in STYLES.values()}) == len(SYSTEMS)
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
@@ -34,9 +34,9 @@ def test_a_speaker_never_has_the_colour_of_a_system(theme):
     assert len(set(theme.speakers)) == len(theme.speakers)
 
 
-def test_a_system_looks_the_same_whatever_comes_after_it():
-    fewer = system_looks({system: system.name for system in SYSTEMS[:3]})
-    assert [fewer[system] for system in fewer] == [LOOKS[system] for system in fewer]
+def test_a_system_keeps_its_style_whatever_comes_after_it():
+    fewer = system_styles({system: system.name for system in SYSTEMS[:3]})
+    assert [fewer[system] for system in fewer] == [STYLES[system] for system in fewer]
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
@@ -46,7 +46,7 @@ def test_curves_draw_at_any_error_rate_in_any_theme_and_leave_matplotlib_as_it_w
     before = dict(mpl.rcParams)
     at = max(rate, 1e-5)
     curve = DetCurve(np.array([1 - 1e-5, at, 1e-5]), np.array([1e-5, at, 1 - 1e-5]), rate)
-    svg = panels({"clean": {SYSTEMS[0]: curve}, "noisy": {}}, LOOKS, theme)
+    svg = panels({"clean": {SYSTEMS[0]: curve}, "noisy": {}}, STYLES, theme)
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert theme.ink in svg
     assert dict(mpl.rcParams) == before
@@ -54,7 +54,7 @@ def test_curves_draw_at_any_error_rate_in_any_theme_and_leave_matplotlib_as_it_w
 
 def test_the_marker_of_a_det_curve_stands_at_the_eer_and_not_where_the_thinned_curve_crosses():
     curve = DetCurve(np.array([0.9, 0.3, 0.01]), np.array([0.01, 0.25, 0.9]), eer=0.2)
-    assert ndtr(marker_place(curve)) == pytest.approx(0.2)
+    assert ndtr(marker_at(curve)) == pytest.approx(0.2)
 
 
 def test_the_axis_of_false_alarms_begins_at_the_least_rate_that_is_not_0():
@@ -65,9 +65,9 @@ def test_the_axis_of_false_alarms_begins_at_the_least_rate_that_is_not_0():
 
 
 def test_nothing_to_draw_is_no_figure():
-    assert det_panels({"clean": {}, "noisy": {}}, LOOKS, THEMES[0]) is None
-    assert roc_panels({"clean": {}, "noisy": {}}, LOOKS, THEMES[0]) is None
-    assert eer_by_snr([], [], LOOKS, THEMES[0]) is None
+    assert det_panels({"clean": {}, "noisy": {}}, STYLES, THEMES[0]) is None
+    assert roc_panels({"clean": {}, "noisy": {}}, STYLES, THEMES[0]) is None
+    assert draw_panels([], [], STYLES, THEMES[0]) is None
 
 
 def test_a_kind_of_noise_gets_a_panel_where_it_has_two_snrs_and_ends_at_what_it_is_added_to():
@@ -94,7 +94,7 @@ def test_bands_show_clean_then_the_noisy_mean_then_each_noise():
     measurements = [
         measured("raw", view, eer) for view, eer in [("noise_5db", 0.2), ("clean", 0.1), ("music_5db", 0.4)]
     ]
-    bands = plan_bands(measurements, summarise(measurements))
+    bands = plan_bands(results_of(measurements))
     assert [label for label, _ in bands] == ["clean", "mean of 2 noisy", "noise 5 dB", "music 5 dB"]
     assert bands[1][1][SYSTEMS[0]].eer == pytest.approx(30)
 
@@ -103,14 +103,14 @@ def test_a_mirrored_panel_is_turned_back():
     points = np.random.default_rng(0).normal(size=(6, 2))
     panel = Panel(points, points[:, None], "axes")
     mirrored = Panel(points * [-1, 1], points[:, None] * [-1, 1], "axes")
-    np.testing.assert_allclose(turned_like(mirrored, panel).noisy_UV2, panel.noisy_UV2, atol=1e-12)
+    np.testing.assert_allclose(aligned_with(mirrored, panel).noisy_UV2, panel.noisy_UV2, atol=1e-12)
 
 
-def test_systems_of_one_label_scored_in_several_ways_look_alike():
+def test_systems_of_one_label_scored_in_several_ways_are_drawn_alike():
     systems = [System(name, "ge2e", scoring) for scoring in ("cosine", "as_norm") for name in ("raw", "a", "b")]
-    looks = system_looks({system: system.name for system in systems})
-    assert len(set(looks.values())) == 3
-    assert looks[systems[1]] == looks[systems[4]]
+    styles = system_styles({system: system.name for system in systems})
+    assert len(set(styles.values())) == 3
+    assert styles[systems[1]] == styles[systems[4]]
 
 
 def test_thresholds_are_where_both_errors_meet_and_where_the_cost_is_lowest():

@@ -6,6 +6,7 @@ from reseed.stages.reporting.results.backbone_pairs import compare_pairs, other_
 from reseed.stages.reporting.results.files import BackbonePair, RunFiles
 from reseed.stages.reporting.results.summary import summarise
 from reseed.stages.reporting.tables import pair_table
+from tests.stages.reporting.example import results_of
 from tests.stages.reporting.results.test_summary import measured
 
 PAIRS = {f"old~new:nessa-{seed}": BackbonePair("old~new", "nessa", "old", "new") for seed in (0, 1)}
@@ -27,7 +28,7 @@ def test_the_gain_ratio_is_the_share_of_the_gain_of_updating_both():
     assert "noisy" not in comparison.parts
     assert comparison.row()["clean_gain_ratio"] == pytest.approx(0.7)
     assert comparison.row()["noisy_gain_ratio"] is None
-    table = pair_table("cosine", [comparison])
+    table = pair_table(results_of(backbone_pairs=[comparison]))
     assert [cell.text for cell in table.rows[0].cells] == ["20.00", "10.00", "13.00", "0.70"]
     assert table.rows[0].cells[2].small == "± 1.41, 2 seeds"
 
@@ -43,7 +44,7 @@ def test_sides_that_are_equal_have_no_gain_to_keep():
     same = [measured(name, "clean", 0.1) for name in ("old", "new", "old~new:nessa-0")]
     [comparison] = compared(*same)
     assert comparison.parts["clean"].gain_ratio is None
-    assert pair_table("cosine", [comparison]).rows[0].cells[3].text == "–"
+    assert pair_table(results_of(backbone_pairs=[comparison])).rows[0].cells[3].text == "–"
 
 
 def test_an_alignment_under_other_seeds_is_shown_once():
@@ -54,4 +55,4 @@ def test_an_alignment_under_other_seeds_is_shown_once():
 
 def test_no_pairs_make_no_table():
     assert compared(measured("raw", "clean", 0.1), pairs={}) == []
-    assert pair_table("cosine", []) is None
+    assert pair_table(results_of()) is None

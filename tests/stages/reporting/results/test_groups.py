@@ -3,9 +3,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reseed.stages.reporting.results.by_group import measure_groups
+from reseed.stages.reporting.results.files import RunFiles
+from reseed.stages.reporting.results.group_eers import measure_groups
 from reseed.stages.reporting.results.groups import Grouper
-from reseed.stages.reporting.results.load import load_systems
+from reseed.stages.reporting.results.load import load
 from reseed.stages.scoring.metrics import eer
 from reseed.store import ManifestError
 from tests.stages.scoring.example import make_example
@@ -78,7 +79,7 @@ def test_a_missing_manifest_is_an_error(tmp_path):
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     example = make_example(tmp_path_factory.mktemp("groups"), views=VIEWS, systems=("raw",), described=True)
-    loaded = load_systems([("", path) for path in example.scores], example.utterances)
+    loaded = load([RunFiles("", example.scores, [], [], example.utterances)])
     return example, list(measure_groups(loaded.systems, loaded.groupings, set(VIEWS)))
 
 

@@ -9,11 +9,11 @@ from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.metrics.cllr import CLLR, MIN_CLLR
 from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF, MIN_DCF
 from reseed.stages.reporting.metrics.eer import EER_NEAREST
-from reseed.stages.reporting.results.load import ScoredSystem, System, TrialScores
 from reseed.stages.reporting.results.measure import measure, order_preserving, pooled_calibration
+from reseed.stages.reporting.results.systems import ScoredSystem, System, TrialScores
 from reseed.stages.scoring.bootstrap import speaker_draws
 from reseed.stages.scoring.metrics import actual_dcf, cllr, eer
-from reseed.stages.trial_scoring.files import Origin
+from reseed.stages.trial_scoring.origin import Origin
 
 ORIGIN = Origin("ge2e:1", "f" * 64, {}, "clean", 1, None, "raw", {}, 0)
 CONDITIONS = [*describe({"clean": {}, "noise": {"noise": 5}})[0].values()]

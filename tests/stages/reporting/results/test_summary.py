@@ -4,7 +4,6 @@ import pytest
 from reseed.stages.audio.conditions import describe
 from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.metrics.table import METRICS
-from reseed.stages.reporting.results.load import System
 from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.summary import (
     best_enhanced,
@@ -15,6 +14,7 @@ from reseed.stages.reporting.results.summary import (
     reference,
     summarise,
 )
+from reseed.stages.reporting.results.systems import System
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5}, "music_5db": {"music": 5}}
 

@@ -1,4 +1,4 @@
-"""Runs side by side: which conditions compare, and what differs in the rest."""
+"""Several runs: under which conditions their scores compare, and what differs under the others."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from reseed.stages.audio.conditions import Condition
 from reseed.stages.common.prose import counted, listed
-from reseed.stages.reporting.results.load import ScoredSystem
+from reseed.stages.reporting.results.systems import Loaded, ScoredSystem
 from reseed.stages.trial_scoring.files import read_scores
 from reseed.store import ScoringError
 
@@ -25,12 +25,13 @@ class _Trials:
     count: int
 
 
-def agreed(systems: Sequence[ScoredSystem]) -> tuple[list[ScoredSystem], list[str]]:
+def keep_comparable(loaded: Loaded) -> tuple[Loaded, list[str]]:
     """Keep the conditions under which all runs scored the same trials, and say in words what is left out.
 
     Raises:
         ScoringError: there is no such condition; says what differs.
     """
+    systems = loaded.systems
     runs = list(dict.fromkeys(scored.system.run for scored in systems))
     lists = {path: _trial_lists(path) for path in dict.fromkeys(scored.path for scored in systems)}
     views = list(dict.fromkeys(condition.view for scored in systems for condition in scored.trials))
@@ -42,7 +43,7 @@ def agreed(systems: Sequence[ScoredSystem]) -> tuple[list[ScoredSystem], list[st
         for scored in systems
     ]
     left_out = [f"Left out, since the runs do not agree: {'; '.join(reasons.values())}."] if reasons else []
-    return [scored for scored in kept if scored.trials], left_out
+    return replace(loaded, systems=[scored for scored in kept if scored.trials]), left_out
 
 
 def _difference(

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from reseed.stages.reporting.metrics.base import Costs
-from reseed.stages.reporting.results.labels import scored_labels, system_labels
-from reseed.stages.reporting.results.load import System
 from reseed.stages.reporting.results.measure import Measured
+from reseed.stages.reporting.results.sentences import calibration_warning, in_words
+from reseed.stages.reporting.results.styles import scored_labels, system_labels
 from reseed.stages.reporting.results.summary import Mean, Summary, change
-from reseed.stages.reporting.results.words import calibration_warning, in_words
+from reseed.stages.reporting.results.systems import System
 
 DRAWS = np.linspace(-1, 1, 41)
 

@@ -1,4 +1,4 @@
-"""EER by group of trials: every system's, on clean speech and on the mean of the noisy conditions."""
+"""EER by group of trials, of every system: on clean speech and on the mean of the noisy conditions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from reseed.stages.reporting.results.groups import Grouping
-from reseed.stages.reporting.results.load import ScoredSystem, System, TrialScores
+from reseed.stages.reporting.results.systems import PARTS, ScoredSystem, System, TrialScores
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.scoring.metrics import eer
 
 FEWEST = 30  # of targets and of non-targets: below that an EER moves by several points with one trial
-PARTS = ("clean", "noisy")
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,8 @@ class GroupEer:
 
     def row(self) -> dict[str, Any]:
         """Return the row of groups.json."""
-        system = self.system
         return {
-            **({"run": system.run} if system.run else {}),
-            "system": system.name,
-            "backbone": system.backbone,
-            "space": system.space,
-            "scoring": system.scoring,
+            **self.system.row(),
             "grouping": self.grouping,
             "group": self.group,
             "part": self.part,
@@ -57,27 +51,22 @@ def measure_groups(
 ) -> Iterator[GroupEer]:
     """Yield the EER of every group over the conditions `views`."""
     for scored in systems:
-        parts = {
-            part: [
-                t for condition, t in scored.trials.items() if condition.view in views and condition.is_clean == clean
-            ]
-            for part, clean in zip(PARTS, (True, False), strict=True)
-        }
+        parts = {part: scored.trials_of(part, views) for part in PARTS}
         for column, grouping in enumerate(groupings):
             for code, label in enumerate(grouping.labels):
                 for part, trials in parts.items():
                     if trials:
-                        chosen = [_chosen(t, column, code) for t in trials]
-                        yield _measured(scored.system, grouping.name, label, part, chosen)
+                        scores = [_scores_of_group(t, column, code) for t in trials]
+                        yield _measured(scored.system, grouping.name, label, part, scores)
 
 
-def _chosen(trials: TrialScores, column: int, code: int) -> tuple[Floats, Floats]:
+def _scores_of_group(trials: TrialScores, column: int, code: int) -> tuple[Floats, Floats]:
     in_T, in_N = trials.target_groups_TG[:, column] == code, trials.nontarget_groups_NG[:, column] == code
     return trials.target_T[in_T], trials.nontarget_N[in_N]
 
 
-def _measured(system: System, grouping: str, group: str, part: str, chosen: list[tuple[Floats, Floats]]) -> GroupEer:
-    targets, nontargets = (min(scores[side].size for scores in chosen) for side in (0, 1))
+def _measured(system: System, grouping: str, group: str, part: str, scores: list[tuple[Floats, Floats]]) -> GroupEer:
+    targets, nontargets = (min(pair[side].size for pair in scores) for side in (0, 1))
     enough = min(targets, nontargets) >= FEWEST
-    value = float(np.mean([eer(*scores) for scores in chosen])) if enough else None
-    return GroupEer(system, grouping, group, part, len(chosen), targets, nontargets, value)
+    value = float(np.mean([eer(*pair) for pair in scores])) if enough else None
+    return GroupEer(system, grouping, group, part, len(scores), targets, nontargets, value)

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from reseed.stages.common.prose import bare_range, listed, p_text, percent, signed_percent, signed_range
 from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF
-from reseed.stages.reporting.results.labels import Labels, families
-from reseed.stages.reporting.results.load import System
 from reseed.stages.reporting.results.measure import Measured
+from reseed.stages.reporting.results.styles import Labels, families
 from reseed.stages.reporting.results.summary import (
     Change,
     Mean,
@@ -18,6 +17,7 @@ from reseed.stages.reporting.results.summary import (
     leading,
     reference,
 )
+from reseed.stages.reporting.results.systems import System
 
 NORMALISED = "as_norm"  # alone often moves an EER by as much as an enhancer does
 

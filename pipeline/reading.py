@@ -1,0 +1,121 @@
+"""A YAML file of settings, read: what is wrong with it as YAML is said with its line."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel
+
+from reseed.pipeline.kinds import holds_entries, kind_at
+from reseed.store import ConfigError
+
+_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+# What PyYAML says, and what that means to somebody who wrote settings.
+_IN_PLAIN_WORDS = {
+    "found character '\\t'": "a tab; indent with spaces",
+    "found character": "a text that begins with a special character; put it in quotes",
+    "mapping values are not allowed": "a colon where there can be none; check the indentation, or put text in quotes",
+    "could not find expected ':'": "a key without a colon after it",
+    "expected ',' or": "a bracket that is not closed, or a comma that is missing",
+    "expected <block end>": "indented otherwise than the lines before it, or a bracket too many",
+    "found unexpected end of stream": "a quotation mark that is not closed",
+    "but found another document": "a second document; settings are one",
+    "could not determine a constructor": "a tag that settings do not know",
+    "found unhashable key": "a key that is no text",
+}
+
+
+@dataclass
+class SettingsFile:
+    """The settings of a YAML file.
+
+    Attributes:
+        tree: nested settings, no part of which is shared with another, so that each can be changed alone.
+        mistakes: keys that are no text or are given twice, a line each.
+        empty: keys with nothing after the colon -> their lines in the file.
+    """
+
+    tree: dict[str, Any] = field(default_factory=dict)
+    mistakes: list[str] = field(default_factory=list)
+    empty: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a YAML file.
+
+        Raises:
+            ConfigError: no file, or no YAML; says in which line.
+        """
+        try:
+            loader = yaml.SafeLoader(path.read_text(encoding="utf-8-sig"))
+            root = loader.get_single_node()
+        except FileNotFoundError:
+            raise ConfigError(f"{path} does not exist; configs/demo.yaml is an example") from None
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read ({error.strerror})") from error
+        except yaml.MarkedYAMLError as error:
+            raise ConfigError(f"{path}, {_in_plain_words(error)}") from None
+        except (yaml.YAMLError, UnicodeDecodeError):
+            raise ConfigError(f"{path} is not plain text in UTF-8") from None
+        if not isinstance(root, yaml.MappingNode):
+            raise ConfigError(f"{path} holds no settings; configs/demo.yaml is an example")
+        file = cls()
+        file._look_at(root, (), set())
+        try:
+            file.tree = _unshared(loader.construct_document(root))
+        except yaml.MarkedYAMLError as error:
+            raise ConfigError(f"{path}, {_in_plain_words(error)}") from None
+        return file
+
+    def _look_at(self, node: yaml.Node, way: tuple[str, ...], seen: set[int]) -> None:
+        """Find mistakes in keys; a key that YAML reads as something else becomes the text that was written."""
+        if id(node) in seen:  # an alias
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            for item in node.value:
+                self._look_at(item, way, seen)
+        lines: dict[str, int] = {}
+        keys = node.value if isinstance(node, yaml.MappingNode) else ()
+        for key, value in (each for each in keys if isinstance(each[0], yaml.ScalarNode)):
+            line, inner = _line(key), (*way, str(key.value))
+            name = ".".join(inner)
+            if key.tag not in (_TEXT, _MERGE):
+                self.mistakes.append(f"{name}: the key in line {line} is no text to YAML; put {key.value} in quotes")
+                key.tag = _TEXT
+            elif key.tag == _TEXT and key.value in lines:
+                self.mistakes.append(f"{name}: given twice, in lines {lines[key.value]} and {line}")
+            lines[key.value] = line
+            if isinstance(value, yaml.ScalarNode) and not value.value and value.style is None:
+                self.empty[inner] = line
+            self._look_at(value, inner, seen)
+
+    def empty_entries(self, model: type[BaseModel]) -> Iterator[tuple[str, int]]:
+        """Yield each entry of a section of entries that has nothing after its colon, and its line."""
+        for way, line in self.empty.items():
+            value: Any = self.tree
+            for part in way:
+                value = value.get(part) if isinstance(value, dict) else ()
+            if value is None and holds_entries(kind_at(model, way[:-1])):
+                yield ".".join(way), line
+
+
+def _line(node: yaml.Node) -> int:
+    return node.start_mark.line + 1
+
+
+def _in_plain_words(error: yaml.MarkedYAMLError) -> str:
+    said = error.problem or "unreadable"
+    text = next((words for beginning, words in _IN_PLAIN_WORDS.items() if said.startswith(beginning)), said)
+    # What is not closed is better looked for where it was opened than where that was noticed.
+    mark = error.context_mark if "not closed" in text else error.problem_mark
+    return f"line {mark.line + 1 if mark else 1}: {text}"
+
+
+def _unshared(value: Any) -> Any:
+    """Return nested settings of which no part is in two places, as it is where YAML has anchors."""
+    if isinstance(value, dict):
+        return {key: _unshared(inner) for key, inner in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list) else value

@@ -1,0 +1,153 @@
+"""Rules on the vectors themselves: finite, of like length, spread over several dimensions.
+
+Thresholds were set on real recordings: sound stores stay well clear of them, faults that were put in do not.
+
+Shapes: R rows, D embedding dimension, H bins.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from reseed.stages.auditing.arrays import Counts, Float64, Indices
+from reseed.stages.auditing.blocks import Block, RowKey
+from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
+from reseed.stages.auditing.tally import MOST_ROWS, Outlier, highest, lowest, quantile
+from reseed.stages.auditing.utterances import Utterances
+from reseed.stages.common.prose import counted
+
+NORM_EDGES = np.logspace(-46, 46, 73_601)  # 0.3 % wide, over all that single precision holds
+
+_LENGTH = 20.0  # times longer or shorter than the middle norm
+_LEAST_RANK = 1.2
+_CONSTANT = 1e-6  # of the widest dimension's spread
+
+
+@dataclass
+class Vectors:
+    """The vectors of a store as they are stored.
+
+    Attributes:
+        not_finite: how many rows are not finite, by shard.
+        zero: how many rows are zero.
+        no_direction: the first of both.
+        norm_H: how many rows fall between `NORM_EDGES`.
+        shortest, longest: rows by norm.
+        sum_D, squares_D: over rows with a direction.
+    """
+
+    rows: int
+    not_finite: Counter[int]
+    zero: int
+    no_direction: list[RowKey]
+    norm_H: Counts
+    shortest: list[Outlier]
+    longest: list[Outlier]
+    sum_D: Float64
+    squares_D: Float64
+
+    @classmethod
+    def of(cls, block: Block) -> Self:
+        norm_R, usable_R = block.norm_UCV.ravel(), block.usable_UCV.ravel()
+        finite_R = np.isfinite(norm_R)
+        kept_R = np.flatnonzero(usable_R)
+        order = kept_R[np.argsort(norm_R[kept_R], kind="stable")]
+        flat_RD = block.vectors_UCVD.reshape(-1, block.store.dim)[kept_R]
+        return cls(
+            rows=len(norm_R),
+            not_finite=_by_shard(block, int((~finite_R).sum())),
+            zero=int((finite_R & ~usable_R).sum()),
+            no_direction=[block.key(row) for row in np.flatnonzero(~usable_R)[:MOST_ROWS].tolist()],
+            norm_H=np.histogram(norm_R[kept_R].clip(NORM_EDGES[0], NORM_EDGES[-1]), NORM_EDGES)[0],
+            shortest=_outliers(block, order[:MOST_ROWS]),
+            longest=_outliers(block, order[: -MOST_ROWS - 1 : -1]),
+            sum_D=flat_RD.sum(axis=0, dtype=np.float64),
+            squares_D=np.einsum("rd,rd->d", flat_RD, flat_RD, dtype=np.float64),
+        )
+
+    def add(self, other: "Vectors") -> None:
+        """Take in what another block says."""
+        self.rows += other.rows
+        self.not_finite += other.not_finite
+        self.zero += other.zero
+        self.no_direction = sorted([*self.no_direction, *other.no_direction])[:MOST_ROWS]
+        self.norm_H += other.norm_H
+        self.shortest = lowest([*self.shortest, *other.shortest])
+        self.longest = highest([*self.longest, *other.longest])
+        self.sum_D += other.sum_D
+        self.squares_D += other.squares_D
+
+    @property
+    def mean_D(self) -> Float64:
+        """Mean of each dimension over the rows with a direction."""
+        return self.sum_D / max(int(self.norm_H.sum()), 1)
+
+    @property
+    def spread_D(self) -> Float64:
+        """Standard deviation of each dimension over the same."""
+        mean_squares_D: Float64 = self.squares_D / max(int(self.norm_H.sum()), 1)
+        return np.sqrt(np.maximum(mean_squares_D - self.mean_D**2, 0.0))
+
+
+def finite(evidence: Evidence) -> Finding:
+    """Judge whether vectors are NaN, infinite or zero."""
+    vectors, not_finite = evidence[Vectors], evidence[Vectors].not_finite.total()
+    if not_finite or vectors.zero:
+        names = evidence.store.header.shards
+        where = ", ".join(f"{count} in {names[shard].name}" for shard, count in vectors.not_finite.items())
+        parts = [
+            f"{counted(not_finite, 'row')} NaN or infinite ({where})" if not_finite else "",
+            f"{counted(vectors.zero, 'row')} zero" if vectors.zero else "",
+        ]
+        rows = [evidence.offender(key) for key in vectors.no_direction[:LISTED]]
+        return Finding(FAILED, f"{' and '.join(filter(None, parts))}, of {vectors.rows:,}.", rows)
+    return Finding(PASSED, f"All {vectors.rows:,} vectors are finite and none is zero.")
+
+
+def norms(evidence: Evidence) -> Finding:
+    """Judge whether vectors are far longer or shorter than the middle one."""
+    vectors = evidence[Vectors]
+    low, middle, high = (quantile(vectors.norm_H, NORM_EDGES, share) for share in (0.01, 0.5, 0.99))
+    if middle is None:
+        return Finding(SKIPPED, "No vector has a length.")
+    far = [
+        row for row in (*vectors.shortest, *vectors.longest) if not middle / _LENGTH <= row.value <= middle * _LENGTH
+    ]
+    usual = f"norms lie between {low:.3g} and {high:.3g} (1 and 99 %), {middle:.3g} in the middle"
+    if far:
+        rows = [{**evidence.offender(row.key), "norm": round(row.value, 6)} for row in far]
+        return Finding(FAILED, f"Some vectors are over {_LENGTH:g} times longer or shorter; {usual}.", rows)
+    return Finding(PASSED, f"No vector stands out; {usual}.")
+
+
+def dimensions(evidence: Evidence) -> Finding:
+    """Judge whether utterances spread over several dimensions."""
+    moments, spread_D = evidence[Utterances].moments, evidence[Vectors].spread_D
+    if moments.count < 2:
+        return Finding(SKIPPED, "There are fewer than two utterances.")
+    constant, rank = int((spread_D <= _CONSTANT * spread_D.max()).sum()), moments.effective_rank
+    says = f"Effective rank {rank:.1f} of {len(spread_D)} dimensions; {constant} never change."
+    failed = rank < _LEAST_RANK or constant > len(spread_D) / 2
+    return Finding(FAILED if failed else PASSED, says)
+
+
+def _by_shard(block: Block, count: int) -> Counter[int]:
+    return Counter({block.store.slices[block.number].shard: count} if count and block.number is not None else {})
+
+
+def _outliers(block: Block, rows: Indices) -> list[Outlier]:
+    norm_R = block.norm_UCV.ravel()
+    return [Outlier(float(norm_R[row]), block.key(row)) for row in rows.tolist()]
+
+
+GROUP = Group(
+    {
+        "finite": Rule("every vector is finite and has a direction", finite),
+        "norms": Rule("no vector is far longer or shorter than the others", norms),
+        "dimensions": Rule("the vectors spread over several dimensions", dimensions),
+    },
+    Vectors.of,
+)

@@ -1,0 +1,113 @@
+"""All that a report says, measured and summarised."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from reseed.stages.audio.conditions import Condition
+from reseed.stages.reporting.metrics.base import Costs
+from reseed.stages.reporting.results.backbone_pairs import PairComparison, compare_pairs, other_seeds
+from reseed.stages.reporting.results.group_eers import GroupEer, measure_groups
+from reseed.stages.reporting.results.groups import Grouping
+from reseed.stages.reporting.results.measure import (
+    Measured,
+    Measurement,
+    measure,
+    order_preserving,
+    pooled_calibration,
+)
+from reseed.stages.reporting.results.settings import ReportSettings
+from reseed.stages.reporting.results.styles import Styles, system_labels, system_styles
+from reseed.stages.reporting.results.summary import Summary, leading, shared_views, summarise
+from reseed.stages.reporting.results.systems import Loaded, ScoredSystem, System
+from reseed.stages.scoring.bootstrap import speaker_draws
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was measured, or what of it concerns one way of scoring.
+
+    A calibrated system that orders trials as before calibration, and a repeat of an alignment under another seed, are
+    not shown by themselves: they have no style, and are in no table of EERs.
+
+    Attributes:
+        systems, measurements: of every system.
+        summaries, styles, groups: of those that are shown.
+        shared_views: the conditions that every system was scored on.
+        groupings: by what the trials are grouped.
+        pooled: the calibration of the calibrated systems.
+        speakers, replicates: how many speakers the trials have, and how often they were resampled.
+    """
+
+    systems: Sequence[ScoredSystem]
+    measurements: Sequence[Measurement]
+    summaries: Sequence[Summary]
+    styles: Styles
+    shared_views: set[str]
+    groupings: Sequence[Grouping]
+    groups: Sequence[GroupEer]
+    backbone_pairs: Sequence[PairComparison]
+    pooled: Sequence[Measured]
+    speakers: int
+    replicates: int
+
+    @property
+    def costs(self) -> Costs:
+        """What errors cost in every DCF."""
+        return self.measurements[0].costs
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """Every condition, in reading order."""
+        return sorted({m.condition for m in self.measurements}, key=lambda condition: condition.reading_order)
+
+    @property
+    def has_intervals(self) -> bool:
+        return any(m.eer_ci95 for m in self.measurements)
+
+    @property
+    def raw_and_best(self) -> list[System]:
+        """The systems that are raw, and the one to name first."""
+        best = leading(self.summaries)[0].system
+        return [scored.system for scored in self.systems if scored.system.is_raw or scored.system == best]
+
+    def of_family(self, family: str) -> "Results":
+        """Return the results of the systems that are shown and scored in this way."""
+        styles = {system: style for system, style in self.styles.items() if system.family == family}
+        return replace(
+            self,
+            systems=[scored for scored in self.systems if scored.system in styles],
+            measurements=[m for m in self.measurements if m.system in styles],
+            summaries=[summary for summary in self.summaries if summary.system in styles],
+            styles=styles,
+            groups=[group for group in self.groups if group.system in styles],
+            backbone_pairs=[pair for pair in self.backbone_pairs if pair.family == family],
+        )
+
+
+def collect(loaded: Loaded, settings: ReportSettings) -> Results:
+    """Measure and summarise what was loaded.
+
+    Raises:
+        ScoringError: a condition lacks a class.
+    """
+    draws_SR = speaker_draws(len(loaded.speakers), settings.bootstrap_replicates, settings.seed)
+    costs = Costs(settings.p_target, settings.c_miss, settings.c_fa)
+    measurements = measure(loaded.systems, loaded.identified, draws_SR, costs)
+    repeats = order_preserving(loaded.systems)
+    hidden = {*repeats, *other_seeds([scored.system for scored in loaded.systems], loaded.runs)}
+    shown = [scored for scored in loaded.systems if scored.system not in hidden]
+    views = shared_views(measurements)
+    with_seeds = summarise([m for m in measurements if m.system not in repeats])
+    return Results(
+        systems=loaded.systems,
+        measurements=measurements,
+        summaries=summarise([m for m in measurements if m.system not in hidden]),
+        styles=system_styles(system_labels([scored.system for scored in shown])),
+        shared_views=views,
+        groupings=loaded.groupings,
+        groups=list(measure_groups(shown, loaded.groupings, views)),
+        backbone_pairs=list(compare_pairs(with_seeds, loaded.runs)),
+        pooled=list(pooled_calibration(loaded.systems, views, costs)) if views else [],
+        speakers=len(loaded.speakers),
+        replicates=settings.bootstrap_replicates,
+    )
