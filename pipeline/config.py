@@ -27,7 +27,7 @@ from reseed.stages.common.choice import did_you_mean
 from reseed.stages.common.section import Conflict, Takes
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.synthesise import SynthesiseSettings
-from reseed.stages.trial_scoring.files import RAW
+from reseed.stages.trial_scoring.origin import RAW
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.stages.trials import TrialSettings
 from reseed.store import ConfigError
