@@ -1,5 +1,6 @@
 """Whole runs, by the command line, through real Snakemake, on a small corpus: finished, repeated, changed, killed."""
 
+import fcntl
 import json
 import os
 import random
@@ -16,49 +17,12 @@ import yaml
 
 from reseed.stages.audio.manifest import read_manifest
 from reseed.store import EmbeddingStore
-from tests.corpus import voice, write_corpus, write_wave
+from tests.corpus import voice, write_wave
+from tests.runs import VIEWS, reseed, times
 from tests.store.stores import assert_same_files
 
-ROOT = Path(__file__).resolve().parents[1]
 RESEED = [sys.executable, "-m", "reseed.cli"]
-VIEWS = {"clean": {}, "noise": {"noise": [0, 15]}, "reverb_babble": {"reverb": True, "babble": 5}}
 STORES = ("stores/ge2e/train", "stores/ge2e/dev")
-
-
-def reseed(*arguments: object, ok: bool = True) -> str:
-    """Run a command; return what it printed on both streams."""
-    command = [*RESEED, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    output = done.stdout + done.stderr
-    assert (done.returncode == 0) is ok, output
-    return output
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    write_corpus(folder / "audio", speakers=4, takes=4)
-    config = {
-        "name": "toy",
-        "corpus": {"root": str(folder / "audio")},
-        "extract": {
-            "shards": 4,
-            "jobs": 1,
-            "train": {"crops": {"count": 2}, "views": VIEWS},
-            "evaluation": {"crops": {"count": 2, "placement": "even"}, "views": VIEWS},
-        },
-        "train": {"wccn": {}, "quick": {"method": "mse", "epochs": 1}},
-        "report": {"bootstrap_replicates": 20},
-    }
-    (folder / "toy.yaml").write_text(yaml.safe_dump(config))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def finished(folder) -> Path:
-    """A finished run; the tests below look at it in the order in which they change it."""
-    reseed("run", folder / "toy.yaml", "--runs", folder / "runs")
-    return folder / "runs" / "toy"
 
 
 def test_a_run_ends_in_a_report_with_every_system_and_condition(finished):
@@ -89,20 +53,17 @@ def test_running_again_does_nothing(folder, finished):
     assert times(finished) == before
 
 
-def test_changing_a_training_setting_trains_again_and_extracts_nothing(folder, finished):
-    before = times(finished)
-    reseed("run", folder / "toy.yaml", "--runs", folder / "runs", "--set", "train.quick.epochs=2")
-    changed = {name for name, time_ns in times(finished).items() if before.get(name) != time_ns}
+def test_changing_a_training_setting_trains_again_and_extracts_nothing(folder, copied):
+    before = times(copied / "toy")
+    reseed("run", folder / "toy.yaml", "--runs", copied, "--set", "train.quick.epochs=2")
+    changed = {name for name, time_ns in times(copied / "toy").items() if before.get(name) != time_ns}
     assert {"models/quick/model.json", "scores/quick.parquet", "report/metrics.json"} <= changed
     kept = ("corpus/", "stores/ge2e/", "models/wccn/", "stores/ge2e+wccn/", "scores/raw", "scores/wccn")
     assert [name for name in changed if name.startswith(kept)] == []
 
 
-def test_training_enhancing_scoring_and_reporting_open_no_audio(folder, finished, tmp_path):
+def test_training_enhancing_scoring_and_reporting_open_no_audio(folder, copied):
     """The recordings are gone, and the only decoder of the project would raise: the cache alone is enough."""
-    run = tmp_path / "toy"
-    shutil.copytree(finished, run)
-    (folder / "audio").rename(folder / "audio.away")
     script = textwrap.dedent(
         """
         import sys, soundfile
@@ -112,7 +73,8 @@ def test_training_enhancing_scoring_and_reporting_open_no_audio(folder, finished
             if event == "open" and str(arguments[0]).endswith((".flac", ".wav")): refuse(arguments)
         sys.addaudithook(hook)
         from reseed.cli import main
-        main(sys.argv[1:])
+        for step in sys.argv[1:]:
+            main([*step.split(), "--config", "config.yaml"], standalone_mode=False)
         """
     )
     steps = [
@@ -123,23 +85,21 @@ def test_training_enhancing_scoring_and_reporting_open_no_audio(folder, finished
         "report --scores scores/new.parquet --identification scores/new.identification.parquet --store stores/new"
         " --utterances corpus/dev/speech/utterances.parquet --report new",
     ]
+    (folder / "audio").rename(folder / "audio.away")
     try:
-        for step in steps:
-            command = [sys.executable, "-c", script, *step.split(), "--config", "config.yaml"]
-            subprocess.run(command, cwd=run, check=True, timeout=120, capture_output=True)
+        command = [sys.executable, "-c", script, *steps]
+        subprocess.run(command, cwd=copied / "toy", check=True, capture_output=True)
     finally:
         (folder / "audio.away").rename(folder / "audio")
-    assert (run / "new" / "metrics.json").exists()
+    assert (copied / "toy" / "new" / "metrics.json").exists()
 
 
 @pytest.fixture
-def unextracted(folder, finished, request) -> Path:
+def unextracted(copied) -> Path:
     """A run whose manifests are there and whose training embeddings are not: it is at extraction soon."""
-    runs = folder / request.node.name
-    shutil.copytree(finished, runs / "toy")
     for name in ("train", "train.jobs"):
-        shutil.rmtree(runs / "toy" / "stores" / "ge2e" / name)
-    return runs
+        shutil.rmtree(copied / "toy" / "stores" / "ge2e" / name)
+    return copied
 
 
 def started(folder: Path, runs: Path, sealed_shards: int) -> subprocess.Popen:
@@ -177,12 +137,11 @@ def test_a_cluster_with_a_queue_gives_the_same_bytes_though_a_job_is_killed(fold
     chosen = ["--set", "extract.jobs=2", f"{STORES[0]}/store.json"]
     process = subprocess.Popen([*map(str, command), *chosen], stderr=subprocess.PIPE, text=True)
     shards = unextracted / "toy" / STORES[0] / "shards"
-    while not list(shards.glob("*.parquet")):
+    while not list(shards.glob("*.parquet")) or not (jobs := running(f"extract .*{STORES[0]} --job")):
         assert process.poll() is None
         time.sleep(0.01)
-    found = subprocess.run(["pgrep", "-f", f"extract .*{STORES[0]} --job"], capture_output=True, text=True, check=True)
-    os.kill(int(found.stdout.split()[-1]), signal.SIGKILL)
-    _, said = process.communicate(timeout=300)
+    os.kill(jobs[-1], signal.SIGKILL)
+    _, said = process.communicate()
     assert process.returncode == 0, said
     assert "Trying to restart job" in (folder / "queue.log").read_text()
     assert_same_files(unextracted / "toy" / STORES[0], finished / STORES[0])
@@ -191,16 +150,21 @@ def test_a_cluster_with_a_queue_gives_the_same_bytes_though_a_job_is_killed(fold
 def test_a_terminated_run_takes_its_steps_along(folder, unextracted):
     process = started(folder, unextracted, sealed_shards=1)
     process.terminate()
-    assert process.wait(timeout=60) == 1
+    assert process.wait() == 1
     left = subprocess.run(["ps", "-o", "args=", "--sid", str(process.pid)], capture_output=True, text=True, check=False)
     assert "reseed" not in left.stdout
 
 
-def test_a_failed_step_ends_in_its_one_line(folder, finished):
+def running(pattern: str) -> list[int]:
+    """Return the processes whose command lines match."""
+    found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=False)
+    return [int(number) for number in found.stdout.split()]
+
+
+def test_a_failed_step_ends_in_its_one_line(folder, copied):
     (folder / "trials.txt").write_text("1 toy/s10/s10-0 nobody\n")
     listed = ("--set", f"trials.list={folder / 'trials.txt'}")
-    shutil.copytree(finished, folder / "failed" / "toy")
-    output = reseed("run", folder / "toy.yaml", "--runs", folder / "failed", *listed, "corpus/trials.parquet", ok=False)
+    output = reseed("run", folder / "toy.yaml", "--runs", copied, *listed, "corpus/trials.parquet", ok=False)
     assert f"reseed: the run stopped: {folder / 'trials.txt'}, line 1: no utterance 'nobody'" in output.splitlines()[-1]
 
 
@@ -239,15 +203,7 @@ def test_a_dry_run_changes_nothing(folder, finished):
 
 
 def test_a_run_in_use_is_not_started_twice(folder, finished):
-    import fcntl
-
     with (finished / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         output = reseed("run", folder / "toy.yaml", "--runs", folder / "runs", ok=False)
     assert "is in use by another `reseed run`" in output
-
-
-def times(run: Path) -> dict[str, int]:
-    """When each artefact was last written; Snakemake's own records and the lock aside."""
-    files = [path for path in run.rglob("*") if path.is_file() and ".snakemake" not in path.parts]
-    return {str(path.relative_to(run)): path.stat().st_mtime_ns for path in files if path.name != ".lock"}
