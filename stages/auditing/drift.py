@@ -15,7 +15,7 @@ from reseed.stages.auditing.arrays import Counts, Float32, Float64, Indices
 from reseed.stages.auditing.blocks import Block, RowKey
 from reseed.stages.auditing.evidence import Evidence, Group, Rule
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, Offender
-from reseed.stages.auditing.tally import COSINE_EDGES, MOST_ROWS, Outlier, Tally, add_tallies, lowest
+from reseed.stages.auditing.tally import COSINE_EDGES, MOST_ROWS, Accumulator, Least, Outlier, Tally
 from reseed.stages.common.prose import counted, first_few
 
 SNR_STEP_DB = 5.0
@@ -29,7 +29,7 @@ Cell = tuple[int, float | None]  # the number of a view, and an SNR rounded to `
 
 
 @dataclass
-class Drift:
+class Drift(Accumulator):
     """Cosines of noisy vectors with the clean ones of their crops.
 
     Attributes:
@@ -40,7 +40,7 @@ class Drift:
 
     cosine_VH: Counts
     cells: dict[Cell, Tally] = field(default_factory=dict)
-    farthest: dict[int, list[Outlier]] = field(default_factory=dict)
+    farthest: dict[int, Least[Outlier]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, block: Block) -> Self:
@@ -60,13 +60,6 @@ class Drift:
             drift.farthest[view] = _farthest(block, view, np.where(known, cosine_UC, np.inf).ravel(), int(known.sum()))
         return drift
 
-    def add(self, other: "Drift") -> None:
-        """Take in what another block says."""
-        self.cosine_VH += other.cosine_VH
-        add_tallies(self.cells, other.cells)
-        for view, rows in other.farthest.items():
-            self.farthest[view] = lowest([*self.farthest.get(view, []), *rows])
-
     @property
     def in_order(self) -> list[tuple[Cell, Tally]]:
         """The cells by view and rising SNR."""
@@ -82,7 +75,7 @@ class Drift:
 
 
 @dataclass
-class Sounds:
+class Sounds(Accumulator):
     """What each noise and each room does, from the second pass.
 
     Attributes:
@@ -94,16 +87,18 @@ class Sounds:
     noises: dict[str, Tally] = field(default_factory=dict)
     noise_cosines: dict[str, Tally] = field(default_factory=dict)
     rooms: dict[str, Tally] = field(default_factory=dict)
-    examples: dict[str, RowKey] = field(default_factory=dict)
+    examples: dict[str, Least[RowKey]] = field(default_factory=dict)
 
-    def add(self, other: "Sounds") -> None:
-        """Take in what another block says."""
-        add_tallies(self.noises, other.noises, most=_MOST_SOUNDS)
-        add_tallies(self.noise_cosines, other.noise_cosines, most=_MOST_SOUNDS)
-        add_tallies(self.rooms, other.rooms, most=_MOST_SOUNDS)
-        for name, key in other.examples.items():
-            if name in self.examples or len(self.examples) < 2 * _MOST_SOUNDS:
-                self.examples[name] = min(key, self.examples.get(name, key))
+    def add(self, other: Self) -> None:
+        """Take in what another block says, of so many sounds as there is memory for."""
+        for known, new in zip(vars(self).values(), vars(other).values(), strict=True):
+            for name in [name for name in new if name not in known][max(0, _MOST_SOUNDS - len(known)) :]:
+                del new[name]
+        super().add(other)
+
+    def example(self, name: str) -> RowKey | None:
+        """Return a row with a sound."""
+        return self.examples[name].items[0] if name in self.examples else None
 
 
 @dataclass(frozen=True)
@@ -124,7 +119,7 @@ class SoundReview:
             if column == "noise_ids":
                 sounds.noise_cosines = _tallies(names, code_S, cosine_R[row_S])
             for code, first in zip(*np.unique(code_S, return_index=True), strict=True):
-                sounds.examples[names[code]] = block.key(int(row_S[first]))
+                sounds.examples[names[code]] = Least([block.key(int(row_S[first]))], most=1)
         return sounds
 
     def _usual(self, block: Block) -> Float64:
@@ -188,7 +183,7 @@ def most_hurting(tallies: Mapping[str, Tally]) -> list[tuple[str, Tally]]:
 
 def farthest_rows(evidence: Evidence) -> list[Offender]:
     """Return the rows that noise has moved farthest, for a table."""
-    found = [row for rows in evidence[Drift].farthest.values() for row in rows]
+    found = [row for rows in evidence[Drift].farthest.values() for row in rows.items]
     return [
         {
             **evidence.with_replay(
@@ -213,14 +208,14 @@ def _binned(snr_db: Float32) -> Float32:
     return bins
 
 
-def _farthest(block: Block, view: int, cosine_R: Float32, known: int) -> list[Outlier]:
+def _farthest(block: Block, view: int, cosine_R: Float32, known: int) -> Least[Outlier]:
     """Return the rows of the lowest cosines of a view; what is not among the known ones is infinite."""
     snr_R, views, found = block.snr_UCV[:, :, view].ravel(), len(block.store.views), []
     for place in np.argsort(cosine_R, kind="stable")[: min(MOST_ROWS, known)].tolist():
         row, snr = place * views + view, float(snr_R[place])
         added = None if np.isnan(snr) else snr
         found.append(Outlier(float(cosine_R[place]), block.key(row), added, *block.added(row)))
-    return found
+    return Least(found)
 
 
 def _tallies(names: list[str], code_S: Indices, value_S: Float64) -> dict[str, Tally]:
@@ -242,7 +237,7 @@ def _noise_row(evidence: Evidence, name: str) -> Offender:
         "mean cosine with clean": round(sounds.noise_cosines[name].mean, 4),
         "against what is usual": round(sounds.noises[name].mean, 4),
     }
-    return evidence.with_replay(row, sounds.examples.get(name))
+    return evidence.with_replay(row, sounds.example(name))
 
 
 GROUP = Group(

@@ -17,6 +17,7 @@ from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, Finding, Offe
 from reseed.stages.auditing.near_pairs import MOST_PAIRS, NEAR, Pairs, confirmed, equal_pairs, hashed_pairs, near_pairs
 from reseed.stages.auditing.near_pairs import signatures as signatures_of
 from reseed.stages.auditing.provenance import manifest_check
+from reseed.stages.auditing.tally import Accumulator
 from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.common.prose import counted
 
@@ -34,17 +35,13 @@ class Duplicate:
 
 
 @dataclass
-class Signatures:
+class Signatures(Accumulator):
     """By block, on which side of random hyperplanes each utterance lies, [U, W]; from the second pass.
 
     Nothing is kept of a store whose pairs are all compared.
     """
 
     by_block: dict[int, Hashes] = field(default_factory=dict)
-
-    def add(self, other: "Signatures") -> None:
-        """Take in what another block says."""
-        self.by_block |= other.by_block
 
 
 @dataclass(frozen=True)

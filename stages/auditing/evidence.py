@@ -6,22 +6,15 @@ A store is passed over twice: what the second pass gathers may build on what the
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self, TypeVar, cast
+from typing import TypeVar, cast
 
 from reseed.stages.auditing.blocks import AuditedStore, Block, RowKey
 from reseed.stages.auditing.finding import Finding, Offender, Unchecked, replay_command
+from reseed.stages.auditing.tally import Accumulator
 from reseed.stages.auditing.workspace import Workspace
 from reseed.stages.common.execution import Execute
 from reseed.stages.extraction.lineage import extracted
 from reseed.store import EmbeddingStore, ReseedError
-
-
-class Accumulator(Protocol):
-    """What is gathered for some rules: of one block at first, of the whole store once all are added, in any order."""
-
-    def add(self, other: Self, /) -> None:
-        """Take in what another block says."""
-
 
 Gather = Callable[[Block], Accumulator]  # crosses to other processes
 Gathered = TypeVar("Gathered", bound=Accumulator)

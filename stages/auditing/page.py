@@ -85,7 +85,7 @@ def _room_rows(evidence: Evidence) -> list[Offender]:
     return [
         evidence.with_replay(
             {"room": name, "rows": tally.count, "against what is usual": round(tally.mean, 4)},
-            sounds.examples.get(name),
+            sounds.example(name),
         )
         for name, tally in most_hurting(sounds.rooms)[:LISTED]
     ]

@@ -11,6 +11,7 @@ import numpy as np
 from reseed.stages.auditing.arrays import Float32, hashed_ids
 from reseed.stages.auditing.blocks import Block, RowKey
 from reseed.stages.auditing.evidence import Evidence, Group
+from reseed.stages.auditing.tally import Accumulator
 
 _SHOWN = 3000  # rows, at most
 
@@ -26,7 +27,7 @@ class SampledRow:
 
 
 @dataclass
-class Sample:
+class Sample(Accumulator):
     """Rows spread evenly over a store."""
 
     rows: list[SampledRow]
@@ -44,10 +45,6 @@ class Sample:
                 vector_D, key = block.unit_UCVD[place, 0, view].copy(), RowKey(block.ids[place], name, 0)
                 rows.append(SampledRow(vector_D, key, block.speakers[place], None if np.isnan(snr) else snr))
         return cls(rows)
-
-    def add(self, other: "Sample") -> None:
-        """Take in what another block says."""
-        self.rows += other.rows
 
 
 @dataclass(frozen=True)

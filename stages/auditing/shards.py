@@ -5,6 +5,7 @@ Shapes: D embedding dimension, K directions kept of a shard.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from typing import Self
 
@@ -14,7 +15,7 @@ from reseed.stages.auditing.arrays import Float32, Float64
 from reseed.stages.auditing.blocks import Block
 from reseed.stages.auditing.evidence import Evidence, Group, Rule
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
-from reseed.stages.auditing.tally import Moments
+from reseed.stages.auditing.tally import Accumulator, Moments
 from reseed.stages.common.prose import counted, first_few
 
 Directions = tuple[Float32, Float32]  # energies [K] and the unit vectors along which they lie [D, K]
@@ -26,20 +27,15 @@ _LEAST_CAPTURED = 0.5  # of the middle shard's
 
 
 @dataclass
-class ShardMoments:
-    """Moments of the unit vectors of a shard, of as many of its blocks as are added."""
+class ShardMoments(Accumulator):
+    """Moments of the unit vectors of a shard, of the `share` of its blocks that is added."""
 
     moments: Moments
-    blocks: int
-    all_blocks: int
-
-    def add(self, other: "ShardMoments") -> None:
-        self.moments.add(other.moments)
-        self.blocks += other.blocks
+    share: Fraction
 
 
 @dataclass
-class Shards:
+class Shards(Accumulator):
     """How the vectors of each shard spread.
 
     Attributes:
@@ -56,28 +52,25 @@ class Shards:
         if block.number is not None:
             slices = block.store.slices
             shard = slices[block.number].shard
-            of_shard = sum(part.shard == shard for part in slices)
-            found._add_shard(shard, ShardMoments(Moments.of(block.unit_UCVD[block.usable_UCV]), 1, of_shard))
-        return found
+            share = Fraction(1, sum(part.shard == shard for part in slices))
+            found.unfinished[shard] = ShardMoments(Moments.of(block.unit_UCVD[block.usable_UCV]), share)
+        return found._finished()
 
-    def add(self, other: "Shards") -> None:
+    def add(self, other: Self) -> None:
         """Take in what another block says."""
-        self.directions |= other.directions
-        for shard, moments in other.unfinished.items():
-            self._add_shard(shard, moments)
+        super().add(other)
+        self._finished()
 
     @cached_property
     def captured(self) -> dict[int, float]:
         """How much of each shard's energy lies where the others spread, see `captured`; once every block is added."""
         return captured(self.directions)
 
-    def _add_shard(self, shard: int, moments: ShardMoments) -> None:
-        if shard in self.unfinished:
-            self.unfinished[shard].add(moments)
-        else:
-            self.unfinished[shard] = moments
-        if self.unfinished[shard].blocks == moments.all_blocks:  # its moments are large, its main directions are not
+    def _finished(self) -> Self:
+        """Keep of finished shards their main directions alone: their moments are large."""
+        for shard in [shard for shard, found in self.unfinished.items() if found.share == 1]:
             self.directions[shard] = main_directions(self.unfinished.pop(shard).moments)
+        return self
 
 
 def shards(evidence: Evidence) -> Finding:

@@ -15,7 +15,7 @@ import numpy as np
 
 from reseed.stages.auditing.arrays import Float32, Float64, Indices, Mask, unit
 from reseed.stages.auditing.blocks import Block
-from reseed.stages.auditing.tally import Moments
+from reseed.stages.auditing.tally import Accumulator, Moments
 
 FEWEST = 3  # utterances of a speaker who is judged
 FALLS_APART = 0.25  # of the middle speaker's cohesion, below which a speaker does not hold together
@@ -126,7 +126,7 @@ class AlikePair:
 
 
 @dataclass
-class SpeakerSums:
+class SpeakerSums(Accumulator):
     """The unit vectors of the utterances whose speaker is known.
 
     Attributes:
@@ -151,7 +151,7 @@ class SpeakerSums:
             found.sums = dict(zip(unique.tolist(), zip(np.bincount(code).tolist(), sums, strict=True), strict=True))
         return found
 
-    def add(self, other: "SpeakerSums") -> None:
+    def add(self, other: Self) -> None:
         """Take in what another block says."""
         self.moments.add(other.moments)
         self.left_out += other.left_out

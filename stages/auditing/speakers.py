@@ -24,7 +24,7 @@ from reseed.stages.auditing.speaker_space import (
     regrouping,
     whitening,
 )
-from reseed.stages.auditing.tally import COSINE_EDGES, quantile
+from reseed.stages.auditing.tally import COSINE_EDGES, Accumulator, Least, quantile
 from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.auditing.workspace import read
 from reseed.stages.common.prose import counted, first_few
@@ -45,23 +45,20 @@ _EXCHANGED = 1.3  # times better than by their labels do the utterances of two s
 _NO_LABELS = "There are no two speakers with three utterances or more."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Doubtful:
-    """An utterance that lies nearer to another speaker than to its own: cosines with both."""
+    """An utterance that lies nearer to another speaker than to its own: cosines with both, and their difference."""
 
+    margin: float
     utterance_id: str
     speaker_id: str
     other_id: str
     own: float
     other: float
 
-    @property
-    def margin(self) -> float:
-        return self.own - self.other
-
 
 @dataclass
-class Margins:
+class Margins(Accumulator):
     """Each utterance against its own speaker and the nearest other one, whitened; from the second pass.
 
     Attributes:
@@ -74,16 +71,8 @@ class Margins:
 
     own_H: Counts = field(default_factory=lambda: np.zeros(len(COSINE_EDGES) - 1, np.int64))
     margin_H: Counts = field(default_factory=lambda: np.zeros(len(MARGIN_EDGES) - 1, np.int64))
-    doubtful: list[Doubtful] = field(default_factory=list)
+    doubtful: Least[Doubtful] = field(default_factory=lambda: Least(most=_NAMED))
     energy: dict[str, float] = field(default_factory=dict)
-
-    def add(self, other: "Margins") -> None:
-        """Take in what another block says."""
-        self.own_H += other.own_H
-        self.margin_H += other.margin_H
-        self.doubtful = sorted([*self.doubtful, *other.doubtful], key=lambda d: (d.margin, d.utterance_id))[:_NAMED]
-        for name, energy in other.energy.items():
-            self.energy[name] = self.energy.get(name, 0.0) + energy
 
 
 @dataclass(frozen=True)
@@ -118,11 +107,10 @@ class MarginReview:
             found.margin_H = np.histogram(margin_U.clip(-2, 2), MARGIN_EDGES)[0]
         for place in np.argsort(margin_U, kind="stable")[:_NAMED].tolist():
             if margin_U[place] < 0:
-                row = least[place]
-                name, other = space.names[code[row]], space.names[nearest_U[place]]
-                found.doubtful.append(
-                    Doubtful(block.ids[own[row]], name, other, float(own_U[row]), float(other_U[place]))
-                )
+                row, other = least[place], space.names[nearest_U[place]]
+                cosines = float(own_U[row]), float(other_U[place])
+                utterance, speaker = block.ids[own[row]], space.names[code[row]]
+                found.doubtful.items.append(Doubtful(cosines[0] - cosines[1], utterance, speaker, other, *cosines))
         return found
 
 
@@ -219,7 +207,7 @@ def labels(evidence: Evidence) -> Finding:
     if len(evidence.conclude(whitened).names) < 2:
         return Finding(SKIPPED, _NO_LABELS)
     least, usual = _least_margin(evidence[Margins].margin_H)
-    doubtful = evidence[Margins].doubtful
+    doubtful = evidence[Margins].doubtful.items
     wrong = [found.utterance_id for found in doubtful if found.margin < least]
     most = "at least " if len(wrong) == _NAMED else ""
     pairs = evidence.conclude(exchanged)

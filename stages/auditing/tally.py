@@ -1,11 +1,10 @@
-"""Counts, means, histograms and extremes of numbers, added up block by block.
+"""What is gathered block by block, and how two of it become one: counts, means, moments and the least of many.
 
 Shapes: H bins, N vectors, D embedding dimension.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from dataclasses import dataclass, field, fields
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +12,51 @@ from numpy.typing import NDArray
 from reseed.stages.auditing.arrays import Counts, Float32, Float64
 from reseed.stages.auditing.blocks import RowKey
 
-Key = TypeVar("Key")
-
 COSINE_EDGES = np.linspace(-1, 1, 201)
 MOST_ROWS = 10  # of the most extreme
 
+Value = TypeVar("Value")
+Item = TypeVar("Item", bound=Any)  # that can be sorted
+
 
 @dataclass
-class Tally:
+class Accumulator:
+    """What is gathered: of one block at first, of a whole store once all blocks are added, in whatever order.
+
+    Two of a kind are added field by field: numbers, arrays and lists as such, dictionaries by their keys, accumulators
+    as they say.
+    """
+
+    def add(self, other: Self) -> None:
+        """Take in what another block says; `other` is of no use afterwards."""
+        for part in fields(self):
+            setattr(self, part.name, _added(getattr(self, part.name), getattr(other, part.name)))
+
+
+def _added(first: Any, second: Any) -> Any:
+    if isinstance(first, Accumulator):
+        first.add(second)
+    elif isinstance(first, dict):
+        first |= {key: _added(first[key], value) if key in first else value for key, value in second.items()}
+    else:
+        return first + second
+    return first
+
+
+@dataclass
+class Least(Accumulator, Generic[Item]):
+    """The least of many items, in their order."""
+
+    items: list[Item] = field(default_factory=list)
+    most: int = MOST_ROWS
+
+    def add(self, other: Self) -> None:
+        """Keep the least of both."""
+        self.items = sorted([*self.items, *other.items])[: self.most]
+
+
+@dataclass
+class Tally(Accumulator):
     """Count, mean, spread and least of a number."""
 
     count: int = 0
@@ -34,12 +70,11 @@ class Tally:
         wide = values.astype(np.float64)
         return cls(wide.size, float(wide.sum()), float((wide**2).sum()), float(wide.min(initial=np.inf)))
 
-    def add(self, other: "Tally") -> None:
+    def add(self, other: Self) -> None:
         """Take in what another tally has counted."""
-        self.count += other.count
-        self.total += other.total
-        self.squares += other.squares
-        self.least = min(self.least, other.least)
+        least = min(self.least, other.least)
+        super().add(other)
+        self.least = least
 
     @property
     def mean(self) -> float:
@@ -51,32 +86,15 @@ class Tally:
         return float(np.sqrt(max(self.squares / self.count - self.mean**2, 0.0))) if self.count else float("nan")
 
 
-def add_tallies(tallies: dict[Key, Tally], others: Mapping[Key, Tally], most: float = np.inf) -> None:
-    """Add tallies by their key, `most` keys at most."""
-    for key, tally in others.items():
-        if key in tallies or len(tallies) < most:
-            tallies.setdefault(key, Tally()).add(tally)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Outlier:
-    """One of the rows with the most extreme values, and what was added to its recording."""
+    """One of the rows with the lowest values, and what was added to its recording."""
 
     value: float
     key: RowKey
-    snr_db: float | None = None
-    noise_ids: tuple[str, ...] = ()
-    rir_id: str | None = None
-
-
-def lowest(rows: Iterable[Outlier]) -> list[Outlier]:
-    """Return the few rows of the lowest values, the same in whatever order they came."""
-    return sorted(rows, key=lambda row: (row.value, row.key))[:MOST_ROWS]
-
-
-def highest(rows: Iterable[Outlier]) -> list[Outlier]:
-    """Return the few rows of the highest values, the same in whatever order they came."""
-    return sorted(rows, key=lambda row: (-row.value, row.key))[:MOST_ROWS]
+    snr_db: float | None = field(default=None, compare=False)
+    noise_ids: tuple[str, ...] = field(default=(), compare=False)
+    rir_id: str | None = field(default=None, compare=False)
 
 
 def quantile(count_H: Counts, edges: Float64, share: float) -> float | None:
@@ -87,26 +105,18 @@ def quantile(count_H: Counts, edges: Float64, share: float) -> float | None:
     return float((edges[place] + edges[place + 1]) / 2)
 
 
-class Moments:
-    """Count, sum [D] and second moment [D, D] of vectors, added up."""
+@dataclass
+class Moments(Accumulator):
+    """Count, sum [D] and second moment [D, D] of vectors."""
 
-    def __init__(self, dim: int) -> None:
-        self.count = 0
-        self.sum_D: Float64 = np.zeros(dim)
-        self.second_DD: Float64 = np.zeros((dim, dim))
+    count: int
+    sum_D: Float64
+    second_DD: Float64
 
     @classmethod
     def of(cls, vectors_ND: Float32) -> Self:
-        moments = cls(vectors_ND.shape[1])
-        moments.count = len(vectors_ND)
-        moments.sum_D = vectors_ND.sum(axis=0, dtype=np.float64)
-        moments.second_DD = (vectors_ND.T @ vectors_ND).astype(np.float64)
-        return moments
-
-    def add(self, other: "Moments") -> None:
-        self.count += other.count
-        self.sum_D = self.sum_D + other.sum_D
-        self.second_DD = self.second_DD + other.second_DD
+        second_DD = (vectors_ND.T @ vectors_ND).astype(np.float64)
+        return cls(len(vectors_ND), vectors_ND.sum(axis=0, dtype=np.float64), second_DD)
 
     @property
     def mean_D(self) -> Float64:

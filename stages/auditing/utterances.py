@@ -13,12 +13,12 @@ from reseed.stages.auditing.arrays import Hashes, hashed_ids, hashed_rows
 from reseed.stages.auditing.blocks import Block
 from reseed.stages.auditing.evidence import Evidence, Group, Rule
 from reseed.stages.auditing.finding import FAILED, PASSED, Finding
-from reseed.stages.auditing.tally import Moments
+from reseed.stages.auditing.tally import Accumulator, Moments
 from reseed.stages.common.prose import counted
 
 
 @dataclass
-class Utterances:
+class Utterances(Accumulator):
     """The utterances of a store.
 
     Attributes:
@@ -38,12 +38,6 @@ class Utterances:
         hashes = np.stack([hashed_ids(block.ids), hashed_ids(block.speakers), bits])
         moments = Moments.of(block.utterance_UD[block.usable_U])
         return cls(_misplaced(block), moments, {} if block.number is None else {block.number: hashes})
-
-    def add(self, other: "Utterances") -> None:
-        """Take in what another block says."""
-        self.misplaced += other.misplaced
-        self.moments.add(other.moments)
-        self.hashes |= other.hashes
 
     @property
     def ids(self) -> Hashes:

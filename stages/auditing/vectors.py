@@ -15,7 +15,7 @@ from reseed.stages.auditing.arrays import Counts, Float64, Indices
 from reseed.stages.auditing.blocks import Block, RowKey
 from reseed.stages.auditing.evidence import Evidence, Group, Rule
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
-from reseed.stages.auditing.tally import MOST_ROWS, Outlier, highest, lowest, quantile
+from reseed.stages.auditing.tally import MOST_ROWS, Accumulator, Least, Outlier, quantile
 from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.common.prose import counted
 
@@ -27,7 +27,7 @@ _CONSTANT = 1e-6  # of the widest dimension's spread
 
 
 @dataclass
-class Vectors:
+class Vectors(Accumulator):
     """The vectors of a store as they are stored.
 
     Attributes:
@@ -35,17 +35,17 @@ class Vectors:
         zero: how many rows are zero.
         no_direction: the first of both.
         norm_H: how many rows fall between `NORM_EDGES`.
-        shortest, longest: rows by norm.
+        shortest, longest: rows by norm, the latter by its negative.
         sum_D, squares_D: over rows with a direction.
     """
 
     rows: int
     not_finite: Counter[int]
     zero: int
-    no_direction: list[RowKey]
+    no_direction: Least[RowKey]
     norm_H: Counts
-    shortest: list[Outlier]
-    longest: list[Outlier]
+    shortest: Least[Outlier]
+    longest: Least[Outlier]
     sum_D: Float64
     squares_D: Float64
 
@@ -60,25 +60,13 @@ class Vectors:
             rows=len(norm_R),
             not_finite=_by_shard(block, int((~finite_R).sum())),
             zero=int((finite_R & ~usable_R).sum()),
-            no_direction=[block.key(row) for row in np.flatnonzero(~usable_R)[:MOST_ROWS].tolist()],
+            no_direction=Least([block.key(row) for row in np.flatnonzero(~usable_R)[:MOST_ROWS].tolist()]),
             norm_H=np.histogram(norm_R[kept_R].clip(NORM_EDGES[0], NORM_EDGES[-1]), NORM_EDGES)[0],
-            shortest=_outliers(block, order[:MOST_ROWS]),
-            longest=_outliers(block, order[: -MOST_ROWS - 1 : -1]),
+            shortest=_outliers(block, order[:MOST_ROWS], norm_R),
+            longest=_outliers(block, order[: -MOST_ROWS - 1 : -1], -norm_R),
             sum_D=flat_RD.sum(axis=0, dtype=np.float64),
             squares_D=np.einsum("rd,rd->d", flat_RD, flat_RD, dtype=np.float64),
         )
-
-    def add(self, other: "Vectors") -> None:
-        """Take in what another block says."""
-        self.rows += other.rows
-        self.not_finite += other.not_finite
-        self.zero += other.zero
-        self.no_direction = sorted([*self.no_direction, *other.no_direction])[:MOST_ROWS]
-        self.norm_H += other.norm_H
-        self.shortest = lowest([*self.shortest, *other.shortest])
-        self.longest = highest([*self.longest, *other.longest])
-        self.sum_D += other.sum_D
-        self.squares_D += other.squares_D
 
     @property
     def mean_D(self) -> Float64:
@@ -102,7 +90,7 @@ def finite(evidence: Evidence) -> Finding:
             f"{counted(not_finite, 'row')} NaN or infinite ({where})" if not_finite else "",
             f"{counted(vectors.zero, 'row')} zero" if vectors.zero else "",
         ]
-        rows = [evidence.offender(key) for key in vectors.no_direction[:LISTED]]
+        rows = [evidence.offender(key) for key in vectors.no_direction.items[:LISTED]]
         return Finding(FAILED, f"{' and '.join(filter(None, parts))}, of {vectors.rows:,}.", rows)
     return Finding(PASSED, f"All {vectors.rows:,} vectors are finite and none is zero.")
 
@@ -113,12 +101,11 @@ def norms(evidence: Evidence) -> Finding:
     low, middle, high = (quantile(vectors.norm_H, NORM_EDGES, share) for share in (0.01, 0.5, 0.99))
     if middle is None:
         return Finding(SKIPPED, "No vector has a length.")
-    far = [
-        row for row in (*vectors.shortest, *vectors.longest) if not middle / _LENGTH <= row.value <= middle * _LENGTH
-    ]
+    shortest_and_longest = (*vectors.shortest.items, *vectors.longest.items)
+    far = [row for row in shortest_and_longest if not middle / _LENGTH <= abs(row.value) <= middle * _LENGTH]
     usual = f"norms lie between {low:.3g} and {high:.3g} (1 and 99 %), {middle:.3g} in the middle"
     if far:
-        rows = [{**evidence.offender(row.key), "norm": round(row.value, 6)} for row in far]
+        rows = [{**evidence.offender(row.key), "norm": round(abs(row.value), 6)} for row in far]
         return Finding(FAILED, f"Some vectors are over {_LENGTH:g} times longer or shorter; {usual}.", rows)
     return Finding(PASSED, f"No vector stands out; {usual}.")
 
@@ -138,9 +125,8 @@ def _by_shard(block: Block, count: int) -> Counter[int]:
     return Counter({block.store.slices[block.number].shard: count} if count and block.number is not None else {})
 
 
-def _outliers(block: Block, rows: Indices) -> list[Outlier]:
-    norm_R = block.norm_UCV.ravel()
-    return [Outlier(float(norm_R[row]), block.key(row)) for row in rows.tolist()]
+def _outliers(block: Block, rows: Indices, value_R: Float64) -> Least[Outlier]:
+    return Least([Outlier(float(value_R[row]), block.key(row)) for row in rows.tolist()])
 
 
 GROUP = Group(

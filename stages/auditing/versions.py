@@ -5,6 +5,7 @@ Shapes: U utterances that both stores have, C crops, D and E embedding dimension
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from reseed.stages.auditing.blocks import AuditedStore, Block
 from reseed.stages.auditing.evidence import Evidence, Group, Rule, added_up
 from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED, Finding, FirstFew, Offender, Relabelled
 from reseed.stages.auditing.other_store import LEAKAGE, NOT_COMPARED, PARENT, VERSIONS, OtherStore, other_store
-from reseed.stages.auditing.tally import Outlier, Tally, add_tallies, lowest
+from reseed.stages.auditing.tally import Accumulator, Least, Outlier, Tally
 from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.auditing.workspace import read
 from reseed.stages.common.prose import counted, first_few
@@ -22,19 +23,21 @@ _SAME = 0.999
 _FIRST = 20
 
 
-class CrossMoments:
-    """Counts, sums and second moments of the utterances of two spaces, added up."""
+@dataclass
+class CrossMoments(Accumulator):
+    """Count, sums and second moments of the same utterances in two spaces."""
 
-    def __init__(self, own_UD: Float64, other_UE: Float64) -> None:
-        self.count = len(own_UD)
-        self.sum_D, self.sum_E = own_UD.sum(axis=0), other_UE.sum(axis=0)
-        self.own_DD, self.other_EE, self.cross_DE = own_UD.T @ own_UD, other_UE.T @ other_UE, own_UD.T @ other_UE
+    count: int
+    sum_D: Float64
+    sum_E: Float64
+    own_DD: Float64
+    other_EE: Float64
+    cross_DE: Float64
 
-    def add(self, other: "CrossMoments") -> None:
-        self.count += other.count
-        self.sum_D, self.sum_E = self.sum_D + other.sum_D, self.sum_E + other.sum_E
-        self.own_DD, self.other_EE = self.own_DD + other.own_DD, self.other_EE + other.other_EE
-        self.cross_DE = self.cross_DE + other.cross_DE
+    @classmethod
+    def of(cls, own_UD: Float64, other_UE: Float64) -> Self:
+        sums, squares = (own_UD.sum(axis=0), other_UE.sum(axis=0)), (own_UD.T @ own_UD, other_UE.T @ other_UE)
+        return cls(len(own_UD), *sums, *squares, own_UD.T @ other_UE)
 
     @property
     def similarity(self) -> float:
@@ -50,7 +53,7 @@ class CrossMoments:
 
 
 @dataclass
-class Comparison:
+class Comparison(Accumulator):
     """What the rows that two stores share show, by the views that both have.
 
     Attributes:
@@ -65,15 +68,7 @@ class Comparison:
     drift: dict[str, Tally] = field(default_factory=dict)
     after: dict[str, Tally] = field(default_factory=dict)
     before: dict[str, Tally] = field(default_factory=dict)
-    farthest: list[Outlier] = field(default_factory=list)
-
-    def add(self, other: "Comparison") -> None:
-        """Take in what another block says."""
-        self.moments.add(other.moments)
-        add_tallies(self.drift, other.drift)
-        add_tallies(self.after, other.after)
-        add_tallies(self.before, other.before)
-        self.farthest = lowest([*self.farthest, *other.farthest])
+    farthest: Least[Outlier] = field(default_factory=Least)
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,7 @@ class ComparisonReview:
         theirs = self.other.taken(numbers[at[here]] if here.size else here)
         usable_U = block.usable_U[here] & theirs.usable_U
         own_UD, other_UE = block.utterance_UD[here][usable_U], theirs.utterance_UD[usable_U]
-        found = Comparison(CrossMoments(own_UD.astype(np.float64), other_UE.astype(np.float64)))
+        found = Comparison(CrossMoments.of(own_UD.astype(np.float64), other_UE.astype(np.float64)))
         if here.size and block.store.dim == self.other.dim:
             self._compare_views(found, block, here, theirs)
         return found
@@ -112,7 +107,7 @@ class ComparisonReview:
                 after_UC = np.einsum("ucd,ucd->uc", own_UCD, theirs.unit_UCVD[:, :crops, clean])
                 found.after[view] = Tally.of(after_UC[usable_UC & clean_UC])
                 found.before[view] = Tally.of(theirs.cosine_UCV[:, :crops, other_view][known_UC & clean_UC])
-        found.farthest = lowest(drifts)
+        found.farthest.add(Least(drifts))
 
 
 def compared(evidence: Evidence) -> Comparison | None:
@@ -182,14 +177,14 @@ def _rows(evidence: Evidence, other: OtherStore, comparison: Comparison) -> list
             row["with clean, before"] = round(comparison.before[view].mean, 4)
             row["with clean, after"] = round(comparison.after[view].mean, 4)
         rows.append(row)
-    for found in comparison.farthest if other.relation == VERSIONS else ():
+    for found in comparison.farthest.items if other.relation == VERSIONS else ():
         row = {"utterance": found.key.utterance_id, "view": found.key.view, "cosine": round(found.value, 5)}
         rows.append(evidence.with_replay(row, found.key))
     return rows
 
 
 def _drifted(comparison: Comparison) -> str:
-    if all(row.value >= _SAME for row in comparison.farthest):
+    if all(row.value >= _SAME for row in comparison.farthest.items):
         return ""
     means = {view: tally.mean for view, tally in comparison.drift.items()}
     worst = min(means, key=lambda view: means[view])
