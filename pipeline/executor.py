@@ -98,7 +98,8 @@ def _local_cluster(workers: int) -> "LocalCluster":
 
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // workers))
     os.environ["OMP_NUM_THREADS"] = threads  # workers inherit it; this process itself does not compute
-    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, memory_limit=0)
+    # Port 0 is any free one: even without a dashboard Dask warns where its usual port is taken, e.g. by another run.
+    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", memory_limit=0)
 
 
 def _check_workers(client: "Client") -> None:

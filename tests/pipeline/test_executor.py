@@ -62,7 +62,7 @@ def kill_a_worker_in_mid_run(address: str, store: Path) -> list[int]:
 def test_four_dask_workers_one_of_them_killed_give_the_bytes_of_one_process(order, one_thread, tmp_path):
     extract(order=order, store=tmp_path / "alone", shards=16)
     killed: list[int] = []
-    with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster:
+    with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster:
         address = cluster.scheduler_address
         killer = threading.Thread(target=lambda: killed.extend(kill_a_worker_in_mid_run(address, tmp_path / "dask")))
         killer.start()
@@ -126,7 +126,7 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
 def test_a_worker_that_lacks_the_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("reseed.pipeline.executor._import_problem", lambda: "No module named 'stages'")
     with (
-        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster,
         executor(cluster.scheduler_address) as execute,
         pytest.raises(ConfigError, match="cannot take part: No module named 'stages'; install reseed there"),
     ):

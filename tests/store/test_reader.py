@@ -131,7 +131,7 @@ def test_a_dask_cluster_of_processes_reads_an_opened_store(tmp_path):
     write(tmp_path, shards=[(f"u{n}",) for n in range(20)])
     store = EmbeddingStore(tmp_path)
     store.take([0])  # what it keeps must not travel
-    with Client(n_workers=2, threads_per_worker=2, dashboard_address=None) as client:
+    with Client(n_workers=2, threads_per_worker=2, dashboard_address=":0") as client:
         futures = client.map(lambda n, store: float(store.get(f"u{n}", view="noise").sum()), range(20), store=store)
         sums = client.gather(futures)
         taken = client.submit(lambda store: store.take([119, 0]), store).result()
