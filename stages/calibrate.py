@@ -6,7 +6,7 @@ Shapes: P trials, F features.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -60,14 +60,9 @@ def calibrate(
     Raises:
         ScoringError: files do not match, or hold no labelled trials of both classes.
     """
-    if not scores or len(held_out) != len(scores):
-        raise ScoringError(f"{len(scores)} score files but {len(held_out)} held-out ones; give one of each per system")
     if settings.quality and (held_out_quality is None or quality is None):
         raise ScoringError(f"{', '.join(settings.quality)}: give --quality and --held-out-quality")
-    learnt, mapped = ([_opened(path) for path in paths] for paths in (held_out, scores))
-    for pair in zip(learnt, mapped, strict=True):
-        _check_alike(*pair)
-    _check_apart(held_out[0], scores[0])
+    learnt, mapped = _opened(held_out, scores)
     fits = _fitted(learnt, _quality(held_out_quality, settings, held_out_enrolments), settings)
     name = system or "+".join(dict.fromkeys(file.system for file in mapped))
     schema = scores_schema(_origin([file.origin for file in mapped], fits, held_out))
@@ -89,12 +84,23 @@ class _ScoreFile:
     origin: Origin
     system: str
 
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        origin, first = read_origin(path), next(score_batches(path, 1), None)
+        if first is None:
+            raise ScoringError(f"{path} holds no scores; score a list that has trials")
+        return cls(path, origin, str(first["system"][0].as_py()))
 
-def _opened(path: Path) -> _ScoreFile:
-    origin, first = read_origin(path), next(score_batches(path, 1), None)
-    if first is None:
-        raise ScoringError(f"{path} holds no scores; score a list that has trials")
-    return _ScoreFile(path, origin, str(first["system"][0].as_py()))
+
+def _opened(held_out: Sequence[Path], scores: Sequence[Path]) -> tuple[list[_ScoreFile], list[_ScoreFile]]:
+    """Open the files that a map is fitted on and those it is meant for, and check that they go together."""
+    if not scores or len(held_out) != len(scores):
+        raise ScoringError(f"{len(scores)} score files but {len(held_out)} held-out ones; give one of each per system")
+    learnt, mapped = ([_ScoreFile.of(path) for path in paths] for paths in (held_out, scores))
+    for first, second in zip(learnt, mapped, strict=True):
+        _check_alike(first, second)
+    _check_apart(held_out[0], scores[0])
+    return learnt, mapped
 
 
 def _check_alike(learnt: _ScoreFile, mapped: _ScoreFile) -> None:
