@@ -98,7 +98,7 @@ def _section(results: Results, family: str) -> Section:
 
 
 def _groups_note(results: Results) -> str:
-    """Say what is not broken down, and why."""
+    """Say what is not broken down by group, and why."""
     grouped_by = {grouping.name for grouping in results.groupings}
     absent = [name for name in ("gender", "age", "duration") if name not in grouped_by]
     missing: dict[str, GroupEer] = {}
@@ -110,5 +110,5 @@ def _groups_note(results: Results) -> str:
     if counts:
         sentences.append(f"Left out, with fewer than {FEWEST} targets or non-targets in a condition: {listed(counts)}.")
     if absent:
-        sentences.append(f"Not by {listed(absent)}: the manifest does not tell recordings apart by that.")
+        sentences.append(f"No breakdown by {listed(absent)}: the manifest does not tell recordings apart by that.")
     return " ".join(sentences)

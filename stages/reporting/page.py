@@ -8,7 +8,7 @@ from reseed.stages.common.theme import THEMES
 from reseed.stages.reporting.cards import cards, describe_scoring
 from reseed.stages.reporting.contents import Contents
 from reseed.stages.reporting.results.collect import Results
-from reseed.stages.reporting.results.sentences import calibration_warning, in_words
+from reseed.stages.reporting.results.sentences import calibration_warning, conclusions
 from reseed.stages.reporting.results.styles import calibrated_label, families, scored_labels
 from reseed.stages.reporting.setup import contradiction, set_up
 from reseed.stages.reporting.tables import identified_among
@@ -23,7 +23,7 @@ def render_page(results: Results, contents: Contents, title: str, notes: Sequenc
         title=title,
         notes=[text for text in (*notes, contradiction(results.measurements)) if text],
         subtitle=_subtitle(results),
-        findings=in_words(results.summaries, scored_labels(labels)),
+        conclusions=conclusions(results.summaries, scored_labels(labels)),
         warnings=calibration_warning(results.pooled, calibrated, results.costs),
         themes=THEMES,
         contents=contents,
@@ -31,7 +31,7 @@ def render_page(results: Results, contents: Contents, title: str, notes: Sequenc
         has_intervals=results.has_intervals,
         costs=results.costs.in_words,
         cards=cards(results),
-        footer={"Set-up": set_up(results), "How these numbers are made": _methods(results, contents)},
+        footer={"Set-up": set_up(results), "How these numbers are computed": _methods(results, contents)},
     )
 
 
@@ -49,54 +49,36 @@ def _subtitle(results: Results) -> str:
 
 
 def _methods(results: Results, contents: Contents) -> list[tuple[str, str]]:
-    costs = results.costs.in_words
-    entries = [
-        (
-            "EER",
-            "Equal error rate on the convex hull of the ROC, interpolated (convention “rocch”). The nearest-point "
-            "convention (“nearest”) has tables of its own.",
-        ),
-        ("Intervals", _intervals(results)),
-        ("Noisy mean", "Plain mean of the EERs of all conditions but the clean ones that every system was scored on."),
-        (
-            "minDCF",
-            f"Lowest detection cost over all thresholds at P_target = {costs}, normalised: 1 is "
-            "the cost of the better of accepting all and rejecting all.",
-        ),
-        (
-            "Cllr",
-            "Of the scores taken as natural-log likelihood ratios. Cosines are not calibrated, so their Cllr says "
-            "little by itself; min Cllr, after the best monotone map, is what calibration could reach.",
-        ),
-    ]
-    if contents.calibration:
-        entries.append(
-            (
-                "Actual DCF",
-                f"The same cost at the threshold fixed beforehand by Bayes' rule for P_target = {costs}; what lies "
-                " between it and minDCF is lost to calibration. A calibrated system is in the other tables only "
-                "where calibration changes the order of trials.",
-            )
-        )
-    among = identified_among(results.measurements)
-    if among:
-        text = (
-            f"Closed set of {among} speakers: each test utterance against the mean enrolment embedding of every "
-            "speaker, by cosine; an utterance that is itself enrolled is left out of its own speaker's mean."
-        )
-        entries.append(("Identification", text))
-    return entries
+    """Return (term, text) on how each number of the page is computed."""
+    costs, among = results.costs.in_words, identified_among(results.measurements)
+    texts = {
+        "EER": "Equal error rate on the convex hull of the ROC, interpolated (convention “rocch”). The nearest-point "
+        "convention (“nearest”) has a table of its own.",
+        "Intervals": _intervals(results),
+        "Noisy mean": "Arithmetic mean of the EERs of all noisy conditions that every system was scored on.",
+        "minDCF": f"Lowest detection cost over all thresholds at P_target = {costs}, normalised: 1 is the cost of the "
+        "better of accepting all and rejecting all.",
+        "Cllr": "Cost of the scores, taken as natural-log likelihood ratios. Cosines are not calibrated, so that their "
+        "Cllr says little by itself; min Cllr, after the best monotone map, is what calibration could reach.",
+        "Actual DCF": f"The same cost as minDCF, at the threshold that Bayes' rule sets for P_target = {costs}. The "
+        "difference from minDCF is the loss from calibration. Other tables show a calibrated system only where "
+        "calibration changes the order of trials.",
+        "Identification": f"Closed set of {among} speakers: each test utterance against the mean enrolment embedding "
+        "of every speaker, by cosine; an utterance that is itself enrolled is left out of its own speaker's mean.",
+    }
+    absent = {"Actual DCF": not contents.calibration, "Identification": not among}
+    return [(term, text) for term, text in texts.items() if not absent.get(term)]
 
 
 def _intervals(results: Results) -> str:
     if not results.has_intervals:
         return "None: speakers are unknown, fewer than two, or no replicates were asked for."
-    caution = " So few speakers make them too narrow rather than too wide." if results.speakers < 30 else ""
+    caution = " With so few speakers they tend to be too narrow." if results.speakers < 30 else ""
     return (
-        f"Central 95\u202f% of {results.replicates} bootstrap replicates by speaker: speakers are drawn with "
-        "replacement, a trial counts as often as its speakers were drawn. All systems and conditions share the draws, "
-        "so changes are paired; p is twice the share of replicates on the other side of no change, at least "
-        f"{2 / (results.replicates + 1):.2g}. They cover the choice of speakers alone: behind every number stand one "
-        "seed of training and one draw of the noises, and the best system is picked on these very trials. "
-        f"{results.speakers} speakers.{caution}"
+        f"95\u202f% confidence intervals: percentiles of {results.replicates} bootstrap replicates over speakers. "
+        "Speakers are drawn with replacement, and a trial counts as often as its speakers were drawn. All systems and "
+        "conditions share the draws, so that changes are paired; p is twice the share of replicates on the other side "
+        f"of no change, at least {2 / (results.replicates + 1):.2g}. They cover the choice of the {results.speakers} "
+        "speakers alone, not the seed of training or the noises drawn, nor that the best system is picked on these "
+        f"very trials.{caution}"
     )

@@ -1,4 +1,4 @@
-"""What was compared, in words: enrolment, trials, and what to keep in mind about them."""
+"""The experimental set-up in words: enrolment, trials, and what to keep in mind about them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,22 +9,20 @@ from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.systems import ScoredSystem
 
-Entry = tuple[str, str]
 
-
-def set_up(results: Results) -> list[Entry]:
+def set_up(results: Results) -> list[tuple[str, str]]:
     """Return (term, text) for each thing a reader must know to judge the numbers."""
     styles = [(results.styles.get(s.system) or results.styles.get(s.system.uncalibrated), s) for s in results.systems]
     by_label = {style.label: scored for style, scored in styles if style}
-    entries = [
+    texts = [
         ("Enrolment", _by_system({label: _enrolment(s) for label, s in by_label.items()})),
         ("Embedding", _by_system({label: _crops(s) for label, s in by_label.items()})),
         ("Trials", _trials(results.systems, results.measurements)),
         ("Non-targets", _nontargets(results.systems[0])),
     ]
     if any(condition.recipe and condition.recipe.babble for condition in results.conditions):
-        entries.append(("Babble", _BABBLE))
-    return entries
+        texts.append(("Babble", _BABBLE))
+    return texts
 
 
 def contradiction(measurements: Sequence[Measurement]) -> str | None:
@@ -40,14 +38,14 @@ def contradiction(measurements: Sequence[Measurement]) -> str | None:
 
 _BABBLE = (
     "Mixed from the voices of other speakers than the one tested. Where these are drawn from the scored speakers, the "
-    "babble of a non-target trial may hold the voice of the enrolled speaker."
+    "babble of a non-target trial may contain the voice of the enrolled speaker."
 )
 
 
 def _enrolment(scored: ScoredSystem) -> str:
     return (
-        f"Always from view “{scored.origin.enrolment_view}”; the test utterance is from the view of the condition. An "
-        "enhancer is applied to both."
+        f"Always from the view “{scored.origin.enrolment_view}”; test utterances are from the view of the condition. "
+        "An enhancer is applied to both."
     )
 
 
@@ -77,8 +75,10 @@ def _trials(systems: Sequence[ScoredSystem], measurements: Sequence[Measurement]
 
 
 def _nontargets(scored: ScoredSystem) -> str:
-    text = "Speakers are paired across gender and age unless the trial list keeps these apart; that is easier"
-    text += " than within one gender."
+    text = (
+        "Speakers are paired regardless of gender and age, unless the trial list keeps these apart; that is easier "
+        "than within one gender."
+    )
     pairs_N2 = np.sort(np.concatenate([trials.nontarget_speakers_N2 for trials in scored.trials.values()]), axis=1)
     known = np.unique(pairs_N2[pairs_N2[:, 0] >= 0], axis=0)
     speakers = np.unique(known).size
@@ -88,10 +88,10 @@ def _nontargets(scored: ScoredSystem) -> str:
 
 
 def _by_system(texts: Mapping[str, str]) -> str:
-    """Join what is said of each system; what holds for all is said once."""
+    """Join the texts on each system; what holds for all is said once."""
     groups: dict[str, list[str]] = {}
     for label, text in texts.items():
         groups.setdefault(text, []).append(label)
     if len(groups) == 1:
         return next(iter(groups))
-    return " ".join(f"{listed(named)}: {text}" for text, named in groups.items())
+    return " ".join(f"{listed(labels)}: {text}" for text, labels in groups.items())

@@ -58,7 +58,7 @@ def summary_table(results: Results) -> Table:
         for summary in results.summaries
     ]
     unit = "relative changes with interval and p-value"
-    return Table("summary", "In short", unit, "system", [Column(heading) for heading in headings], rows)
+    return Table("summary", "Summary", unit, "system", [Column(heading) for heading in headings], rows)
 
 
 def pair_table(results: Results) -> Table | None:

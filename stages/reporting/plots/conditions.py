@@ -20,7 +20,7 @@ Band = tuple[str, dict[System, Point]]
 def eer_by_condition(results: Results) -> Plot | None:
     """Plot the EER of every system under every condition."""
     bands = plan_bands(results)
-    caption = "Bars: 95\u202f% intervals by speaker." if results.has_intervals else ""
+    caption = "Bars: 95\u202f% confidence intervals." if results.has_intervals else ""
     return plotted("eer_by_condition", "EER by condition", caption, lambda theme: _draw(bands, results.styles, theme))
 
 

@@ -1,4 +1,4 @@
-"""A picture of the embedding space: a few speakers, clean and noisy, in two dimensions, before and after enhancement.
+"""The embedding space in two dimensions: a few speakers, clean and noisy, before and after enhancement.
 
 By principal components, or by t-SNE (van der Maaten and Hinton, JMLR 9, 2008).
 
@@ -27,13 +27,13 @@ from reseed.stages.scoring.curves import Floats
 from reseed.store import EmbeddingStore
 
 _ILLUSTRATION = (
-    "An illustration: two of many dimensions. A colour is a speaker, not a system; the rays from a dot are what noise "
+    "An illustration: two of many dimensions. A colour is a speaker, not a system; the rays from a dot show what noise "
     "does to that utterance. "
 )
 _CAUTIONS = {
     "pca": "Panels have separate axes and scales, each those of its own clean vectors: distances compare within a "
     "panel, not between panels.",
-    "tsne": "t-SNE keeps who is near whom; neither distances nor the sizes of clusters mean anything.",
+    "tsne": "t-SNE preserves neighbourhoods; neither distances nor the sizes of clusters mean anything.",
 }
 _NOISY_VIEWS = 6
 _PERPLEXITY = 30.0
@@ -52,7 +52,7 @@ class Panel:
 def embedding_space(
     systems: Sequence[ScoredSystem], results: Results, utterances: Path, settings: ReportSettings
 ) -> Plot | None:
-    """Picture raw beside the best enhanced system, or what there is of the two.
+    """Plot raw beside the best enhanced system, or what there is of the two.
 
     Args:
         systems: those whose stores are given.

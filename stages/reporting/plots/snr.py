@@ -42,7 +42,7 @@ class Panel:
 def eer_by_snr(results: Results) -> Plot | None:
     """Plot the EER of every system against the SNR."""
     panels, shaded = plan_panels(results.measurements), results.raw_and_best
-    band = f"Shaded: 95\u202f% intervals by speaker of {listed([results.styles[s].label for s in shaded])}. "
+    band = f"Shaded: 95\u202f% confidence intervals of {listed([results.styles[s].label for s in shaded])}. "
     return plotted(
         "eer_by_snr",
         "EER against SNR",

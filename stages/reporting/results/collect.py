@@ -17,7 +17,7 @@ from reseed.stages.reporting.results.measure import (
 )
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.styles import Styles, system_labels, system_styles
-from reseed.stages.reporting.results.summary import Summary, leading, shared_views, summarise
+from reseed.stages.reporting.results.summary import Summary, headline, shared_views, summarise
 from reseed.stages.reporting.results.systems import Loaded, ScoredSystem, System
 from reseed.stages.scoring.bootstrap import speaker_draws
 
@@ -67,7 +67,7 @@ class Results:
     @property
     def raw_and_best(self) -> list[System]:
         """The systems that are raw, and the one to name first."""
-        best = leading(self.summaries)[0].system
+        best = headline(self.summaries)[0].system
         return [scored.system for scored in self.systems if scored.system.is_raw or scored.system == best]
 
     def of_family(self, family: str) -> "Results":

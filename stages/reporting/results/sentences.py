@@ -1,4 +1,4 @@
-"""The summary in words; every sentence follows from the numbers alone."""
+"""The results in sentences, each of which follows from the numbers alone."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ from reseed.stages.reporting.results.summary import (
     best_enhanced,
     best_system,
     change,
-    leading,
+    headline,
     reference,
 )
 from reseed.stages.reporting.results.systems import System
@@ -22,17 +22,17 @@ from reseed.stages.reporting.results.systems import System
 NORMALISED = "as_norm"  # alone often moves an EER by as much as an enhancer does
 
 
-def in_words(summaries: Sequence[Summary], labels: Labels) -> list[str]:
-    """Return the findings as sentences, the most important first."""
-    best, fused = leading(summaries)
-    single = [s for s in summaries if not s.system.is_fused] if fused else summaries
+def conclusions(summaries: Sequence[Summary], labels: Labels) -> list[str]:
+    """Return what the results say, the most important first."""
+    best, fused = headline(summaries)
+    rivals = [s for s in summaries if not s.system.is_fused] if fused else summaries
     return [
-        *_lead(best, fused, single, labels),
-        *_second(best, single, labels),
-        *_rivals(best, single, labels),
-        *_across(best, single, labels),
+        *_best(best, fused, rivals, labels),
+        *_second(best, rivals, labels),
+        *_ties(best, rivals, labels),
+        *_enhancement_alone(best, rivals, labels),
         *_scoring_alone(summaries, labels),
-        *_harmed([s for s in summaries if s.system.family == best.system.family], labels),
+        *_worse_on_clean([s for s in summaries if s.system.family == best.system.family], labels),
     ]
 
 
@@ -43,8 +43,8 @@ def calibration_warning(pooled: Sequence[Measured], labels: Labels, costs: Costs
         return []
     instead = "rejecting" if costs.of_misses <= costs.of_false_alarms else "accepting"
     return [
-        f"Calibration does not hold for {listed(worse)}: in brackets the actual DCF, and above 1 {instead} everyone "
-        "costs less."
+        f"The calibration of {listed(worse)} does not hold: above an actual DCF of 1, the number in brackets, "
+        f"{instead} everyone would cost less."
     ]
 
 
@@ -53,42 +53,42 @@ def _reference(summary: Summary, summaries: Sequence[Summary]) -> Summary | None
     return next((s for s in summaries if s.system == found), None)
 
 
-def _lead(best: Summary, fused: Summary | None, summaries: Sequence[Summary], labels: Labels) -> list[str]:
+def _best(best: Summary, fused: Summary | None, summaries: Sequence[Summary], labels: Labels) -> list[str]:
     name, raw = labels[best.system], _reference(best, summaries)
-    second = _fused_sentence(best, fused, labels)
+    of_fused = _fused(best, fused, labels)
     is_best = "is the best single system" if fused else "is best"
     if len(summaries) == 1:
-        return [f"{name}: {_where(best)}.", *second]
+        return [f"{name}: {_eers(best)}.", *of_fused]
     if best.system.is_raw:
-        return [f"No enhancer has a lower EER than {name}, {_where(best)}.", *second]
+        return [f"No enhancer has a lower EER than {name}: {_eers(best)}.", *of_fused]
     if raw is None:
-        return [f"{name} {is_best}: {_where(best)}. There is no raw system to compare it with.", *second]
+        return [f"{name} {is_best}: {_eers(best)}. There is no raw system to compare it with.", *of_fused]
     if best.noisy is None or raw.noisy is None:
-        return [f"{name} {is_best}.", *second, *_clean_sentence(best, raw, labels)]
+        return [f"{name} {is_best}.", *of_fused, *_on_clean(best, raw, labels)]
     return [
-        f"{name} {is_best} in noise: EER {_value(best.noisy)} on the mean of {_conditions(best.noisy)}, against "
-        f"{_value(raw.noisy)} for {labels[raw.system]}{_by(best.noisy_change)}.",
-        *second,
-        *_clean_sentence(best, raw, labels),
+        f"{name} {is_best} in noise, with an EER of {_value(best.noisy)} {_conditions(best.noisy)}, against "
+        f"{_value(raw.noisy)} for {labels[raw.system]}{_change(best.noisy_change)}.",
+        *of_fused,
+        *_on_clean(best, raw, labels),
     ]
 
 
-def _fused_sentence(best: Summary, fused: Summary | None, labels: Labels) -> list[str]:
-    """Compare a fused system that does not lead with the one that does."""
+def _fused(best: Summary, fused: Summary | None, labels: Labels) -> list[str]:
+    """Compare a fused system that is not named first with the one that is."""
     if fused is None:
         return []
     mean, where, gap = fused.noisy, "in noise", change(fused.noisy, best.noisy)
     if mean is None:
         mean, where, gap = fused.clean, "on clean speech", change(fused.clean, best.clean)
-    against = f"; against {labels[best.system]}: {_amount(gap)}" if gap else ""
-    return [f"Fused, {labels[fused.system]} has EER {_value(mean)} {where}{against}."] if mean else []
+    against = f"; compared with {labels[best.system]}, it changes the EER by {_amount(gap)}" if gap else ""
+    return [f"The fused system {labels[fused.system]} has an EER of {_value(mean)} {where}{against}."] if mean else []
 
 
-def _where(summary: Summary) -> str:
+def _eers(summary: Summary) -> str:
     parts = [f"{_value(summary.clean)} on clean speech"] if summary.clean else []
     if summary.noisy:
-        parts.append(f"{_value(summary.noisy)} on the mean of {_conditions(summary.noisy)}")
-    return "EER " + " and ".join(parts) if parts else "no condition that all systems share"
+        parts.append(f"{_value(summary.noisy)} {_conditions(summary.noisy)}")
+    return "an EER of " + " and ".join(parts) if parts else "no condition that all systems share"
 
 
 def _value(mean: Mean) -> str:
@@ -96,62 +96,58 @@ def _value(mean: Mean) -> str:
 
 
 def _conditions(mean: Mean) -> str:
-    return f"{mean.conditions} noisy conditions" if mean.conditions > 1 else "one noisy condition"
+    return f"on average over {mean.conditions} noisy conditions" if mean.conditions > 1 else "in one noisy condition"
 
 
-def _by(relative_change: Change | None) -> str:
-    return f", a change of {_amount(relative_change)}" if relative_change else ""
+def _change(relative_change: Change | None) -> str:
+    return f": a change of {_amount(relative_change)}" if relative_change else ""
 
 
 def _amount(relative_change: Change) -> str:
-    """ "−12 % (−20 to −5; p = 0.004)", and a remark where that is no evidence."""
+    """ "−12 % (−20 to −5; p = 0.004)", or "−2 % (−9 to +4; p = 0.6; not significant)"."""
     text = signed_percent(relative_change.relative)
     if relative_change.ci95 is None or relative_change.p_value is None:
         return text
-    text += f" ({signed_range(relative_change.ci95)}; {p_text(relative_change.p_value)})"
-    return text if relative_change.is_certain else text + ", which these trials cannot tell from none"
+    remark = "" if relative_change.is_significant else "; not significant"
+    return f"{text} ({signed_range(relative_change.ci95)}; {p_text(relative_change.p_value)}{remark})"
 
 
-def _clean_sentence(best: Summary, raw: Summary, labels: Labels) -> list[str]:
+def _on_clean(best: Summary, raw: Summary, labels: Labels) -> list[str]:
     if best.clean is None or raw.clean is None:
         return []
-    means = f"{_value(best.clean)}, {labels[raw.system]} {_value(raw.clean)}"
-    return [f"On clean speech {labels[best.system]} has {means}{_by(best.clean_change)}."]
+    means = f"{_value(best.clean)} and {labels[raw.system]} one of {_value(raw.clean)}"
+    return [f"On clean speech, {labels[best.system]} has an EER of {means}{_change(best.clean_change)}."]
 
 
 def _second(best: Summary, summaries: Sequence[Summary], labels: Labels) -> list[str]:
-    """Compare the best with the best that is another system, however scored, unless the lead did."""
+    """Compare the best with the best that is another system, however scored, unless that is its reference."""
     second = _runner_up(best, summaries)
     if second is None or second.noisy is None or second is _reference(best, summaries):
         return []
     gap = change(best.noisy, second.noisy)
-    against = f"; {labels[best.system]} against it: {_amount(gap)}" if gap else ""
-    return [f"Next in noise is {labels[second.system]}, EER {_value(second.noisy)}{against}."]
+    against = f"; compared with it, {labels[best.system]} changes the EER by {_amount(gap)}" if gap else ""
+    return [f"Second in noise is {labels[second.system]}, with an EER of {_value(second.noisy)}{against}."]
 
 
 def _runner_up(best: Summary, summaries: Sequence[Summary]) -> Summary | None:
-    own = best.system.run, best.system.name, best.system.space
-    others = [s for s in summaries if (s.system.run, s.system.name, s.system.space) != own and s.noisy]
+    others = [s for s in summaries if s.system.embeddings != best.system.embeddings and s.noisy]
     return best_system(others) if others else None
 
 
-def _rivals(best: Summary, summaries: Sequence[Summary], labels: Labels) -> list[str]:
+def _ties(best: Summary, summaries: Sequence[Summary], labels: Labels) -> list[str]:
     """Name further systems that come so close in noise that the trials do not settle the order."""
     others = [s for s in summaries if s is not best and not s.system.is_raw]
     found = [(s, change(s.noisy, best.noisy)) for s in others]
-    close = [s for s, gap in found if gap and gap.ci95 and not gap.is_certain]
+    close = [s for s, gap in found if gap and gap.ci95 and not gap.is_significant]
     second = _runner_up(best, summaries)
     further = [labels[s.system] for s in close if s is not second]
     if not further:
         return []
     either = " either" if len(further) < len(close) else ""
-    return [
-        f"Over the same draws of speakers, {labels[best.system]} cannot be told apart in noise from "
-        f"{listed(further)}{either}."
-    ]
+    return [f"In noise, {labels[best.system]} does not differ significantly from {listed(further)}{either}."]
 
 
-def _across(best: Summary, summaries: Sequence[Summary], labels: Labels) -> Iterator[str]:
+def _enhancement_alone(best: Summary, summaries: Sequence[Summary], labels: Labels) -> Iterator[str]:
     """Compare the best enhanced system with raw under AS-norm and under the first scoring, where it has another."""
     enhanced = best_enhanced(summaries)
     if enhanced is None or enhanced.noisy is None:
@@ -160,11 +156,11 @@ def _across(best: Summary, summaries: Sequence[Summary], labels: Labels) -> Iter
     for family in dict.fromkeys([NORMALISED, first]):
         raw = _raw(enhanced.system, family, summaries)
         gap = change(enhanced.noisy, raw.noisy) if raw else None
-        told = (enhanced, raw) in ((best, _reference(best, summaries)), (_runner_up(best, summaries), best))
-        if raw and raw.noisy and gap and not told:
+        is_repeat = (enhanced, raw) in ((best, _reference(best, summaries)), (_runner_up(best, summaries), best))
+        if raw and raw.noisy and gap and not is_repeat:
             yield (
-                f"{labels[enhanced.system]} against {labels[raw.system]}, which has {_value(raw.noisy)} in noise: "
-                f"{_amount(gap)}."
+                f"Compared with {labels[raw.system]}, which has an EER of {_value(raw.noisy)} in noise, "
+                f"{labels[enhanced.system]} changes the EER by {_amount(gap)}."
             )
 
 
@@ -177,30 +173,24 @@ def _scoring_alone(summaries: Sequence[Summary], labels: Labels) -> Iterator[str
             raw = _raw(first.system, family, summaries)
             if raw is None:
                 continue
-            parts = {"in noise": change(raw.noisy, first.noisy), "on clean speech": change(raw.clean, first.clean)}
-            said = [f"{where} by {_amount(gap)}" for where, gap in parts.items() if gap]
-            if said:
-                yield f"{family} alone changes {labels[first.system]} {'; '.join(said)}."
+            gaps = {"in noise": change(raw.noisy, first.noisy), "on clean speech": change(raw.clean, first.clean)}
+            parts = [f"by {_amount(gap)} {where}" for where, gap in gaps.items() if gap]
+            if parts:
+                yield f"{family} alone changes the EER of {labels[first.system]} {listed(parts)}."
 
 
 def _raw(system: System, family: str, summaries: Sequence[Summary]) -> Summary | None:
     """Return uncalibrated raw of the same run and backbone under another scoring."""
     wanted = system.run, system.backbone_space, family
-    return next(
-        (
-            s
-            for s in summaries
-            if s.system.is_raw and (s.system.run, s.system.backbone_space, s.system.scoring) == wanted
-        ),
-        None,
-    )
+    raws = (s for s in summaries if s.system.is_raw)
+    return next((s for s in raws if (s.system.run, s.system.backbone_space, s.system.scoring) == wanted), None)
 
 
-def _harmed(summaries: Sequence[Summary], labels: Labels) -> list[str]:
-    """Name what enhancement costs: systems that are certainly worse than raw on clean speech."""
+def _worse_on_clean(summaries: Sequence[Summary], labels: Labels) -> list[str]:
+    """Name the systems that are significantly worse than raw on clean speech: what enhancement costs."""
     worse = [
         f"{labels[s.system]} by {percent(cost.relative, 0)} ({bare_range(cost.ci95, 0)})"
         for s in summaries
-        if (cost := s.clean_change) and cost.ci95 and cost.is_certain and cost.relative > 0
+        if (cost := s.clean_change) and cost.ci95 and cost.is_significant and cost.relative > 0
     ]
-    return [f"Worse than raw on clean speech: {listed(worse)}."] if worse else []
+    return [f"Significantly worse than raw on clean speech: {listed(worse)}."] if worse else []

@@ -1,4 +1,4 @@
-"""What the measurements say: means over noisy conditions, changes against raw, and both in words.
+"""What the measurements say: mean EERs over noisy conditions, and their changes against raw.
 
 Shapes: R bootstrap replicates.
 """
@@ -41,7 +41,7 @@ class Change:
     p_value: float | None
 
     @property
-    def is_certain(self) -> bool:
+    def is_significant(self) -> bool:
         if self.ci95 is None or self.p_value is None:
             return False
         return not self.ci95[0] <= 0 <= self.ci95[1] and self.p_value < _SIGNIFICANT
@@ -164,11 +164,11 @@ def best_system(summaries: Sequence[Summary]) -> Summary:
     return min(summaries, key=lambda s: (s.noisy or s.clean or _NO_MEAN).eer)
 
 
-def leading(summaries: Sequence[Summary]) -> tuple[Summary, Summary | None]:
-    """Return the system to name first, and a fused one with a lower EER that is not certainly better, if there is one.
+def headline(summaries: Sequence[Summary]) -> tuple[Summary, Summary | None]:
+    """Return the system to name first, and a fused one that is better, but not significantly, if there is one.
 
-    A fused system leads only where it is certainly better than the best of the others, or than the best of those that
-    are scored as it is.
+    A fused system is named first only where it is significantly better than the best of the others, or than the best
+    of those that are scored as it is.
     """
     best = best_system(summaries)
     single = [s for s in summaries if not s.system.is_fused]
@@ -177,7 +177,7 @@ def leading(summaries: Sequence[Summary]) -> tuple[Summary, Summary | None]:
     alike = [s for s in single if s.system.family == best.system.family]
     rivals = [best_system(group) for group in (single, alike) if group]
     gaps = [change(best.noisy, rival.noisy) or change(best.clean, rival.clean) for rival in rivals]
-    return (best, None) if any(gap and gap.is_certain for gap in gaps) else (rivals[0], best)
+    return (best, None) if any(gap and gap.is_significant for gap in gaps) else (rivals[0], best)
 
 
 def best_enhanced(summaries: Sequence[Summary]) -> Summary | None:

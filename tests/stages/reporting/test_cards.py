@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from reseed.stages.aligners.table import ALIGNERS
 from reseed.stages.enhancers.table import ENHANCERS
-from reseed.stages.reporting.cards import METHODS, cards, describe_scoring
+from reseed.stages.reporting.cards import cards, describe_scoring
 from reseed.stages.trial_scoring.origin import CalibrationRecord, Provenance
 from reseed.stages.trial_scoring.table import SCORERS
 from tests.stages.reporting.example import results_of
@@ -15,14 +16,16 @@ def made(*systems):
     return cards(results_of(systems=systems))
 
 
-@pytest.mark.parametrize("method", ["raw", "fusion", *ENHANCERS])
+@pytest.mark.parametrize("method", ["raw", "fusion", *ENHANCERS, *ALIGNERS])
 def test_every_method_is_explained_in_a_line(method):
-    assert made(scored("mine", method=method))[0].method == METHODS[method]
+    text = made(scored("mine", method=method))[0].method
+    assert re.fullmatch(r"[\w].*\.", text)
+    assert not text.startswith("Enhancer")
 
 
 def test_a_method_from_elsewhere_is_named_with_its_settings_space_and_store():
-    card = made(scored("x", method="nessa", config={"depth": 2, "bold": True}))[0]
-    assert (card.style.label, card.method) == ("x", "Enhancer nessa.")
+    card = made(scored("x", method="mine", config={"depth": 2, "bold": True}))[0]
+    assert (card.style.label, card.method) == ("x", "Enhancer mine.")
     assert dict(card.entries) == {
         "Settings": "bold True, depth 2",
         "Space": "ge2e:1",
@@ -75,3 +78,10 @@ def test_a_fused_system_has_no_store_and_says_what_made_the_scores_of_each_membe
     assert said["Fused from"] == "raw, ge2e:1; ge2e:1+vire:2"
     assert "Of raw, cohort: store a, top 50. Of ge2e:1+vire:2, cohort: store b, top 60." in said["as_norm+calibrated"]
     assert not {"Fingerprint of its store", "Settings"} & set(said)
+
+
+def test_a_system_that_is_not_shown_by_itself_has_no_card():
+    first, second = scored("old~new:nessa-0"), scored("old~new:nessa-1")
+    results = results_of(systems=[first, second])
+    shown = {first.system: results.styles[first.system]}
+    assert [card.style.label for card in cards(replace(results, styles=shown))] == ["old~new:nessa-0"]

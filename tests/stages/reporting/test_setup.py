@@ -37,7 +37,7 @@ def test_what_differs_between_systems_is_said_of_each():
         "a and b: Mean of 3 crops of 1.6 s per utterance, each scaled to unit length first. "
         "c: One crop per utterance, scaled to unit length."
     )
-    assert "c: Always from view “phone”" in entries["Enrolment"]
+    assert "c: Always from the view “phone”" in entries["Enrolment"]
 
 
 def test_pairs_of_speakers_are_counted_whichever_of_the_two_enrolled():

@@ -5,7 +5,7 @@ import pytest
 
 from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.results.measure import Measured
-from reseed.stages.reporting.results.sentences import calibration_warning, in_words
+from reseed.stages.reporting.results.sentences import calibration_warning, conclusions
 from reseed.stages.reporting.results.styles import scored_labels, system_labels
 from reseed.stages.reporting.results.summary import Mean, Summary, change
 from reseed.stages.reporting.results.systems import System
@@ -27,7 +27,7 @@ def summary(name, clean, noisy, raw=None, scoring="cosine"):
 
 def say(*summaries):
     labels = scored_labels(system_labels([s.system for s in summaries]))
-    return [sentence.replace("\u202f", " ") for sentence in in_words(summaries, labels)]
+    return [sentence.replace("\u202f", " ") for sentence in conclusions(summaries, labels)]
 
 
 @pytest.mark.parametrize(
@@ -57,19 +57,17 @@ def test_labels_name_the_scoring_where_there_are_several():
 def test_a_clear_gain_is_said_with_both_means_the_change_and_the_intervals():
     raw = summary("raw", mean(0.05, 0.01), mean(0.2, 0.02))
     assert say(raw, summary("seed", mean(0.05, 0.02), mean(0.1, 0.02), raw)) == [
-        "seed is best in noise: EER 10.0 % (8.0 to 12.0) on the mean of 3 noisy conditions, "
-        "against 20.0 % (18.0 to 22.0) for raw, a change of −50 % (−55 to −46; p = 0.048).",
-        "On clean speech seed has 5.0 % (3.0 to 7.0), raw 5.0 % (4.0 to 6.0), a change of 0 % (−23 to +16; p = 1.000), "
-        "which these trials cannot tell from none.",
+        "seed is best in noise, with an EER of 10.0 % (8.0 to 12.0) on average over 3 noisy conditions, "
+        "against 20.0 % (18.0 to 22.0) for raw: a change of −50 % (−55 to −46; p = 0.048).",
+        "On clean speech, seed has an EER of 5.0 % (3.0 to 7.0) and raw one of 5.0 % (4.0 to 6.0): a change of "
+        "0 % (−23 to +16; p = 1.000; not significant).",
     ]
 
 
 def test_the_paired_change_decides_whether_there_is_a_gain_and_not_the_overlap_of_intervals():
     raw = summary("raw", None, mean(0.2, 0.04))
-    assert "cannot tell" not in say(raw, summary("seed", None, mean(0.18, 0.036), raw))[0]
-    assert say(raw, summary("seed", None, mean(0.19, 0.1), raw))[0].endswith(
-        "which these trials cannot tell from none."
-    )
+    assert "not significant" not in say(raw, summary("seed", None, mean(0.18, 0.036), raw))[0]
+    assert say(raw, summary("seed", None, mean(0.19, 0.1), raw))[0].endswith("; not significant).")
 
 
 def test_rivals_are_those_that_the_paired_draws_do_not_separate():
@@ -77,14 +75,14 @@ def test_rivals_are_those_that_the_paired_draws_do_not_separate():
     best = summary("wccn", None, mean(0.1, 0.02), raw)
     close, apart = summary("mse", None, mean(0.102, 0.01), raw), summary("seed", None, mean(0.12, 0.02), raw)
     second = (
-        "Next in noise is mse, EER 10.2 % (9.2 to 11.2); wccn against it: −2 % (−12 to +7; p = 0.857), "
-        "which these trials cannot tell from none."
+        "Second in noise is mse, with an EER of 10.2 % (9.2 to 11.2); compared with it, wccn changes the EER by "
+        "−2 % (−12 to +7; p = 0.857; not significant)."
     )
     assert say(raw, best, close, apart)[-1] == second
     third = summary("vmf_pl", None, mean(0.103, 0.01), raw)
     assert say(raw, best, close, apart, third)[-2:] == [
         second,
-        "Over the same draws of speakers, wccn cannot be told apart in noise from vmf_pl either.",
+        "In noise, wccn does not differ significantly from vmf_pl either.",
     ]
 
 
@@ -92,7 +90,8 @@ def test_a_second_that_is_certainly_worse_is_said_to_be():
     raw = summary("raw", None, mean(0.3, 0.02))
     best, second = summary("wccn", None, mean(0.1, 0.02), raw), summary("seed", None, mean(0.12, 0.02), raw)
     assert say(raw, best, second)[-1] == (
-        "Next in noise is seed, EER 12.0 % (10.0 to 14.0); wccn against it: −17 % (−20 to −14; p = 0.048)."
+        "Second in noise is seed, with an EER of 12.0 % (10.0 to 14.0); compared with it, wccn changes the EER by "
+        "−17 % (−20 to −14; p = 0.048)."
     )
 
 
@@ -105,8 +104,8 @@ def several_scorings():
 def test_what_a_scoring_alone_does_to_raw_is_said_apart_from_enhancement():
     raw, normed = several_scorings()
     assert say(raw, normed)[-1] == (
-        "as_norm alone changes raw · cosine in noise by −20 % (−20 to −20; p = 0.048); on clean speech by −20 % "
-        "(−20 to −20; p = 0.048)."
+        "as_norm alone changes the EER of raw · cosine by −20 % (−20 to −20; p = 0.048) in noise and by −20 % "
+        "(−20 to −20; p = 0.048) on clean speech."
     )
 
 
@@ -114,17 +113,18 @@ def test_the_best_enhanced_is_compared_with_raw_under_as_norm_and_under_the_firs
     raw, normed = several_scorings()
     best = summary("seed", mean(0.05, 0.01), mean(0.12, 0.012), raw)
     said = say(raw, normed, best)
-    assert said[0].startswith("seed · cosine is best in noise: EER 12.0 %")
-    assert "against 20.0 % (18.0 to 22.0) for raw · cosine, a change of −40 %" in said[0]
+    assert said[0].startswith("seed · cosine is best in noise, with an EER of 12.0 %")
+    assert "against 20.0 % (18.0 to 22.0) for raw · cosine: a change of −40 %" in said[0]
     assert (
-        "seed · cosine against raw · as_norm, which has 16.0 % (14.4 to 17.6) in noise: −25 % (−25 to −25; p = 0.048)."
-        in said
+        "Compared with raw · as_norm, which has an EER of 16.0 % (14.4 to 17.6) in noise, seed · cosine changes the "
+        "EER by −25 % (−25 to −25; p = 0.048)." in said
     )
     under_norm = summary("seed", mean(0.04, 0.008), mean(0.08, 0.008), normed, scoring="as_norm")
     said = say(raw, normed, under_norm)
-    assert "for raw · as_norm, a change of −50 %" in said[0]
-    assert [sentence for sentence in said if sentence.startswith("seed · as_norm against raw · cosine")] == [
-        "seed · as_norm against raw · cosine, which has 20.0 % (18.0 to 22.0) in noise: −60 % (−60 to −60; p = 0.048)."
+    assert "for raw · as_norm: a change of −50 %" in said[0]
+    assert [sentence for sentence in said if sentence.startswith("Compared with raw · cosine")] == [
+        "Compared with raw · cosine, which has an EER of 20.0 % (18.0 to 22.0) in noise, seed · as_norm changes the "
+        "EER by −60 % (−60 to −60; p = 0.048)."
     ]
 
 
@@ -132,12 +132,13 @@ def test_where_raw_wins_by_its_scoring_the_best_enhanced_is_compared_with_it_onc
     raw, normed = several_scorings()
     worse = summary("seed", mean(0.05, 0.01), mean(0.18, 0.018), raw)
     said = say(raw, normed, worse)
-    assert said[0].startswith("No enhancer has a lower EER than raw · as_norm, EER")
+    assert said[0].startswith("No enhancer has a lower EER than raw · as_norm: an EER of")
     assert said[1].startswith(
-        "Next in noise is seed · cosine, EER 18.0 % (16.2 to 19.8); raw · as_norm against it: −11"
+        "Second in noise is seed · cosine, with an EER of 18.0 % (16.2 to 19.8); compared with it, raw · as_norm "
+        "changes the EER by −11"
     )
-    assert not any(sentence.startswith("seed · cosine against raw · as_norm") for sentence in said)
-    assert any(sentence.startswith("seed · cosine against raw · cosine, which has 20.0 %") for sentence in said)
+    assert not any(sentence.startswith("Compared with raw · as_norm") for sentence in said)
+    assert any(sentence.startswith("Compared with raw · cosine, which has an EER of 20.0 %") for sentence in said)
 
 
 def test_the_next_is_another_system_and_not_the_best_scored_in_another_way():
@@ -145,8 +146,8 @@ def test_the_next_is_another_system_and_not_the_best_scored_in_another_way():
     best = summary("seed", None, mean(0.1, 0.01), raw)
     again = summary("seed", None, mean(0.101, 0.01), normed, scoring="as_norm")
     other = summary("mse", None, mean(0.14, 0.014), normed, scoring="as_norm")
-    (said,) = [sentence for sentence in say(raw, normed, best, again, other) if sentence.startswith("Next")]
-    assert said.startswith("Next in noise is mse · as_norm, EER 14.0 %")
+    (said,) = [sentence for sentence in say(raw, normed, best, again, other) if sentence.startswith("Second")]
+    assert said.startswith("Second in noise is mse · as_norm, with an EER of 14.0 %")
 
 
 def test_enhancers_that_harm_clean_speech_are_named():
@@ -154,21 +155,22 @@ def test_enhancers_that_harm_clean_speech_are_named():
     harmful = summary("mse", mean(0.1, 0.01), mean(0.1, 0.01), raw), summary("seed", mean(0.06, 0.005), mean(0.3), raw)
     assert (
         say(raw, *harmful)[-1]
-        == "Worse than raw on clean speech: mse by 100 % (100 to 100) and seed by 20 % (18 to 22)."
+        == "Significantly worse than raw on clean speech: mse by 100 % (100 to 100) and seed by 20 % (18 to 22)."
     )
 
 
 def test_raw_can_win():
     raw = summary("raw", mean(0.05), mean(0.1))
     assert say(raw, summary("seed", mean(0.06), mean(0.2), raw)) == [
-        "No enhancer has a lower EER than raw, EER 5.0 % on clean speech and 10.0 % on the mean of 3 noisy conditions.",
-        "Next in noise is seed, EER 20.0 %; raw against it: −50 %.",
+        "No enhancer has a lower EER than raw: an EER of 5.0 % on clean speech and 10.0 % on average over 3 noisy "
+        "conditions.",
+        "Second in noise is seed, with an EER of 20.0 %; compared with it, raw changes the EER by −50 %.",
     ]
 
 
 def test_one_system_is_described_without_comparison():
     assert say(summary("raw", mean(0.05), mean(0.1, conditions=1))) == [
-        "raw: EER 5.0 % on clean speech and 10.0 % on the mean of one noisy condition."
+        "raw: an EER of 5.0 % on clean speech and 10.0 % in one noisy condition."
     ]
 
 
@@ -176,7 +178,7 @@ def test_clean_speech_alone_is_compared_on_clean_speech():
     raw = summary("raw", mean(0.05), None)
     assert say(raw, summary("seed", mean(0.04), None, raw)) == [
         "seed is best.",
-        "On clean speech seed has 4.0 %, raw 5.0 %, a change of −20 %.",
+        "On clean speech, seed has an EER of 4.0 % and raw one of 5.0 %: a change of −20 %.",
     ]
 
 
@@ -193,18 +195,18 @@ def with_fusion(noisy):
 
 def test_a_fused_system_that_is_not_certainly_better_comes_second_and_once():
     said = say(*with_fusion(mean(0.099, 0.03)))
-    assert said[0].startswith("vire is the best single system in noise: EER 10.0 %")
+    assert said[0].startswith("vire is the best single system in noise, with an EER of 10.0 %")
     assert said[1] == (
-        "Fused, raw+vire has EER 9.9 % (6.9 to 12.9) in noise; against vire: −1 % (−22 to +16; p = 1.000), which these "
-        "trials cannot tell from none."
+        "The fused system raw+vire has an EER of 9.9 % (6.9 to 12.9) in noise; compared with vire, it changes the EER "
+        "by −1 % (−22 to +16; p = 1.000; not significant)."
     )
     assert sum("raw+vire" in sentence for sentence in said) == 1
 
 
 def test_a_fused_system_that_is_certainly_better_leads():
     said = say(*with_fusion(mean(0.05, 0.005)))
-    assert said[0].startswith("raw+vire is best in noise: EER 5.0 %")
-    assert said[2].startswith("Next in noise is vire, EER 10.0 %")
+    assert said[0].startswith("raw+vire is best in noise, with an EER of 5.0 %")
+    assert said[2].startswith("Second in noise is vire, with an EER of 10.0 %")
 
 
 @pytest.mark.parametrize(("costs", "instead"), [(Costs(0.05), "rejecting"), (Costs(0.5, 3), "accepting")])
@@ -213,7 +215,7 @@ def test_a_calibrated_system_that_costs_more_than_deciding_blindly_is_warned_of(
     pooled = [Measured(s, {"actual_dcf": actual}) for s, actual in zip(systems, (0.9, 1.456, 1.01), strict=True)]
     labels = {system: f"{system.name} · cosine" for system in systems}
     assert calibration_warning(pooled, labels, costs) == [
-        "Calibration does not hold for mse · cosine (1.46) and seed · cosine (1.01): in brackets the actual DCF, and "
-        f"above 1 {instead} everyone costs less."
+        "The calibration of mse · cosine (1.46) and seed · cosine (1.01) does not hold: above an actual DCF of 1, the "
+        f"number in brackets, {instead} everyone would cost less."
     ]
     assert calibration_warning(pooled[:1], labels, costs) == []

@@ -8,7 +8,7 @@ from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.summary import (
     best_enhanced,
     best_system,
-    leading,
+    headline,
     means_by_kind,
     p_value,
     reference,
@@ -49,7 +49,7 @@ def test_noisy_means_leave_out_clean_and_changes_are_relative_to_raw():
     assert (seed.clean_change.relative, seed.noisy_change.relative) == pytest.approx((0.2, -0.4))
     assert raw.noisy_change is None
     assert seed.noisy_change.ci95 is None
-    assert not seed.noisy_change.is_certain
+    assert not seed.noisy_change.is_significant
 
 
 def test_means_cover_only_the_conditions_that_all_systems_share():
@@ -65,7 +65,7 @@ def test_the_change_is_paired_draw_by_draw():
     raw, seed = summarise([measured("raw", "noise_5db", 0.2, draws), measured("seed", "noise_5db", 0.18, 0.9 * draws)])
     assert raw.noisy.ci95[0] < seed.noisy.ci95[1]
     assert seed.noisy_change.ci95 == pytest.approx((-0.1, -0.1))
-    assert seed.noisy_change.is_certain
+    assert seed.noisy_change.is_significant
 
 
 def test_a_mean_has_an_interval_only_where_every_condition_has_replicates():
@@ -118,7 +118,7 @@ def test_a_p_value_above_a_twentieth_is_no_certainty_however_few_the_replicates(
     _, seed = summarise([measured("raw", "clean", 0.2, [0.2] * 20), measured("seed", "clean", 0.1, [0.1] * 20)])
     assert seed.clean_change.ci95[1] < 0
     assert seed.clean_change.p_value == pytest.approx(2 / 21)
-    assert not seed.clean_change.is_certain
+    assert not seed.clean_change.is_significant
 
 
 def test_raw_under_the_same_scoring_is_the_reference_calibrated_alike_where_there_is_one():
@@ -135,12 +135,12 @@ FUSED = "ge2e+fusion:1"
 
 
 def led_by(*systems):
-    """The names of the leading system and of a fused one beside it; of (name, space, scoring, noisy replicates)."""
+    """The names of the headline system and of a fused one beside it; of (name, space, scoring, noisy replicates)."""
     measurements = [
         measured(name, "noise_5db", float(np.mean(draws)), draws, backbone=space, scoring=scoring)
         for name, space, scoring, draws in systems
     ]
-    first, fused = leading(summarise(measurements))
+    first, fused = headline(summarise(measurements))
     return first.system.name, fused and fused.system.name
 
 
