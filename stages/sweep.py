@@ -125,13 +125,14 @@ def sweep(order: SweepOrder) -> str:
     candidates, device = plan(order), torch_device(order.device)
     store = EmbeddingStore(order.store)
     data = open_data(store, candidates[0].held_out, device)
-    log(f"sweep {order.enhancer} on {order.store}, {data.kind}: {len(candidates)} settings")
-    ranked = sorted((_result(each, order, data) for each in candidates), key=lambda result: result.rank)
+    log(f"sweep {order.enhancer} on {order.store}, {data.pairs.kind}: {len(candidates)} settings")
+    results = [_result(order, each, store, data) for each in candidates]
+    ranked = sorted(results, key=lambda result: result.rank)
     best = ranked[0]
     if not math.isfinite(best.rank[1]) and best.history:
         raise ModelError("training diverged under every setting of the sweep; lower lr")
     if not best.history:  # a closed form, once chosen, is fitted on everything
-        best.network.fit(open_data(store, 0.0, device).blocks(), store.views, store.crops)
+        best.network.fit(open_data(store, 0.0, device).pairs.blocks(), store.views, store.crops)
     info = ModelInfo.of(store, order.enhancer, best.candidate.settings, best.candidate.seed)
     _write(order.sweep, ranked, info)
     return table(ranked)
@@ -186,14 +187,14 @@ def _candidate(config: type[Section], base: Mapping[str, Any], varied: dict[str,
     return Candidate(validated, settings, seed)
 
 
-def _result(candidate: Candidate, order: SweepOrder, data: TrainingData) -> Result:
-    store, validation = data.store, data.held_out
+def _result(order: SweepOrder, candidate: Candidate, store: EmbeddingStore, data: TrainingData) -> Result:
+    validation = data.held_out
     assert validation is not None
-    network = make_enhancer(order.enhancer, candidate.settings, store.dim, candidate.seed).to(data.device)
-    network.fit(data.blocks(), store.views, store.crops)
+    network = make_enhancer(order.enhancer, candidate.settings, store.dim, candidate.seed).to(data.pairs.device)
+    network.fit(data.pairs.blocks(), store.views, store.crops)
     history: list[Epoch] = []
     if isinstance(network, TrainedEnhancer):
-        pairs = data.pairs(network.config.batch, candidate.seed)
+        pairs = data.pairs.reordered(network.config.batch, candidate.seed)
         try:
             history = optimise(network, pairs, candidate.seed, validation=validation)
         except ModelError as error:  # settings that diverge do not end the others

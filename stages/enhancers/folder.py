@@ -79,7 +79,7 @@ def save_model(path: Path, enhancer: Enhancer, info: ModelInfo, history: Sequenc
     Raises:
         ModelError: `path` is something other than a model.
     """
-    return FOLDER.write(path, enhancer.state_dict(), info, history, lambda info: model_card(info, history))
+    return FOLDER.write(path, enhancer.state_dict(), info, history, lambda info: model_card(enhancer, info, history))
 
 
 def load_model(path: Path, device: str = "cpu") -> tuple[Enhancer, ModelInfo]:
@@ -97,9 +97,9 @@ def _build(info: ModelInfo) -> Enhancer:
     return make_enhancer(info.enhancer, enhancer_class(info.enhancer).Config.model_validate(info.config), info.dim)
 
 
-def model_card(info: ModelInfo, history: Sequence[Epoch]) -> str:
+def model_card(enhancer: Enhancer, info: ModelInfo, history: Sequence[Epoch]) -> str:
     """Return the model card, in Markdown."""
-    title = (enhancer_class(info.enhancer).__doc__ or info.enhancer).strip().splitlines()[0].rstrip(".")
+    title = (type(enhancer).__doc__ or info.enhancer).strip().splitlines()[0].rstrip(".")
     return f"""# {title}
 
 Maps a speaker embedding to one less affected by noise: {info.dim} dimensions in, {info.dim} out. Enhancer

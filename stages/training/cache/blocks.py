@@ -3,7 +3,7 @@
 Shapes: D embedding dimension, M rows (N x V), N crops of a block, V views.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -34,12 +34,17 @@ class Part(NamedTuple):
     held_out: float = 0.0
     last: bool = False
 
-    def of(self, crops: int, store: EmbeddingStore) -> tuple[int, int]:
+    def stretch(self, crops: int, per_utterance: int) -> tuple[int, int]:
         """Return the first crop of this part, and the one after its last, in a shard of `crops`."""
         border = crops
         if self.held_out:
-            border -= store.crops * round(self.held_out * (crops // store.crops))
+            border -= per_utterance * round(self.held_out * (crops // per_utterance))
         return (border, crops) if self.last else (0, border)
+
+    def crops(self, store: EmbeddingStore) -> int:
+        """Return N, how many crops of a store this part holds."""
+        stretches = (self.stretch(shard.rows // len(store.views), store.crops) for shard in store.shards)
+        return sum(stop - start for start, stop in stretches)
 
 
 WHOLE = Part()
@@ -60,14 +65,9 @@ def cut(store: EmbeddingStore, limit_bytes: int, part: Part = WHOLE) -> list[Blo
     return [
         Block(position, first, min(limit, stop - first))
         for position, shard in enumerate(store.shards)
-        for start, stop in [part.of(shard.rows // len(store.views), store)]
+        for start, stop in [part.stretch(shard.rows // len(store.views), store.crops)]
         for first in range(start, stop, limit)
     ]
-
-
-def crops_of(blocks: Iterable[Block]) -> int:
-    """Return how many crops some blocks hold together."""
-    return sum(block.crops for block in blocks)
 
 
 def read_block(store: EmbeddingStore, block: Block, target_NVD: Tensor) -> Tensor:
@@ -102,10 +102,9 @@ def load_vectors(store: EmbeddingStore, device: torch.device | str = "cpu", part
     Raises:
         StoreError: as of `read_block`.
     """
-    blocks = cut(store, BLOCK_BYTES, part)
-    vectors_NVD = torch.empty(crops_of(blocks), len(store.views), store.dim, device=device)
+    vectors_NVD = torch.empty(part.crops(store), len(store.views), store.dim, device=device)
     filled = 0
-    for block in blocks:
+    for block in cut(store, BLOCK_BYTES, part):
         read_block(store, block, vectors_NVD[filled : filled + block.crops])
         filled += block.crops
     return vectors_NVD

@@ -1,6 +1,6 @@
 """What every reader of training data is: batches that are a pure function of (seed, epoch, position).
 
-Shapes: B batch, D embedding dimension, V views.
+Shapes: B batch, D embedding dimension, N utterances x crops, n of them in a piece, V views.
 """
 
 import hashlib
@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import Field
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import torch
+from torch import Tensor
 
 from reseed.stages.training.cache.pairs import Pairs
 from reseed.store import StoreError
@@ -126,6 +127,14 @@ class PairReader(BatchReader[Pairs]):
             raise StoreError("the cache holds no vectors, so there are no pairs to read; see its rejects.parquet")
         super().__init__(rows_per_epoch=rows_per_epoch, batch=batch, seed=seed, device=device)
         self.clean_view = clean_view
+
+    @abstractmethod
+    def reordered(self, batch: int, seed: int) -> Self:
+        """Return a reader of the same pairs in another order."""
+
+    @abstractmethod
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield the whole cache once, in its own order, in pieces float32 [n, V, D] on the device."""
 
 
 def seeded(device: torch.device | str, *key: int) -> torch.Generator:

@@ -3,7 +3,7 @@
 Shapes: B batch, D embedding dimension, M rows (N x V), N utterances x crops, V views.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import torch
@@ -27,10 +27,18 @@ class ResidentPairs(PairReader):
 
     kind = "resident"
 
-    def __init__(self, vectors_NVD: Tensor, *, clean_view: int, batch: int, seed: int) -> None:
+    def __init__(self, vectors_NVD: Tensor, *, clean_view: int, batch: int = 1, seed: int = 0) -> None:
         rows = vectors_NVD.shape[:2].numel()
         super().__init__(rows_per_epoch=rows, clean_view=clean_view, batch=batch, seed=seed, device=vectors_NVD.device)
         self.vectors_NVD = vectors_NVD
+
+    def reordered(self, batch: int, seed: int) -> "ResidentPairs":
+        """Return a reader of the same vectors, which are not copied."""
+        return ResidentPairs(self.vectors_NVD, clean_view=self.clean_view, batch=batch, seed=seed)
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield the cache, float32 [N, V, D], in one piece."""
+        yield self.vectors_NVD
 
     def order(self, epoch: int) -> Tensor:
         """Return the rows [M] in the order in which `epoch` gives them."""

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reseed.stages.training.cache.blocks import WHOLE, Block, Part, crop_bytes, crops_of, cut, read_block
+from reseed.stages.training.cache.blocks import WHOLE, Block, Part, crop_bytes, cut, read_block, read_blocks
 from reseed.stages.training.cache.pairs import Pairs
 from reseed.stages.training.cache.prefetch import Prefetch
 from reseed.stages.training.cache.reader import PairReader, seeded
@@ -53,8 +53,8 @@ class StreamedPairs(PairReader):
         store: EmbeddingStore,
         *,
         clean_view: int,
-        batch: int,
-        seed: int,
+        batch: int = 1,
+        seed: int = 0,
         device: torch.device | str = "cpu",
         window_bytes: int = WINDOW_BYTES,
         prefetch: int = PREFETCH,
@@ -62,15 +62,32 @@ class StreamedPairs(PairReader):
     ) -> None:
         self._blocks = cut(store, window_bytes // _BLOCKS_PER_WINDOW, part)
         super().__init__(
-            rows_per_epoch=crops_of(self._blocks) * len(store.views),
+            rows_per_epoch=part.crops(store) * len(store.views),
             clean_view=clean_view,
             batch=batch,
             seed=seed,
             device=device,
         )
-        self.store, self.prefetch = store, prefetch
+        self.store, self.part, self.window_bytes, self.prefetch = store, part, window_bytes, prefetch
         self.window_crops = max(1, window_bytes // crop_bytes(store))
         self._plan_digest = hashlib.sha256(repr((self.window_crops, self._blocks)).encode()).hexdigest()[:16]
+
+    def reordered(self, batch: int, seed: int) -> "StreamedPairs":
+        """Return a reader of the same part of the store, with windows as large."""
+        return StreamedPairs(
+            self.store,
+            clean_view=self.clean_view,
+            batch=batch,
+            seed=seed,
+            device=self.device,
+            window_bytes=self.window_bytes,
+            prefetch=self.prefetch,
+            part=self.part,
+        )
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Yield the cache block by block, float32 [N, V, D]."""
+        return read_blocks(self.store, self.device, self.part)
 
     def _draw(self, epoch: int, start: int) -> Generator[Pairs, None, None]:
         with closing(Prefetch(self._host_batches(epoch, start), self.prefetch)) as ready:

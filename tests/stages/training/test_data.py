@@ -20,21 +20,19 @@ STORE_BYTES = 12 * 2 * 3 * 16 * 4  # as `write_store` makes it
 @pytest.mark.parametrize(("free", "kind"), [(2 * STORE_BYTES, ResidentPairs), (2 * STORE_BYTES - 1, StreamedPairs)])
 def test_a_cache_is_resident_where_it_fits_in_half_of_the_free_memory(free, kind, tmp_path, monkeypatch):
     monkeypatch.setattr("reseed.stages.training.data.free_bytes", lambda device: free)
-    data = open_data(write_store(tmp_path / "store"), 0.0, CPU)
-    assert isinstance(data.pairs(batch=8, seed=0), kind)
-    assert data.kind == kind.kind
+    assert isinstance(open_data(write_store(tmp_path / "store"), 0.0, CPU).pairs, kind)
 
 
 def test_a_half_precision_cache_counts_as_the_float32_it_becomes(tmp_path):
     store = write_store(tmp_path / "store", dtype="float16")
     limit = STORE_BYTES - 1
-    assert isinstance(open_data(store, 0.0, CPU, limit).pairs(batch=8, seed=0), StreamedPairs)
+    assert isinstance(open_data(store, 0.0, CPU, limit).pairs, StreamedPairs)
 
 
 @pytest.mark.parametrize("limit", [None, 0])
 def test_clean_view_is_found_by_name(tmp_path, limit):
     store = write_store(tmp_path / "store", views=("noise", "clean"))
-    assert open_data(store, 0.0, CPU, limit).pairs(batch=8, seed=0).clean_view == 1
+    assert open_data(store, 0.0, CPU, limit).pairs.clean_view == 1
 
 
 def test_a_control_group_lowers_the_free_memory_and_its_page_cache_does_not_count(tmp_path):

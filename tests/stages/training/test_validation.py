@@ -85,10 +85,10 @@ def test_held_out_utterances_are_the_last_of_every_shard_and_never_trained_on(tm
     everything = load_vectors(store)
     held = load_vectors(store, part=Part(0.2, last=True))
     assert torch.equal(held, torch.cat([everything[16:20], everything[36:40]]))
-    trained = torch.cat([batch.noisy_BD for batch in data.pairs(batch=7, seed=0).batches(1)])
-    assert len(trained) == len(data) == 16 * 2 * 3
+    trained = torch.cat([batch.noisy_BD for batch in data.pairs.reordered(batch=7, seed=0).batches(1)])
+    assert len(trained) == data.pairs.rows_per_epoch == 16 * 2 * 3
     assert sorted(trained.tolist()) == sorted(torch.cat([everything[:16], everything[20:36]]).flatten(0, 1).tolist())
-    assert torch.equal(torch.cat(list(data.blocks())), torch.cat([everything[:16], everything[20:36]]))
+    assert torch.equal(torch.cat(list(data.pairs.blocks())), torch.cat([everything[:16], everything[20:36]]))
 
 
 def test_too_few_utterances_to_hold_out_are_counted(tmp_path):

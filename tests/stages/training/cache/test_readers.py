@@ -9,7 +9,6 @@ from subprocess import PIPE, Popen
 import pytest
 import torch
 
-from reseed.stages.training.cache.blocks import read_blocks
 from reseed.stages.training.cache.reader import PairReader
 from reseed.stages.training.cache.resident import ResidentPairs
 from reseed.store import EmbeddingStore, StoreError
@@ -137,8 +136,13 @@ def test_the_place_in_a_stream_belongs_to_its_window_and_never_to_a_resident_cac
         make_reader("resident", store).load_state_dict(state)
 
 
-def test_blocks_are_the_whole_cache_in_its_own_order(store):
-    blocks = torch.cat(list(read_blocks(store)))
+def test_a_reordered_reader_gives_what_one_of_that_order_gives(reader, store):
+    other = make_reader(reader.kind, store, batch=5, seed=3)
+    assert digests(reader.reordered(batch=5, seed=3).batches(2)) == digests(other.batches(2))
+
+
+def test_blocks_are_the_whole_cache_in_its_own_order(reader, store):
+    blocks = torch.cat(list(reader.blocks()))
     assert torch.equal(blocks.flatten(0, 1), torch.from_numpy(store.vectors().copy()))
 
 

@@ -58,7 +58,7 @@ print(json.dumps({"streamed": streamed, "resident": resident}))
 def planned(*crops: int) -> SimpleNamespace:
     """What `cut` needs to know of a store with so many crops in its shards."""
     shards = [SimpleNamespace(rows=3 * n) for n in crops]
-    return SimpleNamespace(views=["clean", "noise", "reverb"], dim=16, shards=shards)
+    return SimpleNamespace(views=["clean", "noise", "reverb"], crops=1, dim=16, shards=shards)
 
 
 def test_prefetch_depth_does_not_change_the_batches(tmp_path):
