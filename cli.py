@@ -164,11 +164,11 @@ def _order(
     frontend: Path | None,
     **sources: Any,
 ) -> tuple[Any, Any]:
-    from reseed.stages.extraction.extraction import Order
+    from reseed.stages.extraction.order import ExtractOrder
 
     run = _load(config, overrides)
     backbone, settings = _chosen(run, trained)
-    return run, Order(
+    return run, ExtractOrder(
         utterances=utterances,
         sources=_sources(sources),
         backbone=backbone,

@@ -24,6 +24,7 @@ from reseed.stages.auditing.duplicates import EXACT
 from reseed.stages.verify import verify
 from reseed.store import Declaration, finalise, write_shard
 from reseed.store.format import CATALOGUE_SCHEMA
+from reseed.store.inputs import DeclaredInputs
 
 _DIM = 256
 _VIEWS = {"clean": {}, "noise": {"noise": 5.0}}
@@ -69,7 +70,9 @@ def main(sizes: str, folder: Path | None) -> None:
 
 def write(store: Path, rows: int) -> int:
     """Write a store of speakers, a shard in memory at a time; returns how many utterances are stored twice."""
-    declaration = Declaration(_DIM, "float32", _VIEWS, crops=1, space="generated:0", inputs={"seed": 0})
+    declaration = Declaration(
+        _DIM, "float32", _VIEWS, crops=1, space="generated:0", inputs=DeclaredInputs(further={"seed": 0})
+    )
     names, planted = [], 0
     for index, first in enumerate(range(0, rows, ROWS_PER_SHARD)):
         utterances = min(ROWS_PER_SHARD, rows - first) // len(_VIEWS)

@@ -18,7 +18,8 @@ from rich.table import Table
 from benchmarks.measure import Ratio
 from reseed.stages.audio.manifest import Manifest, write_manifest
 from reseed.stages.audio.recipe import ExtractSettings
-from reseed.stages.extraction.extraction import Extraction, Order
+from reseed.stages.extraction.extraction import Extraction
+from reseed.stages.extraction.order import ExtractOrder
 from tests.corpus import prepared
 from tests.stages.backbones import checkpoints
 
@@ -55,7 +56,7 @@ def main(
         for column in ("backbone", "forward alone", "extraction", "ratio (quartiles)", "asked for"):
             table.add_column(column)
         for backbone in backbones.split(","):
-            order = Order(
+            order = ExtractOrder(
                 utterances=sources["speech"],
                 sources={kind: sources[kind] for kind in ("noise", "music", "rir")},
                 backbone=backbone,
@@ -69,8 +70,8 @@ def main(
         console.print(table)
 
 
-def _row(order: Order, folder: Path, rounds: int, target: float | None) -> list[str]:
-    extraction = Extraction.of(order)
+def _row(order: ExtractOrder, folder: Path, rounds: int, target: float | None) -> list[str]:
+    extraction = Extraction.open(order)
     rows = extraction.rows[:]
     waveforms = list(_waveforms(extraction))
     forward_s, extract_s, ratios = [], [], []

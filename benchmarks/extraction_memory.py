@@ -20,7 +20,8 @@ from benchmarks.generated import utterance_id
 from benchmarks.measure import memory_kb, watch
 from reseed.stages.audio.manifest import UTTERANCES_SCHEMA
 from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
-from reseed.stages.extraction.extraction import Extraction, Order
+from reseed.stages.extraction.extraction import Extraction
+from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.prepare import PrepareSettings, prepare
 from reseed.store.atomic import sha256_file
 
@@ -83,7 +84,7 @@ def extract_of_hours(hours: float, place: Path) -> None:
 
 def _extraction(manifest: Path, noise: Path) -> Extraction:
     sources = {"noise": noise, "music": noise}
-    return Extraction.of(Order(manifest, "ge2e", _SETTINGS, seed=0, sources=sources))
+    return Extraction.open(ExtractOrder(manifest, "ge2e", _SETTINGS, seed=0, sources=sources))
 
 
 def _noise(place: Path) -> Path:

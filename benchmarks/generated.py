@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reseed.store import Declaration, Header, finalise, write_shard
+from reseed.store.inputs import DeclaredInputs
 
 Vectors = NDArray[np.float32]
 Part = tuple[Vectors, pa.Table]
@@ -20,7 +21,9 @@ _UTTERANCES_PER_SPEAKER = 100
 def declare(dim: int, layout: str) -> Declaration:
     """Declare a store of float32 vectors, two views and one crop per utterance."""
     views = {view: {"generated": view} for view in VIEWS}
-    return Declaration(dim, "float32", views, crops=1, space="generated:0", inputs={"seed": 0}, vectors=layout)
+    return Declaration(
+        dim, "float32", views, crops=1, space="generated:0", inputs=DeclaredInputs(further={"seed": 0}), vectors=layout
+    )
 
 
 def random_vectors(rows: int, dim: int, seed: int) -> Vectors:

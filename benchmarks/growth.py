@@ -15,7 +15,7 @@ import click
 
 from benchmarks.generated import VIEWS, declare, utterance_id, write_rows
 from benchmarks.measure import watch
-from reseed.store import Header, append_shards, finalise, grown
+from reseed.store import Header, append_shards, edited, finalise
 from reseed.store.atomic import sha256_file
 
 DIM = 256
@@ -98,7 +98,7 @@ def _append(path: Path, header: Header, rows: int) -> tuple[float, list[str]]:
     old = {file.name: (path / file.name).stat() for shard in header.shards for file in shard.files}
     digests = {file.name: file.sha256 for shard in header.shards for file in shard.files}
     stored = sum(shard.rows for shard in header.shards)
-    declaration = grown(header.declaration, "append", "generated")
+    declaration = edited(header.declaration, "append", "generated")
     names = write_rows(path, declaration, stored, stored + rows)
     start_s = time.perf_counter()
     append_shards(path, names, declaration, (stored + rows) // len(VIEWS))

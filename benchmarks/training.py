@@ -24,6 +24,7 @@ from reseed.stages.train import EnhancerOrder, train
 from reseed.stages.training.cache.resident import ResidentPairs
 from reseed.stages.training.loop import optimise
 from reseed.store import Declaration, EmbeddingStore, finalise, write_shard
+from reseed.store.inputs import DeclaredInputs
 
 TARGET_RATIO = 1.10
 TARGET_PAIRS_PER_S = 5e6
@@ -175,7 +176,9 @@ def _store(path: Path, utterances: int, dim: int = 256) -> Path:
     schema = pa.schema(
         [("utterance_id", pa.string()), ("speaker_id", pa.string()), ("view", pa.string()), ("crop", pa.int64())]
     )
-    declaration = Declaration(dim, "float32", {view: {"kind": view} for view in _VIEWS}, 1, "made:0", {"made": 0})
+    declaration = Declaration(
+        dim, "float32", {view: {"kind": view} for view in _VIEWS}, 1, "made:0", DeclaredInputs(further={"made": 0})
+    )
     vectors_MD = centre_UVD.reshape(-1, dim).astype(np.float32)
     name = write_shard(path, 0, vectors_MD, pa.Table.from_pylist(rows, schema=schema), declaration)
     finalise(path, declaration, [name], utterances, [])

@@ -22,6 +22,7 @@ from reseed.pipeline.sections import CorpusSettings, ExtractionSettings, RunCali
 from reseed.pipeline.settings import apply_overrides, examine, validated
 from reseed.stages.audio.recipe import sources_needed
 from reseed.stages.audio.sources import listing_digest
+from reseed.stages.backbones.settings import config_class
 from reseed.stages.backbones.training.settings import SpeechTraining
 from reseed.stages.common.choice import did_you_mean
 from reseed.stages.common.section import Conflict, Takes
@@ -32,8 +33,6 @@ from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.stages.trials import TrialSettings
 from reseed.store import ConfigError
 from reseed.store.atomic import digest
-
-_FILES_OF_BACKBONES = ("weights", "model")
 
 
 @dataclass(frozen=True)
@@ -218,14 +217,11 @@ class RunConfig(Components):
 
     def backbone_files(self) -> str:
         """Return a digest of the files that the backbone is loaded from, by place, size and time of change."""
-        given = (self.backbone.settings.get(key) for key in _FILES_OF_BACKBONES)
-        return digest([listing_digest(Path(path)) for path in given if isinstance(path, str)])
+        return digest([listing_digest(path) for path in config_class(self.backbone.name).files(self.backbone.settings)])
 
     def backbone_settings(self) -> Any:
         """Return the validated Config of the chosen backbone."""
-        from reseed.stages.backbones.table import backbone_class
-
-        return validated(backbone_class(self.backbone.name).Config, self.backbone.settings, below="backbone.settings")
+        return validated(config_class(self.backbone.name), self.backbone.settings, below="backbone.settings")
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -244,8 +240,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         mistakes += found
         mistakes += component_mistakes(config, but={line.partition(": ")[0] for line in mistakes}) if config else []
         raise SettingsError(f"{path} with --set" if overrides else str(path), mistakes)
+    files = config_class(config.backbone.name).file_settings()
     settings = {
-        key: str(Path(value).expanduser().resolve()) if key in _FILES_OF_BACKBONES and isinstance(value, str) else value
+        key: str(Path(value).expanduser().resolve()) if key in files and isinstance(value, str) else value
         for key, value in config.backbone.settings.items()
     }
     return config.model_copy(update={"backbone": config.backbone.model_copy(update={"settings": settings})})

@@ -11,6 +11,7 @@ from reseed.stages.common.derived import Vectors, derive, derived_declaration
 from reseed.stages.enhancers.base import enhance_vectors
 from reseed.stages.enhancers.folder import ModelInfo, load_model
 from reseed.store import Declaration, EmbeddingStore, ModelError, atomic
+from reseed.store.inputs import EnhancedInputs
 
 
 def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str = "cpu") -> None:
@@ -39,8 +40,7 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
     def enhanced_vectors(raw_MD: Vectors, shard: int) -> Vectors:
         return enhance_vectors(network, raw_MD, shard_generator(seed, shard), device)
 
-    doing = ("enhance", "enhanced")
-    derive(source, enhanced, declaration, enhanced_vectors, doing=doing, method=info.enhancer, model=model)
+    derive(source, enhanced, declaration, enhanced_vectors, verb="enhance", model=model)
 
 
 def check_fits(source: EmbeddingStore, model: Path, info: ModelInfo) -> None:
@@ -63,7 +63,9 @@ def check_fits(source: EmbeddingStore, model: Path, info: ModelInfo) -> None:
 
 def declare(source: EmbeddingStore, model: Path, info: ModelInfo, seed: int) -> Declaration:
     """Declare the enhanced store: the parent's rows, in a space named after the parent's and the model."""
-    inputs = {"model": info.weights_sha256, "enhancer": info.enhancer, "config": info.config, "seed": seed}
+    inputs = EnhancedInputs(
+        parent=source.fingerprint, method=info.enhancer, config=info.config, model=info.weights_sha256, seed=seed
+    )
     space = f"{source.space}+{info.enhancer}:{info.weights_sha256[:8]}"
     return derived_declaration(
         source, dim=source.dim, space=space, inputs=inputs, model=model, weights_sha256=info.weights_sha256

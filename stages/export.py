@@ -65,8 +65,8 @@ def _facts(store: EmbeddingStore, kind: str, view: str | None) -> Facts:
         crops=store.crops,
         space=store.space,
         fingerprint=store.fingerprint,
-        inputs=declared.inputs,
-        lineage=[{"role": parent["role"], "digest": parent["digest"]} for parent in declared.lineage],
+        inputs=declared.inputs.to_json(),
+        lineage=declared.lineage_digests(),
     )
 
 

@@ -4,10 +4,13 @@ import pickle
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from reseed.stages.common.execution import Execute, in_process
-from reseed.stages.extraction.extraction import Extraction, Order
+from reseed.stages.extraction.extraction import Extraction
+from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, StoreError, finalise
 
 
@@ -29,8 +32,9 @@ class Job:
 
 @dataclass(frozen=True)
 class ShardTask:
-    """Writes a shard by its index, in any process: it travels as an order, and the extraction is built on arrival."""
+    """Writes a shard by its index, in any process: it travels as an order, and the extraction is opened on arrival."""
 
+    extraction: Extraction | None
     order: bytes
     fingerprint: str
     store: Path
@@ -38,11 +42,11 @@ class ShardTask:
 
     @classmethod
     def of(cls, extraction: Extraction, store: Path, plan: Sequence[slice]) -> "ShardTask":
-        order = pickle.dumps(extraction.order.anywhere())
-        task = cls(order, extraction.declaration.fingerprint, store.resolve(), tuple(plan))
-        _BUILT.clear()
-        _BUILT[task.order, task.fingerprint] = extraction
-        return task
+        order = pickle.dumps(extraction.order.absolute())
+        return cls(extraction, order, extraction.declaration.fingerprint, store.resolve(), tuple(plan))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "extraction": None}
 
     def __call__(self, index: int) -> str:
         """Write a shard; returns its name.
@@ -50,28 +54,25 @@ class ShardTask:
         Raises:
             StoreError: this process sees other manifests, weights or code than the one that made the task.
         """
-        return self._extraction().write(self.store, index, self.plan[index])
-
-    def _extraction(self) -> Extraction:
-        key = (self.order, self.fingerprint)
-        if key not in _BUILT:
-            extraction = Extraction.of(pickle.loads(self.order))
-            if extraction.declaration.fingerprint != self.fingerprint:
-                raise StoreError(
-                    f"this worker sees other manifests, weights or code than the one who asked: "
-                    f"{extraction.order.utterances} and what belongs to it must be the same on every machine"
-                )
-            _BUILT.clear()
-            _BUILT[key] = extraction
-        return _BUILT[key]
+        extraction = self.extraction or _opened(self.order, self.fingerprint)
+        return extraction.write(self.store, index, self.plan[index])
 
 
-_BUILT: dict[tuple[bytes, str], Extraction] = {}  # the last one of this process
+@lru_cache(maxsize=1)
+def _opened(order: bytes, fingerprint: str) -> Extraction:
+    """Open an extraction, once for all the shards that this process writes."""
+    extraction = Extraction.open(pickle.loads(order))
+    if extraction.declaration.fingerprint != fingerprint:
+        raise StoreError(
+            f"this worker sees other manifests, weights or code than the one who asked: "
+            f"{extraction.order.utterances} and what belongs to it must be the same on every machine"
+        )
+    return extraction
 
 
 def extract(
     *,
-    order: Order,
+    order: ExtractOrder,
     store: Path,
     shards: int | None = None,
     job: Job | None = None,
@@ -91,7 +92,7 @@ def extract(
         ManifestError: a manifest cannot be read.
         StoreError: the store cannot be written, or was edited since it was extracted.
     """
-    extraction = Extraction.of(order)
+    extraction = Extraction.open(order)
     if _is_done(store, extraction):
         return f"{store}: nothing to do, all utterances are stored or rejected"
     plan = extraction.plan(shards)
@@ -117,7 +118,7 @@ def _is_done(store: Path, extraction: Extraction) -> bool:
         header = EmbeddingStore(store).header
     except StoreError:
         return False
-    edits = ", ".join(edit["what"] for edit in header.declaration.inputs.get("edits", []))
+    edits = ", ".join(edit.what for edit in header.declaration.inputs.edits)
     if edits:
         raise StoreError(f"{store} was edited ({edits}), which extracting would undo; remove it or write elsewhere")
     return header.fingerprint == extraction.declaration.fingerprint

@@ -36,6 +36,7 @@ from reseed.store import (
     write_shard,
 )
 from reseed.store.format import HEADER_NAME, REJECTS_NAME
+from reseed.store.inputs import ImportedInputs, Parent
 
 
 class ImportSettings(Section):
@@ -149,8 +150,8 @@ class _Import:
             views={name: recipes.get(name, {}) for name in plan.views},
             crops=plan.crops,
             space=space,
-            inputs={"import": {"format": self.format, "source": digest, "columns": columns}, "origin": origin},
-            lineage=[{"role": role, "path": str(self.source), "digest": of} for role, of in lineage.items()],
+            inputs=ImportedInputs(source={"format": self.format, "source": digest, "columns": columns}, origin=origin),
+            lineage=tuple(Parent(role=role, path=str(self.source), digest=of) for role, of in lineage.items()),
             vectors=self.settings.vectors,
         )
 

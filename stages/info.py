@@ -15,7 +15,7 @@ class Info:
 
     def facts(self) -> dict[str, Any]:
         """Return it as JSON."""
-        return asdict(self.header)
+        return {**asdict(self.header), "declaration": self.header.declaration.to_json()}
 
     def summary(self) -> str:
         """Return it in words, a fact a line."""
@@ -29,8 +29,8 @@ class Info:
             "views": ", ".join(declared.views),
             "space": declared.space,
             "fingerprint": header.fingerprint,
-            **{f"from {parent['role']}": f"{parent['path']} ({parent['digest'][:8]})" for parent in declared.lineage},
-            **{f"edit {number}": edit["what"] for number, edit in enumerate(declared.inputs.get("edits", []), 1)},
+            **{f"from {parent.role}": f"{parent.path} ({parent.digest[:8]})" for parent in declared.lineage},
+            **{f"edit {number}": edit.what for number, edit in enumerate(declared.inputs.edits, 1)},
         }
         return "\n".join(f"{name:16} {value}" for name, value in lines.items())
 

@@ -9,6 +9,7 @@ from reseed.stages.aligners.base import Alignment, Side
 from reseed.stages.aligners.folder import load_alignment
 from reseed.stages.common.derived import Vectors, derive, derived_declaration
 from reseed.store import EmbeddingStore
+from reseed.store.inputs import MappedInputs
 
 _BATCH = 65_536
 
@@ -28,7 +29,9 @@ def map_store(*, store: Path, model: Path, side: Side, mapped: Path) -> str:
     source = EmbeddingStore(store)
     alignment, info = load_alignment(model)
     info.check_side(source.space, side, store, model)
-    inputs = {"alignment": info.weights_sha256, "enhancer": info.method, "config": info.config, "side": side}
+    inputs = MappedInputs(
+        parent=source.fingerprint, method=info.method, config=info.config, alignment=info.weights_sha256, side=side
+    )
     declaration = derived_declaration(
         source, dim=info.shared_dim, space=info.space, inputs=inputs, model=model, weights_sha256=info.weights_sha256
     )
@@ -37,8 +40,7 @@ def map_store(*, store: Path, model: Path, side: Side, mapped: Path) -> str:
         mapped,
         declaration,
         lambda vectors_MD, shard: _mapped(alignment, side, vectors_MD),
-        doing=("map", "mapped"),
-        method=info.method,
+        verb="map",
         model=model,
     )
     return f"{mapped}: {len(source)} vectors of the {side} side in the space {info.space}"

@@ -87,7 +87,7 @@ def _scored(scoring: TrialScoring, execute: Execute | None) -> Iterator[tuple[st
     scores = scoring.order.scores
     scores.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scores.parent, prefix=f".{scores.stem}.") as folder:
-        task = PartTask(scoring.order.anywhere(), Path(folder).resolve())
+        task = PartTask(scoring.order.absolute(), Path(folder).resolve())
         names = sorted(execute(task, range(len(scoring.parts))))
         for name, (view, _) in zip(names, scoring.parts, strict=True):
             with pq.ParquetFile(Path(folder) / name) as file:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from reseed.stages.extraction.lineage import graph
+from reseed.stages.extraction.lineage import lineage_graph
 from reseed.store import ConfigError, EmbeddingStore
 from reseed.store.format import CATALOGUE_SCHEMA, EMBEDDING, REJECTS_NAME
 from reseed.store.layouts import catalogue_file
@@ -71,7 +71,7 @@ def sql(*, store: Path, query: str) -> Answer:
 
 
 def _tables(store: Path, opened: EmbeddingStore) -> dict[str, Any]:
-    scores = [made.path for _, made in graph(store, opened.header)[1] if made.kind == "scores"]
+    scores = [made.path for _, made in lineage_graph(store, opened.header)[1] if made.kind == "scores"]
     tables = {"catalogue": _catalogue(opened), "rejects": ds.dataset(store / REJECTS_NAME)}
     return {**tables, "scores": ds.dataset(scores)} if scores else tables
 

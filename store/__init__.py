@@ -1,6 +1,6 @@
 """What is remembered: format 1 of the embedding store, its writer and its reader. Never imports torch."""
 
-from reseed.store.edit import append_shards, compact, drop, grown
+from reseed.store.edit import append_shards, compact, drop, edited
 from reseed.store.errors import (
     AudioError,
     ConfigError,
@@ -31,8 +31,8 @@ __all__ = [
     "append_shards",
     "compact",
     "drop",
+    "edited",
     "finalise",
-    "grown",
     "is_finalised",
     "problems",
     "read_rejects",

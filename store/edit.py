@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from reseed.store.atomic import digest
 from reseed.store.errors import StoreError
 from reseed.store.format import REJECTS_NAME, Declaration, Header, Reject
+from reseed.store.inputs import Edit
 from reseed.store.layouts import Vectors
 from reseed.store.lock import editing
 from reseed.store.reader import EmbeddingStore
@@ -30,7 +31,7 @@ def append_shards(
     """Add shards that were written by `write_shard` to a finished store; no shard of it is touched.
 
     Args:
-        names: the new shards, written under `declaration`, e.g. that of `grown`.
+        names: the new shards, written under `declaration`, e.g. that of `edited`.
         expected: utterances that the store now stands for, old and new.
         rejects: the rejects of the store that stay rejected; those of the new shards are added.
     """
@@ -58,15 +59,15 @@ def drop(store: Path, *, utterances: Collection[str] = (), speakers: Collection[
 def _drop(store: Path, utterances: Collection[str], speakers: Collection[str]) -> Header:
     source = EmbeddingStore(store)
     rejects = read_rejects(store / REJECTS_NAME)
-    wanted, edit = {*utterances, *speakers}, digest([sorted(utterances), sorted(speakers)])
+    wanted, before = {*utterances, *speakers}, source.header.declaration
+    declaration = edited(before, "drop", digest([sorted(utterances), sorted(speakers)]))
     rejected = {reject.utterance_id for reject in rejects}
     unknown = wanted - rejected.union(source.utterance_ids(), filter(None, source.speaker_ids()))
-    if unknown == wanted and source.header.declaration.inputs.get("edits", [{}])[-1].get("digest") == edit:
+    if unknown == wanted and before.inputs.edits[-1:] == declaration.inputs.edits[-1:]:
         return source.header  # this very drop has been done
     if unknown:
         raise StoreError(f"{store} has no utterance or speaker {min(unknown)!r}; nothing was dropped")
     kept_rejects = [reject for reject in rejects if reject.utterance_id not in set(utterances)]
-    declaration = grown(source.header.declaration, "drop", edit)
     names, left = [], 0
     for position, shard in enumerate(source.shards):
         table = source.shard(position).rows()
@@ -103,10 +104,10 @@ def _compact(store: Path, rows_per_shard: int) -> Header:
     return finalise(store, declaration, names, source.header.expected, rejects, source.shards)
 
 
-def grown(declaration: Declaration, what: str, source: str) -> Declaration:
+def edited(declaration: Declaration, what: str, digest: str) -> Declaration:
     """Declare a store that was edited: the edits are among its inputs, so that its fingerprint tells."""
-    edits = [*declaration.inputs.get("edits", []), {"what": what, "digest": source}]
-    return replace(declaration, inputs={**declaration.inputs, "edits": edits})
+    edits = (*declaration.inputs.edits, Edit(what=what, digest=digest))
+    return replace(declaration, inputs=replace(declaration.inputs, edits=edits))
 
 
 def _rewritten(

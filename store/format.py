@@ -6,7 +6,7 @@ STORE/shards/00000-1a2b3c4d.parquet  one row per vector, in the same order; its 
 STORE/rejects.parquet                utterance_id, stage, reason
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from reseed.store.atomic import digest
 from reseed.store.errors import StoreError
+from reseed.store.inputs import DeclaredInputs, Json, Parent
 
 FORMAT_NAME = "reseed-store"
 FORMAT_VERSION = 1
@@ -70,8 +71,9 @@ class Declaration:
         space: the embedding space, e.g. "ge2e:1a2b3c4d" or "ge2e:1a2b3c4d+seed:5e6f7a8b"; vectors of two
             spaces are never mixed.
         inputs: declared inputs (weights, front end, recipe, seed, manifest digests); the fingerprint digests them.
-        lineage: what the store was derived from: {"role", "path", "digest"} per parent, and what else helps to find it.
+        lineage: what the store was derived from.
         vectors: where vectors lie: "hdf5" (a file of their own) or "parquet" (a column of the catalogue).
+        further: keys of store.json that this version does not know.
     """
 
     dim: int
@@ -79,9 +81,10 @@ class Declaration:
     views: dict[str, Any]
     crops: int
     space: str
-    inputs: dict[str, Any]
-    lineage: list[dict[str, Any]] = field(default_factory=list)
+    inputs: DeclaredInputs
+    lineage: tuple[Parent, ...] = ()
     vectors: str = "hdf5"
+    further: Json = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -91,9 +94,9 @@ class Declaration:
         if self.dim < 1 or self.crops < 1 or not self.views:
             raise StoreError(f"a store needs dim, crops >= 1 and a view; got {self.dim}, {self.crops}, {self.views}")
 
-    def parent(self, role: str) -> dict[str, Any] | None:
+    def parent(self, role: str) -> Parent | None:
         """Return the parent of a role, such as "utterances", "backbone" or "parent"; None where there is none."""
-        return next((parent for parent in self.lineage if parent["role"] == role), None)
+        return next((parent for parent in self.lineage if parent.role == role), None)
 
     @property
     def view_names(self) -> list[str]:
@@ -107,10 +110,25 @@ class Declaration:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over everything declared, lineage paths excepted: it survives moving the corpus."""
-        declared = asdict(self)
-        declared["lineage"] = [{"role": parent["role"], "digest": parent["digest"]} for parent in self.lineage]
-        declared["views"] = list(self.views.items())
-        return digest({"format": FORMAT_VERSION, **declared})
+        declared = {"views": list(self.views.items()), "lineage": self.lineage_digests()}
+        return digest({"format": FORMAT_VERSION, **self.to_json(), **declared})
+
+    def lineage_digests(self) -> list[dict[str, str]]:
+        """Return the lineage without what belongs to one machine."""
+        return [{"role": parent.role, "digest": parent.digest} for parent in self.lineage]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what this version knows as JSON."""
+        return {
+            "dim": self.dim,
+            "dtype": self.dtype,
+            "views": self.views,
+            "crops": self.crops,
+            "space": self.space,
+            "inputs": self.inputs.to_json(),
+            "lineage": [parent.to_json() for parent in self.lineage],
+            "vectors": self.vectors,
+        }
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,18 @@ from typing import Any
 from reseed.store.atomic import write_text
 from reseed.store.errors import StoreError
 from reseed.store.format import FORMAT_NAME, FORMAT_VERSION, HEADER_NAME, Declaration, Header, Shard, StoredFile
+from reseed.store.inputs import Parent, parse_inputs
 
 _UNSIGNED = "0" * 64
+_KEYS = (
+    *("format", "version", "digest", "fingerprint", "utterances", "rejects", "shards"),
+    *("dim", "dtype", "views", "crops", "space", "inputs", "lineage", "vectors"),
+)
 
 
 def write_header(store: Path, header: Header) -> None:
     """Write store.json atomically: from this moment on the directory is this store."""
-    declared = asdict(header.declaration)
-    declared["views"] = [{"name": name, "recipe": recipe} for name, recipe in header.declaration.views.items()]
+    views = [{"name": name, "recipe": recipe} for name, recipe in header.declaration.views.items()]
     raw = {
         "format": FORMAT_NAME,
         "version": FORMAT_VERSION,
@@ -29,7 +33,9 @@ def write_header(store: Path, header: Header) -> None:
         "utterances": {"expected": header.expected, "stored": header.stored, "rejected": header.rejected},
         "rejects": asdict(header.rejects),
         "shards": [asdict(shard) for shard in header.shards],
-        **declared,
+        **header.declaration.to_json(),
+        "views": views,
+        **header.declaration.further,
     }
     text = json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     write_text(store / HEADER_NAME, text.replace(_UNSIGNED, _sha256(text), 1))
@@ -59,11 +65,15 @@ def read_header(store: Path) -> Header:
 
 
 def _parsed(raw: dict[str, Any]) -> Header:
-    keys = ("dim", "dtype", "crops", "space", "inputs", "lineage", "vectors")
-    views = {view["name"]: view["recipe"] for view in raw["views"]}
     counts = raw["utterances"]
     return Header(
-        declaration=Declaration(views=views, **{key: raw[key] for key in keys}),
+        declaration=Declaration(
+            **{key: raw[key] for key in ("dim", "dtype", "crops", "space", "vectors")},
+            views={view["name"]: view["recipe"] for view in raw["views"]},
+            inputs=parse_inputs(raw["inputs"]),
+            lineage=tuple(map(Parent.parse, raw["lineage"])),
+            further={key: value for key, value in raw.items() if key not in _KEYS},
+        ),
         fingerprint=raw["fingerprint"],
         expected=counts["expected"],
         stored=counts["stored"],

@@ -13,7 +13,7 @@ from reseed.stages.auditing.finding import Finding, Offender, Unchecked, replay_
 from reseed.stages.auditing.tally import Accumulator
 from reseed.stages.auditing.workspace import Workspace
 from reseed.stages.common.execution import Execute
-from reseed.stages.extraction.lineage import extracted
+from reseed.stages.extraction.lineage import extracted_store
 from reseed.store import EmbeddingStore, ReseedError
 
 Gather = Callable[[Block], Accumulator]  # crosses to other processes
@@ -125,7 +125,7 @@ class _Gatherer:
 def _origin(store: Path) -> EmbeddingStore | Unchecked:
     """Return the store that this one's rows were extracted into, or why there is none."""
     try:
-        origin = extracted(store)
+        origin = extracted_store(store)
     except (ReseedError, OSError) as error:
         return Unchecked(str(error))
     heard = origin.header.declaration.parent("backbone") is not None

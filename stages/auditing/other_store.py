@@ -9,7 +9,7 @@ from reseed.stages.auditing.arrays import Indices
 from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.auditing.evidence import Evidence, added_up
 from reseed.stages.auditing.utterances import Utterances
-from reseed.stages.extraction.lineage import derived_from
+from reseed.stages.extraction.lineage import parent_store
 from reseed.store import Header, StoreError
 
 LEAKAGE, VERSIONS, PARENT = "leakage", "versions", "parent"
@@ -60,7 +60,7 @@ def opened_beside(store: AuditedStore, against: Path | None) -> AuditedStore | N
     """
     if against is None:
         try:
-            against = derived_from(store.path, store.header)
+            against = parent_store(store.path, store.header)
         except StoreError:
             return None
     return None if against is None else AuditedStore.undamaged(against)
@@ -83,6 +83,7 @@ def _relation(own: Header, other: Header, shared_utterances: int) -> str:
 
     Versions share most of the larger one's utterances: where the smaller one lies within the larger, that is leakage.
     """
-    if any(parent["digest"] == other.fingerprint for parent in own.declaration.lineage if parent["role"] == "parent"):
+    parent = own.declaration.parent("parent")
+    if parent is not None and parent.digest == other.fingerprint:
         return PARENT
     return VERSIONS if shared_utterances > _MOSTLY * max(own.stored, other.stored, 1) else LEAKAGE

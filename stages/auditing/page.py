@@ -10,7 +10,7 @@ from reseed.stages.auditing.plots import plots
 from reseed.stages.auditing.projection import projected
 from reseed.stages.auditing.table import RULES
 from reseed.stages.common.pages import render
-from reseed.stages.extraction.lineage import Node, graph
+from reseed.stages.extraction.lineage import Node, lineage_graph
 from reseed.store.atomic import write_text
 
 _BOX, _GAP = (230, 62), (70, 22)  # of the lineage, in pixels
@@ -59,7 +59,7 @@ def write_page(path: Path, evidence: Evidence, audit: Audit) -> None:
         farthest=farthest_rows(evidence),
         drift=_drift_rows(evidence),
         rooms=_room_rows(evidence),
-        lineage=drawn_lineage(*graph(store.path, store.header)),
+        lineage=drawn_lineage(*lineage_graph(store.path, store.header)),
         box=_BOX,
         digest=_DIGEST,
     )

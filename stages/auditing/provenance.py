@@ -30,7 +30,7 @@ from reseed.stages.auditing.finding import (
 )
 from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.common.prose import counted, first_few
-from reseed.stages.extraction.lineage import located
+from reseed.stages.extraction.lineage import find_path
 from reseed.store import EmbeddingStore, Reject, ReseedError, read_rejects
 from reseed.store.format import REJECTS_NAME
 
@@ -170,7 +170,7 @@ def _check(evidence: Evidence, path: Path, is_unchanged: bool) -> ManifestCheck:
 def _manifest_path(origin: EmbeddingStore) -> Path | None:
     """Return where the manifest of an extracted store lies; None where it names none, or none that is there."""
     parent = origin.header.declaration.parent("utterances")
-    path = None if parent is None else located(parent["path"], origin.path)
+    path = None if parent is None else find_path(parent.path, origin.path)
     return path if path is not None and path.exists() else None
 
 
@@ -178,7 +178,7 @@ def _is_unchanged(path: Path, origin: EmbeddingStore) -> bool:
     """Whether a manifest lists what it did when the store was made, and the store is as it was made."""
     declared = origin.header.declaration
     parent = declared.parent("utterances")
-    return "edits" not in declared.inputs and parent is not None and manifest_digest(Manifest(path)) == parent["digest"]
+    return not declared.inputs.edits and parent is not None and manifest_digest(Manifest(path)) == parent.digest
 
 
 def _listed(path: Path) -> _Listed:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from reseed.stages.backbones.features import in_full_precision
-from reseed.stages.common.section import Section
+from reseed.stages.backbones.settings import BackboneConfig
 from reseed.store import ModelError
 from reseed.store.atomic import digest
 
@@ -26,7 +26,7 @@ class Backbone(nn.Module):
     """
 
     name: ClassVar[str]
-    Config: ClassVar[type[Section]]
+    Config: ClassVar[type[BackboneConfig]]
     landmarks: ClassVar[tuple[str, ...]] = ()
     sample_rate_hz: int
     embedding_dim: int

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.features import in_full_precision
-from reseed.stages.backbones.weights import Checkpoint, CheckpointConfig
+from reseed.stages.backbones.settings import ECAPASpeechBrainConfig
+from reseed.stages.backbones.weights import Checkpoint
 
 N_FFT = 400
 HOP_SAMPLES = 160
@@ -24,10 +25,6 @@ RANGE_DB = 80.0
 LEAST_POWER = 1e-10
 SCALE = 8
 LEAST_VARIANCE = 1e-12
-
-
-class ECAPASpeechBrainConfig(CheckpointConfig):
-    """Settings of the `ecapa_speechbrain` backbone; all sizes follow from the weights."""
 
 
 class ECAPASpeechBrain(Backbone):

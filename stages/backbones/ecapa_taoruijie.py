@@ -11,11 +11,8 @@ from torch import Tensor, nn
 
 from reseed.stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
 from reseed.stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, filterbank, mel_spectrogram
-from reseed.stages.backbones.weights import Checkpoint, CheckpointConfig
-
-
-class ECAPATaoRuijieConfig(CheckpointConfig):
-    """Settings of the `ecapa_taoruijie` backbone; channels, mel bands and D follow from the weights."""
+from reseed.stages.backbones.settings import ECAPATaoRuijieConfig
+from reseed.stages.backbones.weights import Checkpoint
 
 
 class ECAPATaoRuijie(ECAPATrunk):

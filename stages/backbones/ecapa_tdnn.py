@@ -12,11 +12,8 @@ from torchaudio.transforms import MFCC
 
 from reseed.stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
 from reseed.stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, mfcc
-from reseed.stages.backbones.weights import Checkpoint, CheckpointConfig
-
-
-class ECAPATDNNConfig(CheckpointConfig):
-    """Settings of the `ecapa_tdnn` backbone; channels, MFCC, kind of attention and D follow from the weights."""
+from reseed.stages.backbones.settings import ECAPATDNNConfig
+from reseed.stages.backbones.weights import Checkpoint
 
 
 class ECAPATDNN(ECAPATrunk):

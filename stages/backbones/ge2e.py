@@ -19,8 +19,8 @@ from torchaudio.transforms import MelSpectrogram
 
 from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.features import in_full_precision
+from reseed.stages.backbones.settings import GE2EConfig
 from reseed.stages.backbones.weights import Checkpoint, present
-from reseed.stages.common.section import Section
 from reseed.store import ConfigError, ModelError
 from reseed.store.atomic import sha256_file
 
@@ -31,16 +31,6 @@ TARGET_DBFS = -30.0
 HOP_SAMPLES = 160
 _LSTM_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 WINDOW_STEP = round(16_000 / WINDOWS_PER_S / HOP_SAMPLES)
-
-
-class GE2EConfig(Section):
-    """Settings of the `ge2e` backbone.
-
-    Attributes:
-        weights: a checkpoint of the same network, e.g. one that `train-backbone` wrote; default: the published encoder.
-    """
-
-    weights: Path | None = None
 
 
 class GE2E(StagedBackbone):

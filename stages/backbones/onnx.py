@@ -7,51 +7,27 @@ WeSpeaker (arXiv 2210.17016) trains with, or, for an input named as by 3D-Speake
 Shapes: B batch, T samples, F frames, M mel bands, D embedding dimension.
 """
 
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.features import in_full_precision
 from reseed.stages.backbones.kaldi import KaldiFbank
+from reseed.stages.backbones.settings import OnnxConfig, external_data
 from reseed.stages.backbones.weights import present
-from reseed.stages.common.section import Section
 from reseed.store import ConfigError, ModelError
 from reseed.store.atomic import sha256_file
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 N_MELS = 80
 PROBE_S = 1.0
-
-
-class OnnxConfig(Section):
-    """Settings of the `onnx` backbone. What is not given follows from the file, or is as WeSpeaker has it.
-
-    Attributes:
-        model: the .onnx file.
-        input: what the network takes: "waveform" [B, T], "fbank" [B, F, M], or "auto", as the shape of its input says.
-        output: the name of the output with the embedding, if there are several.
-        sample_rate_hz: of the waveforms (16000).
-        scale: what waveforms in -1..1 are multiplied by: 32768 before WeSpeaker's features, 1 otherwise.
-        window: "hamming" or "povey".
-        cmn: whether the mean of each band over the utterance is subtracted (true).
-    """
-
-    model: Path = Field(examples=["speaker.onnx"])
-    input: Literal["auto", "waveform", "fbank"] = "auto"
-    output: str | None = None
-    sample_rate_hz: int | None = Field(default=None, ge=8000)
-    scale: float | None = Field(default=None, gt=0)
-    window: Literal["hamming", "povey"] | None = None
-    cmn: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -223,11 +199,3 @@ def described(session: onnxruntime.InferenceSession) -> str:
         for nodes in (session.get_inputs(), session.get_outputs())
     )
     return f"inputs: {ins}; outputs: {outs}"
-
-
-def external_data(path: Path) -> list[Path]:
-    """Return the files beside a model in which it keeps its tensors, as its entries `location` name them."""
-    # An entry is a protobuf message of two strings: field 1 the key, field 2 the value, each behind its length.
-    entries = re.finditer(rb"\x0a\x08location\x12([\x01-\x7f])", path.read_bytes())
-    names = {entry.string[entry.end() : entry.end() + entry[1][0]] for entry in entries}
-    return sorted(file for name in names if (file := path.parent / name.decode(errors="replace")).is_file())

@@ -9,27 +9,17 @@ Shapes: B batch, T samples, M mel bands, F frames, C channels, D embedding dimen
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, filterbank, mel_spectrogram
-from reseed.stages.backbones.weights import Checkpoint, CheckpointConfig
+from reseed.stages.backbones.settings import ResNetSE34V2Config
+from reseed.stages.backbones.weights import Checkpoint
 
 BLOCKS = (3, 4, 6, 3)
 FILTERS = (32, 64, 128, 256)
 SQUEEZE = 8
-
-
-class ResNetSE34V2Config(CheckpointConfig):
-    """Settings of the `resnet_se34v2` backbone; mel bands, pooling and D follow from the weights.
-
-    Attributes:
-        variance_floor: the least variance over time in the pooling: 1e-4 in SEED, 1e-5 in voxceleb_trainer.
-    """
-
-    variance_floor: float = Field(default=1e-4, gt=0)
 
 
 class ResNetSE34V2(StagedBackbone):

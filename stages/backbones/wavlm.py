@@ -7,56 +7,20 @@ Shapes: B batch, T samples, L layers, F frames (20 ms), C features of a layer, D
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torchaudio
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.settings import WavLMConfig
 from reseed.stages.backbones.weights import Checkpoint
-from reseed.stages.common.section import Section
 from reseed.store import ConfigError
 
 ATTENTION_CHANNELS = 128
 VARIANCE_FLOOR = 1e-4
-
-Bundle = Literal[
-    "WAVLM_BASE",
-    "WAVLM_BASE_PLUS",
-    "WAVLM_LARGE",
-    "HUBERT_BASE",
-    "HUBERT_LARGE",
-    "HUBERT_XLARGE",
-    "WAV2VEC2_BASE",
-    "WAV2VEC2_LARGE",
-    "WAV2VEC2_LARGE_LV60K",
-    "WAV2VEC2_XLSR53",
-    "WAV2VEC2_XLSR_300M",
-    "WAV2VEC2_XLSR_1B",
-    "WAV2VEC2_XLSR_2B",
-]
-
-
-class WavLMConfig(Section):
-    """Settings of the `wavlm` backbone.
-
-    Attributes:
-        bundle: name of the network in torchaudio.pipelines.
-        weights: the file of that bundle; default: where torchaudio keeps it once it has downloaded it.
-        layer: the transformer layer, from 1, whose output is pooled; default: the mean of all.
-        pooling: mean over frames; or attentive mean and deviation, whose weights (two convolutions of kernel 1, by way
-            of 128 channels: pooling.attention.{0,2}.{weight,bias}) must lie in the same file as the network's.
-        architecture: arguments of torchaudio.models.wavlm_model (or wav2vec2_model) that differ from the bundle's.
-    """
-
-    bundle: Bundle = "WAVLM_BASE_PLUS"
-    weights: Path | None = None
-    layer: int | None = Field(default=None, ge=1)
-    pooling: Literal["mean", "attentive"] = "mean"
-    architecture: dict[str, Any] = {}
 
 
 class WavLM(Backbone):

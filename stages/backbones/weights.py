@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.common.prose import first_few
-from reseed.stages.common.section import Section
 from reseed.store import ModelError
 from reseed.store.atomic import sha256_file
 
@@ -26,16 +24,6 @@ WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network",
 # What published checkpoints hold beside the network: the loss it was trained with.
 TRAINING_ONLY = re.compile(r"(^|\.)(__L__|speaker_loss|criterion|classifier)\.")
 BATCH_COUNTER = "num_batches_tracked"
-
-
-class CheckpointConfig(Section):
-    """Settings of a backbone whose weights lie in a file.
-
-    Attributes:
-        weights: the checkpoint: .safetensors, or what torch.save wrote (.pt, .pth, .ckpt, .model, .bin).
-    """
-
-    weights: Path = Field(examples=["ecapa.pt"])
 
 
 @dataclass(frozen=True)

@@ -24,15 +24,16 @@ from reseed.store import (
     write_shard,
 )
 from reseed.store.format import REJECTS_NAME
+from reseed.store.inputs import DerivedInputs, Parent
 from reseed.store.shards import EXTRACT_AGAIN
 
 Vectors = NDArray[Any]
 
 
 def derived_declaration(
-    source: EmbeddingStore, *, dim: int, space: str, inputs: dict[str, Any], model: Path, weights_sha256: str
+    source: EmbeddingStore, *, dim: int, space: str, inputs: DerivedInputs, model: Path, weights_sha256: str
 ) -> Declaration:
-    """Declare a store of the same rows in another space; `inputs` join the parent's fingerprint."""
+    """Declare a store of the same rows in another space."""
     return Declaration(
         dim=dim,
         dtype=source.header.declaration.dtype,
@@ -40,11 +41,11 @@ def derived_declaration(
         views=source.recipes,
         crops=source.crops,
         space=space,
-        inputs={"parent": source.fingerprint, **inputs},
-        lineage=[
-            {"role": "parent", "path": str(source.path), "digest": source.fingerprint},
-            {"role": "model", "path": str(model), "digest": weights_sha256},
-        ],
+        inputs=inputs,
+        lineage=(
+            Parent(role="parent", path=str(source.path), digest=source.fingerprint),
+            Parent(role="model", path=str(model), digest=weights_sha256),
+        ),
     )
 
 
@@ -54,8 +55,7 @@ def derive(
     declaration: Declaration,
     transform: Callable[[Vectors, int], Vectors],
     *,
-    doing: tuple[str, str],
-    method: str,
+    verb: str,
     model: Path,
 ) -> None:
     """Write `target`: the vectors [M, K] that `transform(vectors [M, D], shard index)` makes of each shard.
@@ -63,18 +63,17 @@ def derive(
     Shards already sealed under the same declaration are kept.
 
     Args:
-        doing: the verb and its participle, e.g. ("enhance", "enhanced"), for messages.
-        method, model: what transforms, for messages: its kind and its directory.
+        verb: the command, for messages: "enhance" or "map".
+        model: directory of what transforms, for messages.
 
     Raises:
         StoreError: the source is damaged or holds vectors that are not finite, or is `target` itself.
     """
-    verb, done = doing
     if target.resolve() == source.path.resolve():
-        raise StoreError(f"{target} is the store to be {done}; write the {done} store elsewhere")
+        raise StoreError(f"{target} is the store to {verb}; write the new store elsewhere")
     names = [shard_name(shard.index, declaration.fingerprint, shard.digest) for shard in source.shards]
     missing = [place for place, name in enumerate(names) if read_seal(target, name, declaration.vectors) is None]
-    print(f"{verb} {source.path} by {method}: {len(missing)} of {len(source.shards)} shards to do", file=sys.stderr)
+    print(f"{verb} {source.path} by {model}: {len(missing)} of {len(source.shards)} shards to do", file=sys.stderr)
     for position in track(missing, verb, console=Console(stderr=True), disable=not sys.stderr.isatty()):
         shard, reader = source.shards[position], source.shard(position)
         vectors_MD = reader.vectors()

@@ -1,4 +1,4 @@
-"""Work ahead in threads, bounded and in order; and how many of them."""
+"""A map in threads, bounded and in order; and how many threads."""
 
 import os
 from collections import deque
@@ -13,7 +13,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, window: int) -> Iterator[Result]:
+def thread_map(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int, window: int
+) -> Iterator[Result]:
     """Yield `function(item)` in the order of `items`; at most `window` results wait to be taken.
 
     An exception is raised where its result would have been yielded; what was not begun by then never is.

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from reseed.stages.backbones.settings import CONFIGS
 from reseed.stages.trial_scoring.files import read_origin
 from reseed.store import EmbeddingStore, ReseedError, StoreError
 from reseed.store.format import Header
 from reseed.store.header import read_header
+from reseed.store.inputs import Parent
 
 
 @dataclass(frozen=True)
@@ -29,23 +31,23 @@ class Node:
 Edge = tuple[Node, Node]
 
 
-def located(path: str, store: Path) -> Path:
+def find_path(path: str | Path, store: Path) -> Path:
     """Find what a store names by a path of then: from here, or from a folder above the store."""
     candidates = [Path(path), *(above / path for above in store.resolve().parents)]
     return next((candidate for candidate in candidates if candidate.exists()), Path(path))
 
 
-def extracted(store: Path) -> EmbeddingStore:
+def extracted_store(store: Path) -> EmbeddingStore:
     """Return the store that vectors of this one were extracted into: itself, or what it was derived from.
 
     Raises:
         StoreError: it is derived from a store that is gone or has changed.
     """
-    above = derived_from(store, read_header(store))
-    return EmbeddingStore(store) if above is None else extracted(above)
+    above = parent_store(store, read_header(store))
+    return EmbeddingStore(store) if above is None else extracted_store(above)
 
 
-def derived_from(store: Path, header: Header) -> Path | None:
+def parent_store(store: Path, header: Header) -> Path | None:
     """Return where the store lies that this one was derived from; None where it was not derived from one.
 
     Raises:
@@ -54,38 +56,48 @@ def derived_from(store: Path, header: Header) -> Path | None:
     parent = header.declaration.parent("parent")
     if parent is None:
         return None
-    path = located(parent["path"], store)
-    if read_header(path).fingerprint != parent["digest"]:
-        raise StoreError(f"{store} was made from {parent['path']}, which is another store now")
+    path = find_path(parent.path, store)
+    if read_header(path).fingerprint != parent.digest:
+        raise StoreError(f"{store} was made from {parent.path}, which is another store now")
     return path
 
 
-def graph(store: Path, header: Header) -> tuple[Node, list[Edge]]:
+def lineage_graph(store: Path, header: Header) -> tuple[Node, list[Edge]]:
     """Return the node of a store and all edges around it, from what is made from to what is made."""
-    own = Node("store", str(store), header.fingerprint, "found")
-    edges = list(dict.fromkeys([*_sources(own, store, header), *((own, scores) for scores in _scores(store, header))]))
-    return own, edges
+    node = Node("store", str(store), header.fingerprint, "found")
+    scores = ((node, made) for made in _scores(store, header))
+    return node, list(dict.fromkeys([*_sources(node, store, header), *scores]))
 
 
-def _sources(own: Node, store: Path, header: Header) -> Iterator[Edge]:
+def _sources(node: Node, store: Path, header: Header) -> Iterator[Edge]:
     for parent in header.declaration.lineage:
-        path = located(parent["path"], store)
-        if parent["role"] != "parent":
-            kind = {"utterances": "recordings"}.get(parent["role"], parent["role"])
-            if parent["path"] == parent.get("name"):  # weights that come with the package
-                yield Node(kind, parent["path"], parent["digest"], "found"), own
-            else:
-                yield Node(kind, str(path), parent["digest"], "found" if path.exists() else "missing"), own
+        if parent.role != "parent":
+            yield _source(parent, store), node
             continue
+        path = find_path(parent.path, store)
         try:
             above = read_header(path)
         except StoreError:
-            yield Node("store", str(path), parent["digest"], "missing"), own
+            yield Node("store", str(path), parent.digest, "missing"), node
             continue
-        state = "found" if above.fingerprint == parent["digest"] else "changed"
-        node = Node("store", str(path), above.fingerprint, state)
-        yield from _sources(node, path, above)
-        yield node, own
+        state = "found" if above.fingerprint == parent.digest else "changed"
+        source = Node("store", str(path), above.fingerprint, state)
+        yield from _sources(source, path, above)
+        yield source, node
+
+
+def _source(parent: Parent, store: Path) -> Node:
+    """Return the node of recordings, of a network or of a model."""
+    kind = {"utterances": "recordings"}.get(parent.role, parent.role)
+    files: list[Path] = []
+    if parent.role == "backbone" and parent.name in CONFIGS:
+        files = CONFIGS[parent.name].files(parent.settings or {})
+    elif parent.path != parent.name:
+        files = [Path(parent.path)]
+    if not files:  # weights that come with a package
+        return Node(kind, parent.path, parent.digest, "found")
+    found = [find_path(file, store) for file in files]
+    return Node(kind, str(found[0]), parent.digest, "found" if all(file.exists() for file in found) else "missing")
 
 
 def _scores(store: Path, header: Header) -> Iterator[Node]:

@@ -10,10 +10,14 @@ import soundfile
 
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.audio.mix import mix
-from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
-from reseed.stages.extraction.extraction import Extraction, Order
-from reseed.stages.extraction.lineage import located
+from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.backbones.table import backbone_class
+from reseed.stages.extraction.declaration import extracted_inputs
+from reseed.stages.extraction.extraction import Extraction
+from reseed.stages.extraction.lineage import find_path
+from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError
+from reseed.store.inputs import Parent
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Replayer:
 
     def __init__(self, store: Path, *, moved: Mapping[str, Path] | None = None, device: str = "cpu") -> None:
         self.store = EmbeddingStore(store)
-        self.extraction = Extraction.of(_order(self.store, moved or {}, device))
+        self.extraction = Extraction.open(_order(self.store, moved or {}, device))
         self._check()
         self._rows: dict[str, Utterance] = {}
 
@@ -75,8 +79,8 @@ class Replayer:
         """
         stored = self.store.get(utterance, view=view, crop=crop).astype(np.float64)
         row = self._row(utterance)
-        found = {(entry["view"], entry["crop"]): (entry, drawn) for entry, drawn in self.extraction.draw(row)}
-        entry, drawn = found[view, crop]
+        found = {(listed["view"], listed["crop"]): (listed, draw) for listed, draw in self.extraction.reader.draws(row)}
+        catalogue_row, drawn = found[view, crop]
         again = self.extraction.embedder([drawn])[0].cpu().numpy().astype(np.float64)
         if out is not None:
             rate = self.extraction.backbone.sample_rate_hz
@@ -85,7 +89,7 @@ class Replayer:
             except soundfile.LibsndfileError as error:
                 raise ConfigError(f"{out} cannot be written ({error})") from error
         cosine = float(stored @ again / (np.linalg.norm(stored) * np.linalg.norm(again)))
-        return Replayed(utterance, view, crop, cosine, float(np.abs(stored - again).max()), entry, out)
+        return Replayed(utterance, view, crop, cosine, float(np.abs(stored - again).max()), catalogue_row, out)
 
     def _row(self, utterance: str) -> Utterance:
         for row in self.extraction.rows if not self._rows else ():
@@ -99,51 +103,57 @@ class Replayer:
 
     def _check(self) -> None:
         """Compare what there is now with what the store was made from."""
-        then, now = self.store.header.declaration.inputs, self.extraction.declaration.inputs
-        for role, digest in then["manifests"].items():
-            grown = role == "utterances" and "edits" in then
-            if now["manifests"].get(role) != digest and not grown:
+        stores = (self.store.header.declaration, self.extraction.declaration)
+        then, now = (extracted_inputs(declaration, self.store.path) for declaration in stores)
+        for role, digest in then.manifests.items():
+            appended = role == "utterances" and then.edits
+            if now.manifests.get(role) != digest and not appended:
                 raise ManifestError(
                     f"the {role} manifest is another one than {self.store.path} was made from; "
                     f"give the old one with --from {role}=PATH"
                 )
-        differing = sorted(key for key in ("backbone", "rendering", "crops") if then.get(key) != now[key])
-        if differing:
-            key = differing[0]
-            raise StoreError(f"{self.store.path} was made with {key} {then.get(key)}; this is {now[key]}")
+        for key in ("backbone", "crops", "rendering"):
+            before, today = getattr(then, key), getattr(now, key)
+            if before != today:
+                raise StoreError(f"{self.store.path} was made with {key} {before}; this is {today}")
 
 
-def _order(store: EmbeddingStore, moved: Mapping[str, Path], device: str) -> Order:
+def _order(store: EmbeddingStore, moved: Mapping[str, Path], device: str) -> ExtractOrder:
     """Return the order that a store was made by."""
     declaration = store.header.declaration
-    parents = {parent["role"]: parent for parent in declaration.lineage}
-    if "backbone" not in parents or "manifests" not in declaration.inputs:
-        raise StoreError(f"{store.path} was not extracted from audio by this version; there is nothing to replay")
-    inputs = declaration.inputs
-    settings = ExtractSettings(
-        views={name: View.model_validate(recipe) for name, recipe in declaration.views.items()},
-        crops=CropSettings.model_validate(inputs["crops"]),
-        dtype=declaration.dtype,
-        precision=inputs.get("precision", "float32"),
-    )
-    made_from = [*inputs["manifests"], *(role for role in ("backbone", "frontend") if role in parents)]
+    inputs = extracted_inputs(declaration, store.path)
+    parents = {parent.role: parent for parent in declaration.lineage}
+    made_from = [*inputs.manifests, *(role for role in ("backbone", "frontend") if role in parents)]
     unknown = sorted(moved.keys() - {*made_from})
     if unknown:
         known = ", ".join(made_from)
         raise ConfigError(f"{store.path} was made from nothing called {unknown[0]!r}; it was made from {known}")
-    chosen = dict(parents["backbone"]["settings"])
-    before = parents.get("frontend")
-    frontend = moved.get("frontend") or (before and located(before["path"], store.path))
-    if "backbone" in moved:
-        chosen["model" if "model" in chosen else "weights"] = str(moved["backbone"].resolve())
-    paths = {role: moved.get(role) or located(parents[role]["path"], store.path) for role in inputs["manifests"]}
-    return Order(
-        utterances=paths.pop("utterances"),
-        sources=paths,
-        backbone=parents["backbone"]["name"],
-        backbone_settings=chosen,
-        frontend=frontend,
-        settings=settings,
-        seed=inputs["seed"],
+    paths = {role: moved.get(role) or find_path(parents[role].path, store.path) for role in made_from}
+    return ExtractOrder(
+        utterances=paths["utterances"],
+        sources={role: paths[role] for role in inputs.manifests if role != "utterances"},
+        backbone=str(parents["backbone"].name),
+        backbone_settings=_backbone_settings(parents["backbone"], store.path, moved.get("backbone")),
+        frontend=paths.get("frontend"),
+        settings=ExtractSettings.model_validate(
+            {
+                "views": declaration.views,
+                "crops": inputs.crops,
+                "dtype": declaration.dtype,
+                "precision": inputs.precision or "float32",
+            }
+        ),
+        seed=inputs.seed,
         device=device,
     )
+
+
+def _backbone_settings(backbone: Parent, store: Path, moved: Path | None) -> dict[str, Any]:
+    """Return the settings of a backbone with its files where they lie now."""
+    settings = dict(backbone.settings or {})
+    for name in backbone_class(str(backbone.name)).Config.file_settings():
+        if moved is not None:
+            settings[name] = str(moved.resolve())
+        elif settings.get(name) is not None:
+            settings[name] = str(find_path(settings[name], store))
+    return settings

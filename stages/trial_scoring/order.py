@@ -39,7 +39,7 @@ class ScoreOrder:
     enrolment_cohort: Path | None = None
     device: str = "cpu"
 
-    def anywhere(self) -> "ScoreOrder":
-        """Return the same order as understood in any folder: its paths made absolute."""
+    def absolute(self) -> "ScoreOrder":
+        """Return the same order with its paths made absolute, as another process in another folder needs it."""
         paths = {name: value.resolve() for name, value in vars(self).items() if isinstance(value, Path)}
         return replace(self, **paths)  # type: ignore[arg-type]  # which of the fields they are is known at run time only

@@ -23,6 +23,7 @@ from reseed.stages.trial_scoring.origin import RAW, Origin, Provenance
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.stages.trial_scoring.table import make_scorer
 from reseed.store import EmbeddingStore, ScoringError, StoreError
+from reseed.store.inputs import DerivedInputs, MappedInputs
 
 
 class TrialScoring:
@@ -107,8 +108,8 @@ class TrialScoring:
             enrolment_view=self.order.settings.enrolment_view,
             crops=self.store.crops,
             crop_s=_crop_s(self.store),
-            method=inputs.get("enhancer", RAW),
-            config=inputs.get("config", {}),
+            method=inputs.method if isinstance(inputs, DerivedInputs) else RAW,
+            config=dict(inputs.config) if isinstance(inputs, DerivedInputs) else {},
             left_out=self.scan.left_out,
             scorings={name: Provenance(scorer.provenance) for name, scorer in self.scorers.items()},
         )
@@ -180,10 +181,10 @@ def _check_comparable(enrolled: EmbeddingStore, tested: EmbeddingStore, settings
             "compare; map both into one space (`reseed align`, then `reseed map`)"
         )
     for store, side in ((enrolled, "enrolment"), (tested, "test")):
-        mapped = store.header.declaration.inputs.get("side", side)
-        if mapped != side:
+        inputs = store.header.declaration.inputs
+        if isinstance(inputs, MappedInputs) and inputs.side != side:
             raise ScoringError(
-                f"{store.path} is mapped for the {mapped} side and given as the {side} side: swap the stores"
+                f"{store.path} is mapped for the {inputs.side} side and given as the {side} side: swap the stores"
             )
 
 

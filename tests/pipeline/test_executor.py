@@ -17,7 +17,7 @@ from dask.distributed import Client, LocalCluster
 from reseed.pipeline.executor import checked, executor
 from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
 from reseed.stages.extract import extract
-from reseed.stages.extraction.extraction import Order
+from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore
 from tests.corpus import prepared, write_corpus
 from tests.store.stores import assert_same_files
@@ -31,11 +31,13 @@ SETTINGS = ExtractSettings(
 
 
 @pytest.fixture(scope="module")
-def order(tmp_path_factory) -> Order:
+def order(tmp_path_factory) -> ExtractOrder:
     folder = tmp_path_factory.mktemp("corpus")
     corpus = write_corpus(folder / "audio", splits=("train",), speakers=8, takes=4)
     manifests = prepared(corpus, folder, ("speech", "noise", "rir"))
-    return Order(utterances=manifests.pop("speech"), sources=manifests, backbone="ge2e", settings=SETTINGS, seed=1)
+    return ExtractOrder(
+        utterances=manifests.pop("speech"), sources=manifests, backbone="ge2e", settings=SETTINGS, seed=1
+    )
 
 
 @pytest.fixture

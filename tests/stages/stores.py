@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reseed.store import Declaration, EmbeddingStore, Reject, finalise, write_shard
+from reseed.store.inputs import DeclaredInputs
 
 SPEAKERS = 6
 
@@ -41,7 +42,9 @@ def write_store(
 ) -> EmbeddingStore:
     """Write a finished store of `utterances` over `shards` of equal size."""
     recipes = {view: {"kind": view} for view in views}
-    declaration = Declaration(dim, dtype, recipes, crops, space, {"seed": seed, "utterances": utterances})
+    declaration = Declaration(
+        dim, dtype, recipes, crops, space, DeclaredInputs(further={"seed": seed, "utterances": utterances})
+    )
     written = []
     vectors_UCVD = clustered_vectors(utterances * crops, len(views), dim, seed).reshape(utterances, crops, -1, dim)
     for index, members in enumerate(np.array_split(np.arange(utterances), shards)):

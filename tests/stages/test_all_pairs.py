@@ -9,6 +9,7 @@ from reseed.stages.all_pairs import NEIGHBOURS_SCHEMA, all_pairs
 from reseed.stages.scoring.cosine import utterance_embeddings
 from reseed.stages.scoring.metrics import eer
 from reseed.store import Declaration, ScoringError, StoreError, finalise, write_shard
+from reseed.store.inputs import DeclaredInputs
 from tests.stages.stores import SPEAKERS, overwrite_vector, write_store
 
 
@@ -28,7 +29,9 @@ def unlabelled_store(path, speakers, with_column=True):
             "crop": [0] * 6,
         }
     )
-    declaration = Declaration(8, "float32", {"clean": {}}, 1, "toy:1", {"speakers": str(speakers)})
+    declaration = Declaration(
+        8, "float32", {"clean": {}}, 1, "toy:1", DeclaredInputs(further={"speakers": str(speakers)})
+    )
     kept = catalogue if with_column else catalogue.drop_columns(["speaker_id"])
     finalise(path, declaration, [write_shard(path, 0, vectors, kept, declaration)], 6)
 

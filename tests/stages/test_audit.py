@@ -16,6 +16,7 @@ from reseed.stages.auditing import blocks, duplicates
 from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED
 from reseed.stages.auditing.table import RULES
 from reseed.store import ConfigError, EmbeddingStore, Reject, StoreError, finalise, write_shard
+from reseed.store.inputs import Parent
 from tests.stages.auditing.generated import DIM, make_store
 from tests.stages.auditing.planting import forge, only, planted, relabelled, renamed
 
@@ -342,7 +343,7 @@ def test_blocks_may_be_added_in_any_order(sound, tmp_path):
 
 def test_a_store_is_compared_with_its_parent_by_itself_while_that_is_what_it_was(sound, tmp_path):
     parent = shutil.copytree(sound, tmp_path / "parent")
-    made_from = {"role": "parent", "path": str(parent), "digest": EmbeddingStore(parent).fingerprint}
+    made_from = Parent(role="parent", path=str(parent), digest=EmbeddingStore(parent).fingerprint)
     make_store(tmp_path / "made", space="ge2e:aaaaaaaa+wccn:1", lineage=(made_from,))
     finding = audit(store=tmp_path / "made").findings["versions"]
     assert finding.says == "It was made from that store; similarity of the clean spaces (linear CKA) 1.000."

@@ -14,7 +14,7 @@ from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED
 from reseed.stages.enhance import enhance
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.stages.extract import extract
-from reseed.stages.extraction.extraction import Order
+from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.prepare import PrepareSettings, prepare
 from reseed.stages.train import EnhancerOrder, train
 from reseed.store import EmbeddingStore, drop
@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
         write_manifest(manifests["speech"], [row for row in rows if row.speaker_id in kept])
         settings = ExtractSettings(views=_VIEWS, crops={"count": 1, "duration_s": 1.6, "placement": "even"})
         sources = {kind: manifests[kind] for kind in ("noise", "music")}
-        order = Order(manifests["speech"], "ge2e", settings, seed=0, sources=sources)
+        order = ExtractOrder(manifests["speech"], "ge2e", settings, seed=0, sources=sources)
         extract(order=order, store=root / split, shards=6)
     return root
 

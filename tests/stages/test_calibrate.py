@@ -18,6 +18,7 @@ from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA
 from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.settings import CalibrationSettings, ScoreSettings
 from reseed.store import Declaration, ManifestError, ScoringError, finalise, write_shard
+from reseed.store.inputs import DeclaredInputs
 from tests.stages.scoring.example import simulate, write_manifest, write_store, write_trials
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}}
@@ -307,7 +308,9 @@ def with_snr(world: World, path: Path) -> Path:
     from reseed.store import EmbeddingStore
 
     source = EmbeddingStore(world.stores["raw"])
-    declaration = Declaration(source.dim, "float32", source.recipes, source.crops, source.space, {"toy": 2})
+    declaration = Declaration(
+        source.dim, "float32", source.recipes, source.crops, source.space, DeclaredInputs(further={"toy": 2})
+    )
     rows = source.rows()
     snr = {"clean": None, "noise_5db": 5.0, "noise_0db": 0.0}
     column = pa.array([snr[view] for view in rows["view"].to_pylist()], pa.float32())

@@ -50,14 +50,14 @@ def test_enhanced_store_declares_its_space_inputs_and_lineage(store, model, tmp_
     enhanced, weights = EmbeddingStore(tmp_path / "enhanced"), load_model(model)[1].weights_sha256
     declared = enhanced.header.declaration
     assert enhanced.space == f"ge2e:aaaaaaaa+seed:{weights[:8]}"
-    assert declared.inputs == {
+    assert declared.inputs.to_json() == {
         "parent": store.fingerprint,
         "model": weights,
         "enhancer": "seed",
         "config": SeedConfig(epochs=2).model_dump(),
         "seed": 7,
     }
-    assert declared.lineage == [
+    assert [parent.to_json() for parent in declared.lineage] == [
         {"role": "parent", "path": str(store.path), "digest": store.fingerprint},
         {"role": "model", "path": str(model), "digest": weights},
     ]
@@ -144,7 +144,7 @@ def test_model_of_another_dimension_names_both_dimensions(model, tmp_path):
 
 def test_store_is_never_enhanced_onto_itself(store, model):
     before = contents(store.path)
-    with pytest.raises(StoreError, match="is the store to be enhanced; write the enhanced store elsewhere"):
+    with pytest.raises(StoreError, match="is the store to enhance; write the new store elsewhere"):
         enhance(store=store.path, model=model, enhanced=store.path, seed=0)
     assert contents(store.path) == before
 

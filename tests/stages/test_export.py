@@ -13,6 +13,7 @@ import pytest
 from reseed.stages.export import export
 from reseed.stages.interop.table import FORMATS
 from reseed.store import ConfigError, Declaration, EmbeddingStore, StoreError, finalise, write_shard
+from reseed.store.inputs import DeclaredInputs
 from tests.stages.interop.examples import file_size_limit, files_under, output_of, write_odd_store
 from tests.stages.stores import write_store
 
@@ -134,7 +135,7 @@ def test_a_store_of_several_shards_is_exported_in_row_order(tmp_path):
 
 
 def test_a_store_without_vectors_is_not_exported(tmp_path):
-    declaration = Declaration(4, "float32", {"clean": {}}, 1, "toy:1", {})
+    declaration = Declaration(4, "float32", {"clean": {}}, 1, "toy:1", DeclaredInputs())
     nothing = pa.table({name: [] for name in ("utterance_id", "view", "crop")})
     name = write_shard(tmp_path / "store", 0, np.empty((0, 4), np.float32), nothing, declaration)
     finalise(tmp_path / "store", declaration, [name], 0)

@@ -12,7 +12,8 @@ from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.ge2e import GE2EConfig
 from reseed.stages.backbones.table import BACKBONES
 from reseed.stages.extract import Job, extract
-from reseed.stages.extraction.extraction import Order, plan_shards
+from reseed.stages.extraction.extraction import plan_shards
+from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects
 from reseed.store.atomic import sha256_file
 from tests.corpus import prepared, write_corpus
@@ -57,10 +58,10 @@ def run(manifests: dict[str, Path], store: Path, **changes) -> str:
     return extract(order=order(manifests, **changes), store=store, **{"shards": 3, **running})
 
 
-def order(manifests: dict[str, Path], **changes) -> Order:
+def order(manifests: dict[str, Path], **changes) -> ExtractOrder:
     sources = {kind: manifests[kind] for kind in ("noise", "rir")}
     plain = {"utterances": manifests["speech"], "backbone": "levels", "settings": SETTINGS, "seed": 3}
-    return Order(**{**plain, "sources": sources, **changes})
+    return ExtractOrder(**{**plain, "sources": sources, **changes})
 
 
 def by_key(store: EmbeddingStore) -> dict[tuple, np.ndarray]:
@@ -187,7 +188,7 @@ def test_a_view_without_its_recordings_is_refused_before_any_work(manifests, tmp
 
 def test_long_recordings_give_the_crops_that_short_ones_do(manifests, tmp_path, monkeypatch):
     run(manifests, tmp_path / "whole")
-    monkeypatch.setattr("reseed.stages.extraction.extraction.WHOLE_S", 0.0)
+    monkeypatch.setattr("reseed.stages.extraction.utterance.WHOLE_S", 0.0)
     run(manifests, tmp_path / "parts")
     assert_same_files(tmp_path / "whole", tmp_path / "parts")
 

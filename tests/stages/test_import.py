@@ -51,7 +51,7 @@ def test_a_vector_and_an_id_are_enough_in_any_domain(tmp_path):
     store = EmbeddingStore(tmp_path / "s")
     np.testing.assert_array_equal(store.get("ein Satz", view="clean"), [3, 4])
     assert (store.views, store.crops, store.recipes) == (["clean"], 1, {"clean": {}})
-    assert store.header.declaration.lineage[0]["path"] == f"{tmp_path}/a.parquet"
+    assert store.header.declaration.lineage[0].path == f"{tmp_path}/a.parquet"
 
 
 @pytest.mark.parametrize("rows_per_shard", [1, 4, 9, 100])

@@ -17,6 +17,7 @@ from reseed.store import (
     finalise,
     write_shard,
 )
+from reseed.store.inputs import DeclaredInputs
 from tests.stages.scoring.example import write_manifest, write_store, write_trials
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}}
@@ -58,7 +59,7 @@ def scoring(tmp_path, vectors):
 
 def write_store_of_the_least(path):
     """A store with no more columns than a store must have."""
-    declaration = Declaration(4, "float32", VIEWS, 1, "ge2e:1a2b", {})
+    declaration = Declaration(4, "float32", VIEWS, 1, "ge2e:1a2b", DeclaredInputs())
     rows = [{"utterance_id": name, "view": view, "crop": 0} for name in IDS for view in VIEWS]
     written = write_shard(path, 0, np.ones((len(rows), 4)), pa.Table.from_pylist(rows), declaration)
     finalise(path, declaration, [written], len(IDS))

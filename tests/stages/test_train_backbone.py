@@ -21,7 +21,6 @@ from reseed.stages.backbones.training.network import SpeakerClassifier, make_bac
 from reseed.stages.backbones.training.reader import SpeechReader
 from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.extract import extract
-from reseed.stages.extraction.extraction import Order
 from reseed.stages.train_backbone import BackboneOrder, train_backbone
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, ModelError, StoreError
 from tests.corpus import prepared, write_corpus
@@ -45,7 +44,7 @@ def anchors(corpus: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     store = tmp_path_factory.mktemp("anchors") / "store"
     views = ExtractSettings(views={"clean": {}, "noise": {"noise": 5}}, crops={"count": 2, "duration_s": 1.6})
     sources = {"noise": corpus["noise"]}
-    extract(order=Order(corpus["speech"], "ge2e", views, 0, sources), store=store, shards=2)
+    extract(order=ExtractOrder(corpus["speech"], "ge2e", views, 0, sources), store=store, shards=2)
     return store
 
 
@@ -69,7 +68,9 @@ def test_an_untrained_network_learns_speakers_and_is_extracted_like_any_other(co
     assert facts["started_from"] == "untrained"
     weights = {"weights": str(model / "weights.safetensors")}
     views = ExtractSettings(views={"clean": {}}, crops={"duration_s": 0.4})
-    extract(order=Order(corpus["speech"], "ecapa_tdnn", views, 0, {}, weights), store=tmp_path / "store", shards=1)
+    extract(
+        order=ExtractOrder(corpus["speech"], "ecapa_tdnn", views, 0, {}, weights), store=tmp_path / "store", shards=1
+    )
     store = EmbeddingStore(tmp_path / "store")
     assert store.dim == 16
     assert store.space.startswith("ecapa_tdnn:")
@@ -102,7 +103,9 @@ def test_fine_tuning_near_anchors_holds_embeddings_where_they_were(corpus, ancho
         views = ExtractSettings(views={"clean": {}}, crops={"count": 2, "duration_s": 1.6})
         weights = {"weights": str(tmp_path / name / "weights.safetensors")}
         extract(
-            order=Order(corpus["speech"], "ge2e", views, 0, {}, weights), store=tmp_path / f"{name}.store", shards=1
+            order=ExtractOrder(corpus["speech"], "ge2e", views, 0, {}, weights),
+            store=tmp_path / f"{name}.store",
+            shards=1,
         )
         first, second = EmbeddingStore(anchors).vectors("clean"), EmbeddingStore(tmp_path / f"{name}.store").vectors()
         kept[name] = float((first * second).sum(axis=1).mean())

@@ -15,7 +15,7 @@ from reseed.stages.backbones.ge2e import GE2E
 from reseed.stages.backbones.table import backbone_class
 from reseed.stages.denoise import denoise, enhanced, gains
 from reseed.stages.extract import extract
-from reseed.stages.extraction.extraction import Order
+from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.frontends.folder import load_frontend
 from reseed.stages.frontends.settings import FrontendTraining
 from reseed.stages.replay import replay
@@ -40,7 +40,7 @@ def extracted(corpus, folder, frontend=None, views=None, **crops):
     recipe = ExtractSettings(
         views=views or {"clean": {}, "noise": {"noise": -5}}, crops={"count": 2, "duration_s": 1.6, **crops}
     )
-    order = Order(corpus["speech"], "ge2e", recipe, 0, {"noise": corpus["noise"]}, frontend=frontend)
+    order = ExtractOrder(corpus["speech"], "ge2e", recipe, 0, {"noise": corpus["noise"]}, frontend=frontend)
     extract(order=order, store=folder, shards=2)
     return folder
 

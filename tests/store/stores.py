@@ -7,13 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from reseed.store import Declaration, finalise, write_shard
+from reseed.store.inputs import DeclaredInputs
 
 VIEWS = {"clean": {}, "noise": {"noise": [0, 15]}, "reverb": {"reverb": True}}
 ODD_IDS = ["a/b c", "quo'te\"d", "日本語/ünï", "x" * 10_000, "new\nline", "../../etc/passwd"]
 
 
 def declare(**changes) -> Declaration:
-    plain = {"dim": 4, "dtype": "float32", "views": VIEWS, "crops": 2, "space": "toy:1", "inputs": {}}
+    plain = {"dim": 4, "dtype": "float32", "views": VIEWS, "crops": 2, "space": "toy:1", "inputs": DeclaredInputs()}
     return Declaration(**{**plain, **changes})
 
 

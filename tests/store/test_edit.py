@@ -18,8 +18,8 @@ from reseed.store import (
     append_shards,
     compact,
     drop,
+    edited,
     finalise,
-    grown,
     read_rejects,
     write_shard,
 )
@@ -43,7 +43,7 @@ def files(path) -> dict[str, int]:
 def test_append_adds_shards_and_touches_no_old_one(tmp_path):
     declaration = write(tmp_path, SHARDS)
     before, old_files = by_id(EmbeddingStore(tmp_path)), files(tmp_path)
-    new = grown(declaration, "append", "digest of the new manifest")
+    new = edited(declaration, "append", "digest of the new manifest")
     names = write_shards(tmp_path, [("u5", "u6")], new, first=3)
     append_shards(tmp_path, names, new, expected=7)
     store = EmbeddingStore(tmp_path)
@@ -59,7 +59,7 @@ def test_a_reader_opened_before_an_append_keeps_its_state(tmp_path):
     declaration = write(tmp_path, SHARDS)
     reader = EmbeddingStore(tmp_path)
     before = reader.vectors().copy()
-    new = grown(declaration, "append", "x")
+    new = edited(declaration, "append", "x")
     append_shards(tmp_path, write_shards(tmp_path, [("u5",)], new, first=3), new, expected=6)
     np.testing.assert_array_equal(reader.vectors(), before)
     assert len(EmbeddingStore(tmp_path)) == len(reader) + 6
@@ -74,7 +74,7 @@ def test_an_append_does_not_put_damage_on_record_as_sound(tmp_path, vectors):
         byte = file.read(1)[0]
         file.seek(40)
         file.write(bytes([byte ^ 1]))
-    new = grown(declaration, "append", "x")
+    new = edited(declaration, "append", "x")
     append_shards(tmp_path, write_shards(tmp_path, [("u5",)], new, first=3), new, expected=6)
     with pytest.raises(StoreError, match=damaged.name):
         EmbeddingStore(tmp_path).verify()

@@ -10,6 +10,7 @@ import pytest
 from dask.distributed import Client
 
 from reseed.store import EmbeddingStore, StoreError
+from reseed.store.inputs import DeclaredInputs, Parent
 from tests.store.stores import ODD_IDS, VIEWS, declare, vectors_of, write
 
 LAYOUTS = pytest.mark.parametrize("vectors", ["hdf5", "parquet"])
@@ -176,8 +177,9 @@ def test_a_newer_version_is_refused(tmp_path):
 
 
 def test_the_fingerprint_ignores_where_parents_lie_and_sees_everything_else():
-    at = [declare(lineage=[{"role": "utterances", "path": path, "digest": "d"}]).fingerprint for path in ("/a", "/b")]
+    at = [declare(lineage=(Parent(role="utterances", path=path, digest="d"),)).fingerprint for path in ("/a", "/b")]
     assert at[0] == at[1]
-    others = [declare(**change).fingerprint for change in ({"crops": 3}, {"dtype": "float16"}, {"inputs": {"seed": 1}})]
+    seeded = DeclaredInputs(further={"seed": 1})
+    others = [declare(**change).fingerprint for change in ({"crops": 3}, {"dtype": "float16"}, {"inputs": seeded})]
     reordered = declare(views=dict(reversed(VIEWS.items()))).fingerprint
     assert len({declare().fingerprint, reordered, *others}) == 5

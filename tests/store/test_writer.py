@@ -8,6 +8,7 @@ import pytest
 
 from reseed.store import EmbeddingStore, Reject, StoreError, finalise, read_rejects, write_shard
 from reseed.store.format import shard_name
+from reseed.store.inputs import DeclaredInputs
 from tests.store.stores import assert_same_files, catalogue_of, declare, vectors_of, write, write_shards
 
 
@@ -35,7 +36,7 @@ def test_a_store_of_rejects_alone_is_a_store(tmp_path):
 def test_the_old_store_stays_readable_until_the_new_one_is_finalised(tmp_path):
     write(tmp_path)
     old = EmbeddingStore(tmp_path).vectors().copy()
-    declaration = declare(inputs={"seed": 2})
+    declaration = declare(inputs=DeclaredInputs(further={"seed": 2}))
     names = write_shards(tmp_path, [("u5",)], declaration)
     np.testing.assert_array_equal(EmbeddingStore(tmp_path, check=True).vectors(), old)
     finalise(tmp_path, declaration, names, 1)
@@ -99,7 +100,7 @@ def test_a_full_disk_is_one_clear_error_and_nothing_is_lost(small_disk, vectors)
     write(small_disk / "store", vectors=vectors)
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 100_000)
-    wide = declare(dim=4, inputs={"seed": 9}, vectors=vectors)
+    wide = declare(dim=4, inputs=DeclaredInputs(further={"seed": 9}), vectors=vectors)
     many = [f"u{number}" for number in range(2_000)]
     noise = np.random.default_rng(0).normal(size=(12_000, 4)).astype(np.float32)
     with pytest.raises(StoreError, match=r"store: no space left on the disk; make room and run again"):

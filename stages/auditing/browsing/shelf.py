@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from reseed.stages.auditing.arrays import unit
 from reseed.stages.auditing.blocks import AuditedStore
-from reseed.stages.extraction.lineage import extracted, graph
+from reseed.stages.extraction.lineage import extracted_store, lineage_graph
 from reseed.stages.extraction.replayer import Replayer
 from reseed.store import ConfigError, EmbeddingStore, StoreError
 from reseed.store.format import HEADER_NAME
@@ -165,11 +165,11 @@ class Shown:
 
     @cached_property
     def _replayer(self) -> Replayer:
-        return Replayer(extracted(self.path).path)
+        return Replayer(extracted_store(self.path).path)
 
     @property
     def _score_files(self) -> list[str]:
-        return [made.path for _, made in graph(self.path, self.store.header)[1] if made.kind == "scores"]
+        return [made.path for _, made in lineage_graph(self.path, self.store.header)[1] if made.kind == "scores"]
 
     def _known(self, utterance_id: str) -> None:
         if utterance_id not in self.speakers:

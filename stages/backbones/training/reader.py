@@ -1,4 +1,4 @@
-"""Crops of labelled speech, rendered ahead in threads: batches that are a pure function of (seed, epoch, position).
+"""Crops of labelled speech, rendered in threads: batches that are a pure function of (seed, epoch, position).
 
 Shapes: B batch, T samples, D embedding dimension, N crops of an epoch.
 """
@@ -20,7 +20,7 @@ from reseed.stages.audio.views import Draw, draw, faster, stable_seed, wrap_pad
 from reseed.stages.backbones.training.anchors import Anchors
 from reseed.stages.backbones.training.network import Crops
 from reseed.stages.backbones.training.settings import SpeechTraining
-from reseed.stages.common.threads import ahead, default_decoders
+from reseed.stages.common.threads import default_decoders, thread_map
 from reseed.stages.training.cache.reader import BatchReader, seeded
 from reseed.store import AudioError, ManifestError
 
@@ -86,7 +86,7 @@ class SpeechReader(BatchReader[Crops]):
         order_N = torch.randperm(self.rows_per_epoch, generator=seeded("cpu", self.seed, epoch)).tolist()
         examples = (self._example(number) for number in order_N[start * self.batch :])
         threads = default_decoders(self.device.type)
-        rendered = ahead(
+        rendered = thread_map(
             lambda example: (example, *self._rendered(example, epoch)),
             examples,
             threads=threads,

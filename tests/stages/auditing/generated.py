@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from reseed.store import Declaration, EmbeddingStore, Reject, finalise, write_shard
 from reseed.store.format import CATALOGUE_SCHEMA
+from reseed.store.inputs import DeclaredInputs, Parent
 
 DIM = 64
 VIEWS = {"clean": {}, "noise": {"noise": [0.0, 10.0]}, "music": {"music": 5.0}}
@@ -29,11 +30,13 @@ def make_store(
     space: str = SPACE,
     labelled: bool = True,
     rejects: tuple[Reject, ...] = (),
-    lineage: tuple[dict, ...] = (),
+    lineage: tuple[Parent, ...] = (),
 ) -> EmbeddingStore:
     """Write a store of speakers `first`, `first` + 1, ...; the same speakers always sound the same."""
     views = VIEWS if views is None else views
-    declaration = Declaration(DIM, "float32", views, crops, space, {"made": "generated"}, list(lineage))
+    declaration = Declaration(
+        DIM, "float32", views, crops, space, DeclaredInputs(further={"made": "generated"}), lineage
+    )
     names, numbers = [], np.array_split(np.arange(speakers * each), shards)
     for index, members in enumerate(numbers):
         vectors, rows = [], []

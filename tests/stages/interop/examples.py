@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from reseed.store import Declaration, EmbeddingStore, finalise, write_shard
+from reseed.store.inputs import DeclaredInputs
 
 DIM = 5
 VIEWS = {"clean": {}, "noise -5 dB/%": {"noise": {"snr_db": [-5, -5]}}, "ré-verb": {"reverb": True}}
@@ -30,7 +31,7 @@ ODD_IDS = [
 
 def write_odd_store(path: Path, *, dtype: str = "float32", ids: list[str] = ODD_IDS) -> EmbeddingStore:
     """Write a store of two shards, two crops and three views; a vector is a function of its row."""
-    declaration = Declaration(DIM, dtype, VIEWS, 2, "toy:1", {"seed": 3})
+    declaration = Declaration(DIM, dtype, VIEWS, 2, "toy:1", DeclaredInputs(further={"seed": 3}))
     halves = [ids[: len(ids) // 2], ids[len(ids) // 2 :]]
     names = []
     for index, half in enumerate(halves):

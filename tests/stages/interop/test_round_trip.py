@@ -35,8 +35,8 @@ def test_space_recipes_and_origin_come_back(tmp_path, kind):
     store = write_odd_store(tmp_path / "store", ids=["a", "b"])
     copy = round_trip(store, kind)
     assert (copy.space, copy.recipes, copy.crops) == ("toy:1", VIEWS, 2)
-    assert copy.header.declaration.inputs["origin"]["fingerprint"] == store.fingerprint
-    assert [parent["role"] for parent in copy.header.declaration.lineage] == ["source", "origin"]
+    assert copy.header.declaration.inputs.origin["fingerprint"] == store.fingerprint
+    assert [parent.role for parent in copy.header.declaration.lineage] == ["source", "origin"]
 
 
 @pytest.mark.parametrize("kind", sorted(set(FORMATS) - {"kaldi"}))

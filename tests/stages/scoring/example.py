@@ -20,6 +20,7 @@ from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA
 from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import Declaration, finalise, write_shard
+from reseed.store.inputs import DeclaredInputs, EnhancedInputs
 
 VIEWS: dict[str, dict[str, Any]] = {
     "clean": {},
@@ -88,7 +89,7 @@ def make_example(
             vectors_UCVD,
             views,
             space="toy:1" if system == "raw" else f"toy:1+{system}:2",
-            inputs={"toy": 1} if system == "raw" else {"enhancer": system, "config": {"epochs": 3}},
+            inputs=DeclaredInputs(further={"toy": 1}) if system == "raw" else enhanced_by(system),
         )
         score(
             ScoreOrder(
@@ -119,6 +120,10 @@ def simulate(names: list[str], views: dict[str, Any], *, dim: int, crops: int, s
     return np.stack(rendered, axis=2).astype(np.float32)
 
 
+def enhanced_by(system: str) -> EnhancedInputs:
+    return EnhancedInputs(parent="", method=system, config={"epochs": 3}, model="", seed=0)
+
+
 def draw_trials(ids: list[str], names: list[str], count: int) -> list[tuple[str, str, bool, None]]:
     """Return distinct trials of different utterances, about a quarter of them targets."""
     draw = np.random.default_rng(3)
@@ -139,12 +144,12 @@ def write_store(
     vectors_UCVD: np.ndarray,
     views: dict[str, Any],
     space: str = "toy:1",
-    inputs: dict[str, Any] | None = None,
+    inputs: DeclaredInputs | None = None,
     utterances_per_shard: int = 40,
 ) -> Path:
     """Write a finished store of several shards."""
     utterances, crops, _, dim = vectors_UCVD.shape
-    declaration = Declaration(dim, "float32", views, crops, space, inputs or {"toy": 1})
+    declaration = Declaration(dim, "float32", views, crops, space, inputs or DeclaredInputs(further={"toy": 1}))
     starts = range(0, utterances, utterances_per_shard)
     written = []
     for shard, start in enumerate(starts):

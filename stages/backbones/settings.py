@@ -1,0 +1,162 @@
+"""Settings of the backbones, by name. Reading a configuration or a store's lineage takes these alone, and no torch."""
+
+import mmap
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field
+
+from reseed.stages.common.choice import chosen
+from reseed.stages.common.section import Section
+
+
+class BackboneConfig(Section):
+    """Settings of a backbone; those of type Path are the files that it reads."""
+
+    @classmethod
+    def file_settings(cls) -> list[str]:
+        """Return the names of the settings that are files."""
+        return [
+            name for name, known in cls.model_fields.items() if Path in (known.annotation, *get_args(known.annotation))
+        ]
+
+    @classmethod
+    def files(cls, settings: Mapping[str, Any]) -> list[Path]:
+        """Return the files that a backbone of these settings reads; none where its weights come with a package."""
+        given = (settings.get(name) for name in cls.file_settings())
+        return [Path(path).expanduser() for path in given if path is not None]
+
+
+class CheckpointConfig(BackboneConfig):
+    """Settings of a backbone whose weights lie in a file.
+
+    Attributes:
+        weights: the checkpoint: .safetensors, or what torch.save wrote (.pt, .pth, .ckpt, .model, .bin).
+    """
+
+    weights: Path = Field(examples=["ecapa.pt"])
+
+
+class GE2EConfig(BackboneConfig):
+    """Settings of the `ge2e` backbone.
+
+    Attributes:
+        weights: a checkpoint of the same network, e.g. one that `train-backbone` wrote; default: the published encoder.
+    """
+
+    weights: Path | None = None
+
+
+class ResNetSE34V2Config(CheckpointConfig):
+    """Settings of the `resnet_se34v2` backbone; mel bands, pooling and D follow from the weights.
+
+    Attributes:
+        variance_floor: the least variance over time in the pooling: 1e-4 in SEED, 1e-5 in voxceleb_trainer.
+    """
+
+    variance_floor: float = Field(default=1e-4, gt=0)
+
+
+class ECAPATDNNConfig(CheckpointConfig):
+    """Settings of the `ecapa_tdnn` backbone; channels, MFCC, kind of attention and D follow from the weights."""
+
+
+class ECAPATaoRuijieConfig(CheckpointConfig):
+    """Settings of the `ecapa_taoruijie` backbone; channels, mel bands and D follow from the weights."""
+
+
+class ECAPASpeechBrainConfig(CheckpointConfig):
+    """Settings of the `ecapa_speechbrain` backbone; all sizes follow from the weights."""
+
+
+Bundle = Literal[
+    "WAVLM_BASE",
+    "WAVLM_BASE_PLUS",
+    "WAVLM_LARGE",
+    "HUBERT_BASE",
+    "HUBERT_LARGE",
+    "HUBERT_XLARGE",
+    "WAV2VEC2_BASE",
+    "WAV2VEC2_LARGE",
+    "WAV2VEC2_LARGE_LV60K",
+    "WAV2VEC2_XLSR53",
+    "WAV2VEC2_XLSR_300M",
+    "WAV2VEC2_XLSR_1B",
+    "WAV2VEC2_XLSR_2B",
+]
+
+
+class WavLMConfig(BackboneConfig):
+    """Settings of the `wavlm` backbone.
+
+    Attributes:
+        bundle: name of the network in torchaudio.pipelines.
+        weights: the file of that bundle; default: where torchaudio keeps it once it has downloaded it.
+        layer: the transformer layer, from 1, whose output is pooled; default: the mean of all.
+        pooling: mean over frames; or attentive mean and deviation, whose weights (two convolutions of kernel 1, by way
+            of 128 channels: pooling.attention.{0,2}.{weight,bias}) must lie in the same file as the network's.
+        architecture: arguments of torchaudio.models.wavlm_model (or wav2vec2_model) that differ from the bundle's.
+    """
+
+    bundle: Bundle = "WAVLM_BASE_PLUS"
+    weights: Path | None = None
+    layer: int | None = Field(default=None, ge=1)
+    pooling: Literal["mean", "attentive"] = "mean"
+    architecture: dict[str, Any] = {}
+
+
+class OnnxConfig(BackboneConfig):
+    """Settings of the `onnx` backbone. What is not given follows from the file, or is as WeSpeaker has it.
+
+    Attributes:
+        model: the .onnx file.
+        input: what the network takes: "waveform" [B, T], "fbank" [B, F, M], or "auto", as the shape of its input says.
+        output: the name of the output with the embedding, if there are several.
+        sample_rate_hz: of the waveforms (16000).
+        scale: what waveforms in -1..1 are multiplied by: 32768 before WeSpeaker's features, 1 otherwise.
+        window: "hamming" or "povey".
+        cmn: whether the mean of each band over the utterance is subtracted (true).
+    """
+
+    model: Path = Field(examples=["speaker.onnx"])
+    input: Literal["auto", "waveform", "fbank"] = "auto"
+    output: str | None = None
+    sample_rate_hz: int | None = Field(default=None, ge=8000)
+    scale: float | None = Field(default=None, gt=0)
+    window: Literal["hamming", "povey"] | None = None
+    cmn: bool | None = None
+
+    @classmethod
+    def files(cls, settings: Mapping[str, Any]) -> list[Path]:
+        """Return the model, and the files beside it in which it keeps its tensors."""
+        return [file for path in super().files(settings) for file in (path, *external_data(path))]
+
+
+def external_data(path: Path) -> list[Path]:
+    """Return the files beside an ONNX model in which it keeps its tensors, as its entries `location` name them."""
+    if not path.is_file() or not path.stat().st_size:
+        return []
+    # An entry is a protobuf message of two strings: field 1 the key, field 2 the value, each behind its length.
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        entries = re.finditer(rb"\x0a\x08location\x12([\x01-\x7f])", held)
+        names = {held[entry.end() : entry.end() + entry[1][0]] for entry in entries}
+    beside = [path.parent / name.decode(errors="replace") for name in names]
+    return sorted(each for each in beside if each.is_file())
+
+
+CONFIGS: dict[str, type[BackboneConfig]] = {
+    "ge2e": GE2EConfig,
+    "resnet_se34v2": ResNetSE34V2Config,
+    "ecapa_tdnn": ECAPATDNNConfig,
+    "ecapa_taoruijie": ECAPATaoRuijieConfig,
+    "ecapa_speechbrain": ECAPASpeechBrainConfig,
+    "wavlm": WavLMConfig,
+    "onnx": OnnxConfig,
+}
+
+
+def config_class(name: str) -> type[BackboneConfig]:
+    """Return the settings of the backbone `name`; an unknown name raises ConfigError with the choices."""
+    return chosen(name, CONFIGS, "backbone")

@@ -1,0 +1,93 @@
+"""What an extraction declares: names, numbers and digests alone, so that the fingerprint survives moving files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from reseed.stages.audio.views import RENDERING
+from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.table import backbone_class
+from reseed.stages.extraction.order import ExtractOrder
+from reseed.stages.frontends.folder import FrontendInfo
+from reseed.store import Declaration, StoreError
+from reseed.store.atomic import digest
+from reseed.store.inputs import ExtractedInputs, Parent
+
+
+def declare(
+    order: ExtractOrder, manifests: Mapping[str, str], backbone: Backbone, frontend: FrontendInfo | None
+) -> Declaration:
+    """Declare the store of an order.
+
+    Args:
+        manifests: role -> digest.
+    """
+    settings = order.settings
+    coded = any(view.codec for view in settings.views.values())
+    inputs = ExtractedInputs(
+        backbone=backbone.identity(),
+        precision=settings.precision,
+        crops=settings.crops.model_dump(),
+        seed=order.seed,
+        rendering={**RENDERING, **({"libsndfile": soundfile.__libsndfile_version__} if coded else {})},
+        manifests=manifests,
+    )
+    return Declaration(
+        dim=backbone.embedding_dim,
+        dtype=settings.dtype,
+        vectors=settings.vectors,
+        views={name: view.recipe() for name, view in settings.views.items()},
+        crops=settings.crops.count,
+        space=backbone.space,
+        inputs=inputs,
+        lineage=(
+            *(Parent(role=role, path=str(order.manifests[role]), digest=found) for role, found in manifests.items()),
+            *_networks(order, digest(inputs.backbone), frontend),
+        ),
+    )
+
+
+def _networks(order: ExtractOrder, identity: str, frontend: FrontendInfo | None) -> list[Parent]:
+    name, settings = order.backbone, dict(order.backbone_settings)
+    path = next(iter(backbone_class(name).Config.files(settings)), name)
+    backbone = Parent(role="backbone", path=str(path), digest=identity, name=name, settings=settings)
+    if frontend is None:
+        return [backbone]
+    path, weights = str(order.frontend), frontend.weights_sha256
+    return [backbone, Parent(role="frontend", path=path, digest=weights, name=frontend.method)]
+
+
+def extracted_inputs(declaration: Declaration, store: Path) -> ExtractedInputs:
+    """Return what an extracted store was declared to be made from.
+
+    Raises:
+        StoreError: it was not extracted from recordings.
+    """
+    if not isinstance(declaration.inputs, ExtractedInputs) or declaration.parent("backbone") is None:
+        raise StoreError(f"{store} was not extracted from audio by this version; there is nothing to render again")
+    return declaration.inputs
+
+
+def check_same_recipe(store: Path, before: Declaration, now: Declaration) -> None:
+    """Check that all that decides a vector, given its utterance, is what it was.
+
+    Raises:
+        StoreError: it is not; names what differs.
+    """
+    ours, theirs = _recipe(before, store), _recipe(now, store)
+    differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    if differing:
+        shown = "; ".join(f"{key}: {ours.get(key)} in the store, {theirs.get(key)} now" for key in differing)
+        raise StoreError(f"{store} was made by another recipe, so nothing can be appended ({shown})")
+
+
+def _recipe(declaration: Declaration, store: Path) -> dict[str, Any]:
+    inputs = extracted_inputs(declaration, store)
+    return {
+        **{key: getattr(declaration, key) for key in ("dim", "dtype", "views", "space", "vectors")},
+        **{key: getattr(inputs, key) for key in ("backbone", "precision", "crops", "seed", "rendering")},
+        **{f"{role} manifest": found for role, found in inputs.manifests.items() if role != "utterances"},
+        **inputs.further,
+    }
