@@ -173,7 +173,7 @@ def _write(store: Path, batches: Iterable[Batch], plan: Plan, declaration: Decla
             write_shard(store, index, finite.vectors, finite.rows, declaration, rejects, source=str(rows))
             print(f"{store}: shard {index} written ({index + 1} of {shards})", file=sys.stderr, flush=True)
     seals = [read_seal(store, name, declaration.vectors) for name in names]
-    rejects = plan.rejects + [Reject(**reject) for seal in seals if seal is not None for reject in seal.rejects]
+    rejects = plan.rejects + [reject for seal in seals if seal is not None for reject in seal.rejects]
     if len(rejects) == plan.expected:
         raise StoreError(f"{store}: not one vector can be stored; {rejects[0].utterance_id!r} {rejects[0].reason}")
     header = finalise(store, declaration, names, plan.expected, rejects)

@@ -20,7 +20,7 @@ from reseed.store.inputs import Edit
 from reseed.store.layouts import Vectors
 from reseed.store.lock import editing
 from reseed.store.reader import EmbeddingStore
-from reseed.store.writer import complete_removal, finalise, read_rejects, read_seal, sealed_rejects, write_shard
+from reseed.store.writer import complete_removal, finalise, read_rejects, read_seal, write_shard
 
 Flags = NDArray[np.bool_]
 
@@ -39,7 +39,8 @@ def append_shards(
         kept = EmbeddingStore(store).shards
         seals = [seal for name in names if (seal := read_seal(store, name, declaration.vectors)) is not None]
         everything = [*(shard.name for shard in kept), *names]
-        return finalise(store, declaration, everything, expected, [*rejects, *sealed_rejects(seals)], kept)
+        all_rejects = [*rejects, *(reject for seal in seals for reject in seal.rejects)]
+        return finalise(store, declaration, everything, expected, all_rejects, kept)
 
 
 def drop(store: Path, *, utterances: Collection[str] = (), speakers: Collection[str] = ()) -> Header:

@@ -9,9 +9,9 @@ import errno
 import fcntl
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ class Seal:
     utterances: int
     vectors_bytes: int
     vectors_sha256: str
-    rejects: list[dict[str, str]] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
 
 
 def write_shard(
@@ -80,15 +80,15 @@ def write_shard(
     name = shard_name(index, declaration.fingerprint, source)
     dense = np.ascontiguousarray(vectors, dtype=declaration.dtype)
     with _says_where(store), _only_writer(store, name):
-        seal = {"fingerprint": declaration.fingerprint, "rows": len(dense), "vectors_bytes": 0, "vectors_sha256": ""}
+        vectors_bytes, vectors_sha256 = 0, ""
         if declaration.vectors == "hdf5":
-            path = vectors_file(store, name, "hdf5")
-            with atomic.atomic_path(path) as temporary:
+            with atomic.atomic_path(vectors_file(store, name, "hdf5")) as temporary:
                 write_hdf5(temporary, dense)
-                seal["vectors_sha256"], seal["vectors_bytes"] = atomic.sha256_file(temporary), temporary.stat().st_size
-        seal["utterances"] = len(dense) // declaration.rows_per_utterance
-        seal["rejects"] = [vars(reject) for reject in rejects or []]
-        table = _ordered(catalogue).replace_schema_metadata({SEAL_KEY: json.dumps(seal, sort_keys=True).encode()})
+                vectors_bytes, vectors_sha256 = temporary.stat().st_size, atomic.sha256_file(temporary)
+        utterances = len(dense) // declaration.rows_per_utterance
+        seal = Seal(declaration.fingerprint, len(dense), utterances, vectors_bytes, vectors_sha256, rejects or [])
+        metadata = {SEAL_KEY: json.dumps(asdict(seal), sort_keys=True).encode()}
+        table = _ordered(catalogue).replace_schema_metadata(metadata)
         with atomic.atomic_path(catalogue_file(store, name)) as temporary:
             write_catalogue(temporary, table, dense if declaration.vectors == "parquet" else None)
     return name
@@ -97,7 +97,8 @@ def write_shard(
 def read_seal(store: Path, name: str, layout: str = "hdf5") -> Seal | None:
     """Return the seal of a shard, or None where a file of it is missing or cut."""
     try:
-        seal = Seal(**json.loads(pq.read_schema(catalogue_file(store, name)).metadata[SEAL_KEY]))
+        raw = json.loads(pq.read_schema(catalogue_file(store, name)).metadata[SEAL_KEY])
+        seal = Seal(**{**raw, "rejects": [Reject(**reject) for reject in raw.get("rejects", [])]})
         whole = layout != "hdf5" or vectors_file(store, name, layout).stat().st_size == seal.vectors_bytes
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
         return None
@@ -133,31 +134,32 @@ def finalise(
     Raises:
         StoreError: a shard is missing or cut, the counts do not add up, or the disk is full or read-only.
     """
-    seals = {name: read_seal(store, name, declaration.vectors) for name in names}
-    missing = [name for name, seal in seals.items() if seal is None]
-    if missing:
-        raise StoreError(
-            f"{store}: {len(missing)} of {len(names)} shards are missing, first {missing[0]}; extract them"
-        )
-    found = {name: seal for name, seal in seals.items() if seal is not None}
-    everything = sealed_rejects(found.values()) if rejects is None else rejects
-    stored = sum(seal.utterances for seal in found.values())
-    if stored + len(everything) != expected:
-        counts = f"{stored} stored + {len(everything)} rejected"
+    seals = _complete(store, declaration, names)
+    if rejects is None:
+        rejects = [reject for seal in seals.values() for reject in seal.rejects]
+    stored = sum(seal.utterances for seal in seals.values())
+    if stored + len(rejects) != expected:
+        counts = f"{stored} stored + {len(rejects)} rejected"
         raise StoreError(f"{store}: {counts} utterances are not the {expected} asked for; extract the store again")
     with _says_where(store), editing(store):
         known = {shard.name: shard for shard in kept}
-        shards = [known.get(name) or _shard(store, name, seal, declaration.vectors) for name, seal in found.items()]
-        write_rejects(store / REJECTS_NAME, everything)
+        shards = [known.get(name) or _shard(store, name, seal, declaration.vectors) for name, seal in seals.items()]
+        write_rejects(store / REJECTS_NAME, rejects)
         listed = _stored_file(store, REJECTS_NAME)
-        header = Header(declaration, declaration.fingerprint, expected, stored, len(everything), shards, listed)
+        header = Header(declaration, declaration.fingerprint, expected, stored, len(rejects), shards, listed)
         replace_header(store, header)
     return header
 
 
-def sealed_rejects(seals: Iterable[Seal]) -> list[Reject]:
-    """Return the rejects that some shards list."""
-    return [Reject(**reject) for seal in seals for reject in seal.rejects]
+def _complete(store: Path, declaration: Declaration, names: Sequence[str]) -> dict[str, Seal]:
+    """Return the seals of shards by their names; raises StoreError where one is missing or cut."""
+    seals = {name: seal for name in names if (seal := read_seal(store, name, declaration.vectors)) is not None}
+    missing = [name for name in names if name not in seals]
+    if missing:
+        raise StoreError(
+            f"{store}: {len(missing)} of {len(names)} shards are missing, first {missing[0]}; extract them"
+        )
+    return seals
 
 
 def replace_header(store: Path, header: Header) -> None:
