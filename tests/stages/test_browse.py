@@ -18,7 +18,7 @@ from reseed.stages.auditing.browsing.shelf import Shelf
 from reseed.stages.enhance import enhance
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.stages.extract import extract
-from reseed.stages.extraction.extraction import Order
+from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.train import EnhancerOrder, train
 from reseed.store import ConfigError, EmbeddingStore
 from tests.browser import launched, needs_browser, opened
@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     settings = ExtractSettings(views={"clean": {}, "noise": {"noise": 5}}, crops={"count": 1, "duration_s": 1.6})
     raw = root / "stores" / "ge2e" / "train"
     sources = {"noise": manifests["noise"]}
-    extract(order=Order(manifests["speech"], "ge2e", settings, seed=0, sources=sources), store=raw, shards=2)
+    extract(order=ExtractOrder(manifests["speech"], "ge2e", settings, seed=0, sources=sources), store=raw, shards=2)
     train(EnhancerOrder(enhancer="wccn", settings=WccnConfig(), store=raw, model=root / "models" / "wccn", seed=0))
     enhance(store=raw, model=root / "models" / "wccn", enhanced=root / "stores" / "ge2e+wccn" / "train", seed=0)
     planted(raw, root / "stores" / "hostile", lambda _, v, rows: (v, renamed(rows, lambda name: name + HOSTILE)))
