@@ -22,7 +22,7 @@ from reseed.pipeline.sections import CorpusSettings, ExtractionSettings, RunCali
 from reseed.pipeline.settings import apply_overrides, examine, validated
 from reseed.stages.audio.recipe import sources_needed
 from reseed.stages.audio.sources import listing_digest
-from reseed.stages.backbones.settings import config_class
+from reseed.stages.backbones.settings import CONFIGS, BackboneConfig, config_class
 from reseed.stages.backbones.training.settings import SpeechTraining
 from reseed.stages.common.choice import did_you_mean
 from reseed.stages.common.section import Conflict, Takes
@@ -240,7 +240,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         mistakes += found
         mistakes += component_mistakes(config, but={line.partition(": ")[0] for line in mistakes}) if config else []
         raise SettingsError(f"{path} with --set" if overrides else str(path), mistakes)
-    files = config_class(config.backbone.name).file_settings()
+    files = CONFIGS.get(config.backbone.name, BackboneConfig).file_settings()
     settings = {
         key: str(Path(value).expanduser().resolve()) if key in files and isinstance(value, str) else value
         for key, value in config.backbone.settings.items()

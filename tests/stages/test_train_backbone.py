@@ -21,6 +21,7 @@ from reseed.stages.backbones.training.network import SpeakerClassifier, make_bac
 from reseed.stages.backbones.training.reader import SpeechReader
 from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.extract import extract
+from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.train_backbone import BackboneOrder, train_backbone
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, ModelError, StoreError
 from tests.corpus import prepared, write_corpus
