@@ -7,33 +7,17 @@ Shapes: N rows (crop x view) that both stores share, D and E dimensions of the t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reseed.stages.aligners.shared import SharedRows
 from reseed.stages.common.section import Section
 
 Side = Literal["enrolment", "test"]
 SIDES: tuple[Side, Side] = ("enrolment", "test")
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What both stores have: row i of both is the same crop in the same view, of unit length.
-
-    Attributes:
-        enrolment_ND, test_NE: the vectors of either side.
-        utterance_N: which utterance a row is of.
-        speaker_N: who speaks; -1 where unknown.
-    """
-
-    enrolment_ND: Tensor
-    test_NE: Tensor
-    utterance_N: Tensor
-    speaker_N: Tensor
 
 
 class Alignment(nn.Module):
@@ -50,7 +34,7 @@ class Alignment(nn.Module):
         super().__init__()
         self.config, self.dims = config, dims
 
-    def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
+    def fit(self, shared: SharedRows, seed: int) -> Iterator[dict[str, float]]:
         """Learn both maps from shared rows; yield what is worth logging.
 
         Raises:

@@ -13,7 +13,8 @@ from pydantic import Field
 from scipy.linalg import orthogonal_procrustes
 from torch import Tensor
 
-from reseed.stages.aligners.base import Affine, Alignment, Shared
+from reseed.stages.aligners.base import Affine, Alignment
+from reseed.stages.aligners.shared import SharedRows
 from reseed.stages.common.section import Section
 from reseed.store import ModelError
 
@@ -58,7 +59,7 @@ class Identity(ClosedForm):
             raise ModelError(f"identity needs sides of one dimension, these have {sides}; choose another map")
         return self.dims[0]
 
-    def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
+    def fit(self, shared: SharedRows, seed: int) -> Iterator[dict[str, float]]:
         for side in (self.enrolment, self.test):
             side.set(torch.zeros(self.dims[0]), torch.eye(self.dims[0]))
         yield {}
@@ -72,7 +73,7 @@ class Procrustes(ClosedForm):
     def shared_dim(self, speakers: int) -> int:
         return max(self.dims)
 
-    def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
+    def fit(self, shared: SharedRows, seed: int) -> Iterator[dict[str, float]]:
         wide = max(self.dims)
         (mean_D, first_ND), (mean_E, second_NE) = _centred(shared)
         turn, _ = orthogonal_procrustes(_widened(first_ND, wide), _widened(second_NE, wide))
@@ -90,7 +91,7 @@ class RidgeRegression(ClosedForm):
     def shared_dim(self, speakers: int) -> int:
         return self.dims[1]
 
-    def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
+    def fit(self, shared: SharedRows, seed: int) -> Iterator[dict[str, float]]:
         from sklearn.linear_model import Ridge  # takes seconds, and applying a map does without
 
         (mean_D, first_ND), (mean_E, second_NE) = _centred(shared)
@@ -109,7 +110,7 @@ class CanonicalCorrelation(ClosedForm):
     def shared_dim(self, speakers: int) -> int:
         return min(self.config.components, *self.dims)
 
-    def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
+    def fit(self, shared: SharedRows, seed: int) -> Iterator[dict[str, float]]:
         from sklearn.cross_decomposition import CCA
 
         (mean_D, first_ND), (mean_E, second_NE) = _centred(shared)
@@ -136,7 +137,7 @@ class SpeakerLogits(ClosedForm):
     def shared_dim(self, speakers: int) -> int:
         return max(1, speakers)
 
-    def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
+    def fit(self, shared: SharedRows, seed: int) -> Iterator[dict[str, float]]:
         known_N = shared.speaker_N >= 0
         speaker_N = shared.speaker_N[known_N]
         if not len(speaker_N.unique()) > 1:
@@ -150,7 +151,7 @@ class SpeakerLogits(ClosedForm):
         yield {}
 
 
-def _centred(shared: Shared) -> tuple[tuple[Tensor, Any], tuple[Tensor, Any]]:
+def _centred(shared: SharedRows) -> tuple[tuple[Tensor, Any], tuple[Tensor, Any]]:
     """Return the mean of either side, and its rows less that, as float64 arrays."""
     sides = []
     for vectors in (shared.enrolment_ND.double(), shared.test_NE.double()):

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from reseed.stages.aligners.base import Alignment, Shared
+from reseed.stages.aligners.base import Alignment
+from reseed.stages.aligners.shared import SharedRows
 from reseed.stages.common.section import Section
 from reseed.store import ModelError
 
@@ -80,7 +81,7 @@ class Nessa(Alignment):
         kept = min(self.config.dimensions, *dims)
         self.enrolment, self.test = (ResidualMap(dim, kept, self.config.hidden, self.config.dropout) for dim in dims)
 
-    def fit(self, shared: Shared, seed: int) -> Iterator[dict[str, float]]:
+    def fit(self, shared: SharedRows, seed: int) -> Iterator[dict[str, float]]:
         settings = self.config
         if settings.positives == "speaker" and not (shared.speaker_N >= 0).any():
             raise ModelError("positives: speaker needs speakers known by name; use positives: utterance")
@@ -115,7 +116,7 @@ class Nessa(Alignment):
                 yield {"epoch": epoch + 1, "loss": total / len(rows_U)}
         self.eval()
 
-    def _loss(self, shared: Shared, first_B: Tensor, second_B: Tensor, group_N: Tensor) -> Tensor:
+    def _loss(self, shared: SharedRows, first_B: Tensor, second_B: Tensor, group_N: Tensor) -> Tensor:
         """Contrast both ways: enrolment rows against test rows, and test rows against enrolment rows."""
         enrolment_BK = self.map("enrolment", shared.enrolment_ND[first_B])
         test_BK = self.map("test", shared.test_NE[second_B])
@@ -124,7 +125,7 @@ class Nessa(Alignment):
         return 0.5 * (_contrast(score_BB, same_BB) + _contrast(score_BB.T, same_BB.T))
 
     @torch.no_grad()
-    def _begin(self, shared: Shared, group_N: Tensor) -> None:
+    def _begin(self, shared: SharedRows, group_N: Tensor) -> None:
         """Set the first maps: whiten each side by the scatter within utterances or speakers; correlate their means."""
         sides = []
         for vectors, module in ((shared.enrolment_ND, self.enrolment), (shared.test_NE, self.test)):

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from reseed.stages.aligners.base import Shared
+from reseed.stages.aligners.shared import SharedRows
 from reseed.stages.aligners.table import ALIGNERS, aligner_class
 from reseed.stages.scoring.metrics import eer
 from reseed.store import ConfigError, ModelError
@@ -22,7 +22,9 @@ def world(dims=(24, 18), seed=0, unknown=False):
     sides = [rows @ m + 1.0 * draw.normal(size=(len(rows), m.shape[1])) + 2.0 for m in maps]
     units = [F.normalize(torch.from_numpy(side).float(), dim=-1) for side in sides]
     speaker = torch.arange(SPEAKERS).repeat_interleave(4 * EACH)
-    return Shared(*units, torch.arange(SPEAKERS * EACH).repeat_interleave(4), speaker * 0 - 1 if unknown else speaker)
+    return SharedRows(
+        *units, torch.arange(SPEAKERS * EACH).repeat_interleave(4), speaker * 0 - 1 if unknown else speaker
+    )
 
 
 def cross_eer(alignment, shared, speaker):
@@ -67,7 +69,7 @@ def test_procrustes_finds_a_rotation():
     draw = torch.Generator().manual_seed(0)
     first = F.normalize(torch.randn(500, 8, generator=draw), dim=-1)
     turn = torch.linalg.qr(torch.randn(8, 8, generator=draw))[0]
-    shared = Shared(first, first @ turn, torch.arange(500), torch.full((500,), -1))
+    shared = SharedRows(first, first @ turn, torch.arange(500), torch.full((500,), -1))
     alignment = fitted("procrustes", shared)
     torch.testing.assert_close(
         alignment.map("enrolment", first), alignment.map("test", first @ turn), atol=1e-5, rtol=0
