@@ -58,15 +58,30 @@ _SOURCES = {
 }
 
 
-def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option(
-        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. train.seed.epochs=3."
-    )(command)
-    return click.option("--config", type=_FILE, required=True, help="YAML of the run.")(command)
-
-
 def _path_option(name: str, text: str, **options: Any) -> Callable[..., Any]:
     return click.option(f"--{name}", type=_FILE, help=text, **{"required": True, **options})
+
+
+def _set_option(text: str = "Override a setting, e.g. train.seed.epochs=3; docs/settings.md lists all.") -> Any:
+    return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=text)
+
+
+# Options of more than one command.
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_DEVICE = click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
+_DASK = click.option("--dask", metavar="ADDRESS", help="Spread the work: local, local:4 (workers) or tcp://HOST:8786.")
+_FORMAT = click.option("--format", default="parquet", show_default=True, help="kaldi, npy, parquet or webdataset.")
+_SYSTEM = click.option("--system", required=True, help="Which entry of the section train.")
+_PROCESSES = click.option(
+    "--processes", type=click.IntRange(1), default=1, show_default=True, help="Share batches over GPUs."
+)
+_TENSORBOARD = _path_option("tensorboard", "Folder for TensorBoard's files.", required=False)
+_TRAINED = _path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False)
+
+
+def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    text = "YAML of the run; `reseed config` prints all that it sets."
+    return click.option("--config", type=_FILE, required=True, help=text)(_set_option()(command))
 
 
 def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -138,7 +153,7 @@ def trials(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         _path_option("store", "The store; finished shards of the same recipe are kept."),
-        _path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False),
+        _TRAINED,
         _path_option("frontend", "Folder of `reseed train-frontend`, to stand before the backbone.", required=False),
         _source_options,
         _path_option("utterances", "Manifest of the speech."),
@@ -199,7 +214,7 @@ def _backbone(run: Any, trained: Path | None) -> Any:
 @main.command()
 @_extraction_options
 @click.option("--job", metavar="INDEX/COUNT", help="Write only this job's shards, e.g. 0/4; without: all, then seal.")
-@click.option("--dask", metavar="ADDRESS", help="Spread the shards: local, local:4 (workers) or tcp://HOST:8786.")
+@_DASK
 def extract(store: Path, job: str | None, dask: str | None, **rest: Any) -> None:
     """Run the frozen backbone over the corpus once and store clean and noisy embeddings."""
     from reseed.pipeline.executor import checked, executor
@@ -231,8 +246,8 @@ def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
 @click.option("--crop", type=click.IntRange(0), default=0, show_default=True, help="Which crop.")
 @click.option("--out", type=_FILE, help="Write the audio here (.wav, .flac).")
 @click.option("--from", "moved", multiple=True, metavar="ROLE=PATH", help="Where a manifest or the backbone lies now.")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_DEVICE
+@_JSON
 def replay(as_json: bool, **options: Any) -> None:
     """Render the audio behind a stored vector, embed it again, and say how well the two agree."""
     from reseed.stages.replay import replay as stage
@@ -266,11 +281,11 @@ def compact(store: Path, rows: int) -> None:
 
 @main.command()
 @_config_options
-@click.option("--system", required=True, help="Which entry of the section train.")
+@_SYSTEM
 @_path_option("store", "Store of training embeddings.")
 @_path_option("model", "Model directory to write.")
-@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Share batches over GPUs.")
-@_path_option("tensorboard", "Folder for TensorBoard's files.", required=False)
+@_PROCESSES
+@_TENSORBOARD
 def train(config: Path, overrides: Sequence[str], system: str, processes: int, **paths: Any) -> None:
     """Train an enhancer purely on cached embeddings. The same command after a kill goes on where it was."""
     from reseed.stages.common.device import resolved
@@ -292,7 +307,7 @@ def train(config: Path, overrides: Sequence[str], system: str, processes: int, *
 
 @main.command()
 @_config_options
-@click.option("--system", required=True, help="Which entry of the section train.")
+@_SYSTEM
 @click.option("--vary", multiple=True, metavar="KEY=A,B", help="Values of a setting, or of seed; repeat for a grid.")
 @_path_option("store", "Store of training embeddings.")
 @_path_option("sweep", "Directory to write: table, plot, and the best model.")
@@ -322,8 +337,8 @@ def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[st
 @_path_option("anchors", "Store of clean vectors of the backbone that is started from.", required=False)
 @_path_option("base", "Folder of a trained backbone to start from.", required=False)
 @_path_option("model", "Folder to write: weights, train.jsonl, card.")
-@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="Share batches over GPUs.")
-@_path_option("tensorboard", "Folder for TensorBoard's files.", required=False)
+@_PROCESSES
+@_TENSORBOARD
 def train_backbone(
     config: Path,
     overrides: Sequence[str],
@@ -348,9 +363,9 @@ def train_backbone(
 @_path_option("utterances", "Manifest of the speech.")
 @_source_options
 @_path_option("store", "Store of the speech by the backbone, with a view clean.")
-@_path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False)
+@_TRAINED
 @_path_option("model", "Folder to write: weights, train.jsonl, card.")
-@_path_option("tensorboard", "Folder for TensorBoard's files.", required=False)
+@_TENSORBOARD
 def train_frontend(
     config: Path,
     overrides: Sequence[str],
@@ -382,7 +397,7 @@ def train_frontend(
 @click.argument("output", type=_FILE)
 @_config_options
 @_path_option("frontend", "Folder of `reseed train-frontend`.")
-@_path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False)
+@_TRAINED
 def denoise(config: Path, overrides: Sequence[str], trained: Path | None, **paths: Path) -> None:
     """Write what a front end leaves of SOURCE, a recording or a folder of them, to listen to."""
     from reseed.stages.denoise import denoise as stage
@@ -422,8 +437,8 @@ def map_(**options: Any) -> None:
 @click.argument("checkpoint", type=_FILE)
 @_path_option("store", "Store of the backbone that the network was trained with.")
 @_path_option("model", "Model directory to write.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="How it samples, e.g. noise_draws=0.")
-def adopt(checkpoint: Path, settings: Sequence[str], **paths: Path) -> None:
+@_set_option("How it samples, e.g. noise_draws=0; docs/settings.md lists the settings of seed.")
+def adopt(checkpoint: Path, overrides: Sequence[str], **paths: Path) -> None:
     """Make a model of a released checkpoint of SEED's network."""
     from reseed.pipeline.settings import section
     from reseed.stages.adopt import RELEASED
@@ -431,7 +446,7 @@ def adopt(checkpoint: Path, settings: Sequence[str], **paths: Path) -> None:
     from reseed.stages.enhancers.seed import SeedConfig
 
     given = [f"{name}={value}" for name, value in RELEASED.model_dump(exclude_defaults=True).items()]
-    click.echo(stage(checkpoint=checkpoint, settings=section(SeedConfig, [*given, *settings]), **paths))
+    click.echo(stage(checkpoint=checkpoint, settings=section(SeedConfig, [*given, *overrides]), **paths))
 
 
 @main.command()
@@ -472,7 +487,7 @@ def enhance(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 @_path_option("scores", "Scores to write (.parquet).")
 @_path_option("identification", "Ranks of the true speakers to write (.parquet).")
 @click.option("--allow-missing", is_flag=True, help="Leave out trials whose utterances are not stored.")
-@click.option("--dask", metavar="ADDRESS", help="Spread the list: local, local:4 (workers) or tcp://HOST:8786.")
+@_DASK
 def score(
     config: Path, overrides: Sequence[str], system: str, allow_missing: bool, dask: str | None, **paths: Path
 ) -> None:
@@ -538,8 +553,8 @@ def calibrate(config: Path, overrides: Sequence[str], **options: Any) -> None:
 @click.option("--view", default="clean", show_default=True, help="Which rendering.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Neighbours kept of each utterance.")
 @_path_option("neighbours", "Neighbours to write (.parquet).")
-@click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_DEVICE
+@_JSON
 def all_pairs(as_json: bool, device: str, **options: Any) -> None:
     """Score every pair of utterances: nearest neighbours, histograms and EER, in bounded memory."""
     from reseed.stages.all_pairs import all_pairs as stage
@@ -554,7 +569,7 @@ def all_pairs(as_json: bool, device: str, **options: Any) -> None:
 @click.option("--condition", help="Only this view (default: each, and all pooled).")
 @click.option("--system", help="Which system, where the file holds several.")
 @click.option("--scoring", help="Which scoring, where the file holds several.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_JSON
 def threshold(as_json: bool, **options: Any) -> None:
     """Find the operating point for a false-accept rate, with its interval."""
     from reseed.stages.threshold import threshold as stage
@@ -602,7 +617,7 @@ def report(
 @click.argument("runs", nargs=-1, type=_FILE, required=True)
 @_path_option("report", "Folder to write index.html and metrics.json to.")
 @click.option("--title", default="Runs compared", show_default=True, help="Heading of the page.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="A setting of the report, e.g. seed=1.")
+@_set_option("A setting of the section report, e.g. seed=1.")
 def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> None:
     """Put the scores of several finished runs on one page."""
     from reseed.pipeline.run import files_of
@@ -616,7 +631,7 @@ def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> N
 
 @main.command()
 @click.argument("store", type=_FILE)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_JSON
 def info(store: Path, as_json: bool) -> None:
     """Say what a store holds and what it was made from."""
     from reseed.stages.info import info as stage
@@ -648,8 +663,8 @@ def verify(store: Path, utterances: Path | None) -> None:
     help="Of how many shards to make a row again, where the recordings are there.",
 )
 @click.option("--fail-on", multiple=True, metavar="RULE", help="Exit with 1 where this rule fails, or any.")
-@click.option("--dask", metavar="ADDRESS", help="Spread the blocks: local, local:4 (workers) or tcp://HOST:8786.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_DASK
+@_JSON
 @click.pass_context
 def audit(context: click.Context, /, as_json: bool, dask: str | None, fail_on: Sequence[str], **options: Any) -> None:
     """Say whether a store can be trusted: faults, duplicates, leakage, drift, each with its worst offenders."""
@@ -665,7 +680,7 @@ def audit(context: click.Context, /, as_json: bool, dask: str | None, fail_on: S
 @main.command()
 @click.argument("store", type=_FILE)
 @click.argument("query")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@_JSON
 def sql(store: Path, query: str, as_json: bool) -> None:
     """Ask SQL of a store: tables catalogue, rejects and scores. Nothing can be changed."""
     from reseed.stages.sql import sql as stage
@@ -688,7 +703,7 @@ def browse(run: Path, host: str, port: int) -> None:
 @main.command(name="export")
 @click.argument("store", type=_FILE)
 @_path_option("output", "File (parquet) or directory (kaldi, npy, webdataset) to write.")
-@click.option("--format", "format", default="parquet", show_default=True, help="kaldi, npy, parquet or webdataset.")
+@_FORMAT
 @click.option("--view", help="Only this view.")
 def export_(**options: Any) -> None:
     """Write a store in a format that other programs read."""
@@ -700,16 +715,14 @@ def export_(**options: Any) -> None:
 @main.command(name="import")
 @click.argument("source", type=_FILE)
 @_path_option("store", "Store to write.")
-@click.option("--format", "format", default="parquet", show_default=True, help="kaldi, npy, parquet or webdataset.")
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, e.g. space=arcface:r100 or id=image_id."
-)
-def import_(source: Path, store: Path, format: str, settings: Sequence[str]) -> None:
+@_FORMAT
+@_set_option("A setting, e.g. space=arcface:r100 or id=image_id; docs/settings.md lists all.")
+def import_(source: Path, store: Path, format: str, overrides: Sequence[str]) -> None:
     """Make a store of embeddings that were exported, or computed elsewhere: faces, emotions, text."""
     from reseed.pipeline.settings import section
     from reseed.stages.import_ import ImportSettings, import_store
 
-    click.echo(import_store(source=source, store=store, format=format, settings=section(ImportSettings, settings)))
+    click.echo(import_store(source=source, store=store, format=format, settings=section(ImportSettings, overrides)))
 
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -719,9 +732,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--profile", default="local", show_default=True, help="Profile: local, slurm or a path."),
         click.option("--cores", type=click.IntRange(1), help="Local cores to use (default: all)."),
         click.option("--runs", type=_FILE, default=Path("runs"), show_default=True, help="Where runs are kept."),
-        click.option(
-            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. corpus.root=DIR."
-        ),
+        _set_option("Override a setting, e.g. corpus.root=DIR; `reseed config` prints all that is set."),
     ):
         command = option(command)
     return command
@@ -735,6 +746,18 @@ def init(folder: Path) -> None:
 
     path = write_starter(folder)
     click.echo(f"wrote {path}; set corpus.root in it to your recordings, then: reseed run {shlex.quote(str(path))}")
+
+
+@main.command(name="config")
+@click.argument("config", type=_FILE)
+@_set_option()
+@_JSON
+def config_(config: Path, overrides: Sequence[str], as_json: bool) -> None:
+    """Print all settings of a run, the defaults included, as YAML; or all that is wrong with them."""
+    from reseed.pipeline.config import as_yaml, resolved
+
+    settings = resolved(_load(config, overrides))
+    click.echo(json.dumps(settings, indent=1) if as_json else as_yaml(settings).rstrip())
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -4,7 +4,7 @@ Precedence: defaults < YAML < `--set section.key=value`. A key that nobody decla
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -279,5 +279,26 @@ def component_mistakes(config: RunConfig, but: Collection[str] = ()) -> list[str
 
 
 def dump(config: RunConfig) -> str:
-    """Return the resolved configuration as YAML that loads to the same configuration."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """Return the configuration as YAML that loads to the same configuration."""
+    return as_yaml(config.model_dump(mode="json"))
+
+
+def resolved(config: RunConfig) -> dict[str, Any]:
+    """Return the configuration as JSON with every default, those of the backbone, enhancers and alignments too.
+
+    Raises:
+        SettingsError: something is wrong in the sections of these.
+    """
+    check_components(config)
+    tree: dict[str, Any] = config.model_dump(mode="json")
+    tree["backbone"]["settings"] = config.backbone_settings().model_dump(mode="json")
+    for entries, component in ((tree["train"], config.enhancer), (tree["align"], config.aligner)):
+        for name, entry in entries.items():
+            found = component(name)
+            entries[name] = {"method": found.method, **entry, **found.settings.model_dump(mode="json")}
+    return tree
+
+
+def as_yaml(tree: Mapping[str, Any]) -> str:
+    """Return settings as YAML, in their order."""
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)

@@ -1,11 +1,14 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
-from reseed.pipeline.config import check_components, dump, load_config
+from reseed.cli import main
+from reseed.pipeline.config import as_yaml, check_components, dump, load_config, resolved
 from reseed.pipeline.layout import project_file
 from reseed.pipeline.run import check_corpus
 from reseed.store import ConfigError
@@ -95,3 +98,36 @@ def test_reading_a_configuration_loads_neither_torch_nor_matplotlib():
         check=True,
     ).stdout
     assert said.strip() == "set()"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_what_is_resolved_loads_to_the_same_run_with_nothing_left_to_defaults(path, tmp_path):
+    config = load_config(path)
+    (tmp_path / "all.yaml").write_text(as_yaml(resolved(config)))
+    loaded = load_config(tmp_path / "all.yaml")
+    assert resolved(loaded) == resolved(config)
+    assert loaded.backbone_settings() == config.backbone_settings()
+    assert [loaded.enhancer(system) for system in loaded.train] == [config.enhancer(system) for system in config.train]
+    assert [loaded.aligner(name) for name in loaded.align] == [config.aligner(name) for name in config.align]
+    own = {"train": {}, "align": {}, "backbone": {}}
+    assert loaded.model_copy(update=own) == config.model_copy(update=own)
+
+
+def test_the_command_config_prints_yaml_or_json_or_every_mistake(tmp_path):
+    path, runner = write(tmp_path), CliRunner()
+    printed = runner.invoke(main, ["config", str(path), "--set", "train.gentle.lr=0.5"]).output
+    assert (
+        yaml.safe_load(printed)["train"]["gentle"] | {"lr": 0.5, "batch": 1024}
+        == (yaml.safe_load(printed)["train"]["gentle"])
+    )
+    assert json.loads(runner.invoke(main, ["config", str(path), "--json"]).output)["train"]["wccn"] == {
+        "method": "wccn",
+        "shrinkage": 1.0,
+    }
+    wrong = runner.invoke(main, ["config", str(path), "--set", "device=gpu", "--set", "train.gentle.epoch=3"])
+    assert wrong.exit_code == 1
+    assert wrong.output.splitlines() == [
+        f"reseed: {path} with --set: 2 mistakes",
+        "  device: must be auto, cpu, cuda or cuda:N (the GPU numbered N), not 'gpu'",
+        "  train.gentle.epoch: unknown key; did you mean 'epochs'?",
+    ]
