@@ -27,7 +27,7 @@ def report(
     Args:
         scores: scores.parquet of each system, in the order in which systems are shown; fused ones last.
         identification: identification.parquet of each but the fused ones, in the same order; or none.
-        stores: the store behind each but the fused ones, in the same order, for the picture of the embedding space;
+        stores: the store that each but the fused ones was scored from, in the same order, for figures of the space;
             or none.
         utterances: utterances.parquet, which says who speaks.
         report: directory to write; metrics.json, groups.json (both also as .csv), summary.json, plots/, tables/ and,

@@ -44,10 +44,10 @@ def mean_cell(mean: Mean | None) -> Cell:
 def change_cell(change: Change | None) -> Cell:
     if change is None:
         return Cell()
-    small = [signed_range(change.ci95)] if change.ci95 else []
-    small += [p_text(change.p_value)] if change.p_value is not None else []
+    small_print = [signed_range(change.ci95)] if change.ci95 else []
+    small_print += [p_text(change.p_value)] if change.p_value is not None else []
     text = signed_percent(change.relative)
-    return Cell(text, "; ".join(small), value=100 * change.relative, interval=_in_percent(change.ci95))
+    return Cell(text, "; ".join(small_print), value=100 * change.relative, interval=_in_percent(change.ci95))
 
 
 def pair_cells(eers: PairEers | None) -> list[Cell]:
@@ -56,13 +56,13 @@ def pair_cells(eers: PairEers | None) -> list[Cell]:
         return [Cell()] * 4
     deviation = "" if eers.deviation is None else f"± {100 * eers.deviation:.2f}, {len(eers.across)} seeds"
     enrolment, test, across = (number_cell(eer, 2, percent=True) for eer in (eers.enrolment, eers.test, eers.mean))
-    return [enrolment, test, replace(across, small=deviation), number_cell(eers.gain_ratio, 2)]
+    return [enrolment, test, replace(across, small_print=deviation), number_cell(eers.gain_ratio, 2)]
 
 
 def _eer_cell(eer: float, interval: Interval | None, style: Style) -> Cell:
     range_text = f", 95\u202f% interval {bare_range(interval, 2)}\u202f%" if interval else ""
-    title = f"{style.label}: EER {percent(eer, 2)}{range_text}"
-    return Cell(f"{100 * eer:.2f}", _short(interval), title, value=100 * eer, interval=_in_percent(interval))
+    tooltip = f"{style.label}: EER {percent(eer, 2)}{range_text}"
+    return Cell(f"{100 * eer:.2f}", _short(interval), tooltip, value=100 * eer, interval=_in_percent(interval))
 
 
 def _short(interval: Interval | None) -> str:

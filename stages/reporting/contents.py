@@ -27,7 +27,7 @@ Item = TypeVar("Item", Table, Plot)
 
 
 @dataclass(frozen=True)
-class Section:
+class ScoringSection:
     """What the page shows of one way of scoring; `slug` is its name as ids and files have it."""
 
     family: str
@@ -48,7 +48,7 @@ class Contents:
 
     overview: Table | None
     calibration: Table | None
-    sections: list[Section]
+    sections: list[ScoringSection]
     identification: list[Table]
     embedding_plots: list[Plot]
 
@@ -76,14 +76,14 @@ def contents(results: Results, embedding_plots: list[Plot]) -> Contents:
     )
 
 
-def _section(results: Results, family: str) -> Section:
+def _section(results: Results, family: str) -> ScoringSection:
     slug = re.sub(r"[^\w.-]", "_", family)
 
     def of_section(item: Item) -> Item:
         return replace(item, name=f"{item.name}-{slug}")
 
     pairs, kinds = pair_table(results), kind_table(results)
-    return Section(
+    return ScoringSection(
         family,
         slug,
         summary=of_section(summary_table(results)),

@@ -29,13 +29,13 @@ class Cell:
     """What a cell shows.
 
     Attributes:
-        text, small, title: the number, the small print under it, and what hovering says.
-        value, interval: the same unrounded, in the unit shown; by the value the table is sorted.
+        text, small_print, tooltip: the number, what is written under it, and what appears on hovering.
+        value, interval: the same unrounded, in the unit shown; the table is sorted by the value.
     """
 
     text: str = ABSENT
-    small: str = ""
-    title: str = ""
+    small_print: str = ""
+    tooltip: str = ""
     is_best: bool = False
     value: float | None = None
     interval: Interval | None = None
@@ -43,37 +43,43 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, what stands small above it, and the style of the system it is about."""
+    """A column: its heading, that of the columns that it belongs to, and the style of the system it is about."""
 
     heading: str
-    above: str = ""
+    group: str = ""
     style: Style | None = None
 
     @property
     def name(self) -> str:
         """Its heading in one line."""
-        return f"{self.above}, {self.heading}" if self.above else self.heading
+        return f"{self.group}, {self.heading}" if self.group else self.heading
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its heading, a key (the view's name), cells in the order of the columns, and its kind for styling."""
+    """One row: its heading, what identifies it (the view's name), a cell per column, and its CSS class."""
 
     heading: str
     key: str
     cells: list[Cell]
-    kind: str = ""
+    css_class: str = ""
     style: Style | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table. `name` is its id on the page and its file name under tables/; `unit` says what its numbers are."""
+    """A table.
+
+    Attributes:
+        name: its id on the page and its file name under tables/.
+        unit: what its numbers are.
+        row_heading: the heading of the column of row headings.
+    """
 
     name: str
     title: str
     unit: str
-    corner: str
+    row_heading: str
     columns: list[Column]
     rows: list[Row]
 
@@ -108,12 +114,12 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _records(table: Table) -> Iterator[dict[str, Any]]:
     """Yield each row as column -> unrounded number; two more columns where there are intervals."""
-    with_interval = {place for row in table.rows for place, cell in enumerate(row.cells) if cell.interval is not None}
+    with_interval = {index for row in table.rows for index, cell in enumerate(row.cells) if cell.interval is not None}
     for row in table.rows:
-        record: dict[str, Any] = {table.corner: row.heading}
-        for place, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
+        record: dict[str, Any] = {table.row_heading: row.heading}
+        for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
             record[column.name] = cell.value
-            if place in with_interval:
+            if index in with_interval:
                 low, high = cell.interval or (None, None)
                 record[f"{column.name}, 95 % low"], record[f"{column.name}, 95 % high"] = low, high
         yield record
@@ -125,7 +131,7 @@ def _json(table: Table) -> str:
 
 
 def _tex(table: Table) -> str:
-    headings = [table.corner, *(column.name for column in table.columns)]
+    headings = [table.row_heading, *(column.name for column in table.columns)]
     lines = [
         "% \\usepackage{booktabs}",
         "\\begin{table}",
@@ -150,7 +156,7 @@ def _tex_row(cells: Any) -> str:
 def _tex_cell(cell: Cell) -> str:
     text = _escaped(cell.text)
     bold = f"\\textbf{{{text}}}" if cell.is_best else text
-    return f"{bold} {{\\scriptsize ({_escaped(cell.small)})}}" if cell.small else bold
+    return f"{bold} {{\\scriptsize ({_escaped(cell.small_print)})}}" if cell.small_print else bold
 
 
 def _escaped(text: str) -> str:

@@ -26,17 +26,17 @@ EER_UNIT = "EER in %, lower is better"
 
 def overview(results: Results) -> Table:
     """Return clean and mean noisy EER in %, a row per system and two columns per way of scoring."""
-    by_place = {(results.styles[s.system], s.system.family): s for s in results.summaries}
+    by_style = {(results.styles[s.system], s.system.family): s for s in results.summaries}
     shown = list(dict.fromkeys(results.styles.values()))
     columns, cells = [], []
     for family in families(s.system for s in results.summaries):
-        found = [by_place.get((style, family)) for style in shown]
+        found = [by_style.get((style, family)) for style in shown]
         columns += [Column(part, family) for part in PARTS]
         cells.append(mean_cells([s.clean if s else None for s in found], shown))
         cells.append(mean_cells([s.noisy if s else None for s in found], shown))
     rows = [
-        Row(style.label, style.label, [column[place] for column in cells], style=style)
-        for place, style in enumerate(shown)
+        Row(style.label, style.label, [column[index] for column in cells], style=style)
+        for index, style in enumerate(shown)
     ]
     return Table("overview", "Systems and ways of scoring", EER_UNIT, "system", columns, rows)
 

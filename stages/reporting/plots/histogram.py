@@ -119,7 +119,7 @@ def _density(scores: Floats, edges: Floats) -> Floats:
 
 
 def _styles(theme: Theme) -> tuple[Any, Any]:
-    """Return how targets and non-targets are fig: told apart by filling as well as by colour."""
+    """Return how targets and non-targets are drawn: told apart by filling as well as by colour."""
     target, nontarget = theme.classes
     return {"color": target, "fill": True, "alpha": 0.55}, {"color": nontarget, "linewidth": 1.8}
 

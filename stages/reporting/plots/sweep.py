@@ -23,9 +23,9 @@ class Outcome:
 def plot_sweep(outcomes: Sequence[Outcome], theme: Theme = LIGHT) -> str:
     """Draw the settings in the order given, the first one in colour; SVG."""
     colours = [theme.systems[1], *[theme.systems[0]] * (len(outcomes) - 1)]
-    with figure(theme, max(_LEAST_HEIGHT_IN, 1.0 + _ROW_HEIGHT_IN * len(outcomes))) as drawn:
-        drawn.set_facecolor(theme.card)
-        by_eer, by_loss, by_epoch = drawn.subplots(1, 3, width_ratios=(3, 2, 3))
+    with figure(theme, max(_LEAST_HEIGHT_IN, 1.0 + _ROW_HEIGHT_IN * len(outcomes))) as fig:
+        fig.set_facecolor(theme.card)
+        by_eer, by_loss, by_epoch = fig.subplots(1, 3, width_ratios=(3, 2, 3))
         for row, (outcome, colour) in enumerate(zip(outcomes, colours, strict=True)):
             by_eer.plot(100 * outcome.eer, row, "o", color=colour, markersize=5.5)
             if outcome.loss is not None:
@@ -43,4 +43,4 @@ def plot_sweep(outcomes: Sequence[Outcome], theme: Theme = LIGHT) -> str:
         by_loss.set_xlabel("loss")
         by_epoch.set_xlabel("epoch")
         by_epoch.set_ylabel("EER")
-        return to_svg(drawn)
+        return to_svg(fig)

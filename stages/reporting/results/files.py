@@ -1,4 +1,4 @@
-"""The files of one run that a report is made of, apart from the code: matplotlib takes seconds to import."""
+"""The files of one run that a report is made from; apart, because matplotlib takes seconds to import."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class RunFiles:
         name: what the run is called where several are compared.
         scores: scores.parquet of each system, in the order in which systems are shown; fused ones last.
         identification: identification.parquet of each but the fused ones, in the same order; or none.
-        stores: the store behind each but the fused ones, in the same order; or none.
+        stores: the store that each but the fused ones was scored from, in the same order; or none.
         utterances: utterances.parquet, which says who speaks.
         backbone_pairs: what is compared by each system that scores two backbones against each other.
         frontends: directories of front ends, whose spectrograms are shown.

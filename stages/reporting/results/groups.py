@@ -40,18 +40,18 @@ class Grouper:
             ManifestError: it is missing or not Parquet.
         """
         read_speakers(utterances)  # its errors
-        there = pq.read_schema(utterances).names
-        table = pq.read_table(utterances, columns=[name for name in _ATTRIBUTES if name in there]).combine_chunks()
+        columns = pq.read_schema(utterances).names
+        table = pq.read_table(utterances, columns=[name for name in _ATTRIBUTES if name in columns]).combine_chunks()
         self._ids, self._speakers = (table[name].cast(pa.string()) for name in ("utterance_id", "speaker_id"))
         self._codes_U: dict[str, Codes] = {}
         groupings = []
-        if "gender" in there:
+        if "gender" in columns:
             self._codes_U["gender"] = _genders(table["gender"])
             groupings.append(Grouping("gender", (*(f"both {name}" for name in _GENDERS), "of different gender")))
-        if "age" in there:
+        if "age" in columns:
             self._codes_U["age"] = _banded(_floats(table["age"]), _AGE_EDGES_Y)
             groupings.append(Grouping("age", _AGES))
-        if "duration_s" in there:
+        if "duration_s" in columns:
             duration_U = _floats(table["duration_s"])
             is_tested_U = pc.is_in(self._ids, value_set=pa.array(sorted(tested), pa.string())).to_numpy()
             edges = _thirds(duration_U[is_tested_U])

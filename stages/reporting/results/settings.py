@@ -11,12 +11,12 @@ class ReportSettings(Section):
     """What the report computes.
 
     Attributes:
-        bootstrap_replicates: draws of speakers behind the 95 % intervals; 0: no intervals.
+        bootstrap_replicates: resamples of the speakers for 95 % intervals; 0: no intervals.
         p_target: prior of a target trial in minDCF and actual DCF.
-        c_miss, c_fa: what a miss and a false alarm cost there.
-        seed: of the draws, and of t-SNE.
-        projection: how the embedding space is flattened: "pca", or "tsne", which keeps neighbours but no distances.
-        projection_speakers: how many speakers the picture of the embedding space shows.
+        c_miss, c_fa: the cost of a miss and of a false alarm in these.
+        seed: of the resamples, and of t-SNE.
+        projection: of the embedding space to the plane: "pca", or "tsne", which preserves neighbours but no distances.
+        projection_speakers: how many speakers that figure shows.
     """
 
     bootstrap_replicates: int = Field(default=1000, ge=0)

@@ -118,17 +118,17 @@ def means_by_kind(measurements: Sequence[Measurement], views: set[str]) -> dict[
 
 
 def reference(system: System, systems: Iterable[System]) -> System | None:
-    """Return raw as `system` was scored: of its backbone, or where there is but one raw, of the backbone it replaces.
+    """Return what a system is compared with: raw of the same run and scoring; None for raw itself.
 
-    Calibrated alike where there is such a one. None for raw itself.
+    Of its own backbone, or of the only one that has raw; calibrated as the system is, where there is such a one.
     """
     raws = [other for other in systems if other.is_raw and (other.run, other.family) == (system.run, system.family)]
-    own = [other for other in raws if other.comparable(system)]
-    if not own and len({other.backbone_space for other in raws}) == 1:
-        own = raws
-    if system.is_raw or not own:
+    of_backbone = [other for other in raws if other.comparable(system)]
+    if not of_backbone and len({other.backbone_space for other in raws}) == 1:
+        of_backbone = raws
+    if system.is_raw or not of_backbone:
         return None
-    return min(own, key=lambda other: other.scoring != system.scoring)
+    return min(of_backbone, key=lambda other: other.scoring != system.scoring)
 
 
 def change(mean: Mean | None, reference: Mean | None) -> Change | None:

@@ -30,7 +30,7 @@ def test_the_gain_ratio_is_the_share_of_the_gain_of_updating_both():
     assert comparison.row()["noisy_gain_ratio"] is None
     table = pair_table(results_of(backbone_pairs=[comparison]))
     assert [cell.text for cell in table.rows[0].cells] == ["20.00", "10.00", "13.00", "0.70"]
-    assert table.rows[0].cells[2].small == "± 1.41, 2 seeds"
+    assert table.rows[0].cells[2].small_print == "± 1.41, 2 seeds"
 
 
 def test_whichever_side_is_the_better_one_counts_as_updated():
