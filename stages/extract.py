@@ -88,7 +88,7 @@ def extract(
         One sentence on what was done.
 
     Raises:
-        ConfigError: a view asks for a source that is not given.
+        ConfigError, ModelError: the backbone cannot be loaded.
         ManifestError: a manifest cannot be read.
         StoreError: the store cannot be written, or was edited since it was extracted.
     """

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # torch takes seconds to import, and what is told to use the CPU need not wait for it.
 
-_HELD: list[TextIO] = []  # a GPU is claimed for the life of the process
+_claims: list[TextIO] = []  # a GPU is claimed for the life of the process
 
 
 def gpu_count() -> int:
@@ -68,8 +68,8 @@ def claimed(setting: str) -> str:
 
 def claim(count: int, folder: Path) -> int:
     """Return the first of `count` GPUs that no living process has claimed; where all are, share by process number."""
-    if _HELD:
-        return int(_HELD[0].name.rsplit("-", 1)[1])
+    if _claims:
+        return int(_claims[0].name.rsplit("-", 1)[1])
     for number in range(count):
         file = (folder / f"reseed-{os.getuid()}-gpu-{number}").open("w")
         try:
@@ -77,6 +77,6 @@ def claim(count: int, folder: Path) -> int:
         except BlockingIOError:
             file.close()
             continue
-        _HELD.append(file)
+        _claims.append(file)
         return number
     return os.getpid() % count

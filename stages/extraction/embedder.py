@@ -22,7 +22,7 @@ class Embedder:
     """A frozen backbone on a device: drawn views in, embeddings [B, D] in float32 out.
 
     Args:
-        precision: "float32", or "bfloat16" or "float16" by autocast; how far vectors move is told once.
+        precision: "float32", or "bfloat16" or "float16" by autocast; how far vectors move is reported once.
         compile: let torch compile the backbone.
     """
 
@@ -31,7 +31,7 @@ class Embedder:
         self.backbone = backbone.frozen(self.device)
         self._run = torch.compile(self.backbone) if compile else self.backbone
         self._dtype = getattr(torch, precision)
-        self._drift_told = self._dtype is torch.float32
+        self._drift_reported = self._dtype is torch.float32
         self._most: int | None = None
 
     def __call__(self, draws: Sequence[Draw]) -> Tensor:
@@ -62,15 +62,19 @@ class Embedder:
         with torch.inference_mode():
             waveform_BT = mix(draws, self.backbone.sample_rate_hz, self.device)
             embedding_BD = self.forward(waveform_BT)
-            if not self._drift_told:
-                self._tell_drift(waveform_BT, embedding_BD)
+            if not self._drift_reported:
+                self._report_drift(waveform_BT, embedding_BD)
         return embedding_BD
 
-    def _tell_drift(self, waveform_BT: Tensor, embedding_BD: Tensor) -> None:
+    def _report_drift(self, waveform_BT: Tensor, embedding_BD: Tensor) -> None:
         cosine_B = F.cosine_similarity(embedding_BD, self.backbone(waveform_BT).float())
-        told = f"cosine with float32: {cosine_B.mean():.6f} on average, {cosine_B.min():.6f} at least"
-        print(f"{self.backbone.name} in {str(self._dtype).removeprefix('torch.')}: {told}", file=sys.stderr, flush=True)
-        self._drift_told = True
+        agreement = f"cosine with float32: {cosine_B.mean():.6f} on average, {cosine_B.min():.6f} at least"
+        print(
+            f"{self.backbone.name} in {str(self._dtype).removeprefix('torch.')}: {agreement}",
+            file=sys.stderr,
+            flush=True,
+        )
+        self._drift_reported = True
 
 
 def _is_out_of_memory(error: Exception) -> bool:

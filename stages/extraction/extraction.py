@@ -20,10 +20,9 @@ from torch import Tensor
 
 from reseed.stages.audio.bank import AudioBank
 from reseed.stages.audio.manifest import Manifest, Utterance, digest_of, digest_rows, manifest_digest
-from reseed.stages.audio.recipe import check_sources
 from reseed.stages.audio.views import Draw
 from reseed.stages.backbones.base import Backbone
-from reseed.stages.backbones.table import backbone_class
+from reseed.stages.backbones.table import load_backbone
 from reseed.stages.common.device import claimed
 from reseed.stages.common.threads import default_decoders, thread_map
 from reseed.stages.extraction.declaration import declare
@@ -57,19 +56,19 @@ class Extraction:
 
     @classmethod
     def open(cls, order: ExtractOrder) -> "Extraction":
-        """Read the manifests, load the backbone and declare the store.
+        """Load the backbone, read the manifests and declare the store.
 
         Raises:
-            ConfigError: a view asks for a source that is not given, or the backbone lacks a setting.
+            ConfigError: the backbone lacks a setting.
             ManifestError: a manifest cannot be read.
             ModelError: the weights of the backbone cannot be loaded.
         """
-        needed = check_sources(order.settings.views, (*order.sources, "babble"))
-        manifests = {role: Manifest(order.manifests[role]) for role in ("utterances", *needed)}
         backbone, frontend = _network(order)
-        row_digests = {path: digest_rows(Manifest(path)) for path in {order.manifests[role] for role in manifests}}
-        digests = {role: digest_of(row_digests[order.manifests[role]]) for role in manifests}
-        bank = AudioBank({kind: manifests[kind] for kind in needed}, backbone.sample_rate_hz)
+        manifests = {role: Manifest(path) for role, path in order.manifests.items()}
+        row_digests = {path: digest_rows(Manifest(path)) for path in {*order.manifests.values()}}
+        digests = {role: digest_of(row_digests[path]) for role, path in order.manifests.items()}
+        sources = {kind: manifest for kind, manifest in manifests.items() if kind != "utterances"}
+        bank = AudioBank(sources, backbone.sample_rate_hz)
         return cls(
             order,
             manifests["utterances"],
@@ -168,8 +167,7 @@ def plan_shards(n_utterances: int, n_shards: int) -> list[slice]:
 
 def _network(order: ExtractOrder) -> tuple[Backbone, FrontendInfo | None]:
     """Load the backbone of an order, with the front end that stands before it."""
-    kind = backbone_class(order.backbone)
-    backbone = kind(kind.Config.model_validate(order.backbone_settings))
+    backbone = load_backbone(order.backbone, order.backbone_settings)
     return (backbone, None) if order.frontend is None else load_frontend(order.frontend, backbone)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.audio.recipe import ExtractSettings, check_sources, sources_needed
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,9 @@ class ExtractOrder:
         backbone: its name, and the settings of its Config.
         frontend: directory of a front end that stands before the backbone.
         device: "cpu", "cuda", "cuda:1" or "auto".
+
+    Raises:
+        ConfigError: a view asks for a source that is not given.
     """
 
     utterances: Path
@@ -30,10 +33,14 @@ class ExtractOrder:
     frontend: Path | None = None
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        check_sources(self.settings.views, (*self.sources, "babble"))
+
     @property
     def manifests(self) -> dict[str, Path]:
-        """Role -> manifest, of the utterances and of every source that there is."""
-        return {"utterances": self.utterances, "babble": self.utterances, **self.sources}
+        """Role -> manifest, of the utterances and of every source that a view draws from."""
+        given = {"babble": self.utterances, **self.sources}
+        return {"utterances": self.utterances, **{kind: given[kind] for kind in sources_needed(self.settings.views)}}
 
     def absolute(self) -> "ExtractOrder":
         """Return the same order with its paths made absolute, as another process in another folder needs it."""
