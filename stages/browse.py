@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reseed.stages.auditing.browsing.server import Server
-from reseed.stages.auditing.browsing.shelf import Shelf
+from reseed.stages.auditing.browsing.stores import RunStores
 from reseed.store import ConfigError
 
 
@@ -15,14 +15,14 @@ def browse(*, run: Path, host: str = "127.0.0.1", port: int = 8000, ready: Calla
         run: the folder of a run, or a store.
         host: an address of this machine; other machines reach only what is not loopback.
         port: 0: any that is free.
-        ready: is told the address once the server listens.
+        ready: called with the address once the server listens.
 
     Raises:
         ConfigError: no store there, or the port is taken.
     """
-    shelf = Shelf(run)
+    stores = RunStores(run)
     try:
-        server = Server((host, port), shelf)
+        server = Server((host, port), stores)
     except OSError as error:
         raise ConfigError(f"{host}:{port} cannot be listened on ({error.strerror}); give another --port") from error
     with server:

@@ -14,7 +14,7 @@ import soundfile
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.audit import audit
 from reseed.stages.auditing.browsing.server import Server
-from reseed.stages.auditing.browsing.shelf import Shelf
+from reseed.stages.auditing.browsing.stores import RunStores
 from reseed.stages.enhance import enhance
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.stages.extract import extract
@@ -46,7 +46,7 @@ def run(tmp_path_factory):
 
 @contextmanager
 def served(run):
-    server = Server(("127.0.0.1", 0), Shelf(run))
+    server = Server(("127.0.0.1", 0), RunStores(run))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -116,7 +116,7 @@ def test_what_an_enhanced_vector_was_made_from_can_be_heard(server, run):
         "/config.yaml",
     ],
 )
-def test_nothing_beyond_the_shelf_can_be_reached(server, path):
+def test_nothing_beyond_the_stores_can_be_reached(server, path):
     answer, body = ask(server, path)
     assert answer.status == 404
     assert b"root:" not in body
@@ -149,7 +149,7 @@ def test_a_damaged_store_is_named_and_the_others_are_shown(run, tmp_path):
 
 def test_a_folder_without_stores_is_one_clear_error(tmp_path):
     with pytest.raises(ConfigError, match="holds no finished store; give the folder of a run"):
-        Shelf(tmp_path)
+        RunStores(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,14 @@
-"""A small web server over a shelf: reads only, answers to its own address only, and knows no paths but its five."""
+"""A small web server over the stores of a run: reads only, answers to its own address only, and knows five paths."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from reseed.stages.auditing.browsing.shelf import Shelf
+from reseed.stages.auditing.browsing.stores import BrowsedStore, RunStores
 from reseed.stages.common.pages import render
 from reseed.store import ReseedError
 
@@ -23,11 +23,9 @@ _HEADERS = {
 
 _DIGITS = 9  # of the number of a crop
 
-Query = dict[str, str]
-
 
 class Server(ThreadingHTTPServer):
-    """Serves a shelf.
+    """Serves the stores of a run.
 
     Args:
         address: host and port; port 0 takes any that is free.
@@ -35,8 +33,8 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], shelf: Shelf) -> None:
-        self.shelf = shelf
+    def __init__(self, address: tuple[str, int], stores: RunStores) -> None:
+        self.stores = stores
         self.address_family = AF_INET6 if ":" in address[0] else AF_INET
         super().__init__(address, _Handler)
 
@@ -57,6 +55,39 @@ class Server(ThreadingHTTPServer):
         return name in {"localhost", "127.0.0.1", "[::1]", self.host} and port == str(self.server_address[1])
 
 
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the stores: the part of an address behind its question mark."""
+
+    stores: RunStores
+    query: Mapping[str, str]
+
+    def given(self, name: str) -> str:
+        """Return a value that must be there."""
+        if name not in self.query:
+            raise _NotFoundError(f"the address leaves out {name}")
+        return self.query[name]
+
+    @property
+    def store(self) -> BrowsedStore:
+        return self.stores.open(self.given("store"))
+
+    @property
+    def crop(self) -> int:
+        crop = self.query.get("crop", "0")
+        if not crop.isdecimal() or len(crop) > _DIGITS:
+            raise _NotFoundError(f"crop {crop!r} is not a number")
+        return int(crop)
+
+
+@dataclass(frozen=True)
+class Response:
+    """What is answered, and its media type."""
+
+    kind: str
+    body: bytes
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: Server
     protocol_version = "HTTP/1.1"
@@ -64,82 +95,79 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer, with what was asked for or with why not."""
         if not self.server.answers_to(self.headers.get("Host", "")):
-            self._send(HTTPStatus.FORBIDDEN, "text/plain; charset=utf-8", b"This address is not served here.\n")
+            refusal = Response("text/plain; charset=utf-8", b"This address is not served here.\n")
+            self._send(HTTPStatus.FORBIDDEN, refusal)
             return
-        asked = urlsplit(self.path)
-        route = _ROUTES.get(asked.path)
+        address = urlsplit(self.path)
+        route = _ROUTES.get(address.path)
         try:
             if route is None:
-                raise _NotFoundError(f"there is no page {asked.path}")
-            query = {name: values[0] for name, values in parse_qs(asked.query).items()}
-            self._send(HTTPStatus.OK, *route(self.server, query))
+                raise _NotFoundError(f"there is no page {address.path}")
+            query = {name: values[0] for name, values in parse_qs(address.query).items()}
+            self._send(HTTPStatus.OK, route(Request(self.server.stores, query)))
         except (_NotFoundError, ReseedError, OSError) as error:
-            self._send(HTTPStatus.NOT_FOUND, *_page("not_found.html.j2", title="Not found", reason=str(error)))
+            self._send(HTTPStatus.NOT_FOUND, _page("not_found", title="Not found", reason=str(error)))
 
     do_HEAD = do_GET
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing of requests."""
+    def log_message(self, format: str, *args: object) -> None:
+        """Log no requests."""
 
-    def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+    def _send(self, status: HTTPStatus, response: Response) -> None:
         self.send_response(status)
-        for name, value in {**_HEADERS, "Content-Type": kind, "Content-Length": str(len(body))}.items():
+        content = {"Content-Type": response.kind, "Content-Length": str(len(response.body))}
+        for name, value in {**_HEADERS, **content}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(response.body)
 
 
 class _NotFoundError(Exception):
-    """A page that is not there, or a question that leaves something out."""
+    """A page that is not there, or an address that leaves something out."""
 
 
-def _home(server: Server, query: Query) -> tuple[str, bytes]:
-    shelf = server.shelf
+def _home(request: Request) -> Response:
     stores = []
-    for name in shelf.names:
+    for name in request.stores.paths:
         try:
-            stores.append((name, repr(shelf.shown(name).store).partition(": ")[2].rstrip(")"), ""))
+            stores.append((name, repr(request.stores.open(name).store).partition(": ")[2].rstrip(")"), ""))
         except (ReseedError, OSError) as error:
             stores.append((name, "", str(error)))
-    return _page("home.html.j2", title=str(shelf.run), stores=stores)
+    return _page("home", title=str(request.stores.run), stores=stores)
 
 
-def _store(server: Server, query: Query) -> tuple[str, bytes]:
-    name, text = _given(query, "name"), query.get("q", "")
-    shown = server.shelf.shown(name)
-    count, found = shown.search(text)
-    return _page("store.html.j2", title=name, name=name, text=text, count=count, found=found, shown=shown)
+def _store(request: Request) -> Response:
+    name, text = request.given("name"), request.query.get("q", "")
+    browsed = request.stores.open(name)
+    count, found = browsed.search(text)
+    return _page("store", title=name, name=name, text=text, count=count, found=found, store=browsed.store)
 
 
-def _utterance(server: Server, query: Query) -> tuple[str, bytes]:
-    name, utterance = _given(query, "store"), _given(query, "id")
-    shown = server.shelf.shown(name)
+def _utterance(request: Request) -> Response:
+    store, utterance = request.store, request.given("id")
     return _page(
-        "utterance.html.j2",
+        "utterance",
         title=utterance,
-        name=name,
-        speaker=shown.speakers.get(utterance),
-        rows=shown.rows(utterance),
-        neighbours=shown.neighbours(utterance),
-        scores=shown.scores(utterance),
+        name=request.given("store"),
+        speaker=store.speakers.get(utterance),
+        rows=store.rows(utterance),
+        neighbours=store.neighbours(utterance),
+        scores=store.scores(utterance),
     )
 
 
-def _audio(server: Server, query: Query) -> tuple[str, bytes]:
-    shown = server.shelf.shown(_given(query, "store"))
-    crop = query.get("crop", "0")
-    if not crop.isdecimal() or len(crop) > _DIGITS:
-        raise _NotFoundError(f"crop {crop!r} is not a number")
-    return "audio/wav", shown.audio(_given(query, "id"), _given(query, "view"), int(crop))
+def _audio(request: Request) -> Response:
+    sound = request.store.audio(request.given("id"), request.given("view"), request.crop)
+    return Response("audio/wav", sound)
 
 
-def _style(server: Server, query: Query) -> tuple[str, bytes]:
+def _style(request: Request) -> Response:
     sheets = map(render, ("common/page.css", "auditing/browsing/browse.css"))
-    return "text/css; charset=utf-8", "\n".join(sheets).encode()
+    return Response("text/css; charset=utf-8", "\n".join(sheets).encode())
 
 
-_ROUTES: dict[str, Callable[[Server, Query], tuple[str, bytes]]] = {
+_ROUTES: dict[str, Callable[[Request], Response]] = {
     "/": _home,
     "/store": _store,
     "/utterance": _utterance,
@@ -148,11 +176,5 @@ _ROUTES: dict[str, Callable[[Server, Query], tuple[str, bytes]]] = {
 }
 
 
-def _given(query: Query, name: str) -> str:
-    if name not in query:
-        raise _NotFoundError(f"the address leaves out {name}")
-    return query[name]
-
-
-def _page(template: str, **values: Any) -> tuple[str, bytes]:
-    return "text/html; charset=utf-8", render(f"auditing/browsing/{template}", **values).encode()
+def _page(template: str, **values: object) -> Response:
+    return Response("text/html; charset=utf-8", render(f"auditing/browsing/{template}.html.j2", **values).encode())

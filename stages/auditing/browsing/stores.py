@@ -1,0 +1,208 @@
+"""The stores of a run, opened as they are asked for; nothing else can be asked for.
+
+Shapes: U utterances, C crops, V views, D embedding dimension.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from reseed.stages.auditing.arrays import Float32, unit
+from reseed.stages.auditing.blocks import AuditedStore
+from reseed.stages.extraction.lineage import extracted_store, lineage_graph
+from reseed.stages.extraction.replayer import Replayer
+from reseed.store import ConfigError, EmbeddingStore, StoreError
+from reseed.store.format import HEADER_NAME
+
+_FOUND = 50  # utterances, of a search
+_SKIPPED = ("utterance_id", "speaker_id", "view", "crop", "seed")  # shown elsewhere, or of no use to a reader
+_NEAREST = 10
+_HARDEST = 10  # trials, of targets and of non-targets
+
+
+@dataclass(frozen=True)
+class UtteranceRow:
+    """One row of an utterance: a view of a crop, what the catalogue says of it, and its cosine with the clean one."""
+
+    view: str
+    crop: int
+    catalogue: Mapping[str, str]
+    cosine: float | None
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another utterance, by cosine."""
+
+    utterance_id: str
+    speaker_id: str | None
+    cosine: float
+
+
+@dataclass(frozen=True)
+class ScoredTrial:
+    """One row of a score file."""
+
+    enrolment_id: str
+    test_id: str
+    condition: str
+    scoring: str
+    is_target: bool | None
+    score: float
+
+
+class RunStores:
+    """The stores below a run's folder (or one store alone), by their path in it.
+
+    Raises:
+        ConfigError: there is no finished store.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        if not self.paths:
+            raise ConfigError(f"{run} holds no finished store; give the folder of a run, such as runs/demo, or a store")
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Where the stores lie that are there now."""
+        found = sorted(self.run.rglob(HEADER_NAME)) if self.run.is_dir() else []
+        return {str(path.parent.relative_to(self.run)): path.parent for path in found}
+
+    def open(self, name: str) -> "BrowsedStore":
+        """Open a store.
+
+        Raises:
+            StoreError: there is none of that name, or it is damaged.
+        """
+        path = self.paths.get(name)
+        if path is None:
+            raise StoreError(f"no store {name!r} in this run")
+        return _opened(path, (path / HEADER_NAME).stat().st_mtime_ns)
+
+
+class BrowsedStore:
+    """One store, and what is asked of it by the ids of its utterances.
+
+    Raises:
+        StoreError: such an utterance is not stored.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.store = path, EmbeddingStore(path)
+        self._reference = AuditedStore(path, self.store.header).reference
+        self._rendering = Lock()
+
+    @cached_property
+    def speakers(self) -> dict[str, str | None]:
+        """Utterance -> speaker, in the order of the store."""
+        return dict(zip(self.store.utterance_ids(), self.store.speaker_ids(), strict=True))
+
+    def search(self, text: str) -> tuple[int, list[tuple[str, str | None]]]:
+        """Return how many utterances have a text in their id or speaker, and the first of them."""
+        wanted = text.casefold()
+        found = [
+            (name, speaker)
+            for name, speaker in self.speakers.items()
+            if wanted in name.casefold() or wanted in (speaker or "").casefold()
+        ]
+        return len(found), found[:_FOUND]
+
+    def rows(self, utterance_id: str) -> list[UtteranceRow]:
+        """Return all rows of an utterance."""
+        unit_CVD = unit(self._vectors(utterance_id))
+        cosine_CV = np.einsum("cvd,cd->cv", unit_CVD, unit_CVD[:, self._reference])
+        views, found = self.store.views, []
+        for row in self.store.rows(filters=[("utterance_id", "==", utterance_id)]).to_pylist():
+            view, crop = views.index(row["view"]), row["crop"]
+            shown = {name: value for name, value in row.items() if name not in _SKIPPED and value not in (None, [])}
+            cosine = None if view == self._reference else float(cosine_CV[crop, view])
+            found.append(UtteranceRow(row["view"], crop, {name: _text(value) for name, value in shown.items()}, cosine))
+        return found
+
+    def neighbours(self, utterance_id: str) -> list[Neighbour]:
+        """Return the utterances nearest to one, by the mean of their crops on clean speech; one pass over the store."""
+        own_D = _mean(self._vectors(utterance_id)[None, :, self._reference])[0]
+        blocks = (block_UCVD[:, :, self._reference] for block_UCVD in self.store.utterance_blocks())
+        cosine_U = np.concatenate([_mean(block_UCD) @ own_D for block_UCD in blocks])
+        names, nearest = list(self.speakers.items()), []
+        for row in np.argsort(-cosine_U, kind="stable")[: _NEAREST + 1].tolist():
+            name, speaker = names[row]
+            if name != utterance_id:
+                nearest.append(Neighbour(name, speaker, float(cosine_U[row])))
+        return nearest[:_NEAREST]
+
+    def scores(self, utterance_id: str) -> dict[str, list[ScoredTrial]]:
+        """Return the hardest trials of the utterance by score file: the lowest targets, the highest others."""
+        self._check(utterance_id)
+        either = (pc.field("enrolment_id") == utterance_id) | (pc.field("test_id") == utterance_id)
+        columns = list(ScoredTrial.__annotations__)
+        found = {}
+        for path in self._score_files:
+            trials = [ScoredTrial(**row) for row in pq.read_table(path, columns=columns, filters=either).to_pylist()]
+            targets = sorted((trial for trial in trials if trial.is_target), key=lambda trial: trial.score)
+            others = sorted((trial for trial in trials if not trial.is_target), key=lambda trial: -trial.score)
+            if trials:
+                found[Path(path).name] = [*targets[:_HARDEST], *others[:_HARDEST]]
+        return found
+
+    def audio(self, utterance_id: str, view: str, crop: int) -> bytes:
+        """Render what is behind a row: a WAV file.
+
+        Raises:
+            ReseedError: it is not stored, or cannot be rendered here, and why.
+        """
+        self._check(utterance_id)
+        with self._rendering, tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "heard.wav"
+            self._replayer.replay(utterance_id, view, crop, out)
+            return out.read_bytes()
+
+    @cached_property
+    def _replayer(self) -> Replayer:
+        return Replayer(extracted_store(self.path).path)
+
+    @property
+    def _score_files(self) -> list[str]:
+        return [made.path for _, made in lineage_graph(self.path, self.store.header)[1] if made.kind == "scores"]
+
+    def _vectors(self, utterance_id: str) -> Float32:
+        """Return the vectors of an utterance, [C, V, D]."""
+        self._check(utterance_id)
+        shape = (self.store.crops, len(self.store.views), self.store.dim)
+        rows = [
+            self.store.get(utterance_id, view=view, crop=crop)
+            for crop in range(self.store.crops)
+            for view in self.store.views
+        ]
+        return np.array(rows, np.float32).reshape(shape)
+
+    def _check(self, utterance_id: str) -> None:
+        if utterance_id not in self.speakers:
+            raise StoreError(f"no utterance {utterance_id!r} in this store")
+
+
+def _mean(crops_UCD: NDArray[np.floating[Any]]) -> Float32:
+    """Return the directions of utterances, [U, D]: the means of those of their crops."""
+    return unit(unit(crops_UCD.astype(np.float32)).mean(axis=1))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)  # no -0
+
+
+@lru_cache(maxsize=8)
+def _opened(path: Path, state: int) -> BrowsedStore:
+    """Keep the last stores; one that is written anew is opened anew."""
+    return BrowsedStore(path)
