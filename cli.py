@@ -461,16 +461,23 @@ def export_model(**options: Any) -> None:
 
 
 @main.command()
-@_config_options
+@_path_option("config", "YAML of the run, whose seed and device are taken.", required=False)
+@_set_option()
+@click.option("--seed", type=click.IntRange(0), help="Seed of the sampling noise (default: that of --config, or 0).")
+@click.option("--device", help="cpu, cuda or auto (default: that of --config, or auto).")
 @_path_option("store", "Store to enhance.")
 @_path_option("model", "Model directory.")
 @_path_option("enhanced", "Store to write.")
-def enhance(config: Path, overrides: Sequence[str], **paths: Path) -> None:
+def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, device: str | None, **paths: Path) -> None:
     """Enhance a store of embeddings with a trained model: a store of the same catalogue."""
     from reseed.stages.enhance import enhance as stage
 
-    run = _load(config, overrides)
-    stage(seed=run.seed, device=_device(run.device), **paths)
+    if config is None and overrides:
+        raise click.UsageError("--set changes a setting of --config; give that too, or --seed and --device alone")
+    run = None if config is None else _load(config, overrides)
+    if seed is None:
+        seed = run.seed if run else 0
+    stage(seed=seed, device=_device(device or (run.device if run else "auto")), **paths)
 
 
 @main.command()

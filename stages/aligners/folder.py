@@ -93,5 +93,9 @@ def _card(info: AlignmentInfo) -> str:
         f"Enrolment side: {info.spaces[0]}, {info.dims[0]} dimensions. Test side: {info.spaces[1]}, {info.dims[1]} "
         f"dimensions. Shared space: {info.space}, {info.shared_dim} dimensions.\n\n"
         f"Learnt from {info.utterances} utterances that both stores hold (of {info.stored[0]} and "
-        f"{info.stored[1]}), in the views {', '.join(info.views)}; seed {info.seed}.\n\n{table_of(info.config)}"
+        f"{info.stored[1]}), in the views {', '.join(info.views)}; seed {info.seed}.\n\n"
+        "Map a store of either side, and score them against each other:\n\n"
+        "    reseed map --store ENROLMENT --model MODEL --side enrolment --mapped MAPPED_ENROLMENT\n"
+        "    reseed map --store TEST --model MODEL --side test --mapped MAPPED_TEST\n\n"
+        f"{table_of(info.config)}"
     )

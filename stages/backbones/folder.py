@@ -71,6 +71,8 @@ def _card(info: BackboneInfo, history: Sequence[Epoch]) -> str:
         f"Trained by `reseed train-backbone` on {len(info.speakers)} speakers of `{info.utterances}`, "
         f"starting from {info.started_from}.{near} {eer}Final loss {history[-1]['loss']:.4f} after {len(history)} "
         "epochs.\n\n"
-        f"Use `backbone: {{name: {info.backbone}, settings: {{weights: {FOLDER.weights_file}}}}}`, with that file's "
-        f"path.\n\n{table_of(info.settings)}"
+        "Extract embeddings with it, whatever backbone the configuration names:\n\n"
+        "    reseed extract --config CONFIG --utterances UTTERANCES --store STORE --trained BACKBONE\n\n"
+        f"or name it there: `backbone: {{name: {info.backbone}, settings: {{weights: {FOLDER.weights_file}}}}}`, with "
+        f"that file's path.\n\n{table_of(info.settings)}"
     )

@@ -90,6 +90,8 @@ def _card(info: FrontendInfo, history: Sequence[Epoch]) -> str:
         f"{info.utterances} utterances with {info.space} frozen; seed {info.seed}. Final loss "
         f"{history[-1]['loss']:.4g} after {len(history)} epochs.\n\n"
         f"![noisy, enhanced, clean]({SPECTROGRAMS['light']})\n\n"
-        f"`reseed extract --frontend FOLDER` puts it before the backbone, `reseed denoise` lets you hear it.\n\n"
+        "Put it before the backbone of a configuration, and hear what it leaves of a recording:\n\n"
+        "    reseed extract --config CONFIG --utterances UTTERANCES --store STORE --frontend FRONTEND\n"
+        "    reseed denoise NOISY CLEANER --config CONFIG --frontend FRONTEND\n\n"
         f"{table_of(info.settings)}"
     )

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from reseed.cli import main
 from reseed.stages.enhancers.library import Enhancer
 from reseed.stages.enhancers.mlp import RdmMlp
+from reseed.store import EmbeddingStore
 from tests.stages.stores import write_store
 
 RUN = """
@@ -58,9 +59,12 @@ def test_train_adopt_sweep_and_export_from_the_command_line(folder):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--system", "mse", "--set", "train.mse.ema=1.5"], "train.mse: ema: input should be less than 1 (given: 1.5)"),
+        (
+            ["--system", "mse", "--set", "train.mse.ema=1.5"],
+            "mse.ema: must be a number of at least 0 and below 1, not 1.5",
+        ),
         (["--system", "mse", "--set", "train.mse.grad_clp=1"], "did you mean 'grad_clip'?"),
-        (["--system", "cosine"], "train.cosine: patience waits for the validation EER: set held_out too"),
+        (["--system", "cosine"], "train.cosine.patience: waits for a better validation EER; set held_out too"),
     ],
 )
 def test_bad_settings_are_one_line(folder, arguments, line):
@@ -77,6 +81,28 @@ def test_bad_settings_are_one_line(folder, arguments, line):
     )
     assert line in told
     assert len(told.splitlines()) == 1
+
+
+def test_enhance_takes_seed_and_device_from_a_configuration_or_by_themselves(folder):
+    (folder / "noisy.yaml").write_text(
+        RUN.replace("train:\n  mse", "train:\n  seed: {epochs: 1, noise_draws: 1}\n  mse")
+    )
+    given = ["--store", folder / "store", "--model", folder / "model"]
+    config = ["--config", folder / "noisy.yaml"]
+    reseed("train", *config, "--system", "seed", *given)
+    ways = {
+        "alone": ["--seed", 3, "--device", "cpu"],
+        "overridden": [*config, "--set", "seed=3"],
+        "both": [*config, "--set", "seed=4", "--seed", 3],
+        "other": config,
+    }
+    for name, options in ways.items():
+        reseed("enhance", *options, *given, "--enhanced", folder / name)
+    alone, overridden, both, other = (EmbeddingStore(folder / name).header.declaration.inputs.seed for name in ways)
+    assert (alone, overridden, both, other) == (3, 3, 3, 0)
+    assert "--set changes a setting of --config" in reseed(
+        "enhance", "--set", "seed=3", *given, "--enhanced", folder / "x", code=2
+    )
 
 
 def test_values_to_vary_need_a_name(folder):
