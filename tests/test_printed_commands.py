@@ -152,7 +152,7 @@ def speech(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("speech")
     write_corpus(folder / "audio", splits=("train",), speakers=2, takes=1)
     config = folder / "run.yaml"
-    recipe = {"crops": {"duration_s": 1.0}, "views": {"clean": {}, "phone": {"codec": "mu_law"}}}
+    recipe = {"crops": {"duration_s": 1.0}, "views": {"clean": {}, "phone": {"codec": "gsm"}}}
     run = {"name": "small", "corpus": {"root": "nowhere"}, "device": "cpu", "train": {"vire": {}}}
     config.write_text(yaml.safe_dump(run | {"extract": {"train": recipe, "evaluation": recipe}}))
     utterances = prepared(folder / "audio", folder, ("speech",))["speech"]
