@@ -1,5 +1,6 @@
 """What is said of wrong settings. wrong_settings.txt has an override and, indented, all that is said of it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,10 @@ import yaml
 
 from reseed.pipeline.config import check_components, load_config
 from reseed.pipeline.settings import section
+from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.reporting.results.settings import ReportSettings
+from reseed.stages.trial_scoring.settings import ScoreSettings
+from reseed.stages.trial_scoring.table import SCORERS
 from reseed.store import ConfigError
 
 MINIMAL = {
@@ -17,7 +21,18 @@ MINIMAL = {
     "extract": {"train": {"views": {"clean": {}, "noise": {"noise": [0, 15]}}}, "evaluation": {"views": {"clean": {}}}},
     "train": {"wccn": {}, "gentle": {"method": "mse", "epochs": 2}},
 }
-WRONG = Path(__file__).with_name("wrong_settings.txt").read_text(encoding="utf-8")
+A_SCORER = " or ".join((", ".join([*SCORERS][:-1]), [*SCORERS][-1]))
+NAMES = {  # as wrong_settings.txt has them -> what stands there: it holds whatever the tables have grown to
+    "SCORERS": ", ".join(SCORERS),
+    "A_SCORER": A_SCORER,
+    "SETTINGS_OF_SCORE": ", ".join(ScoreSettings.model_fields),
+    "ENHANCERS": ", ".join(ENHANCERS),
+}
+WRONG = re.sub(
+    rf"\b({'|'.join(NAMES)})\b",
+    lambda name: NAMES[name[0]],
+    Path(__file__).with_name("wrong_settings.txt").read_text(encoding="utf-8"),
+)
 
 
 def mistakes(path: Path, *overrides: str) -> list[str]:
@@ -80,8 +95,7 @@ enhance: {near: [mse]}
         "device: must be auto, cpu, cuda or cuda:N (the GPU numbered N), not 'gpu'",
         "extract.train.views.noise.noise: must be a number or a range [low, high], not 'loud'",
         "extract.train.crops.count: must be a whole number of at least 1, not 0",
-        "score.scorings: must be cosine, crop_pairs, crop_distance, as_norm, s_norm or plda, not 'asnorm'; "
-        "did you mean 'as_norm'?",
+        f"score.scorings: must be {A_SCORER}, not 'asnorm'; did you mean 'as_norm'?",
         "enhance.near: names 'mse'; train has wccn, gentle",
         "corpus.evaluation: is 'train', as corpus.train is; choose a split of other speakers",
         "backbone.settings.width: unknown key; did you mean 'weights'?",
