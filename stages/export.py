@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from reseed.stages.interop.columns import conform
-from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Facts, View
+from reseed.stages.interop.exchange import BATCH_ROWS, Batch, ExportedView, ExportHeader
 from reseed.stages.interop.table import format_called
 from reseed.store import ConfigError, EmbeddingStore, StoreError
 
@@ -43,20 +43,20 @@ def export(*, store: Path, output: Path, format: str, view: str | None = None) -
         raise ConfigError(f"{output} lies in the store {store} itself; write the export elsewhere")
     if len(opened) == 0:
         raise StoreError(f"{store} holds no vectors; there is nothing to export")
-    facts = _facts(opened, format, view)
+    header = _header(opened, format, view)
     try:
-        format_called(format).write(output, facts, _batches(opened, facts.rows, view))
+        format_called(format).write(output, header, _batches(opened, header.rows, view))
     except OSError as error:
         fault = error.strerror or error
         raise StoreError(f"{output} cannot be written ({fault}); make room there or write it elsewhere") from error
-    views = ", ".join(shown.name for shown in facts.views)
-    return f"{output}: {facts.rows} x {facts.dim} vectors of {store}, views {views}, written as {format}"
+    views = ", ".join(shown.name for shown in header.views)
+    return f"{output}: {header.rows} x {header.dim} vectors of {store}, views {views}, written as {format}"
 
 
-def _facts(store: EmbeddingStore, kind: str, view: str | None) -> Facts:
+def _header(store: EmbeddingStore, kind: str, view: str | None) -> ExportHeader:
     declared = store.header.declaration
-    views = [View(name=name, recipe=recipe) for name, recipe in store.recipes.items() if view in (None, name)]
-    return Facts(
+    views = [ExportedView(name=name, recipe=recipe) for name, recipe in store.recipes.items() if view in (None, name)]
+    return ExportHeader(
         kind=kind,
         rows=len(store) * len(views) // len(store.views),
         dim=store.dim,

@@ -106,11 +106,11 @@ class _Import:
 
     @property
     def dtype(self) -> str:
-        return self.settings.dtype or (self.reader.facts.dtype if self.reader.facts else "float32")
+        return self.settings.dtype or (self.reader.header.dtype if self.reader.header else "float32")
 
     def space(self) -> str:
         """Return the name of the embedding space, given or carried; raises ConfigError unless there is just one."""
-        given, carried = self.settings.space, self.reader.facts.space if self.reader.facts else None
+        given, carried = self.settings.space, self.reader.header.space if self.reader.header else None
         if given is None and carried is None:
             raise ConfigError(f"{self.source} does not say in which embedding space its vectors lie; give --space")
         if given is not None and carried not in (None, given):
@@ -119,15 +119,15 @@ class _Import:
 
     def plan(self) -> tuple[Scan, Plan]:
         """Read the names of all rows, and plan the store from them."""
-        facts = self.reader.facts
+        header = self.reader.header
         scanned = scan(map(self._catalogue, self.reader.rows()), self.source)
         found = len(scanned.crop_N)
         # One file out of an exported directory may be imported by itself; the directory must be whole.
-        if facts is not None and self.source.is_dir() and found != facts.rows:
+        if header is not None and self.source.is_dir() and found != header.rows:
             raise StoreError(
-                f"{self.source} holds {found} of the {facts.rows} rows exported; restore the missing files"
+                f"{self.source} holds {found} of the {header.rows} rows exported; restore the missing files"
             )
-        return scanned, make_plan(scanned, [view.name for view in facts.views] if facts else [], self.source)
+        return scanned, make_plan(scanned, [view.name for view in header.views] if header else [], self.source)
 
     def batches(self, schema: pa.Schema) -> Iterator[Batch]:
         """Yield the batches as the store takes them; what its dtype cannot hold becomes infinite, to be rejected."""
@@ -138,12 +138,12 @@ class _Import:
 
     def declare(self, plan: Plan, space: str, dim: int) -> Declaration:
         """Declare the store: made from the bytes of the source and, through them, from what the source says it was."""
-        facts = self.reader.facts
-        recipes = {view.name: view.recipe for view in facts.views} if facts else {}
+        header = self.reader.header
+        recipes = {view.name: view.recipe for view in header.views} if header else {}
         digest = atomic.digest([atomic.sha256_file(path) for path in self.reader.files])
         columns = self.settings.model_dump(include={"id", "embedding", "speaker", "view", "crop"})
-        origin = facts.model_dump(include={"fingerprint", "inputs", "lineage"}) if facts else None
-        lineage = {"source": digest} | ({"origin": facts.fingerprint} if facts else {})
+        origin = header.model_dump(include={"fingerprint", "inputs", "lineage"}) if header else None
+        lineage = {"source": digest} | ({"origin": header.fingerprint} if header else {})
         return Declaration(
             dim=dim,
             dtype=self.dtype,

@@ -1,4 +1,4 @@
-"""What passes between a store and a foreign format: batches of rows with their vectors, and the facts about them all.
+"""What passes between a store and a foreign format: batches of rows with their vectors, and a header about them all.
 
 Shapes: D embedding dimension, N rows of a batch.
 """
@@ -6,8 +6,9 @@ Shapes: D embedding dimension, N rows of a batch.
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ BATCH_ROWS = 16_384  # 32 MiB of 512-d float32: bounds the memory of every reade
 _NAME, _VERSION = "reseed-export", 1
 
 Vectors = NDArray[np.floating[Any]]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,14 @@ class Batch:
         return Batch(self.rows.slice(start, stop - start), self.vectors[start:stop])
 
 
-class View(Section):
+class ExportedView(Section):
     """A view by its name, and the recipe it was rendered by."""
 
     name: str
     recipe: Any
 
 
-class Facts(Section):
+class ExportHeader(Section):
     """What a store says of itself, carried by its export. No path of the machine is among it: exports travel.
 
     Attributes:
@@ -72,7 +74,7 @@ class Facts(Section):
     rows: int
     dim: int
     dtype: str
-    views: list[View]
+    views: list[ExportedView]
     crops: int
     space: str
     fingerprint: str
@@ -84,11 +86,11 @@ class Reader(Protocol):
     """A source of embeddings, in the order in which it holds them.
 
     Attributes:
-        facts: what the exporting store said of itself; None where the source is not an export of reseed's.
+        header: what the exporting store said of itself; None where the source is not an export of reseed's.
         files: every file whose bytes decide what is read.
     """
 
-    facts: Facts | None
+    header: ExportHeader | None
     files: list[Path]
 
     def rows(self) -> Iterator[pa.Table]:
@@ -109,11 +111,11 @@ class Format:
     """One way to write embeddings for others and to read theirs.
 
     Attributes:
-        write: (output, facts, batches): writes `output` whole or not at all.
+        write: (output, header, batches): writes `output` whole or not at all.
         read: (source, name of the column of vectors) -> a Reader.
     """
 
-    write: Callable[[Path, Facts, Iterator[Batch]], None]
+    write: Callable[[Path, ExportHeader, Iterator[Batch]], None]
     read: Callable[[Path, str], Reader]
 
 
@@ -156,6 +158,13 @@ class Dimension:
         return array.reshape(-1)
 
 
+def chunked(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yield lists of `BATCH_ROWS` items; the last may be shorter."""
+    rest = iter(items)
+    while chunk := list(islice(rest, BATCH_ROWS)):
+        yield chunk
+
+
 def rechunked(batches: Iterable[Batch], rows: int) -> Iterator[Batch]:
     """Yield the same rows in batches of exactly `rows`; the last may be shorter. Only what spans batches is copied."""
     held: list[Batch] = []
@@ -183,11 +192,11 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise StoreError(f"{path} is not a text in UTF-8 ({error.reason} at byte {error.start}); convert it") from None
 
 
-def parse_facts(text: str | bytes, where: Path) -> Facts | None:
-    """Return the facts in a JSON text; None where it is another program's.
+def parse_header(text: str | bytes, where: Path) -> ExportHeader | None:
+    """Return the header in a JSON text; None where it is another program's.
 
     Raises:
-        StoreError: cut or altered facts, or those of another version.
+        StoreError: it is cut, altered or of another version.
     """
     try:
         raw = json.loads(text)
@@ -195,7 +204,7 @@ def parse_facts(text: str | bytes, where: Path) -> Facts | None:
             return None
         if raw.get("version") != _VERSION:
             raise StoreError(f"{where}: export version {raw.get('version')!r}; this reseed reads {_VERSION}")
-        return Facts.model_validate(raw)
+        return ExportHeader.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

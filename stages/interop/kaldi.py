@@ -7,7 +7,7 @@ utterance id as it stands. An archive may hold pickles and an index commands: ne
 
 import struct
 from collections.abc import Iterable, Iterator
-from itertools import chain, groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -17,9 +17,9 @@ import pyarrow as pa
 from kaldiio.matio import read_ascii_mat, read_matrix_or_vector, read_token
 from numpy.typing import NDArray
 
-from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Dimension, Facts, numbered_lines
-from reseed.stages.interop.keys import escape, key_of, parse_key, unescape
-from reseed.stages.interop.output import FACTS_NAME, export_directory, read_facts
+from reseed.stages.interop.exchange import Batch, Dimension, ExportHeader, chunked, numbered_lines
+from reseed.stages.interop.keys import escape, keys_of, parse_key, unescape
+from reseed.stages.interop.output import EXPORT_HEADER, export_directory, read_export_header
 from reseed.store import StoreError, atomic
 
 _ARK, _SCP, _UTT2SPK = "embeddings.ark", "embeddings.scp", "utt2spk"
@@ -27,11 +27,11 @@ _ALLOWED = "/.:,+=@"
 _FAULTS = (OSError, ValueError, RuntimeError, AssertionError, struct.error)
 
 
-def write(output: Path, facts: Facts, batches: Iterator[Batch]) -> None:
+def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
     """Write OUTPUT/embeddings.ark (float32), .scp with the archive's full path, utt2spk and export.json."""
     archive = output.resolve() / _ARK
     with (
-        export_directory(output, facts) as directory,
+        export_directory(output, header) as directory,
         atomic.atomic_path(directory / _ARK) as ark_path,
         atomic.atomic_path(directory / _SCP) as scp_path,
         atomic.atomic_path(directory / _UTT2SPK) as utt2spk_path,
@@ -57,36 +57,34 @@ class KaldiReader:
             raise StoreError(f"{self._path} is not there; give an .ark or .scp file, or a directory with {_ARK}")
         speakers = self._path.with_name(_UTT2SPK)
         self._speakers = _read_speakers(speakers)
-        self.facts = read_facts(self._path.parent)
+        self.header = read_export_header(self._path.parent)
         self.files = [self._path, *([speakers] if self._speakers else [])]
-        self.files += [self._path.with_name(FACTS_NAME)] if self.facts else []
+        self.files += [self._path.with_name(EXPORT_HEADER)] if self.header else []
         if self._is_index:
             self.files += dict.fromkeys(archive for _, archive, _ in self._entries())
 
     def rows(self) -> Iterator[pa.Table]:
         """Yield ids, crops, views and speakers; of an index without opening its archives."""
         keys = (key for key, _, _ in self._entries()) if self._is_index else (key for key, _ in self._vectors())
-        for first in keys:
-            yield self._table([first, *islice(keys, BATCH_ROWS - 1)])
+        yield from map(self._table, chunked(keys))
 
     def batches(self) -> Iterator[Batch]:
         """Yield rows with their vectors, in the order of the index or of the archive."""
         dimension = Dimension(self._path)
         vectors = self._indexed_vectors() if self._is_index else self._vectors()
-        for first in vectors:
-            keys, arrays = zip(*chain([first], islice(vectors, BATCH_ROWS - 1)), strict=True)
-            stacked = np.stack([dimension.vector(array, key) for key, array in zip(keys, arrays, strict=True)])
-            yield Batch(self._table(keys), stacked)
+        for chunk in chunked(vectors):
+            stacked = np.stack([dimension.vector(array, key) for key, array in chunk])
+            yield Batch(self._table([key for key, _ in chunk]), stacked)
 
     def _table(self, keys: Iterable[str]) -> pa.Table:
         speakers = [self._speakers.get(key) for key in keys]
-        if self.facts is None:
+        if self.header is None:
             return pa.table({"utterance_id": list(keys), "speaker_id": pa.array(speakers, pa.string())})
         try:
             ids, crops, views = zip(*map(parse_key, keys), strict=True)
             labels = [None if speaker is None else unescape(speaker) for speaker in speakers]
         except ValueError as error:
-            raise StoreError(f"{self._path}: {error}; remove {FACTS_NAME} to take keys as they stand") from None
+            raise StoreError(f"{self._path}: {error}; remove {EXPORT_HEADER} to take keys as they stand") from None
         return pa.table(
             {"utterance_id": ids, "speaker_id": pa.array(labels, pa.string()), "view": views, "crop": crops}
         )
@@ -120,8 +118,7 @@ class KaldiReader:
 
 def _write_batch(batch: Batch, ark: BinaryIO, scp: TextIO, archive: Path) -> list[str]:
     """Append the vectors to the archive and their places to its index; return their keys."""
-    names = zip(*(batch.rows[name].to_pylist() for name in ("utterance_id", "crop", "view")), strict=True)
-    keys = [key_of(utterance_id, crop, view, _ALLOWED) for utterance_id, crop, view in names]
+    keys = list(keys_of(batch.rows, _ALLOWED))
     for key, vector in zip(keys, batch.vectors.astype(np.float32), strict=True):
         offset = ark.tell() + len(f"{key} ")
         kaldiio.save_ark(ark, {key: vector})

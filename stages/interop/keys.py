@@ -5,7 +5,10 @@ of its UTF-8, as in addresses. In the view `-` is escaped too, so that the last 
 """
 
 import re
+from collections.abc import Iterator
 from urllib.parse import quote, unquote
+
+import pyarrow as pa
 
 _KEY = re.compile(r"(.*)-crop(\d+)-([^-]*)", re.DOTALL)
 
@@ -28,6 +31,13 @@ def unescape(text: str) -> str:
 def key_of(utterance_id: str, crop: int, view: str, allowed: str = "") -> str:
     """Return the key of one vector, e.g. `a%20b-crop0-clean`."""
     return f"{escape(utterance_id, allowed)}-crop{crop}-{escape(view).replace('-', '%2D')}"
+
+
+def keys_of(rows: pa.Table, allowed: str = "") -> Iterator[str]:
+    """Yield the keys of the rows of a catalogue."""
+    names = (rows[name].to_pylist() for name in ("utterance_id", "crop", "view"))
+    for utterance_id, crop, view in zip(*names, strict=True):
+        yield key_of(utterance_id, crop, view, allowed)
 
 
 def parse_key(key: str) -> tuple[str, int, str]:

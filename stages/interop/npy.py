@@ -4,7 +4,6 @@ Shapes: D embedding dimension.
 """
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,27 +11,27 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Facts, numbered_lines
+from reseed.stages.interop.exchange import Batch, ExportHeader, chunked, numbered_lines
 from reseed.stages.interop.json_rows import parse_row, to_json, to_table
-from reseed.stages.interop.output import FACTS_NAME, export_directory, read_facts
+from reseed.stages.interop.output import EXPORT_HEADER, export_directory, read_export_header
 from reseed.store import StoreError, atomic
 
 _VECTORS, _ROWS = "vectors.npy", "rows.jsonl"
 
 
-def write(output: Path, facts: Facts, batches: Iterator[Batch]) -> None:
+def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
     """Write OUTPUT/vectors.npy in the store's own dtype, OUTPUT/rows.jsonl and OUTPUT/export.json."""
     with (
-        export_directory(output, facts) as directory,
+        export_directory(output, header) as directory,
         atomic.atomic_path(directory / _VECTORS) as vectors_path,
         atomic.atomic_path(directory / _ROWS) as rows_path,
         vectors_path.open("wb") as vectors_file,
         rows_path.open("w", encoding="utf-8", newline="\n") as rows_file,
     ):
-        _write_header(vectors_file, facts)
+        _write_header(vectors_file, header)
         for batch in batches:
             # Plain writes, not a memory map: on a full disk a map kills the process instead of raising.
-            vectors_file.write(np.ascontiguousarray(batch.vectors, facts.dtype).data)
+            vectors_file.write(np.ascontiguousarray(batch.vectors, header.dtype).data)
             rows_file.writelines(f"{line}\n" for line in to_json(batch.rows))
 
 
@@ -51,10 +50,10 @@ class NpyReader:
         if not self._rows_path.is_file():
             self._rows_path = self._vectors_path.with_name(_ROWS)
         directory = self._vectors_path.parent
-        self.facts = read_facts(directory)
+        self.header = read_export_header(directory)
         self._vectors = _opened(self._vectors_path)
         self.files = [self._vectors_path, self._rows_path]
-        self.files += [directory / FACTS_NAME] if self.facts else []
+        self.files += [directory / EXPORT_HEADER] if self.header else []
 
     def rows(self) -> Iterator[pa.Table]:
         """Yield the rows of the JSON lines; raises StoreError unless there is one for each vector."""
@@ -83,13 +82,13 @@ class NpyReader:
             for number, line in numbered_lines(self._rows_path)
             if line.strip()
         )
-        for first in rows:
-            yield to_table([first, *islice(rows, BATCH_ROWS - 1)], self._rows_path)
+        for chunk in chunked(rows):
+            yield to_table(chunk, self._rows_path)
 
 
-def _write_header(file: BinaryIO, facts: Facts) -> None:
-    descr = np.lib.format.dtype_to_descr(np.dtype(facts.dtype))
-    shape = (facts.rows, facts.dim)
+def _write_header(file: BinaryIO, header: ExportHeader) -> None:
+    descr = np.lib.format.dtype_to_descr(np.dtype(header.dtype))
+    shape = (header.rows, header.dim)
     np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from reseed.stages.interop.exchange import Facts, parse_facts
+from reseed.stages.interop.exchange import ExportHeader, parse_header
 from reseed.store import StoreError, atomic
 
-FACTS_NAME = "export.json"
+EXPORT_HEADER = "export.json"
 
 
 def check_replaceable(path: Path, is_one: Callable[[Path], bool], kind: str) -> None:
@@ -21,8 +21,8 @@ def check_replaceable(path: Path, is_one: Callable[[Path], bool], kind: str) -> 
 
 
 @contextmanager
-def export_directory(path: Path, facts: Facts) -> Iterator[Path]:
-    """Yield a temporary directory; on success it becomes the export `path`, with `facts` in its export.json.
+def export_directory(path: Path, header: ExportHeader) -> Iterator[Path]:
+    """Yield a temporary directory; on success it becomes the export `path`, with `header` in its export.json.
 
     Raises:
         StoreError: `path` is something other than an export of this kind.
@@ -31,20 +31,20 @@ def export_directory(path: Path, facts: Facts) -> Iterator[Path]:
     def is_one(existing: Path) -> bool:
         if not existing.is_dir():
             return False
-        found = read_facts(existing)
-        return not any(existing.iterdir()) if found is None else found.kind == facts.kind
+        found = read_export_header(existing)
+        return not any(existing.iterdir()) if found is None else found.kind == header.kind
 
-    check_replaceable(path, is_one, f"an export of the format {facts.kind}")
+    check_replaceable(path, is_one, f"an export of the format {header.kind}")
     with atomic.atomic_directory(path) as directory:
         yield directory
-        atomic.write_json(directory / FACTS_NAME, facts.model_dump(mode="json"))
+        atomic.write_json(directory / EXPORT_HEADER, header.model_dump(mode="json"))
 
 
-def read_facts(directory: Path) -> Facts | None:
-    """Return the facts in a directory's export.json; None where there is none.
+def read_export_header(directory: Path) -> ExportHeader | None:
+    """Return the header in a directory's export.json; None where there is none.
 
     Raises:
-        StoreError: damaged facts, or those of another version.
+        StoreError: it is damaged, or of another version.
     """
-    path = directory / FACTS_NAME
-    return parse_facts(path.read_bytes(), path) if path.is_file() else None
+    path = directory / EXPORT_HEADER
+    return parse_header(path.read_bytes(), path) if path.is_file() else None

@@ -15,25 +15,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Dimension, Facts, Vectors, parse_facts, rechunked
+from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Dimension, ExportHeader, Vectors, parse_header, rechunked
 from reseed.stages.interop.output import check_replaceable
 from reseed.store import StoreError, atomic
 
 EMBEDDING = "embedding"
-_FACTS_KEY = b"reseed_export"
+_HEADER_KEY = b"reseed_export"
 
 
-def write(output: Path, facts: Facts, batches: Iterator[Batch]) -> None:
-    """Write one Parquet file; the facts lie in its schema metadata as JSON.
+def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
+    """Write one Parquet file; the header lies in its schema metadata as JSON.
 
     Vectors are float32 whatever the store holds: many readers stumble over half floats. They are neither compressed nor
     encoded by a dictionary, since neither makes them smaller.
     """
     check_replaceable(output, _is_export, "a Parquet file exported by reseed")
     with atomic.atomic_path(output) as temporary:
-        tables = (_with_vectors(batch, facts.dim) for batch in rechunked(batches, BATCH_ROWS))
+        tables = (_with_vectors(batch, header.dim) for batch in rechunked(batches, BATCH_ROWS))
         first = next(tables)
-        schema = first.schema.with_metadata({_FACTS_KEY: facts.model_dump_json()})
+        schema = first.schema.with_metadata({_HEADER_KEY: header.model_dump_json()})
         with pq.ParquetWriter(temporary, schema, write_page_checksum=True, **_encoding(schema)) as writer:
             for table in chain([first], tables):
                 writer.write_table(table)
@@ -56,11 +56,11 @@ class ParquetReader:
         schemas = [_schema(path) for path in self.files]
         for path, schema in zip(self.files, schemas, strict=True):
             _check_column(path, schema, embedding)
-        carried = {(schema.metadata or {}).get(_FACTS_KEY) for schema in schemas}
+        carried = {(schema.metadata or {}).get(_HEADER_KEY) for schema in schemas}
         if len(carried) > 1:
             raise StoreError(f"{source} holds exports of different stores; import them apart")
         text = carried.pop()
-        self.facts = None if text is None else parse_facts(text, source)
+        self.header = None if text is None else parse_header(text, source)
 
     def rows(self) -> Iterator[pa.Table]:
         """Yield every column but the vectors."""
@@ -95,7 +95,7 @@ def _encoding(schema: pa.Schema) -> dict[str, Any]:
 
 def _is_export(path: Path) -> bool:
     try:
-        return _FACTS_KEY in (pq.read_schema(path).metadata or {})
+        return _HEADER_KEY in (pq.read_schema(path).metadata or {})
     except (OSError, pa.ArrowException):
         return False
 

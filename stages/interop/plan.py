@@ -108,7 +108,7 @@ def make_plan(scanned: Scan, views: Iterable[str], where: Path) -> Plan:
     rank_V = np.array([names.index(name) for name in scanned.views], np.int64)
     cell = _cells(scanned, rank_V, rows, len(names), crops)
     order = np.argsort(cell, kind="stable")
-    keep, rejects = _judge(cell[order], scanned.utterance_ids, names, crops)
+    keep, rejects = _complete(cell[order], scanned.utterance_ids, names, crops)
     missing = np.flatnonzero(scanned.utterance_N < 0)
     rejects += [Reject(f"row {row}", STAGE, "has no utterance id") for row in missing.tolist()]
     if not keep.any():
@@ -139,7 +139,7 @@ def _cells(scanned: Scan, rank_V: Index, rows: Index, n_views: int, crops: int) 
     return cells
 
 
-def _judge(cell: Index, ids: pa.Array, views: list[str], crops: int) -> tuple[NDArray[np.bool_], list[Reject]]:
+def _complete(cell: Index, ids: pa.Array, views: list[str], crops: int) -> tuple[NDArray[np.bool_], list[Reject]]:
     """Say of sorted cells which rows belong to utterances that fill each of their cells once; reject the others."""
     per_utterance = crops * len(views)
     utterance = cell // per_utterance

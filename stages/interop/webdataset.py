@@ -8,7 +8,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
-from itertools import chain, count, groupby, islice
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Dimension, Facts, rechunked
+from reseed.stages.interop.exchange import Batch, Dimension, ExportHeader, chunked, rechunked
 from reseed.stages.interop.json_rows import parse_row, to_json, to_table
-from reseed.stages.interop.keys import key_of
-from reseed.stages.interop.output import FACTS_NAME, export_directory, read_facts
+from reseed.stages.interop.keys import keys_of
+from reseed.stages.interop.output import EXPORT_HEADER, export_directory, read_export_header
 from reseed.store import StoreError, atomic
 
 _ROWS_PER_TAR = 10_000
@@ -27,10 +27,10 @@ _LONGEST_KEY = 90  # with its extension it fits the 100 bytes of a plain tar hea
 _FAULTS = (OSError, EOFError, tarfile.TarError, zlib.error)
 
 
-def write(output: Path, facts: Facts, batches: Iterator[Batch]) -> None:
+def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
     """Write OUTPUT/00000.tar and following, in the store's own dtype, and OUTPUT/export.json."""
     numbers = count()
-    with export_directory(output, facts) as directory:
+    with export_directory(output, header) as directory:
         for index, batch in enumerate(rechunked(batches, _ROWS_PER_TAR)):
             with (
                 atomic.atomic_path(directory / f"{index:05d}.tar") as path,
@@ -58,23 +58,21 @@ class WebDatasetReader:
         if not self._tars:
             raise StoreError(f"{source} holds no .tar file")
         directory = source if source.is_dir() else source.parent
-        self.facts = read_facts(directory)
-        self.files = [*self._tars, *([directory / FACTS_NAME] if self.facts else [])]
+        self.header = read_export_header(directory)
+        self.files = [*self._tars, *([directory / EXPORT_HEADER] if self.header else [])]
 
     def rows(self) -> Iterator[pa.Table]:
         """Yield the JSON of every sample."""
         samples = self._samples(lambda extension: extension.endswith("json"))
-        for first in samples:
-            yield self._table([first, *islice(samples, BATCH_ROWS - 1)])
+        yield from map(self._table, chunked(samples))
 
     def batches(self) -> Iterator[Batch]:
         """Yield rows with their vectors."""
         dimension = Dimension(self._source)
         samples = self._samples(lambda extension: extension.endswith(("json", "npy")))
-        for first in samples:
-            some = list(chain([first], islice(samples, BATCH_ROWS - 1)))
-            vectors = [dimension.vector(self._array(sample), sample.key) for sample in some]
-            yield Batch(self._table(some), np.stack(vectors))
+        for chunk in chunked(samples):
+            vectors = [dimension.vector(self._array(sample), sample.key) for sample in chunk]
+            yield Batch(self._table(chunk), np.stack(vectors))
 
     def _samples(self, wanted: Callable[[str], bool]) -> Iterator["_Sample"]:
         for path in self._tars:
@@ -90,7 +88,7 @@ class WebDatasetReader:
     def _row(self, sample: "_Sample") -> dict[str, Any]:
         text = next((text for name, text in sample.members.items() if name.endswith("json")), b"{}")
         row = parse_row(text, f"{sample.tar} {sample.key}.json")
-        return row if self.facts else {"__key__": sample.key, **row}
+        return row if self.header else {"__key__": sample.key, **row}
 
     def _array(self, sample: "_Sample") -> NDArray[Any]:
         arrays = {name.removesuffix(".npy"): data for name, data in sample.members.items() if name.endswith("npy")}
@@ -142,9 +140,7 @@ def _members(tar: _Archive) -> Iterator[_Member]:
 
 
 def _keys(batch: Batch, numbers: Iterator[int]) -> Iterator[str]:
-    names = zip(*(batch.rows[name].to_pylist() for name in ("utterance_id", "crop", "view")), strict=True)
-    for number, name in zip(numbers, names, strict=False):
-        key = key_of(*name)
+    for key, number in zip(keys_of(batch.rows), numbers, strict=False):
         yield key if len(key) <= _LONGEST_KEY else f"{number:010d}"
 
 

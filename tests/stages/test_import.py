@@ -176,9 +176,9 @@ def test_a_missing_source_and_an_unknown_format_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda facts: facts | {"version": 2}, "export.json: export version 2; this reseed reads 1"),
-        (lambda facts: facts | {"dim": "many"}, r"export.json: what the export says of itself is damaged \(dim: "),
-        (lambda facts: "{", r"export.json: what the export says of itself is damaged \("),
+        (lambda header: header | {"version": 2}, "export.json: export version 2; this reseed reads 1"),
+        (lambda header: header | {"dim": "many"}, r"export.json: what the export says of itself is damaged \(dim: "),
+        (lambda header: "{", r"export.json: what the export says of itself is damaged \("),
     ],
 )
 def test_an_export_of_a_newer_version_or_with_damaged_facts_is_refused(tmp_path, change, message):
@@ -193,7 +193,7 @@ def test_an_export_of_a_newer_version_or_with_damaged_facts_is_refused(tmp_path,
 
 def test_a_source_in_order_is_streamed(tmp_path, monkeypatch):
     """Of its 10 MB of vectors a few batches of 0.5 MB and a shard of 1 MB are in memory, beside the rows' names."""
-    monkeypatch.setattr("reseed.stages.interop.npy.BATCH_ROWS", 1_000)
+    monkeypatch.setattr("reseed.stages.interop.exchange.BATCH_ROWS", 1_000)
     count, dim = 20_000, 128
     np.save(tmp_path / "vectors.npy", np.repeat(np.arange(count, dtype=np.float32)[:, None], dim, axis=1))
     (tmp_path / "rows.jsonl").write_text("".join(f'{{"utterance_id": "u{i}"}}\n' for i in range(count)))

@@ -35,8 +35,8 @@ def test_vectors_lie_in_a_plain_column_of_fixed_size_with_checksums(exported):
     schema = pq.read_schema(exported)
     assert schema.field("embedding").type == pa.list_(pa.field("element", pa.float32(), nullable=False), DIM)
     assert not schema.field("embedding").nullable
-    facts = json.loads(schema.metadata[b"reseed_export"])
-    assert (facts["dim"], facts["space"], facts["views"][0]["name"]) == (DIM, "toy:1", "clean")
+    header = json.loads(schema.metadata[b"reseed_export"])
+    assert (header["dim"], header["space"], header["views"][0]["name"]) == (DIM, "toy:1", "clean")
     metadata = pq.read_metadata(exported).row_group(0)
     columns = {metadata.column(i).path_in_schema: metadata.column(i) for i in range(metadata.num_columns)}
     vectors = columns["embedding.list.element"]
