@@ -7,11 +7,10 @@ import io
 
 import numpy as np
 import soundfile
-import torch
 from torch import Tensor
 from torchaudio.functional import mu_law_decoding, mu_law_encoding, resample
 
-from reseed.stages.audio.decode import Waveform
+from reseed.stages.audio.decode import Waveform, resampled
 from reseed.store import ConfigError
 
 TELEPHONE_HZ = 8_000
@@ -42,17 +41,12 @@ def transcode(waveform_T: Waveform, sample_rate_hz: int, codec: str) -> Waveform
     """
     container, subtype = _CONTAINERS[codec]
     rate = TELEPHONE_HZ if codec == "gsm" else sample_rate_hz
-    encoded, full_scale_T = io.BytesIO(), _at_rate(waveform_T, sample_rate_hz, rate).clip(-1, 1)
+    encoded, full_scale_T = io.BytesIO(), resampled(waveform_T, sample_rate_hz, rate).clip(-1, 1)
     try:
         soundfile.write(encoded, full_scale_T, rate, format=container, subtype=subtype)
         decoded_T, _ = soundfile.read(io.BytesIO(encoded.getvalue()), dtype="float32")
     except (soundfile.LibsndfileError, ValueError) as error:
         version = soundfile.__libsndfile_version__
         raise ConfigError(f"libsndfile {version} cannot encode {codec} at {rate} Hz ({error}); leave it out") from error
-    heard_T = _at_rate(decoded_T, rate, sample_rate_hz)[: len(waveform_T)]
+    heard_T = resampled(decoded_T, rate, sample_rate_hz)[: len(waveform_T)]
     return np.pad(heard_T, (0, len(waveform_T) - len(heard_T)))
-
-
-def _at_rate(waveform_T: Waveform, rate: int, wanted: int) -> Waveform:
-    resampled: Waveform = resample(torch.from_numpy(waveform_T), rate, wanted).numpy()
-    return resampled

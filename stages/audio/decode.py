@@ -3,13 +3,16 @@
 Shapes: T samples, C channels.
 """
 
+import math
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
+import soxr
 from numpy.typing import NDArray
 
 from reseed.store import AudioError
@@ -18,7 +21,7 @@ Waveform = NDArray[np.float32]
 
 SILENCE_DBFS = -80.0
 LOUDEST = 16.0
-_BLOCK_SAMPLES = 1 << 20
+_BLOCK_SAMPLES = 1 << 20  # of all channels together: what bounds memory
 _STREAMED = (0, 0xFFFFFFFF)
 
 
@@ -40,17 +43,11 @@ def inspect(path: Path) -> Inspection:
     """
     _check_exists(path)
     _check_riff_whole(path)
-    try:
-        with soundfile.SoundFile(path) as file:
-            peak, samples = 0.0, 0
-            # Not `file.blocks`: where a file is cut short it gives what its buffer held before.
-            while len(block := file.read(_BLOCK_SAMPLES, dtype="float32", always_2d=True)):
-                if not np.isfinite(block).all():
-                    raise AudioError("has NaN or infinite samples")
-                peak, samples = max(peak, float(np.abs(block.mean(axis=1)).max())), samples + len(block)
-            announced, rate, channels = file.frames, file.samplerate, file.channels
-    except (soundfile.LibsndfileError, TypeError) as error:
-        raise AudioError(_unreadable(path, error)) from error
+    peak, samples = 0.0, 0
+    with _opened(path) as file:
+        for block_T in _blocks(file, None):
+            peak, samples = max(peak, float(np.abs(block_T).max())), samples + len(block_T)
+        announced, rate, channels = file.frames, file.samplerate, file.channels
     if samples == 0:
         raise AudioError("has no samples")
     if samples < announced:
@@ -75,28 +72,60 @@ def read(
         AudioError: as `inspect`, for what is read.
     """
     _check_exists(path)
+    with _opened(path) as file:
+        rate = file.samplerate
+        file.seek(min(round(start_s * rate), file.frames))
+        wanted = None if duration_s is None else round(duration_s * rate)
+        blocks = list(_blocks(file, channel, wanted))
+        found = sum(map(len, blocks))
+        if found == 0 or (wanted is not None and found < wanted - 1):
+            of = "" if wanted is None else f" of {wanted}"
+            raise AudioError(f"is cut short: {found}{of} samples from {start_s:.3f} s on")
+        return resampled(np.concatenate(blocks), rate, sample_rate_hz)
+
+
+def resampled(waveform_T: Waveform, rate_hz: int, wanted_hz: int) -> Waveform:
+    """Return a waveform [T] at another rate, whatever the two: time and memory are those of the samples alone."""
+    if rate_hz == wanted_hz:
+        return waveform_T
+    found: Waveform = soxr.resample(waveform_T, rate_hz, wanted_hz, quality="HQ")
+    return found
+
+
+def _blocks(file: soundfile.SoundFile, channel: int | None, wanted: int | None = None) -> Iterator[Waveform]:
+    """Yield what is left of a recording, or so many samples of it, as float32 [T]: one channel, or all averaged.
+
+    Not `file.blocks`: where a file is cut short it gives what its buffer held before.
+    """
+    step = max(1, _BLOCK_SAMPLES // file.channels)
+    left = math.inf if wanted is None else wanted
+    while left > 0:
+        block_TC = file.read(int(min(step, left)), dtype="float32", always_2d=True)
+        if not len(block_TC):
+            return
+        if not np.isfinite(block_TC).all():
+            raise AudioError("has NaN or infinite samples")
+        left -= len(block_TC)
+        yield block_TC.mean(axis=1) if channel is None else block_TC[:, channel]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a recording; whatever goes wrong while it is decoded is that recording's fault and no other's.
+
+    Raises:
+        AudioError: it cannot be opened, decoded or resampled; says how that showed.
+    """
     try:
         with soundfile.SoundFile(path) as file:
-            rate = file.samplerate
-            file.seek(min(round(start_s * rate), file.frames))
-            wanted = -1 if duration_s is None else round(duration_s * rate)
-            samples_TC = file.read(wanted, dtype="float32", always_2d=True)
+            yield file
+    except AudioError:
+        raise
     except (soundfile.LibsndfileError, TypeError) as error:
-        raise AudioError(_unreadable(path, error)) from error
-    if len(samples_TC) == 0 or len(samples_TC) < wanted - 1:
-        raise AudioError(f"is cut short: {len(samples_TC)} of {wanted} samples from {start_s:.3f} s on")
-    if not np.isfinite(samples_TC).all():
-        raise AudioError("has NaN or infinite samples")
-    mono_T = samples_TC.mean(axis=1) if channel is None else samples_TC[:, channel]
-    return mono_T if rate == sample_rate_hz else _resampled(mono_T, rate, sample_rate_hz)
-
-
-def _resampled(waveform_T: Waveform, rate: int, wanted: int) -> Waveform:
-    import torch  # here, because most recordings need no resampling and torch takes seconds to import
-    from torchaudio.functional import resample
-
-    resampled: Waveform = resample(torch.from_numpy(waveform_T), rate, wanted).numpy()
-    return resampled
+        hint = "; convert AAC to FLAC with ffmpeg" if path.suffix.lower() in (".m4a", ".aac", ".mp4") else ""
+        raise AudioError(f"cannot be decoded ({str(error).rstrip('.')}){hint}") from error
+    except Exception as error:  # damaged files fail in as many ways as there are codecs
+        raise AudioError(f"cannot be decoded ({type(error).__name__}: {error})") from error
 
 
 def _check_exists(path: Path) -> None:
@@ -114,8 +143,3 @@ def _check_riff_whole(path: Path) -> None:
         announced = struct.unpack("<I", head[4:])[0]
         if announced not in _STREAMED and announced + 8 > path.stat().st_size + 1:
             raise AudioError(f"is cut short: {path.stat().st_size} of {announced + 8} bytes are there")
-
-
-def _unreadable(path: Path, error: Any) -> str:
-    hint = "; convert AAC to FLAC with ffmpeg" if path.suffix.lower() in (".m4a", ".aac", ".mp4") else ""
-    return f"cannot be decoded ({str(error).rstrip('.')}){hint}"

@@ -11,11 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torchaudio.functional import resample
 
 from reseed.stages.audio.bank import AudioBank
-from reseed.stages.audio.decode import Waveform
+from reseed.stages.audio.decode import Waveform, resampled
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.audio.recipe import ADDITIVE, CropSettings, View, combined_snr_db
 from reseed.store import AudioError, ManifestError
@@ -29,8 +27,8 @@ _SILENT_POWER = 1e-7  # -70 dBFS: the dither at the ends of a clip is no noise t
 # What, beside the recipe and the seed, decides a rendering; part of a store's fingerprint. Raise the version when the
 # code of this package changes what is heard.
 RENDERING = {
-    "version": 2,
-    "resampler": "torchaudio sinc_interp_hann",
+    "version": 3,
+    "resampler": "soxr HQ",
     "babble_voices": list(BABBLE_VOICES),
     "silent_power": _SILENT_POWER,
     "rir_onset": [_ONSET, LEAD_SAMPLES],
@@ -130,8 +128,7 @@ def draw(waveform_T: Waveform, view: View, bank: AudioBank, *, seed: int, speake
 
 def faster(waveform_T: Waveform, speed: float) -> Waveform:
     """Return a waveform played `speed` times as fast (two decimals), by resampling: [T / speed]."""
-    played: Waveform = resample(torch.from_numpy(waveform_T), round(100 * speed), 100).numpy()
-    return played
+    return resampled(waveform_T, round(100 * speed), 100)
 
 
 def direct_and_late(rir_T: Waveform, samples: int) -> Waveform:

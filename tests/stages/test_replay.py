@@ -67,7 +67,7 @@ def test_what_cannot_be_replayed_says_why(manifests, store, tmp_path):
 
 def test_a_changed_backbone_or_recording_is_not_taken_for_the_old_one(manifests, store, tmp_path, monkeypatch):
     name = Replayer(store).store.utterance_ids()[0]
-    monkeypatch.setattr("reseed.stages.extraction.declaration.RENDERING", {"version": 3})
+    monkeypatch.setattr("reseed.stages.extraction.declaration.RENDERING", {"version": 0})
     with pytest.raises(StoreError, match="was made with rendering"):
         replay(store=store, utterance=name, view="clean")
 

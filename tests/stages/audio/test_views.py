@@ -173,7 +173,7 @@ def test_no_row_depends_on_the_others_in_its_batch(bank):
     coded = [each.codec is not None or each.mu_law for each in drawn]  # one rounding apart may be one code word apart
     np.testing.assert_allclose(together[~np.array(coded)], alone[~np.array(coded)], atol=1e-6)
     cosines = np.sum(together * alone, axis=1) / np.linalg.norm(together, axis=1) / np.linalg.norm(alone, axis=1)
-    assert cosines.min() > 0.9999
+    assert cosines.min() > 0.999
 
 
 def test_telephony_takes_what_lies_above_four_kilohertz(bank):
