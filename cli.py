@@ -2,14 +2,17 @@
 
 import json
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from reseed.store import ReseedError
+from reseed.store import ReseedError, Terminated
 
 # Stages are imported inside the commands: torch and matplotlib take seconds, and most commands need neither.
 
@@ -18,11 +21,20 @@ _DEBUG = "debug"
 
 
 class Group(click.Group):
-    """Turns every error that a user can cause into one line and exit code 1; `--debug` shows the traceback."""
+    """Turns every error that a user can cause into one line and exit code 1; `--debug` shows the traceback.
+
+    A signal ends a command with one line too, and with 128 and its number: 130 for Ctrl-C, 143 for SIGTERM.
+    """
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with _terminable():
+                return super().invoke(context)
+        except KeyboardInterrupt as error:
+            number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+            ended = "terminated" if number == signal.SIGTERM else "interrupted"
+            click.echo(f"reseed: {str(error) or f'{ended}; the same command goes on where that is possible'}", err=True)
+            context.exit(128 + number)
         except ReseedError as error:
             if context.params.get(_DEBUG):
                 raise
@@ -41,6 +53,23 @@ class Group(click.Group):
             told = " ".join(str(error).split())
             click.echo(f"reseed: unexpected {type(error).__name__}: {told}; `reseed --debug` shows where", err=True)
             context.exit(1)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, so that what it holds is let go and nothing half-written is left."""
+
+    def end(*_: Any) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,7 +14,7 @@ from reseed.pipeline import layout
 from reseed.pipeline.config import RunConfig, check_components, dump, load_config
 from reseed.stages.common.device import gpu_count, resolved
 from reseed.stages.reporting.results.files import RunFiles
-from reseed.store import ConfigError, ReseedError
+from reseed.store import ConfigError, ReseedError, Terminated
 from reseed.store.atomic import write_text
 
 
@@ -90,19 +90,23 @@ def _execute(command: Sequence[str], lock: int) -> int:
 
     The lock travels to Snakemake, so that it is held until the last of the two is gone, however they end.
     """
-    process = subprocess.Popen(command, env=_environment(), pass_fds=[lock])
-    previous = signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGINT))
+    process = subprocess.Popen(command, env=_environment(), pass_fds=[lock], preexec_fn=_interruptible)
     try:
         return process.wait()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        terminated = isinstance(error, Terminated)
         try:  # Ctrl-C in a terminal has reached Snakemake too; a signal to this process alone has not
-            process.wait(timeout=5)
+            process.wait(timeout=0 if terminated else 5)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
             process.wait()
-        raise ReseedError("interrupted; run again to go on where it stopped") from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+        ended = "terminated" if terminated else "interrupted"
+        raise type(error)(f"{ended}; run again to go on where it stopped") from None
+
+
+def _interruptible() -> None:
+    """Let Snakemake and its jobs be interrupted: what a shell script starts in the background ignores that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _last_error(folder: Path, since_ns: int) -> str:

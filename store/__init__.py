@@ -9,6 +9,7 @@ from reseed.store.errors import (
     ReseedError,
     ScoringError,
     StoreError,
+    Terminated,
 )
 from reseed.store.format import Declaration, Header, Reject, Shard, shard_name
 from reseed.store.reader import EmbeddingStore
@@ -28,6 +29,7 @@ __all__ = [
     "ScoringError",
     "Shard",
     "StoreError",
+    "Terminated",
     "append_shards",
     "compact",
     "drop",

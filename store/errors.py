@@ -38,3 +38,7 @@ class ModelError(ReseedError):
 
 class ScoringError(ReseedError):
     """Scores or labels from which no metric can be computed."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM ended the work: like Ctrl-C it is nobody's error, and nothing that mends errors may catch it."""

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -150,8 +151,27 @@ def test_a_cluster_with_a_queue_gives_the_same_bytes_though_a_job_is_killed(fold
 def test_a_terminated_run_takes_its_steps_along(folder, unextracted):
     process = started(folder, unextracted, sealed_shards=1)
     process.terminate()
-    assert process.wait() == 1
+    assert process.wait() == 128 + signal.SIGTERM
     left = subprocess.run(["ps", "-o", "args=", "--sid", str(process.pid)], capture_output=True, text=True, check=False)
+    assert "reseed" not in left.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_in_the_background_of_a_script_ends_by_a_signal(folder, unextracted, number):
+    """Such a process starts with SIGINT ignored, and so would Snakemake and its jobs."""
+    run = [*RESEED, "run", str(folder / "toy.yaml"), "--runs", str(unextracted), f"{STORES[0]}/store.json"]
+    script = f"{shlex.join(run)} 2>{unextracted}/said & echo $!; wait $!; echo $?"
+    shell = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = int(shell.stdout.readline())
+    while not list(unextracted.glob("toy/stores/ge2e/train/shards/*.parquet")):
+        assert shell.poll() is None
+        time.sleep(0.01)
+    if number == signal.SIGINT:  # a script's background ignores it: it is for whoever is at the terminal
+        os.kill(process, number)
+    os.kill(process, signal.SIGTERM)
+    assert int(shell.communicate()[0]) == 128 + signal.SIGTERM
+    assert "reseed: terminated; run again to go on where it stopped" in (unextracted / "said").read_text()
+    left = subprocess.run(["ps", "-o", "args=", "--sid", str(shell.pid)], capture_output=True, text=True, check=False)
     assert "reseed" not in left.stdout
 
 
