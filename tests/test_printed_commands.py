@@ -27,6 +27,7 @@ from tests.corpus import prepared, write_corpus
 from tests.stages.stores import write_store
 
 ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 GUIDES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = [
     ROOT / "cli.py",
@@ -58,12 +59,22 @@ def mentions(text: str) -> Iterator[list[str]]:
         yield shlex.split(found.replace("|", " "))
 
 
+def texts(path: Path) -> Iterator[str]:
+    """Yield the strings of a module; what is filled in as it runs reads VALUE."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "VALUE" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
 def check_words(words: list[str]) -> None:
     """Check that a command and its options exist; its arguments may be left out."""
-    if words[0].startswith(("-", "{")):
-        assert words[0] in {"--debug", "--version"} or words[0].startswith("{"), words
+    if words[0] in {"--debug", "--version", "VALUE"}:
         return
     command = main.commands[words[0]]
+    if command.context_settings.get("ignore_unknown_options"):
+        return  # they are Snakemake's
     options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
     assert {word for word in words[1:] if word.startswith("--")} <= options | {"--help"}, words
 
@@ -96,14 +107,17 @@ def test_the_commands_of_a_guide_can_be_given_as_they_stand(guide):
 
 
 def test_the_commands_that_messages_name_exist_with_their_options():
-    seen = 0
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                for words in mentions(node.value):
-                    check_words(words)
-                    seen += 1
-    assert seen > 50
+    found = [words for path in SOURCES for text in texts(path) for words in mentions(text)]
+    for words in found:
+        check_words(words)
+    assert len(found) > 50
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_in_the_comments_of_a_configuration_can_be_given(config):
+    for line in config.read_text(encoding="utf-8").splitlines():
+        if found := re.match(r"#.*?\b(?:then: )?reseed ([a-z-]+ .*)", line):
+            check_whole(shlex.split(found[1]))
 
 
 def carry_out(card: str, **places: Path) -> None:
