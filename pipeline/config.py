@@ -20,8 +20,8 @@ from reseed.pipeline.names import AlignedEmbeddings, Embeddings
 from reseed.pipeline.reading import SettingsFile
 from reseed.pipeline.sections import CorpusSettings, ExtractionSettings, RunCalibration, SourceSettings
 from reseed.pipeline.settings import apply_overrides, examine, validated
+from reseed.stages.audio.listing import listing_digest
 from reseed.stages.audio.recipe import sources_needed
-from reseed.stages.audio.sources import listing_digest
 from reseed.stages.backbones.settings import CONFIGS, BackboneConfig, config_class
 from reseed.stages.backbones.training.settings import SpeechTraining
 from reseed.stages.common.choice import did_you_mean

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from reseed.pipeline import layout
 from reseed.pipeline.config import RunConfig
 from reseed.pipeline.names import SIDES, AlignedEmbeddings, AlignedPair, Embeddings, Pair, enhanced_by, parse_embeddings
-from reseed.stages.audio.sources import listing_digest
+from reseed.stages.audio.listing import listing_digest
 
 Value = TypeVar("Value")
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from reseed.stages.audio.datasets.table import DATASETS
+from reseed.stages.audio.listing import KINDS
 from reseed.stages.audio.recipe import ExtractSettings
-from reseed.stages.audio.sources import KINDS
 from reseed.stages.common.section import AbsolutePath, Conflict, Entries, OneOf, Section, Takes
 from reseed.stages.prepare import PrepareSettings
 from reseed.stages.trial_scoring.settings import CalibrationSettings

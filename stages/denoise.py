@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reseed.stages.audio.decode import Waveform, read
-from reseed.stages.audio.sources import AUDIO_SUFFIXES, audio_below
+from reseed.stages.audio.listing import AUDIO_SUFFIXES, audio_files
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.frontends.folder import load_frontend
 from reseed.stages.frontends.masked import MaskedBackbone
@@ -49,7 +49,7 @@ def denoise(*, source: Path, output: Path, frontend: Path, backbone: Backbone, d
         _write(output, enhanced(read(source, masked.sample_rate_hz), masked), masked.sample_rate_hz)
         return f"{output}: {source} denoised by {masked.name}"
     inside = output.resolve()
-    files = [path for path in audio_below(source) if inside not in path.resolve().parents]
+    files = [path for path in audio_files(source) if inside not in path.resolve().parents]
     if not files:
         raise ReseedError(f"{source} holds no audio ({', '.join(sorted(AUDIO_SUFFIXES))})")
     bad = []

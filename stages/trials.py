@@ -24,8 +24,8 @@ from reseed.stages.audio.datasets.trial_lists import (
     utterances_named,
     without_suffix,
 )
+from reseed.stages.audio.listing import file_errors
 from reseed.stages.audio.manifest import Manifest, Utterance, read_manifest
-from reseed.stages.audio.sources import named
 from reseed.stages.common.section import AbsolutePath, Section, Takes
 from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA, TRIALS_SCHEMA
 from reseed.store import ManifestError
@@ -86,12 +86,12 @@ def make_trials(
         )
     if models and enrolments is None:
         raise ManifestError(f"the {len(models)} enrolment models need a file of their own; give --enrolments FILE")
-    with named(trials, "written"), atomic_path(trials) as temporary:
+    with file_errors(trials, "written"), atomic_path(trials) as temporary:
         pq.write_table(table, temporary)
     if enrolments is not None:
         rows = [(model, utterance) for model, members in sorted(models.items()) for utterance in members]
         pairs = [dict(zip(ENROLMENTS_SCHEMA.names, row, strict=True)) for row in rows]
-        with named(enrolments, "written"), atomic_path(enrolments) as temporary:
+        with file_errors(enrolments, "written"), atomic_path(enrolments) as temporary:
             pq.write_table(pa.Table.from_pylist(pairs, ENROLMENTS_SCHEMA), temporary)
     counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(table["is_target"]).to_pylist()}
     return (

@@ -24,13 +24,15 @@ _CONTAINERS = {
 
 def telephony(waveform_BT: Tensor, sample_rate_hz: int) -> Tensor:
     """Return waveforms [B, T] as they come out of a channel sampled at 8 kHz."""
-    narrow = resample(waveform_BT, sample_rate_hz, TELEPHONE_HZ)
-    return resample(narrow, TELEPHONE_HZ, sample_rate_hz)[:, : waveform_BT.shape[1]]
+    narrow_BT = resample(waveform_BT, sample_rate_hz, TELEPHONE_HZ)
+    wide_BT: Tensor = resample(narrow_BT, TELEPHONE_HZ, sample_rate_hz)
+    return wide_BT[:, : waveform_BT.shape[1]]
 
 
 def mu_law(waveform_BT: Tensor) -> Tensor:
     """Return waveforms [B, T] after 8-bit companding (ITU-T G.711, mu-law)."""
-    return mu_law_decoding(mu_law_encoding(waveform_BT.clamp(-1, 1), 256), 256)
+    companded_BT: Tensor = mu_law_decoding(mu_law_encoding(waveform_BT.clamp(-1, 1), 256), 256)
+    return companded_BT
 
 
 def transcode(waveform_T: Waveform, sample_rate_hz: int, codec: str) -> Waveform:
@@ -48,5 +50,5 @@ def transcode(waveform_T: Waveform, sample_rate_hz: int, codec: str) -> Waveform
     except (soundfile.LibsndfileError, ValueError) as error:
         version = soundfile.__libsndfile_version__
         raise ConfigError(f"libsndfile {version} cannot encode {codec} at {rate} Hz ({error}); leave it out") from error
-    heard_T = resampled(decoded_T, rate, sample_rate_hz)[: len(waveform_T)]
-    return np.pad(heard_T, (0, len(waveform_T) - len(heard_T)))
+    transcoded_T = resampled(decoded_T, rate, sample_rate_hz)[: len(waveform_T)]
+    return np.pad(transcoded_T, (0, len(waveform_T) - len(transcoded_T)))

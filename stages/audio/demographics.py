@@ -1,4 +1,4 @@
-"""Who the speakers are: gender and age, from the tables that come with data sets.
+"""Gender and age of speakers, from the tables that come with data sets.
 
 Read are comma- and tab-separated tables with a header (VoxCeleb's vox1_meta.csv among them) and LibriSpeech's
 SPEAKERS.TXT. A column `source` beside the speaker makes the id "source/speaker".
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reseed.stages.audio.sources import lines_of
+from reseed.stages.audio.listing import read_lines
 from reseed.store import ManifestError
 
-_NAMES = {
+_COLUMN_NAMES = {
     "speaker": ("speaker_id", "speaker", "spk_id", "speaker id", "voxceleb1 id", "voxceleb2 id", "reader", "id"),
     "source": ("source",),
     "gender": ("gender", "sex"),
@@ -23,34 +23,33 @@ _GENDERS = {"f": "female", "m": "male", "female": "female", "male": "male", "wom
 
 
 @dataclass(frozen=True)
-class Person:
-    """What is known of a speaker; age in years."""
+class Demographics:
+    """Gender and age in years of a speaker, where known."""
 
     gender: str | None
     age: float | None
 
 
-def read_people(path: Path) -> dict[str, Person]:
+def read_demographics(path: Path) -> dict[str, Demographics]:
     """Return what a table says of each speaker; where it has several rows of one, the first that says something.
 
     Raises:
         ManifestError: it cannot be read, has no column of speakers or none of gender or age, or an age is no number.
     """
-    lines = list(lines_of(path))
-    found: dict[str, Person] = {}
+    found: dict[str, Demographics] = {}
     columns: dict[str, int] | None = None
-    for number, fields in _rows(lines):
+    for number, fields in _rows(list(read_lines(path))):
         if columns is None:
             columns = _columns(path, fields)
             continue
-        said = {name: fields[at].strip() if at < len(fields) else "" for name, at in columns.items()}
-        if not said["speaker"]:
+        row = {name: fields[index].strip() if index < len(fields) else "" for name, index in columns.items()}
+        if not row["speaker"]:
             continue
-        name = "/".join(part for part in (said.get("source"), said["speaker"]) if part)
-        gender = said.get("gender", "").lower()
-        old = found.get(name, Person(None, None))
-        age = old.age if old.age is not None else _age(path, number, said.get("age", ""))
-        found[name] = Person(old.gender or _GENDERS.get(gender, gender) or None, age)
+        name = "/".join(part for part in (row.get("source"), row["speaker"]) if part)
+        gender = row.get("gender", "").lower()
+        known = found.get(name, Demographics(None, None))
+        age = known.age if known.age is not None else _age(path, number, row.get("age", ""))
+        found[name] = Demographics(known.gender or _GENDERS.get(gender, gender) or None, age)
     return found
 
 
@@ -70,12 +69,12 @@ def _rows(lines: list[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
 
 
 def _columns(path: Path, header: list[str]) -> dict[str, int]:
-    there = [re.sub(r"\s+", " ", name).strip().lower() for name in header]
+    headings = [re.sub(r"\s+", " ", name).strip().lower() for name in header]
     columns = {}
-    for name, choices in _NAMES.items():
-        at = next((there.index(choice) for choice in choices if choice in there), None)
-        if at is not None:
-            columns[name] = at
+    for name, choices in _COLUMN_NAMES.items():
+        index = next((headings.index(choice) for choice in choices if choice in headings), None)
+        if index is not None:
+            columns[name] = index
     if "speaker" not in columns or not {"gender", "age"} & columns.keys():
         raise ManifestError(
             f"{path}: a table of speakers needs speaker_id and one of gender or age; it has {', '.join(header)}"

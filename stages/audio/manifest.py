@@ -41,7 +41,7 @@ UTTERANCES_SCHEMA = pa.schema(
 )
 
 # What is written beside it where it is known, and what no reader of audio needs.
-PERSON_SCHEMA = pa.schema([pa.field("gender", pa.string()), pa.field("age", pa.float64())])
+DEMOGRAPHICS_SCHEMA = pa.schema([pa.field("gender", pa.string()), pa.field("age", pa.float64())])
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Manifest:
             if missing:
                 raise pa.ArrowInvalid(f"it lacks the column {', '.join(missing)}")
             groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-        self._edges = list(accumulate(groups, initial=0))
+        self._edges: list[int] = list(accumulate(groups, initial=0))
 
     def __len__(self) -> int:
         return self._edges[-1]

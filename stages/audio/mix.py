@@ -1,4 +1,4 @@
-"""Make drawn views audible, batched on the backbone's device: the room first, then what is added, then the channel.
+"""Render drawn views, batched on the backbone's device: the room first, then what is added, then the channel.
 
 No row depends on which others are in its batch, up to rounding.
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from reseed.stages.audio.codec import mu_law, telephony, transcode
 from reseed.stages.audio.decode import Waveform
-from reseed.stages.audio.views import LEAD_SAMPLES, Draw
+from reseed.stages.audio.draw import LEAD_SAMPLES, Draw
 
 
 def mix(draws: Sequence[Draw], sample_rate_hz: int, device: str | torch.device = "cpu") -> Tensor:
@@ -27,10 +27,10 @@ def mix(draws: Sequence[Draw], sample_rate_hz: int, device: str | torch.device =
         rir_BR = _stacked([draw.rir for draw in draws if draw.rir is not None], device)
         mixture_BT[wet] = reverberate(mixture_BT[wet], rir_BR)
     power_B = mixture_BT.square().mean(dim=1)
-    for place in range(max(len(draw.added) for draw in draws)):
-        noisy = [row for row, draw in enumerate(draws) if len(draw.added) > place]
-        noise_BT = _stacked([draws[row].added[place][0] for row in noisy], device)
-        snr_B = torch.tensor([draws[row].added[place][1] for row in noisy], device=device)
+    for index in range(max(len(draw.added) for draw in draws)):
+        noisy = [row for row, draw in enumerate(draws) if len(draw.added) > index]
+        noise_BT = _stacked([draws[row].added[index][0] for row in noisy], device)
+        snr_B = torch.tensor([draws[row].added[index][1] for row in noisy], device=device)
         mixture_BT[noisy] += at_snr(noise_BT, power_B[noisy], snr_B)
     loud = [row for row, draw in enumerate(draws) if draw.gain_db is not None]
     if loud:
@@ -42,8 +42,8 @@ def mix(draws: Sequence[Draw], sample_rate_hz: int, device: str | torch.device =
     if coded:
         codecs = [draws[row].codec for row in coded]
         with ThreadPoolExecutor() as pool:  # encoders release the interpreter
-            heard = pool.map(transcode, mixture_BT[coded].cpu().numpy(), repeat(sample_rate_hz), codecs)
-            mixture_BT[coded] = _stacked(list(heard), device)
+            decoded = pool.map(transcode, mixture_BT[coded].cpu().numpy(), repeat(sample_rate_hz), codecs)
+            mixture_BT[coded] = _stacked(list(decoded), device)
     return mixture_BT
 
 
@@ -58,11 +58,12 @@ def reverberate(waveform_BT: Tensor, rir_BR: Tensor) -> Tensor:
     samples = waveform_BT.shape[1]
     size = next_fast_len(2 * samples + LEAD_SAMPLES, real=True)
     spectrum = torch.fft.rfft(waveform_BT, size) * torch.fft.rfft(rir_BR, size)
-    return torch.fft.irfft(spectrum, size)[:, LEAD_SAMPLES : LEAD_SAMPLES + samples]
+    wet_BT: Tensor = torch.fft.irfft(spectrum, size)
+    return wet_BT[:, LEAD_SAMPLES : LEAD_SAMPLES + samples]
 
 
-def _apply(mixture_BT: Tensor, chosen: Sequence[bool], effect: Callable[[Tensor], Tensor]) -> None:
-    rows = [row for row, is_chosen in enumerate(chosen) if is_chosen]
+def _apply(mixture_BT: Tensor, is_applied: Sequence[bool], effect: Callable[[Tensor], Tensor]) -> None:
+    rows = [row for row, applied in enumerate(is_applied) if applied]
     if rows:
         mixture_BT[rows] = effect(mixture_BT[rows])
 

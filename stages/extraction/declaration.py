@@ -6,7 +6,7 @@ from typing import Any
 
 import soundfile
 
-from reseed.stages.audio.views import RENDERING
+from reseed.stages.audio.draw import RENDERING
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.table import backbone_class
 from reseed.stages.extraction.order import ExtractOrder

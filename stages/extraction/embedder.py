@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reseed.stages.audio.draw import Draw
 from reseed.stages.audio.mix import mix
-from reseed.stages.audio.views import Draw
 from reseed.stages.backbones.base import Backbone
 from reseed.store import ModelError
 

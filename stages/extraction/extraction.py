@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reseed.stages.audio.bank import AudioBank
+from reseed.stages.audio.draw import Draw
 from reseed.stages.audio.manifest import Manifest, Utterance, digest_of, digest_rows, manifest_digest
-from reseed.stages.audio.views import Draw
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.table import load_backbone
 from reseed.stages.common.device import claimed

@@ -11,9 +11,9 @@ import numpy as np
 
 from reseed.stages.audio.bank import WHOLE_S, AudioBank
 from reseed.stages.audio.decode import Waveform, read
+from reseed.stages.audio.draw import Draw, crop_starts, draw, stable_seed, wrap_pad
 from reseed.stages.audio.manifest import Utterance, check_unchanged
 from reseed.stages.audio.recipe import ExtractSettings
-from reseed.stages.audio.views import Draw, crop_starts, draw, stable_seed, wrap_pad
 from reseed.store import AudioError
 
 _SILENT_POWER = 1e-8  # -80 dBFS: there is nobody in such a crop, and noise cannot be added at an SNR to nothing

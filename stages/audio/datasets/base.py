@@ -1,10 +1,10 @@
-"""What a public data set is to `prepare`: its kinds of recordings, their splits, and how their entries are found."""
+"""What a public data set is to `prepare`: its kinds of recordings, their splits, and how they are listed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reseed.stages.audio.sources import Entry
+from reseed.stages.audio.listing import ListedRecording
 from reseed.store import ConfigError, ManifestError
 
 WHOLE = ("all",)  # the splits of what is published in one piece
@@ -17,15 +17,15 @@ class Dataset:
     Attributes:
         title: what it is called where it was published.
         splits: kind ("speech", "noise", "music", "rir") -> the names of its splits.
-        listing: yields the entries of (folder it was unpacked into, kind, split).
+        listing: yields what is listed in (folder it was unpacked into, kind, split).
     """
 
     title: str
     splits: Mapping[str, tuple[str, ...]]
-    listing: Callable[[Path, str, str], Iterator[Entry]]
+    listing: Callable[[Path, str, str], Iterator[ListedRecording]]
 
-    def entries(self, root: Path, kind: str, split: str | None) -> Iterator[Entry]:
-        """Yield the entries of one split, or of several joined by "+"; none named: the only one there is.
+    def recordings(self, root: Path, kind: str, split: str | None) -> Iterator[ListedRecording]:
+        """Yield the recordings of one split, or of several joined by "+"; none named: the only one there is.
 
         Raises:
             ConfigError: the data set has no such kind or split.
@@ -34,10 +34,10 @@ class Dataset:
         chosen = self.parts(kind, split)
         if not root.is_dir():
             raise ManifestError(f"{root} is no folder; give the one that {self.title} was unpacked into")
-        return (entry for name in chosen for entry in self.listing(root, kind, name))
+        return (recording for name in chosen for recording in self.listing(root, kind, name))
 
     def parts(self, kind: str, split: str | None) -> list[str]:
-        """Return the splits that `split` names, as `entries` takes it.
+        """Return the splits that `split` names, as `recordings` takes it.
 
         Raises:
             ConfigError: the data set has no such kind or split.

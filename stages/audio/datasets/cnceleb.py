@@ -12,29 +12,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import WHOLE, Dataset, folder_of
-from reseed.stages.audio.sources import AUDIO_SUFFIXES, Entry, audio_below, lines_of
+from reseed.stages.audio.listing import AUDIO_SUFFIXES, ListedRecording, audio_files, read_lines
 from reseed.store import ManifestError
 
 _CN_CELEB = "CN-Celeb"
 _CN_CELEB2 = "CN-Celeb2"
 
 
-def _cn_celeb(root: Path, kind: str, split: str) -> Iterator[Entry]:
+def _cn_celeb(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
     """Yield the speakers for training, the models and tests of the evaluation, or the recordings behind the models."""
     folder = _release(_CN_CELEB, root)
     if split == "dev":
         for speaker in _listed(folder / "dev" / "dev.lst"):
             yield from _of_speaker(folder / "data" / speaker, split)
     elif split == "eval":
-        for path in (path for part in ("enroll", "test") for path in audio_below(folder / "eval" / part)):
-            yield Entry(str(path.relative_to(folder).with_suffix("")), path, path.name.split("-")[0], split=split)
+        for path in (path for part in ("enroll", "test") for path in audio_files(folder / "eval" / part)):
+            yield ListedRecording(
+                str(path.relative_to(folder).with_suffix("")), path, path.name.split("-")[0], split=split
+            )
     else:
         for name in dict.fromkeys(_recordings_of_models(folder / "eval" / "lists" / "enroll.map")):
             path = _as_released(folder / "data" / name)
-            yield Entry(str(Path(name).with_suffix("")), path, path.parent.name, split=split)
+            yield ListedRecording(str(Path(name).with_suffix("")), path, path.parent.name, split=split)
 
 
-def _cn_celeb2(root: Path, kind: str, split: str) -> Iterator[Entry]:
+def _cn_celeb2(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
     for speaker in sorted((_release(_CN_CELEB2, root) / "data").glob("id*")):
         yield from _of_speaker(speaker, split)
 
@@ -44,9 +46,9 @@ def _release(title: str, root: Path) -> Path:
     return folder_of(title, root, *(f"{folder}/data" for folder in above), holding="id*").parent
 
 
-def _of_speaker(folder: Path, split: str) -> Iterator[Entry]:
-    for path in audio_below(folder):
-        yield Entry(f"{folder.name}/{path.stem}", path, folder.name, split=split)
+def _of_speaker(folder: Path, split: str) -> Iterator[ListedRecording]:
+    for path in audio_files(folder):
+        yield ListedRecording(f"{folder.name}/{path.stem}", path, folder.name, split=split)
 
 
 def _recordings_of_models(enroll_map: Path) -> Iterator[str]:
@@ -62,7 +64,7 @@ def _as_released(path: Path) -> Path:
 def _listed(path: Path) -> Iterator[str]:
     if not path.exists():
         raise ManifestError(f"{path} does not exist; it comes with {_CN_CELEB} and is needed to tell its parts apart")
-    return (line for _, line in lines_of(path))
+    return (line for _, line in read_lines(path))
 
 
 CN_CELEB = Dataset(_CN_CELEB, {"speech": ("dev", "eval", "enroll")}, _cn_celeb)

@@ -11,27 +11,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import Dataset, folder_of
-from reseed.stages.audio.sources import Entry, audio_below
+from reseed.stages.audio.listing import ListedRecording, audio_files
 
 _LIBRITTS_R = "LibriTTS-R"
 _LIBRI_LIGHT = "Libri-Light"
 
 
-def _libritts_r(root: Path, kind: str, split: str) -> Iterator[Entry]:
+def _libritts_r(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
     """Yield sentences; their published ids name speaker and chapter and are unique in all splits."""
     spellings = (split, split.replace("-", "_"))
     candidates = [f"{above}{name}" for above in ("", "LibriTTS_R/") for name in spellings]
     folder = folder_of(_LIBRITTS_R, root, *candidates, holding="*/*/*.wav")
-    for path in audio_below(folder):
-        yield Entry(path.stem, path, path.relative_to(folder).parts[0], split=split)
+    for path in audio_files(folder):
+        yield ListedRecording(path.stem, path, path.relative_to(folder).parts[0], split=split)
 
 
-def _libri_light(root: Path, kind: str, split: str) -> Iterator[Entry]:
+def _libri_light(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
     """Yield whole chapters; chapters of several books may share a name, so ids are paths."""
     folder = folder_of(_LIBRI_LIGHT, root, split, f"librilight/{split}", holding="*/*/*.flac")
-    for path in audio_below(folder):
+    for path in audio_files(folder):
         relative = path.relative_to(folder)
-        yield Entry(f"{split}/{relative.with_suffix('')}", path, relative.parts[0], split=split)
+        yield ListedRecording(f"{split}/{relative.with_suffix('')}", path, relative.parts[0], split=split)
 
 
 LIBRITTS_R = Dataset(

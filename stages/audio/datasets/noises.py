@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import WHOLE, Dataset, folder_of
-from reseed.stages.audio.sources import Entry, audio_below, lines_of
+from reseed.stages.audio.listing import ListedRecording, audio_files, read_lines
 
 _MUSAN = "MUSAN"
 _RIRS_NOISES = "RIRS_NOISES"
@@ -21,39 +21,39 @@ _SIMULATED = ("smallroom", "mediumroom", "largeroom")
 _REAL = "real_rirs_isotropic_noises"
 
 
-def _musan(root: Path, kind: str, split: str) -> Iterator[Entry]:
+def _musan(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
     """Yield one kind; nobody says who speaks in its speech, so each recording is its own speaker in babble."""
     folder = folder_of(_MUSAN, root, kind, f"musan/{kind}", holding="*/*.wav")
-    for path in audio_below(folder):
-        yield Entry(str(path.relative_to(folder.parent).with_suffix("")), path, split=split)
+    for path in audio_files(folder):
+        yield ListedRecording(str(path.relative_to(folder.parent).with_suffix("")), path, split=split)
 
 
-def _rirs_noises(root: Path, kind: str, split: str) -> Iterator[Entry]:
+def _rirs_noises(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
     if split in _SIMULATED:
         yield from _simulated(root, split)
     elif split == "pointsource":
         folder = _part(root, "pointsource_noises", "*.wav")
-        yield from (Entry(f"{folder.name}/{path.stem}", path, split=split) for path in audio_below(folder))
+        yield from (ListedRecording(f"{folder.name}/{path.stem}", path, split=split) for path in audio_files(folder))
     else:
         yield from _measured(root, {"rir": "rir_list", "noise": "noise_list"}[kind], split)
 
 
-def _simulated(root: Path, split: str) -> Iterator[Entry]:
+def _simulated(root: Path, split: str) -> Iterator[ListedRecording]:
     folder = _part(root, f"simulated_rirs/{split}", "Room*/*.wav", split)
-    for path in audio_below(folder):
+    for path in audio_files(folder):
         room = f"{split}/{path.parent.name}"
-        yield Entry(f"simulated_rirs/{room}/{path.stem}", path, room, split=split)
+        yield ListedRecording(f"simulated_rirs/{room}/{path.stem}", path, room, split=split)
 
 
-def _measured(root: Path, list_name: str, split: str) -> Iterator[Entry]:
+def _measured(root: Path, list_name: str, split: str) -> Iterator[ListedRecording]:
     """Yield what a list names: "--rir-id ID --room-id ROOM ... PATH", the path beginning above RIRS_NOISES."""
     folder = _part(root, _REAL, list_name)
-    for _, line in lines_of(folder / list_name):
+    for _, line in read_lines(folder / list_name):
         fields = line.split()
         options = dict(zip(fields[:-1:2], fields[1:-1:2], strict=False))
         path = folder / Path(fields[-1]).name
         room = options.get("--room-id") or options.get("--room-linkage")
-        yield Entry(f"{_REAL}/{path.stem}", path, room, split=split)
+        yield ListedRecording(f"{_REAL}/{path.stem}", path, room, split=split)
 
 
 def _part(root: Path, inside: str, holding: str, *also: str) -> Path:

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import Dataset, folder_of
-from reseed.stages.audio.sources import Entry, from_kaldi
+from reseed.stages.audio.listing import ListedRecording, list_kaldi
 
 _TITLE = "speechocean762"
 
 
-def _speechocean762(root: Path, kind: str, split: str) -> Iterator[Entry]:
+def _speechocean762(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
     """Yield a Kaldi directory whose wav.scp counts from the folder above it."""
     folder = folder_of(_TITLE, root, split, f"{_TITLE}/{split}", holding="wav.scp")
-    return from_kaldi(folder, folder.parent, split)
+    return list_kaldi(folder, folder.parent, split)
 
 
 SPEECHOCEAN762 = Dataset(_TITLE, {"speech": ("train", "test")}, _speechocean762)

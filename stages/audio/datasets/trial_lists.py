@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reseed.stages.audio.sources import AUDIO_SUFFIXES, lines_of, named
+from reseed.stages.audio.listing import AUDIO_SUFFIXES, file_errors, read_lines
 from reseed.store import ManifestError
 
 # (targets, non-targets) -> the list that has so many. Vox1-O, -E, -H: Chung et al., "VoxCeleb2", Interspeech 2018, with
@@ -95,7 +95,7 @@ def read_models(path: Path) -> dict[str, list[str]]:
         ManifestError: it cannot be read, or an id has no recording or comes twice.
     """
     models: dict[str, list[str]] = {}
-    for number, line in lines_of(path):
+    for number, line in read_lines(path):
         model, *recordings = line.split()
         if not recordings or model in models:
             fault = "is listed twice" if recordings else "has no recording after it"
@@ -157,7 +157,7 @@ class _Conditions:
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, Line]]:
-    with named(path, "read"), path.open(encoding="utf-8-sig", newline="") as file:
+    with file_errors(path, "read"), path.open(encoding="utf-8-sig", newline="") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
             yield number, _csv_trial(path, number, row)
 
@@ -170,7 +170,7 @@ def _csv_trial(path: Path, number: int, row: Mapping[str, str | None]) -> Line:
 
 
 def _text_lines(path: Path) -> Iterator[tuple[int, Line]]:
-    for number, line in lines_of(path):
+    for number, line in read_lines(path):
         yield number, _text_trial(path, number, line.split())
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import Dataset, folder_of
-from reseed.stages.audio.sources import Entry, audio_below
+from reseed.stages.audio.listing import ListedRecording, audio_files
 
 _VOICES = "VOiCES"
 _HALVES = ("train", "test")
@@ -22,27 +22,27 @@ _DISTRACTORS = ("none", "babb", "musi", "tele")
 _SPEAKER = re.compile(r"-(sp\d{4})-")
 
 
-def _voices(root: Path, kind: str, split: str) -> Iterator[Entry]:
+def _voices(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
     """Yield one split; an entry of the distant part says room and distractor as its split, e.g. test-rm1-babb."""
     if split.startswith("sid_"):
         yield from _challenge(root, split)
     elif split.startswith("source-"):
         folder = _devkit(root, f"source-16k/{split.removeprefix('source-')}")
-        yield from (_entry(path, path.stem, split) for path in audio_below(folder))
+        yield from (_entry(path, path.stem, split) for path in audio_files(folder))
     else:
         half, *condition = split.split("-")
         folder = _devkit(root, f"distant-16k/speech/{half}")
-        for path in audio_below(folder.joinpath(*condition)):
+        for path in audio_files(folder.joinpath(*condition)):
             room, distractor = path.relative_to(folder).parts[:2]
             yield _entry(path, path.stem, f"{half}-{room}-{distractor}")
 
 
-def _challenge(root: Path, split: str) -> Iterator[Entry]:
+def _challenge(root: Path, split: str) -> Iterator[ListedRecording]:
     """Yield a set of the 2019 challenge, with ids as its lists name the files; who speaks in sid_eval is not given."""
     above = {"sid_dev": "Development_Data/", "sid_eval": "Evaluation_Data/"}[split]
     inside = f"Speaker_Recognition/{split}"
     folder = folder_of(_VOICES, root, f"{above}{inside}", inside, split)
-    for path in audio_below(folder):
+    for path in audio_files(folder):
         yield _entry(path, str(path.relative_to(folder.parent).with_suffix("")), split)
 
 
@@ -50,9 +50,9 @@ def _devkit(root: Path, folder: str) -> Path:
     return folder_of(_VOICES, root, folder, f"VOiCES_devkit/{folder}", f"VOiCES_release/{folder}")
 
 
-def _entry(path: Path, utterance_id: str, split: str) -> Entry:
+def _entry(path: Path, utterance_id: str, split: str) -> ListedRecording:
     speaker = _SPEAKER.search(path.stem)
-    return Entry(utterance_id, path, speaker[1] if speaker else None, split=split)
+    return ListedRecording(utterance_id, path, speaker[1] if speaker else None, split=split)
 
 
 VOICES = Dataset(

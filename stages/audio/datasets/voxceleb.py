@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import Dataset, folder_of, not_this
-from reseed.stages.audio.sources import Entry, audio_below
+from reseed.stages.audio.listing import ListedRecording, audio_files
 
 _VOXCELEB1 = "VoxCeleb1"
 _VOXCELEB2 = "VoxCeleb2"
@@ -27,7 +27,7 @@ _HALVES = {
 _AAC = "is AAC, which cannot be decoded here; convert it to FLAC or WAV with ffmpeg and leave the copy beside it"
 
 
-def _voxceleb1(root: Path, kind: str, split: str) -> Iterator[Entry]:
+def _voxceleb1(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
     """Yield one split; both archives unpack to wav/, so the halves are told apart by their speakers."""
     for half in _HALVES[split]:
         for speaker in _speakers_of(root, half):
@@ -44,7 +44,7 @@ def _speakers_of(root: Path, half: str) -> list[Path]:
     raise not_this(f"{_VOXCELEB1} with {half} speakers", root, [f"{place}/idNNNNN" for place in places])
 
 
-def _voxceleb2(root: Path, kind: str, split: str) -> Iterator[Entry]:
+def _voxceleb2(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
     """Yield one split: the development archive unpacks to dev/aac, the test archive to aac."""
     whole = ("wav", "aac") if split == "test" else (".",)
     places = (f"{split}/wav", f"{split}/aac", f"vox2_{split}_wav", f"vox2_{split}_aac", split, *whole)
@@ -53,12 +53,12 @@ def _voxceleb2(root: Path, kind: str, split: str) -> Iterator[Entry]:
         yield from _utterances(speaker, split)
 
 
-def _utterances(speaker: Path, split: str) -> Iterator[Entry]:
-    for path in audio_below(speaker):
+def _utterances(speaker: Path, split: str) -> Iterator[ListedRecording]:
+    for path in audio_files(speaker):
         utterance_id = str(path.relative_to(speaker.parent).with_suffix(""))
         is_aac = path.suffix.lower() == ".m4a"
         if not (is_aac and any(path.with_suffix(suffix).exists() for suffix in (".wav", ".flac"))):
-            yield Entry(utterance_id, path, speaker.name, split=split, problem=_AAC if is_aac else None)
+            yield ListedRecording(utterance_id, path, speaker.name, split=split, problem=_AAC if is_aac else None)
 
 
 VOXCELEB1 = Dataset(_VOXCELEB1, {"speech": tuple(_HALVES)}, _voxceleb1)

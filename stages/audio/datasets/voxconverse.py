@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reseed.stages.audio.datasets.base import Dataset, folder_of
 from reseed.stages.audio.datasets.voxceleb import VOXCELEB1
-from reseed.stages.audio.sources import Entry, lines_of
+from reseed.stages.audio.listing import ListedRecording, read_lines
 from reseed.store import ManifestError
 
 _VOXCONVERSE = "VoxConverse"
@@ -22,7 +22,7 @@ _MERGED = "vox1-evals"  # where SEED's script links both data sets into one fold
 Turn = tuple[float, float, str]  # start and end in s, speaker
 
 
-def _voxconverse(root: Path, kind: str, split: str, *, whole_turns: bool) -> Iterator[Entry]:
+def _voxconverse(root: Path, kind: str, split: str, *, whole_turns: bool) -> Iterator[ListedRecording]:
     """Yield the turns of each conversation; speakers are known within one conversation only."""
     unpacked = {"dev": "audio", "test": "voxconverse_test_wav"}[split]
     places = (unpacked, f"{split}/{unpacked}", f"voxconverse_{split}_wav/audio", f"{split}/audio", split)
@@ -34,13 +34,13 @@ def _voxconverse(root: Path, kind: str, split: str, *, whole_turns: bool) -> Ite
         for start_s, end_s, speaker in spoken if whole_turns else _alone(spoken):
             utterance_id = f"{rttm.stem}-{speaker}-{round(start_s * 1000):07d}-{round(end_s * 1000):07d}"
             path, duration_s = audio / f"{rttm.stem}.wav", round(end_s - start_s, 6)
-            yield Entry(utterance_id, path, f"{rttm.stem}/{speaker}", start_s, duration_s, split)
+            yield ListedRecording(utterance_id, path, f"{rttm.stem}/{speaker}", start_s, duration_s, split)
 
 
 def _read_rttm(path: Path) -> list[Turn]:
     """Read the SPEAKER lines of an RTTM file: SPEAKER file channel start duration <NA> <NA> speaker <NA> <NA>."""
     turns: list[Turn] = []
-    for number, line in lines_of(path):
+    for number, line in read_lines(path):
         fields = line.split()
         if fields[0] != "SPEAKER":
             continue
@@ -64,13 +64,13 @@ def _alone(turns: list[Turn]) -> Iterator[Turn]:
             yield start_s, end_s, speaker
 
 
-def _vc_mix(root: Path, kind: str, split: str) -> Iterator[Entry]:
+def _vc_mix(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
     """Yield VoxCeleb1's test half and the clips of VoxConverse, whose speakers only the trial list knows."""
     targets = next(place for place in (root / "voxceleb1", root / _MERGED, root) if place.is_dir())
-    yield from VOXCELEB1.entries(targets, kind, "test")
+    yield from VOXCELEB1.recordings(targets, kind, "test")
     clips = folder_of(_VC_MIX, root, "voxconverse_test_SV", _MERGED, ".", holding="*/*.wav")
     for path in sorted(clips.glob("*/*.wav")):  # those of VoxCeleb1 lie one folder deeper
-        yield Entry(str(path.relative_to(clips).with_suffix("")), path, split=split)
+        yield ListedRecording(str(path.relative_to(clips).with_suffix("")), path, split=split)
 
 
 _SPLITS = {"speech": ("dev", "test")}

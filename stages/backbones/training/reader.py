@@ -13,10 +13,10 @@ import torch
 
 from reseed.stages.audio.bank import AudioBank
 from reseed.stages.audio.decode import Waveform, read
+from reseed.stages.audio.draw import Draw, change_speed, draw, stable_seed, wrap_pad
 from reseed.stages.audio.manifest import Manifest, Utterance, check_unchanged, manifest_digest
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import sources_needed
-from reseed.stages.audio.views import Draw, draw, faster, stable_seed, wrap_pad
 from reseed.stages.backbones.training.anchors import Anchors
 from reseed.stages.backbones.training.network import Crops
 from reseed.stages.backbones.training.settings import SpeechTraining
@@ -130,7 +130,7 @@ class SpeechReader(BatchReader[Crops]):
         check_unchanged(utterance.path, utterance.sha256)
         length_s = min(span_s, utterance.duration_s - start_s)
         heard_T = read(Path(utterance.path), self.sample_rate_hz, utterance.start_s + start_s, length_s)
-        return wrap_pad(heard_T if speed == 1.0 else faster(heard_T, speed), samples)
+        return wrap_pad(heard_T if speed == 1.0 else change_speed(heard_T, speed), samples)
 
     def _batch(self, made: Sequence[tuple[Example, Draw, int]]) -> Crops:
         waveform_BT = mix([found for _, found, _ in made], self.sample_rate_hz, self.device)

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reseed.stages.audio.draw import draw, stable_seed
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import View
-from reseed.stages.audio.views import draw, stable_seed
 from reseed.stages.backbones.training.network import SpeakerClassifier
 from reseed.stages.backbones.training.reader import SpeechReader, clean_crops
 from reseed.stages.scoring.metrics import eer

@@ -43,6 +43,7 @@ CONFIGS = {
         *(f"{kind} {snr} dB" for kind in ("noise", "music") for snr in ("15", "10", "5", "0", "−5", "−10")),
     ],
     "nessa": ["clean", "noise 5 dB", "music 5 dB", "babble 10 dB"],
+    "starter": ["clean", "noise 5 dB", "music 5 dB", "reverb"],
     "recordings": [
         "clean",
         *(f"{kind} {snr} dB" for kind in ("noise", "music", "babble") for snr in (15, 10, 5, 0)),

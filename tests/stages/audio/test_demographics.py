@@ -1,6 +1,6 @@
 import pytest
 
-from reseed.stages.audio.demographics import Person, read_people
+from reseed.stages.audio.demographics import Demographics, read_demographics
 from reseed.store import ManifestError
 
 VOXCELEB = "VoxCeleb1 ID\tVGGFace1 ID\tGender\tNationality\tSet\nid10001\tA.J._Buckley\tm\tIreland\tdev\n"
@@ -15,14 +15,14 @@ OURS = "path,source,speaker_id,gender,age\na.flac,ocean,1,m,\nb.flac,ocean,1,f,7
 @pytest.mark.parametrize(
     ("text", "people"),
     [
-        (VOXCELEB, {"id10001": Person("male", None)}),
-        (LIBRI, {"14": Person("female", None), "16": Person("male", None)}),
-        (OURS, {"ocean/1": Person("male", 7.0), "2": Person("female", 31.5)}),
+        (VOXCELEB, {"id10001": Demographics("male", None)}),
+        (LIBRI, {"14": Demographics("female", None), "16": Demographics("male", None)}),
+        (OURS, {"ocean/1": Demographics("male", 7.0), "2": Demographics("female", 31.5)}),
     ],
 )
 def test_tables_as_data_sets_ship_them(tmp_path, text, people):
     (tmp_path / "speakers").write_text(text)
-    assert read_people(tmp_path / "speakers") == people
+    assert read_demographics(tmp_path / "speakers") == people
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_tables_as_data_sets_ship_them(tmp_path, text, people):
 def test_what_cannot_be_used_is_named(tmp_path, text, message):
     (tmp_path / "speakers.csv").write_text(text)
     with pytest.raises(ManifestError, match=message):
-        read_people(tmp_path / "speakers.csv")
+        read_demographics(tmp_path / "speakers.csv")

@@ -1,4 +1,4 @@
-"""Views: named renderings of an utterance. What is drawn for each; `reseed.stages.audio.mix` makes it audible.
+"""What chance decides of a rendering: a view of one crop of an utterance. `reseed.stages.audio.mix` renders it.
 
 Everything random about a rendering comes from (run seed, utterance id, view name, crop) alone, so that any vector can
 be made again by itself, in any order, by any worker.
@@ -25,7 +25,7 @@ _TRIES = 20
 _SILENT_POWER = 1e-7  # -70 dBFS: the dither at the ends of a clip is no noise to be raised to an SNR
 
 # What, beside the recipe and the seed, decides a rendering; part of a store's fingerprint. Raise the version when the
-# code of this package changes what is heard.
+# code of this package changes a rendering.
 RENDERING = {
     "version": 3,
     "resampler": "soxr HQ",
@@ -37,14 +37,15 @@ RENDERING = {
 
 @dataclass(frozen=True)
 class Draw:
-    """One view of one crop, all chance decided and all recordings decoded.
+    """One view of one crop: everything random is decided, every recording is decoded.
 
     Attributes:
         speech: the clean crop [T], played at its speed.
         rir: the room response [T + LEAD_SAMPLES] of unit energy, or none.
         added: what is added, [T] each, and at which SNR in dB.
         gain_db, telephony, mu_law, codec: what the channel does to the mixture.
-        seed, noise_ids, rir_id: what was drawn from and with; effects: the rest of it, in words.
+        seed, noise_ids, rir_id: what was drawn with, and which recordings.
+        effects: what else was drawn, in words.
     """
 
     speech: Waveform
@@ -88,7 +89,7 @@ def draw(waveform_T: Waveform, view: View, bank: AudioBank, *, seed: int, speake
     """Decide everything about one view of a clean crop.
 
     Args:
-        speaker: who speaks; nobody else's voice than theirs is kept out of the babble.
+        speaker: who speaks; their voice alone is kept out of the babble.
 
     Raises:
         ManifestError: the bank has nothing (or nothing but silence) that the view asks for.
@@ -101,7 +102,7 @@ def draw(waveform_T: Waveform, view: View, bank: AudioBank, *, seed: int, speake
 
     if view.speed is not None and applies(view.speed):
         speed = round(float(generator.uniform(*view.speed)), 2)
-        waveform_T = wrap_pad(faster(waveform_T, speed), samples)
+        waveform_T = wrap_pad(change_speed(waveform_T, speed), samples)
         effects.append(f"speed {speed:.2f}")
     rir, rir_id = None, None
     if applies(view.reverb):
@@ -109,9 +110,8 @@ def draw(waveform_T: Waveform, view: View, bank: AudioBank, *, seed: int, speake
         rir, rir_id = direct_and_late(bank.whole(room), samples), room.utterance_id
     added, noise_ids = [], []
     for kind in ADDITIVE:
-        snr_range = getattr(view, kind)
-        if applies(snr_range):
-            snr_db = float(generator.uniform(*snr_range))
+        if applies(getattr(view, kind)):
+            snr_db = float(generator.uniform(*getattr(view, kind)))
             added_T, ids = _draw_added(kind, samples, bank, generator, speaker)
             added.append((added_T, snr_db))
             noise_ids += ids
@@ -120,27 +120,26 @@ def draw(waveform_T: Waveform, view: View, bank: AudioBank, *, seed: int, speake
         gain_db = float(generator.uniform(*view.volume))
         effects.append(f"volume {gain_db:.2f} dB")
     narrow, companded = applies(view.telephony), applies(view.mu_law)
-    effects += ["telephony"] * narrow + ["mu_law"] * companded
     codec = view.codec[int(generator.integers(len(view.codec)))] if applies(view.codec) else None
-    effects += [codec] if codec else []
+    effects += ["telephony"] * narrow + ["mu_law"] * companded + ([codec] if codec else [])
     return Draw(waveform_T, seed, rir, added, gain_db, narrow, companded, codec, noise_ids, rir_id, effects)
 
 
-def faster(waveform_T: Waveform, speed: float) -> Waveform:
+def change_speed(waveform_T: Waveform, speed: float) -> Waveform:
     """Return a waveform played `speed` times as fast (two decimals), by resampling: [T / speed]."""
     return resampled(waveform_T, round(100 * speed), 100)
 
 
 def direct_and_late(rir_T: Waveform, samples: int) -> Waveform:
-    """Return what of a room response is heard in a crop: [samples + LEAD_SAMPLES], of unit energy as a whole.
+    """Return the part of a room response that matters in a crop: [samples + LEAD_SAMPLES], of unit energy as a whole.
 
     The direct sound begins LEAD_SAMPLES in. A reflection may be the largest sample of a measured response, so the
     direct sound is where it first rises. What comes later than the crop is long cannot be heard in it.
     """
     onset = int(np.argmax(np.abs(rir_T) >= _ONSET * np.abs(rir_T).max()))
-    heard_T = rir_T[max(0, onset - LEAD_SAMPLES) :]
-    heard_T = np.pad(heard_T / np.sqrt(np.sum(heard_T**2)), (max(0, LEAD_SAMPLES - onset), samples))
-    return heard_T[: samples + LEAD_SAMPLES]
+    aligned_T = rir_T[max(0, onset - LEAD_SAMPLES) :]
+    aligned_T = np.pad(aligned_T / np.sqrt(np.sum(aligned_T**2)), (max(0, LEAD_SAMPLES - onset), samples))
+    return aligned_T[: samples + LEAD_SAMPLES]
 
 
 def _draw_added(

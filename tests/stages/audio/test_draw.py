@@ -7,20 +7,20 @@ import torch
 from scipy.signal import fftconvolve
 
 from reseed.stages.audio.bank import AudioBank
-from reseed.stages.audio.manifest import Manifest, Utterance, write_manifest
-from reseed.stages.audio.mix import at_snr, mix, reverberate
-from reseed.stages.audio.recipe import CropSettings, View, sources_needed
-from reseed.stages.audio.views import (
+from reseed.stages.audio.draw import (
     LEAD_SAMPLES,
     Draw,
+    change_speed,
     combined_snr_db,
     crop_starts,
     direct_and_late,
-    faster,
     stable_seed,
     wrap_pad,
 )
-from reseed.stages.audio.views import draw as draw_view
+from reseed.stages.audio.draw import draw as draw_view
+from reseed.stages.audio.manifest import Manifest, Utterance, write_manifest
+from reseed.stages.audio.mix import at_snr, mix, reverberate
+from reseed.stages.audio.recipe import CropSettings, View, sources_needed
 from reseed.store import ManifestError
 from reseed.store.atomic import sha256_file
 from tests.corpus import voice, write_wave
@@ -200,8 +200,8 @@ def test_a_codec_clips_what_is_louder_than_full_scale_and_never_wraps_it(bank, c
 
 def test_speed_changes_pitch_and_keeps_the_length(bank):
     tone = np.sin(2 * np.pi * 400 * np.arange(16_000) / 16_000).astype(np.float32)
-    assert len(faster(tone, 1.25)) == 12_800
-    assert np.argmax(np.abs(np.fft.rfft(faster(tone, 1.25)))) == 400
+    assert len(change_speed(tone, 1.25)) == 12_800
+    assert np.argmax(np.abs(np.fft.rfft(change_speed(tone, 1.25)))) == 400
     assert draw(bank, View(speed=1.1)).effects == ["speed 1.10"]
     assert len(draw(bank, View(speed=0.5)).speech) == 16_000
 

@@ -31,8 +31,8 @@ _COLUMN_NAMES = {
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One recording as listed, not yet opened; `problem` says why it cannot even be looked for."""
+class ListedRecording:
+    """One recording as listed, not yet opened; `problem` says why it cannot be opened at all."""
 
     utterance_id: str
     path: Path
@@ -43,7 +43,7 @@ class Entry:
     problem: str | None = None
 
 
-def list_entries(source: Path, speaker_depth: int, split: str | None) -> Iterator[Entry]:
+def list_recordings(source: Path, speaker_depth: int, split: str | None) -> Iterator[ListedRecording]:
     """Yield what `source` lists, folder by folder and by name, and in file order for lists.
 
     Raises:
@@ -53,13 +53,13 @@ def list_entries(source: Path, speaker_depth: int, split: str | None) -> Iterato
         raise ManifestError(f"{source} does not exist; give a folder of audio, a .csv, a .jsonl or a Kaldi directory")
     if source.is_dir():
         is_kaldi = (source / "wav.scp").exists()
-        return from_kaldi(source, source, split) if is_kaldi else _from_folder(source, speaker_depth, split)
+        return list_kaldi(source, source, split) if is_kaldi else _list_folder(source, speaker_depth, split)
     if source.suffix.lower() in (".csv", ".tsv", ".jsonl", ".json"):
-        return _from_list(source, split)
+        return _list_file(source, split)
     raise ManifestError(f"{source} is neither a folder nor a .csv, .tsv or .jsonl list")
 
 
-def audio_below(folder: Path) -> Iterator[Path]:
+def audio_files(folder: Path) -> Iterator[Path]:
     """Yield all recordings below a folder, by their suffix, in an order that depends on their names alone."""
     for path in _files_below(folder):
         if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
@@ -69,16 +69,12 @@ def audio_below(folder: Path) -> Iterator[Path]:
 def listing_digest(source: Path) -> str:
     """Return a digest of which files lie below a folder, or of one file, by name, size and time of change."""
     files = _files_below(source) if source.is_dir() else [source]
-    return digest(sorted((str(path), *_state(path)) for path in files))
+    return digest(sorted((str(path), *_size_and_time(path)) for path in files))
 
 
 @contextmanager
-def named(path: Path, done: str) -> Iterator[None]:
-    """Name the file when the system does not let it be `done` ("read", "written").
-
-    Raises:
-        ManifestError: in place of an error that may not say which file it is about.
-    """
+def file_errors(path: Path, done: str) -> Iterator[None]:
+    """Raise what prevents a file from being `done` ("read", "written") as a ManifestError that names the file."""
     try:
         yield
     except UnicodeDecodeError as error:
@@ -87,32 +83,32 @@ def named(path: Path, done: str) -> Iterator[None]:
         raise ManifestError(f"{path} cannot be {done} ({getattr(error, 'strerror', None) or error})") from error
 
 
-def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (number, line) for each line of a text file that is not blank.
 
     Raises:
         ManifestError: it cannot be read.
     """
-    with named(path, "read"), path.open(encoding="utf-8-sig") as file:
+    with file_errors(path, "read"), path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, line.strip()
 
 
-def from_kaldi(folder: Path, recordings_root: Path, split: str | None) -> Iterator[Entry]:
+def list_kaldi(folder: Path, recordings_root: Path, split: str | None) -> Iterator[ListedRecording]:
     """Yield what a Kaldi data directory (wav.scp, utt2spk, segments) lists.
 
     Args:
         folder: the data directory.
         recordings_root: where relative paths of wav.scp start, unless the file is found from the current directory,
             which is where Kaldi looks.
-        split: written into the entries.
+        split: written into what is listed.
 
     Raises:
         ManifestError: a table cannot be read, or has a key twice or alone.
     """
-    recordings = _pairs(folder / "wav.scp")
-    speakers = _pairs(folder / "utt2spk") if (folder / "utt2spk").exists() else {}
+    recordings = _read_kaldi_table(folder / "wav.scp")
+    speakers = _read_kaldi_table(folder / "utt2spk") if (folder / "utt2spk").exists() else {}
     for utterance_id, recording, start_s, end_s in _segments(folder, recordings):
         location = recordings.get(recording)
         problem = None
@@ -120,11 +116,11 @@ def from_kaldi(folder: Path, recordings_root: Path, split: str | None) -> Iterat
             problem = f"names the recording {recording}, which wav.scp does not list"
         elif location.endswith("|"):
             problem = "is a command in wav.scp; write its output to a file first"
-        here = Path(location or recording)
-        found_here = problem is None and not here.is_absolute() and here.exists()
-        path = here if found_here else recordings_root / here
+        listed = Path(location or recording)
+        in_current_folder = problem is None and not listed.is_absolute() and listed.exists()
+        path = listed if in_current_folder else recordings_root / listed
         duration_s = None if end_s is None else end_s - start_s
-        yield Entry(utterance_id, path, speakers.get(utterance_id), start_s, duration_s, split, problem)
+        yield ListedRecording(utterance_id, path, speakers.get(utterance_id), start_s, duration_s, split, problem)
 
 
 def _segments(folder: Path, recordings: Mapping[str, str]) -> Iterator[tuple[str, str, float, float | None]]:
@@ -132,7 +128,7 @@ def _segments(folder: Path, recordings: Mapping[str, str]) -> Iterator[tuple[str
     if not path.exists():
         yield from ((recording, recording, 0.0, None) for recording in recordings)
         return
-    for utterance_id, rest in _pairs(path).items():
+    for utterance_id, rest in _read_kaldi_table(path).items():
         try:
             recording, start, end = rest.split()
             start_s, end_s = float(start), float(end)
@@ -141,10 +137,10 @@ def _segments(folder: Path, recordings: Mapping[str, str]) -> Iterator[tuple[str
         yield utterance_id, recording, start_s, None if end_s == -1 else end_s
 
 
-def _pairs(path: Path) -> dict[str, str]:
+def _read_kaldi_table(path: Path) -> dict[str, str]:
     """Read a Kaldi table "key rest of line"; a key that comes twice is an error."""
     table: dict[str, str] = {}
-    for number, line in lines_of(path):
+    for number, line in read_lines(path):
         key, *rest = line.split(maxsplit=1)
         if not rest:
             raise ManifestError(f"{path}, line {number}: {key!r} has nothing after it")
@@ -154,14 +150,14 @@ def _pairs(path: Path) -> dict[str, str]:
     return table
 
 
-def _from_folder(folder: Path, speaker_depth: int, split: str | None) -> Iterator[Entry]:
-    for path in audio_below(folder):
+def _list_folder(folder: Path, speaker_depth: int, split: str | None) -> Iterator[ListedRecording]:
+    for path in audio_files(folder):
         relative = path.relative_to(folder)
         above = relative.parts[:-speaker_depth] if speaker_depth else ()
-        yield Entry(str(relative.with_suffix("")), path, "/".join(above) or None, split=split)
+        yield ListedRecording(str(relative.with_suffix("")), path, "/".join(above) or None, split=split)
 
 
-def _state(path: Path) -> tuple[int, int]:
+def _size_and_time(path: Path) -> tuple[int, int]:
     try:
         found = path.stat()
     except FileNotFoundError:  # a dangling link
@@ -182,31 +178,31 @@ def _files_below(folder: Path) -> Iterator[Path]:
         yield from (Path(current) / name for name in sorted(names))
 
 
-def _from_list(source: Path, split: str | None) -> Iterator[Entry]:
+def _list_file(source: Path, split: str | None) -> Iterator[ListedRecording]:
     rows = _json_rows(source) if source.suffix.lower() in (".jsonl", ".json") else _csv_rows(source)
     first = next(rows, None)
     if first is None:
         return
     if not any(name in first for name in _COLUMN_NAMES["path"]):
-        choices, there = ", ".join(_COLUMN_NAMES["path"]), ", ".join(map(str, first))
-        raise ManifestError(f"{source} has no column for the path (one of {choices}); it has {there}")
+        choices, columns = ", ".join(_COLUMN_NAMES["path"]), ", ".join(map(str, first))
+        raise ManifestError(f"{source} has no column for the path (one of {choices}); it has {columns}")
     for row in chain([first], rows):
-        entry = _entry_of(row, source.parent)
-        if split is None or entry.split in (None, split):
-            yield entry
+        recording = _recording_of(row, source.parent)
+        if split is None or recording.split in (None, split):
+            yield recording
 
 
-def _entry_of(row: Mapping[str, Any], folder: Path) -> Entry:
+def _recording_of(row: Mapping[str, Any], folder: Path) -> ListedRecording:
     listed = str(_column(row, "path") or "")
     utterance_id = str(_column(row, "utterance_id") or listed.removesuffix(Path(listed).suffix) or "(no id)")
-    speaker_id, split = _column(row, "speaker_id"), _column(row, "split")
+    speaker_id, duration, split = (_column(row, name) for name in ("speaker_id", "duration_s", "split"))
     try:
         start_s = float(_column(row, "start_s") or 0)
-        duration = _column(row, "duration_s")
         duration_s = None if duration is None else float(duration)
     except (ValueError, TypeError) as error:
-        return Entry(utterance_id, folder / listed, problem=f"has a start or duration that is no number ({error})")
-    return Entry(
+        problem = f"has a start or duration that is no number ({error})"
+        return ListedRecording(utterance_id, folder / listed, problem=problem)
+    return ListedRecording(
         utterance_id,
         folder / listed,
         None if speaker_id is None else str(speaker_id),
@@ -225,12 +221,12 @@ def _column(row: Mapping[str, Any], name: str) -> Any:
 
 
 def _csv_rows(source: Path) -> Iterator[Mapping[str, Any]]:
-    with named(source, "read"), source.open(encoding="utf-8-sig", newline="") as file:
+    with file_errors(source, "read"), source.open(encoding="utf-8-sig", newline="") as file:
         yield from csv.DictReader(file, delimiter="\t" if source.suffix.lower() == ".tsv" else ",")
 
 
 def _json_rows(source: Path) -> Iterator[Mapping[str, Any]]:
-    for number, line in lines_of(source):
+    for number, line in read_lines(source):
         try:
             row = json.loads(line)
         except ValueError as error:

@@ -1,0 +1,162 @@
+"""From listed recordings to the rows of a manifest: every file is decoded once, from end to end, and the unusable go.
+
+All of it is kept as columns, not as one object per utterance, so that a million utterances need little more memory
+than their manifest.
+
+Shapes: U listed rows, F files.
+"""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from reseed.stages.audio.decode import inspect
+from reseed.stages.audio.listing import ListedRecording
+from reseed.store import AudioError, Reject
+from reseed.store.atomic import sha256_file
+
+_CHUNK = 4096
+_LISTED = pa.schema(
+    {
+        "utterance_id": pa.string(),
+        "listed_path": pa.string(),
+        "speaker_id": pa.string(),
+        "start_s": pa.float64(),
+        "listed_s": pa.float64(),
+        "split": pa.string(),
+        "problem": pa.string(),
+    }
+)
+_FOUND = pa.schema(
+    {
+        "path": pa.string(),
+        "sha256": pa.string(),
+        "length_s": pa.float64(),
+        "sample_rate_hz": pa.int32(),
+        "channels": pa.int32(),
+        "fault": pa.string(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What is listed [U], what is found in each file [F], and the number of each listed row's file (null: none) [U]."""
+
+    listed: pa.Table
+    found: pa.Table
+    file_U: pa.Array
+
+    def rows(self, numbers: NDArray[np.int64]) -> pa.Table:
+        """Return some rows, listed and found side by side."""
+        rows, found = self.listed.take(numbers), self.found.take(self.file_U.take(pa.array(numbers)))
+        return pa.table({name: table[name] for table in (rows, found) for name in table.column_names})
+
+    def iterate(self, numbers: NDArray[np.int64]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (number, row) for some rows, never holding more than a chunk of them as objects."""
+        for start in range(0, len(numbers), _CHUNK):
+            chunk = numbers[start : start + _CHUNK]
+            yield from zip(chunk.tolist(), self.rows(chunk).to_pylist(), strict=True)
+
+
+def inspect_listed(recordings: Iterator[ListedRecording]) -> Candidates:
+    """Decode each file once, whatever the number of rows that list it."""
+    chunks = iter(lambda: [_listed_row(recording) for recording in islice(recordings, _CHUNK)], [])
+    batches = [pa.RecordBatch.from_pylist(chunk, _LISTED) for chunk in chunks]
+    listed = pa.Table.from_batches(batches, _LISTED).combine_chunks()
+    to_open = pc.if_else(pc.is_null(listed["problem"]), listed["listed_path"], pa.scalar(None, pa.string()))
+    paths = pc.unique(to_open).drop_null().sort()
+    batches = []
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for start in range(0, len(paths), _CHUNK):
+            found = list(pool.map(_inspected_file, paths.slice(start, _CHUNK).to_pylist()))
+            batches.append(pa.RecordBatch.from_pylist(found, _FOUND))
+    file_U = pc.index_in(to_open, value_set=paths).combine_chunks()
+    return Candidates(listed, pa.Table.from_batches(batches, _FOUND).combine_chunks(), file_U)
+
+
+def accept(candidates: Candidates, min_duration_s: float) -> tuple[NDArray[np.int64], list[Reject]]:
+    """Return which rows a manifest takes, in the order of their ids, and why not the others."""
+    is_usable_U = np.ones(len(candidates.listed), np.bool_)
+    rejects = []
+    for number, row in candidates.iterate(np.arange(len(is_usable_U))):
+        reason = _reason(row, min_duration_s)
+        if reason is not None:
+            is_usable_U[number] = False
+            rejects.append(_reject(row, reason))
+    accepted, repeated = _without_repeats(candidates, is_usable_U)
+    return accepted, rejects + repeated
+
+
+def _listed_row(recording: ListedRecording) -> dict[str, Any]:
+    row = {**vars(recording), "listed_path": str(recording.path), "listed_s": recording.duration_s}
+    try:
+        f"{recording.utterance_id}{recording.path}".encode()
+    except UnicodeEncodeError:
+        row["problem"] = "has a name that is not UTF-8; rename it"
+        for name in ("utterance_id", "listed_path", "speaker_id"):
+            row[name] = str(row[name]).encode(errors="backslashreplace").decode()
+    return row
+
+
+def _inspected_file(listed_path: str) -> dict[str, Any]:
+    path = Path(listed_path)
+    try:
+        sha256 = sha256_file(path) if path.is_file() else ""
+        found = inspect(path)
+    except AudioError as error:
+        return {"fault": str(error)}
+    except OSError as error:
+        return {"fault": f"cannot be read ({error.strerror})"}
+    return {
+        "path": str(path.resolve()),
+        "sha256": sha256,
+        "length_s": found.duration_s,
+        "sample_rate_hz": found.sample_rate_hz,
+        "channels": found.channels,
+    }
+
+
+def _reject(row: Mapping[str, Any], reason: str) -> Reject:
+    return Reject(row["utterance_id"], "prepare", f"{row['listed_path']} {reason}")
+
+
+def _reason(row: Mapping[str, Any], min_duration_s: float) -> str | None:
+    """Return why a row cannot be in the manifest; None if it can."""
+    if row["problem"] or row["fault"]:
+        return str(row["problem"] or row["fault"])
+    start_s, listed_s, length_s = row["start_s"], row["listed_s"], row["length_s"]
+    if not (0 <= start_s < math.inf and 0 <= (listed_s or 0) < math.inf):
+        return f"is listed from {start_s} s for {listed_s} s, which is no stretch of time"
+    remaining_s = length_s - start_s
+    duration_s = remaining_s if listed_s is None else listed_s
+    if duration_s > remaining_s + 0.01:
+        return f"ends at {length_s:.2f} s, before the stretch {start_s:.2f} + {duration_s:.2f} s"
+    if duration_s < min_duration_s:
+        return f"is too short: {duration_s:.3f} s, at least {min_duration_s} s are wanted"
+    return None
+
+
+def _without_repeats(candidates: Candidates, is_usable_U: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[Reject]]:
+    """Return the usable rows in the order of their ids; of rows with the same id, the first that was listed."""
+    ids = candidates.listed["utterance_id"].combine_chunks()
+    order = pc.sort_indices(ids).to_numpy().astype(np.int64)  # a stable sort
+    order = order[is_usable_U[order]]
+    ordered = ids.take(pa.array(order))
+    is_first = np.ones(len(order), np.bool_)
+    is_first[1:] = pc.not_equal(ordered[1:], ordered[:-1]).to_numpy(zero_copy_only=False)
+    first = order[np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))]
+    repeated = zip(candidates.iterate(order[~is_first]), candidates.iterate(first[~is_first]), strict=True)
+    return order[is_first], [
+        _reject(row, f"has the utterance id of {original['listed_path']}") for (_, row), (_, original) in repeated
+    ]
