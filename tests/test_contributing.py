@@ -9,7 +9,14 @@ from textwrap import dedent
 
 import pytest
 
+from reseed.stages.interop.exchange import Format
+from reseed.stages.interop.table import FORMATS
 from reseed.stages.trial_scoring.table import SCORERS
+from tests.stages.auditing import test_contract as of_rules
+from tests.stages.auditing.generated import make_store
+from tests.stages.auditing.planting import forge
+from tests.stages.auditing.test_contract import stores as stores
+from tests.stages.interop import test_round_trip as of_formats
 from tests.stages.reporting.metrics import test_contract as of_metrics
 from tests.stages.trial_scoring import test_contract as of_scorers
 from tests.stages.trial_scoring.test_contract import world as world
@@ -48,3 +55,27 @@ def test_the_metric_keeps_the_contract_of_metrics(monkeypatch):
         test(metric)
     assert len(tests) >= 4
     assert metric.of(of_metrics.scored(0.01)) == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_audit_rule_keeps_the_contract_of_rules(stores, tmp_path, monkeypatch):
+    group = example("stages/auditing/crops.py", monkeypatch).GROUP
+    of_rules.test_a_sound_store_does_not_fail(group, stores)
+    of_rules.test_blocks_are_added_in_any_order_and_of_any_size(group, stores, monkeypatch)
+    for store in ("bare", "broken", "empty"):
+        of_rules.test_whatever_a_store_holds_every_rule_says_something_that_is_json(group, store, stores)
+    make_store(tmp_path / "unlike", speakers=3, each=2, shards=1)
+    forge(tmp_path / "unlike", 0, lambda vectors: vectors.__setitem__(3, -vectors[3]))  # a crop of silence, say
+    (finding,) = of_rules.findings(group, tmp_path / "unlike").values()
+    assert (finding.status, [row["utterance"] for row in finding.offenders]) == ("failed", ["s0000-0"])
+
+
+def test_the_format_keeps_the_contract_of_formats(tmp_path, monkeypatch):
+    module = example("stages/interop/jsonl.py", monkeypatch)
+    monkeypatch.setitem(FORMATS, "jsonl", Format(module.write, module.JsonLinesReader))
+    tests = [test for test in vars(of_formats).values() if getattr(test, "pytestmark", ())]
+    for test in tests:
+        for number, dtype in enumerate(("float32", "float16")[: 1 + ("dtype" in signature(test).parameters)]):
+            place = tmp_path / f"{test.__name__}{number}"
+            place.mkdir()
+            test(place, "jsonl", *([dtype] if "dtype" in signature(test).parameters else []))
+    assert len(tests) >= 5

@@ -39,7 +39,7 @@ def test_nothing_speaks_against_a_sound_store(sound):
     assert {rule: finding.status for rule, finding in found.findings.items()} == {
         rule: SKIPPED if rule in UNSEEN else PASSED for rule in RULES
     }
-    assert found.verdict == f"Nothing speaks against {sound}: 12 rules hold, 4 could not be checked."
+    assert found.verdict == f"Nothing speaks against {sound}: {len(RULES) - 4} rules hold, 4 could not be checked."
     assert "1,152 vectors" in found.findings["finite"].says
 
 
@@ -335,12 +335,6 @@ def test_a_pass_over_dask_finds_what_a_pass_in_this_process_finds(sound, tmp_pat
     assert spread.findings == here.findings
 
 
-def test_blocks_may_be_added_in_any_order(sound, tmp_path):
-    store = planted(sound, tmp_path / "again", again(32))
-    backward = audit(store=store, against=sound, execute=lambda function, blocks: map(function, reversed(blocks)))
-    assert backward.findings == audit(store=store, against=sound).findings
-
-
 def test_a_store_is_compared_with_its_parent_by_itself_while_that_is_what_it_was(sound, tmp_path):
     parent = shutil.copytree(sound, tmp_path / "parent")
     made_from = Parent(role="parent", path=str(parent), digest=EmbeddingStore(parent).fingerprint)
@@ -370,7 +364,7 @@ def test_the_command_says_the_verdict_and_fails_where_asked(sound, tmp_path):
     runner = CliRunner()
     told = runner.invoke(main, ["audit", str(store)])
     assert told.exit_code == 0
-    assert told.output.startswith(f"Do not trust {store} as it is: noise failed; 11 rules hold")
+    assert told.output.startswith(f"Do not trust {store} as it is: noise failed; {len(RULES) - 5} rules hold")
     assert runner.invoke(main, ["audit", str(store), "--fail-on", "labels"]).exit_code == 0
     assert runner.invoke(main, ["audit", str(store), "--fail-on", "noise"]).exit_code == 1
     machine = runner.invoke(main, ["audit", str(store), "--fail-on", "any", "--json"])
