@@ -6,7 +6,6 @@ reseed.pipeline.names says what each is called.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
@@ -15,6 +14,7 @@ from reseed.pipeline.kinds import in_one_line
 from reseed.pipeline.names import AlignedPair, Embeddings, Pair
 from reseed.pipeline.sections import BackboneChoice
 from reseed.pipeline.settings import validated
+from reseed.stages.backbones.settings import config_class
 from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.common.choice import did_you_mean
 from reseed.stages.common.section import Conflict, Entries, Section, Takes
@@ -189,8 +189,10 @@ class Components(Section):
         training = _entry(self.backbones, "backbones", name)
         from_configured = self.base_of(name) == self.backbone.name
         if from_configured and (training.anchored or training.starts_from is not None):
-            weights = training.weights or self.backbone.settings.get("weights")
-            return training.model_copy(update={"starts_from": None, "weights": weights and Path(weights)})
+            files = config_class(self.backbone.name).files(self.backbone.settings)
+            return training.model_copy(
+                update={"starts_from": None, "weights": training.weights or next(iter(files), None)}
+            )
         return training
 
     def frontend_training(self, name: str) -> FrontendTraining:
