@@ -11,7 +11,7 @@ from typing import Any
 from reseed.stages.common.execution import Execute, in_process
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.order import ExtractOrder
-from reseed.store import ConfigError, EmbeddingStore, StoreError, finalise
+from reseed.store import ConfigError, EmbeddingStore, StoreError, atomic, finalise
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,15 @@ def extract(
     store: Path,
     shards: int | None = None,
     job: Job | None = None,
+    marker: Path | None = None,
     execute: Execute = in_process,
 ) -> str:
     """Extract a store, or with `job` only some of its shards. Shards already sealed by this recipe are kept.
 
     Args:
         shards: how many shards the store has; a shard is the unit of work, of resume and of loss.
+        marker: a file to write once the job is done: the fingerprint and the shards, so that whoever waits for it sees
+            that they are others than before.
         execute: calls a function for each of some shards, here or on other machines, and yields as each is done.
 
     Returns:
@@ -93,14 +96,20 @@ def extract(
         StoreError: the store cannot be written, or was edited since it was extracted.
     """
     extraction = Extraction.open(order)
-    if _is_done(store, extraction):
-        return f"{store}: nothing to do, all utterances are stored or rejected"
+    done = _is_done(store, extraction)
     plan = extraction.plan(shards)
     names = extraction.names(plan)
-    todo = [index for index in extraction.missing(store, names) if job is None or index % job.count == job.index]
+    own = [index for index in range(len(plan)) if job is None or index % job.count == job.index]
+    missing = set() if done else {*extraction.missing(store, names)}
+    todo = [index for index in own if index in missing]
     write = ShardTask.of(extraction, store, plan)
-    for done, name in enumerate(execute(write, todo), start=1):
-        print(f"{store}: shard {name} written ({done} of {len(todo)})", file=sys.stderr, flush=True)
+    for written, name in enumerate(execute(write, todo), start=1):
+        print(f"{store}: shard {name} written ({written} of {len(todo)})", file=sys.stderr, flush=True)
+    if marker is not None:
+        made = {"fingerprint": extraction.declaration.fingerprint, "shards": [names[index] for index in own]}
+        atomic.write_json(marker, made)
+    if done:
+        return f"{store}: nothing to do, all utterances are stored or rejected"
     if job is not None:
         return f"{store}: {len(todo)} shards written by job {job.index}/{job.count}"
     header = finalise(store, extraction.declaration, names, len(extraction.rows))
