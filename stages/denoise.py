@@ -37,17 +37,20 @@ def denoise(*, source: Path, output: Path, frontend: Path, backbone: Backbone, d
         AudioError: the one file that was given cannot be decoded. In a folder such are counted and left out.
         ModelError: the front end cannot be used with the backbone.
     """
-    masked, _ = load_frontend(frontend, backbone)
-    masked.frozen(device)
     if not source.exists():
         raise ReseedError(f"{source} does not exist; give a recording or a folder of them")
     if source.resolve() == output.resolve():
         raise ReseedError(f"{output} is the source itself; give another place to write to")
-    if source.is_file():
-        if output.suffix.lower() not in _WRITTEN:
-            raise ReseedError(f"{output} is neither {' nor '.join(_WRITTEN)}; choose one of these")
-        _write(output, enhanced(read(source, masked.sample_rate_hz), masked), masked.sample_rate_hz)
-        return f"{output}: {source} denoised by {masked.name}"
+    if source.is_file() and output.suffix.lower() not in _WRITTEN:
+        raise ReseedError(f"{output} is neither {' nor '.join(_WRITTEN)}; choose one of these")
+    masked = load_frontend(frontend, backbone)[0].frozen(device)
+    if source.is_dir():
+        return _denoise_folder(source, output, masked)
+    _write(output, enhanced(read(source, masked.sample_rate_hz), masked), masked.sample_rate_hz)
+    return f"{output}: {source} denoised by {masked.name}"
+
+
+def _denoise_folder(source: Path, output: Path, masked: MaskedBackbone) -> str:
     inside = output.resolve()
     files = [path for path in audio_files(source) if inside not in path.resolve().parents]
     if not files:

@@ -10,7 +10,7 @@ import torch
 from reseed.stages.common.derived import Vectors, derive, derived_declaration
 from reseed.stages.enhancers.base import enhance_vectors
 from reseed.stages.enhancers.folder import ModelInfo, load_model
-from reseed.store import Declaration, EmbeddingStore, ModelError, atomic
+from reseed.store import Declaration, EmbeddingStore, atomic
 from reseed.store.inputs import EnhancedInputs
 
 
@@ -34,31 +34,13 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
     """
     source = EmbeddingStore(store)
     network, info = load_model(model, device)
-    check_fits(source, model, info)
+    info.check_fits(source, model)
     declaration = declare(source, model, info, seed)
 
     def enhanced_vectors(raw_MD: Vectors, shard: int) -> Vectors:
         return enhance_vectors(network, raw_MD, shard_generator(seed, shard), device)
 
     derive(source, enhanced, declaration, enhanced_vectors, verb="enhance", model=model)
-
-
-def check_fits(source: EmbeddingStore, model: Path, info: ModelInfo) -> None:
-    """Check that a model was trained on embeddings like those of a store.
-
-    Raises:
-        ModelError: another embedding space or another dimension; names both.
-    """
-    if info.space != source.space:
-        raise ModelError(
-            f"model {model} was trained on embeddings of {info.space}, store {source.path} holds {source.space}; "
-            "train a model on a store of that space"
-        )
-    if info.dim != source.dim:
-        raise ModelError(
-            f"model {model} takes {info.dim} dimensions, store {source.path} holds {source.dim}; "
-            "train a model on a store of that dimension"
-        )
 
 
 def declare(source: EmbeddingStore, model: Path, info: ModelInfo, seed: int) -> Declaration:

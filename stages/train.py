@@ -3,7 +3,7 @@
 Every vector is paired with the clean view of its own crop, the clean one with itself, as SEED does. The vectors lie on
 the device where they fit, else they are streamed from disk in another order. On the CPU the same store, settings, seed,
 number of threads and side of the limit give the same weights, and so does a training that was killed and started again:
-it goes on from its checkpoint.
+it resumes from its checkpoint.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """`reseed train-backbone`: train a speaker network on labelled speech, or fine-tune one near stored anchors.
 
-The outcome is a checkpoint of its own: `extract` takes it by `--trained`.
+`reseed extract --trained FOLDER` takes what comes of it.
 """
 
 import copy
@@ -70,7 +70,7 @@ class BackboneOrder(SpeechOrder):
 def train_backbone(order: BackboneOrder, group: ProcessGroup = ONE_PROCESS) -> None:
     """Train a backbone and write a directory: weights.safetensors, backbone.json, train.jsonl, README.md.
 
-    A training that was killed goes on from its checkpoint.
+    A training that was killed resumes from its checkpoint.
 
     Args:
         group: in a process that `train_backbone` itself has started: which of them this is.

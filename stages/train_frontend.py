@@ -50,7 +50,7 @@ class FrontendOrder(SpeechOrder):
 
 
 def train_frontend(order: FrontendOrder) -> str:
-    """Train a front end, write a directory, and return one sentence on it; a killed training is gone on with.
+    """Train a front end, write a directory, and return one sentence on it; a training that was killed is resumed.
 
     Raises:
         ManifestError: labels are missing, or no utterance is in the store.

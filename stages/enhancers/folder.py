@@ -15,7 +15,7 @@ from reseed.stages.common.section import Section
 from reseed.stages.enhancers.base import Enhancer
 from reseed.stages.enhancers.table import enhancer_class, make_enhancer
 from reseed.stages.training.folder import HISTORY, Epoch, TrainedFolder, TrainedInfo, table_of
-from reseed.store import EmbeddingStore
+from reseed.store import EmbeddingStore, ModelError
 
 
 class ModelInfo(TrainedInfo):
@@ -48,19 +48,36 @@ class ModelInfo(TrainedInfo):
     adopted: str | None = None
 
     @classmethod
-    def of(cls, source: EmbeddingStore, enhancer: str, settings: Section, seed: int) -> Self:
+    def of(cls, store: EmbeddingStore, enhancer: str, settings: Section, seed: int) -> Self:
         """Return the contents of model.json for an enhancer trained on a store."""
         return cls(
             enhancer=enhancer,
             config=settings.model_dump(mode="json"),
-            dim=source.dim,
-            space=source.space,
-            store_fingerprint=source.fingerprint,
-            store_path=str(source.path),
-            views=source.views,
-            utterances=source.header.stored,
+            dim=store.dim,
+            space=store.space,
+            store_fingerprint=store.fingerprint,
+            store_path=str(store.path),
+            views=store.views,
+            utterances=store.header.stored,
             seed=seed,
         )
+
+    def check_fits(self, store: EmbeddingStore, model: Path) -> None:
+        """Check that the model was trained on embeddings like those of a store.
+
+        Raises:
+            ModelError: another embedding space or another dimension; names both.
+        """
+        if self.space != store.space:
+            raise ModelError(
+                f"model {model} was trained on embeddings of {self.space}, store {store.path} holds {store.space}; "
+                "train a model on a store of that space"
+            )
+        if self.dim != store.dim:
+            raise ModelError(
+                f"model {model} takes {self.dim} dimensions, store {store.path} holds {store.dim}; "
+                "train a model on a store of that dimension"
+            )
 
 
 FOLDER = TrainedFolder("a model", "reseed train", ModelInfo, "model.json", "model.safetensors")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from reseed.stages.backbones.training.network import Crops
 from reseed.stages.common.figures import figure, to_svg
@@ -18,7 +17,6 @@ from reseed.stages.frontends.gradw import MaskTraining
 ROWS = 2
 _RANGE_DB = 50.0
 _HEIGHT_IN = 1.9
-Image = NDArray[np.floating[Any]]
 
 
 def spectrograms(training: MaskTraining, crops: Crops) -> dict[str, str]:
@@ -26,8 +24,8 @@ def spectrograms(training: MaskTraining, crops: Crops) -> dict[str, str]:
     rows = [(name, list(images)) for name, *images in _panels(training, crops)]
     drawn = {}
     for theme in THEMES:
-        with figure(theme, 0.5 + _HEIGHT_IN * ROWS) as made:
-            grid = made.subplots(ROWS, len(rows), squeeze=False)
+        with figure(theme, 0.5 + _HEIGHT_IN * ROWS) as drawing:
+            grid = drawing.subplots(ROWS, len(rows), squeeze=False)
             for column, (name, images) in enumerate(rows):
                 for row, image in enumerate(images):
                     axes = grid[row][column]
@@ -36,7 +34,7 @@ def spectrograms(training: MaskTraining, crops: Crops) -> dict[str, str]:
                     axes.imshow(image, origin="lower", aspect="auto", vmin=low, vmax=top, interpolation="nearest")
                     axes.set_axis_off()
                     axes.set_title(name if row == 0 else "")
-            drawn[theme.name] = to_svg(made)
+            drawn[theme.name] = to_svg(drawing)
     return drawn
 
 

@@ -1,4 +1,4 @@
-"""A place to go on from: everything a training is made of, in one file beside the model that it will become."""
+"""What a training that was killed is resumed from: all of its state, in one file beside the model to come."""
 
 import time
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Checkpoint:
 
     Args:
         path: the file.
-        belongs_to: JSON-like; a training that differs in any of it starts anew.
+        belongs_to: JSON-like; a training that differs in any of it starts over.
         every_s: seconds between two saves.
     """
 
@@ -39,7 +39,7 @@ class Checkpoint:
         self._saved_s = time.monotonic()
 
     def load(self) -> State | None:
-        """Return the state that was saved last; None, and a line that says why, where there is none to go on from."""
+        """Return the state that was saved last; None, and a line that says why, where there is none that fits."""
         atomic.remove_temporaries(self.path)
         if not self.path.exists():
             return None
@@ -47,10 +47,10 @@ class Checkpoint:
             saved = torch.load(self.path, map_location="cpu", weights_only=True)
             key, state = saved["key"], saved["state"]
         except Exception as error:  # damaged files fail in as many ways as there are formats
-            log(f"{self.path} cannot be used ({type(error).__name__}); training starts anew")
+            log(f"{self.path} cannot be used ({type(error).__name__}); training starts over")
             return None
         if key != self._key:
-            log(f"{self.path} is of a training with another store or other settings; training starts anew")
+            log(f"{self.path} is of a training with another store or other settings; training starts over")
             return None
-        log(f"going on from {self.path}")
+        log(f"resuming from {self.path}")
         return state

@@ -64,7 +64,7 @@ def optimise(
     Args:
         reader: the batches, on the device of the network.
         seed: seeds everything random in the loss; the global generators are put back as they were.
-        checkpoint: gone on from if it is there, and kept up to date.
+        checkpoint: resumed from if there is one that fits, and kept up to date.
         tensorboard: a folder for TensorBoard's files.
         group: the processes that train this network together, each with its share of every batch.
 
@@ -199,7 +199,7 @@ class Training(Generic[Network]):
         }
 
     def load_state_dict(self, state: State) -> None:
-        """Take up what `state_dict` returned."""
+        """Resume from what `state_dict` returned."""
         self.reader.load_state_dict(state["place"])  # first: it says in words what else would be a shape
         self.network.load_state_dict(state["network"])
         if self.average is not None:

@@ -1,4 +1,4 @@
-"""How any training is run, by paths, names and numbers: all that another process needs to take part in it."""
+"""The order for a training, by paths, names and numbers: all that another process needs to take part in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from reseed.store import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOrder:
-    """What every training is told; each kind adds what is trained, and on what.
+    """What every order says; each kind of training adds what is trained, and on what.
 
     Attributes:
         model: directory to write; an older one of its kind is replaced.
@@ -38,7 +38,7 @@ class TrainingOrder:
         """Return the checkpoint of this training.
 
         Args:
-            belongs_to: JSON-like; a training that differs in any of it starts anew.
+            belongs_to: JSON-like; a training that differs in any of it starts over.
         """
         return Checkpoint(self._checkpoint_file, belongs_to, self.checkpoint_every_s)
 

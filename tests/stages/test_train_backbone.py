@@ -248,7 +248,7 @@ def test_a_killed_training_goes_on_to_the_very_same_weights(corpus, tmp_path, ca
     kill_at_first_checkpoint(script, tmp_path / ".cut.checkpoint")
     for name in ("whole", "cut"):
         run(corpus, tmp_path / name, settings=settings, sources={})
-    assert "going on from" in capfd.readouterr().err
+    assert "resuming from" in capfd.readouterr().err
     assert (tmp_path / "cut/weights.safetensors").read_bytes() == (tmp_path / "whole/weights.safetensors").read_bytes()
 
 

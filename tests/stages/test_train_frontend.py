@@ -81,7 +81,7 @@ def test_a_killed_training_goes_on_to_the_very_same_mask(corpus, store, tmp_path
     kill_at_first_checkpoint(script, tmp_path / ".cut.checkpoint")
     for name in ("whole", "cut"):
         train(corpus, store, tmp_path / name, **settings)
-    assert "going on from" in capfd.readouterr().err
+    assert "resuming from" in capfd.readouterr().err
     masks = [load_frontend(tmp_path / name, GE2E())[1].weights_sha256 for name in ("whole", "cut")]
     assert masks[0] == masks[1]
 

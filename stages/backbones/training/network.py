@@ -1,4 +1,4 @@
-"""What is trained: a staged backbone, and the speakers' directions beside it while it lasts.
+"""What is trained: a backbone, and a direction for every speaker that is dropped afterwards.
 
 Shapes: B batch, T samples, K speakers, D embedding dimension.
 """
@@ -135,7 +135,7 @@ def make_backbone(config: BackboneTraining, seed: int, base: Path | None = None)
 
 
 def _sizes(config: BackboneTraining) -> dict[str, tuple[int, ...]]:
-    """Return the shapes by which an untrained network is made."""
+    """Return the shapes of tensors from which an untrained network is built."""
     if config.backbone == "ecapa_tdnn":
         return {
             "conv1.weight": (config.channels, config.bands, 5),

@@ -93,8 +93,8 @@ class SpeechReader(BatchReader[Crops]):
             window=_AHEAD * self.batch,
         )
         waiting: list[tuple[Example, Draw, int]] = []
-        for made in rendered:
-            waiting.append(made)
+        for crop in rendered:
+            waiting.append(crop)
             if len(waiting) == self.batch:
                 yield self._batch(waiting)
                 waiting = []
@@ -132,15 +132,15 @@ class SpeechReader(BatchReader[Crops]):
         heard_T = read(Path(utterance.path), self.sample_rate_hz, utterance.start_s + start_s, length_s)
         return wrap_pad(heard_T if speed == 1.0 else change_speed(heard_T, speed), samples)
 
-    def _batch(self, made: Sequence[tuple[Example, Draw, int]]) -> Crops:
-        waveform_BT = mix([found for _, found, _ in made], self.sample_rate_hz, self.device)
-        label_B = torch.tensor([label for *_, label in made], device=self.device)
+    def _batch(self, crops: Sequence[tuple[Example, Draw, int]]) -> Crops:
+        waveform_BT = mix([found for _, found, _ in crops], self.sample_rate_hz, self.device)
+        label_B = torch.tensor([label for *_, label in crops], device=self.device)
         anchor_BD = clean_BT = None
         if self._anchors is not None:
-            places = [(example.utterance.utterance_id, example.crop) for example, *_ in made]
+            places = [(example.utterance.utterance_id, example.crop) for example, *_ in crops]
             anchor_BD = self._anchors.vectors(places).to(self.device)
         if self._with_clean:
-            clean_BT = torch.from_numpy(np.stack([found.speech for _, found, _ in made])).to(self.device)
+            clean_BT = torch.from_numpy(np.stack([found.speech for _, found, _ in crops])).to(self.device)
         return Crops(waveform_BT, label_B, anchor_BD, clean_BT)
 
     def _order(self) -> dict[str, Any]:

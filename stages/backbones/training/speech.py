@@ -1,4 +1,4 @@
-"""The labelled speech of a training: which order it comes by, what is trained on, and what is held out."""
+"""The labelled speech of a training: its order, what is trained on, and what is held out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

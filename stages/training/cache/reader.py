@@ -84,7 +84,7 @@ class BatchReader(ABC, Generic[Batch]):
         return {"epoch": self.epoch, "position": self.position, "order": self._order()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the place that `state_dict` returned.
+        """Resume at the place that `state_dict` returned.
 
         Raises:
             StoreError: it belongs to rows in another order; names what differs.
@@ -95,7 +95,7 @@ class BatchReader(ABC, Generic[Batch]):
             raise StoreError(
                 "the saved place belongs to rows in another order: "
                 + ", ".join(f"{name} was {theirs.get(name)!r} and is {ours.get(name)!r}" for name in differing)
-                + "; start the epoch anew"
+                + "; start over"
             )
         self.epoch, self.position = state["epoch"], state["position"]
 

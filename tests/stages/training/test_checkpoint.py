@@ -75,7 +75,7 @@ def killed(tmp_path) -> Path:
 
 def test_a_killed_training_goes_on_to_bit_identical_weights(killed, capsys):
     train_here(killed, "killed")
-    assert "going on from" in capsys.readouterr().err
+    assert "resuming from" in capsys.readouterr().err
     train_here(killed, "whole")
     assert (killed / "killed/model.safetensors").read_bytes() == (killed / "whole/model.safetensors").read_bytes()
     assert rows(killed / "killed") == rows(killed / "whole")
@@ -91,11 +91,11 @@ def left_over(tmp_path: Path) -> Path:
     return tmp_path / ".model.checkpoint"
 
 
-def test_another_seed_or_setting_starts_anew_and_says_so(tmp_path, capsys):
+def test_another_seed_or_setting_starts_over_and_says_so(tmp_path, capsys):
     write_store(tmp_path / "store", utterances=16)
     left_over(tmp_path)
     train_here(tmp_path, "model", epochs=1, seed=1)
-    assert "of a training with another store or other settings; training starts anew" in capsys.readouterr().err
+    assert "of a training with another store or other settings; training starts over" in capsys.readouterr().err
     train_here(tmp_path, "fresh", epochs=1, seed=1)
     assert (tmp_path / "model/model.safetensors").read_bytes() == (tmp_path / "fresh/model.safetensors").read_bytes()
 
