@@ -9,6 +9,7 @@ import pytest
 
 from reseed.stages.export import export
 from reseed.stages.import_ import ImportSettings, import_store
+from reseed.stages.interop.table import FORMATS
 from reseed.store import ConfigError, EmbeddingStore, StoreError, read_rejects
 from tests.stages.interop.examples import file_size_limit, files_under, write_odd_store
 
@@ -169,7 +170,7 @@ def test_what_is_no_store_is_not_replaced(tmp_path, name):
 def test_a_missing_source_and_an_unknown_format_are_named(tmp_path):
     with pytest.raises(StoreError, match=r"gone.parquet does not exist; give what is to be imported"):
         imported(tmp_path / "gone.parquet", tmp_path / "s")
-    with pytest.raises(ConfigError, match="no format 'csv'; choose one of kaldi, npy, parquet, webdataset"):
+    with pytest.raises(ConfigError, match=f"no format 'csv'; choose one of {', '.join(FORMATS)}"):
         import_store(source=tmp_path, store=tmp_path / "s", format="csv", settings=FACES)
 
 
