@@ -10,7 +10,8 @@ from reseed.stages.audio.manifest import read_manifest, write_manifest
 from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
 from reseed.stages.extraction.replayer import Replayer
 from reseed.stages.replay import replay
-from reseed.store import ManifestError, StoreError
+from reseed.store import EmbeddingStore, ManifestError, ModelError, StoreError
+from tests.stages.backbones.checkpoints import waves_network
 from tests.stages.test_extract import levels, manifests, run
 
 __all__ = ["levels", "manifests"]
@@ -77,3 +78,15 @@ def test_float16_stores_replay_too(manifests, tmp_path):
     replayer = Replayer(tmp_path)
     cosines = [replayer.replay(name, "noise", 1).cosine for name in replayer.store.utterance_ids()]
     assert np.min(cosines) > 0.99999
+
+
+def test_a_network_that_was_moved_is_found_by_its_role_whatever_its_setting_is_called(manifests, tmp_path):
+    model = waves_network(tmp_path / "net.onnx", ["B", "T"])
+    settings = SETTINGS.model_copy(update={"views": {"clean": View()}})
+    run(manifests, tmp_path / "store", backbone="onnx", backbone_settings={"model": str(model)}, settings=settings)
+    assert EmbeddingStore(tmp_path / "store").header.declaration.parent("backbone").path == str(model)
+    moved = model.rename(tmp_path / "moved.onnx")
+    with pytest.raises(ModelError, match=r"net\.onnx cannot be read"):
+        Replayer(tmp_path / "store")
+    replayer = Replayer(tmp_path / "store", moved={"backbone": moved})
+    assert replayer.replay(replayer.store.utterance_ids()[0], "clean").cosine > 0.99999

@@ -127,6 +127,8 @@ def test_the_space_follows_the_weights_inside_and_beside_the_file_and_the_featur
     spaces = [space(), space(cmn=False), space(window="povey"), space(scale=1.0)]
     model = onnx.load(tmp_path / "net.onnx")
     onnx.save(model, tmp_path / "net.onnx", save_as_external_data=True, location="net.onnx.data", size_threshold=0)
+    files = OnnxConfig.files({"model": str(tmp_path / "net.onnx")})
+    assert files == [tmp_path / "net.onnx", tmp_path / "net.onnx.data"]
     spaces.append(space())
     data = np.fromfile(tmp_path / "net.onnx.data", np.float32)
     (data * 0.5).tofile(tmp_path / "net.onnx.data")
