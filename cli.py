@@ -284,7 +284,7 @@ def replay(as_json: bool, **options: Any) -> None:
     from reseed.stages.replay import replay as stage
 
     replayed = stage(**{**options, "moved": dict(_assignment(text) for text in options["moved"])})
-    click.echo(json.dumps(replayed.facts()) if as_json else replayed.summary())
+    click.echo(json.dumps(replayed.to_json()) if as_json else replayed.summary())
 
 
 @main.command()
@@ -598,7 +598,7 @@ def all_pairs(as_json: bool, device: str, **options: Any) -> None:
     from reseed.stages.all_pairs import all_pairs as stage
 
     found = stage(device=_device(device), **options)
-    click.echo(json.dumps(found.facts()) if as_json else found.summary())
+    click.echo(json.dumps(found.to_json()) if as_json else found.summary())
 
 
 @main.command()
@@ -613,7 +613,7 @@ def threshold(as_json: bool, **options: Any) -> None:
     from reseed.stages.threshold import threshold as stage
 
     found = stage(**options)
-    click.echo(json.dumps(found.facts()) if as_json else found.summary())
+    click.echo(json.dumps(found.to_json()) if as_json else found.summary())
 
 
 @main.command()
@@ -675,7 +675,7 @@ def info(store: Path, as_json: bool) -> None:
     from reseed.stages.info import info as stage
 
     found = stage(store=store)
-    click.echo(json.dumps(found.facts(), indent=1) if as_json else found.summary())
+    click.echo(json.dumps(found.to_json(), indent=1) if as_json else found.summary())
 
 
 @main.command()
@@ -711,7 +711,7 @@ def audit(context: click.Context, /, as_json: bool, dask: str | None, fail_on: S
 
     with executor(checked(dask)) as execute:
         audited = stage(fail_on=tuple(fail_on), execute=execute, **options)
-    click.echo(json.dumps(audited.as_json(), indent=1) if as_json else audited.summary())
+    click.echo(json.dumps(audited.to_json(), indent=1) if as_json else audited.summary())
     context.exit(1 if audited.failed_on else 0)
 
 
@@ -724,7 +724,7 @@ def sql(store: Path, query: str, as_json: bool) -> None:
     from reseed.stages.sql import sql as stage
 
     answer = stage(store=store, query=query)
-    click.echo(answer.facts() if as_json else answer.table())
+    click.echo(json.dumps(answer.to_json(), indent=1, default=str, ensure_ascii=False) if as_json else answer.summary())
 
 
 @main.command()

@@ -59,7 +59,7 @@ class AllPairs:
     same_quantiles: list[float]
     different_quantiles: list[float]
 
-    def facts(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {**asdict(self), "store": str(self.store), "neighbours": str(self.neighbours)}
 

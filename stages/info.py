@@ -13,7 +13,7 @@ class Info:
 
     header: Header
 
-    def facts(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {**asdict(self.header), "declaration": self.header.declaration.to_json()}
 

@@ -1,6 +1,5 @@
 """`sql`: questions to the catalogue, the rejects and the scores of a store, by DuckDB; nothing can be changed."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +27,12 @@ class Answer:
     rows: list[tuple[Any, ...]]
     is_cut: bool = False
 
-    def facts(self) -> str:
+    def to_json(self) -> list[dict[str, Any]]:
         """Return the rows as JSON."""
-        rows = [dict(zip(self.columns, map(_plain, row), strict=True)) for row in self.rows]
-        return json.dumps(rows, indent=1, default=str, ensure_ascii=False)
+        return [dict(zip(self.columns, map(_plain, row), strict=True)) for row in self.rows]
 
-    def table(self) -> str:
-        """Return them as text, a column under its name."""
+    def summary(self) -> str:
+        """Return the rows as text, a column under its name."""
         cells = [[_text(value) for value in row] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(self.columns, *cells, strict=True)]
         lines = [self.columns, ["-" * width for width in widths], *cells]

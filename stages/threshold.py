@@ -26,7 +26,7 @@ class Thresholds:
     asked: float
     points: list[OperatingPoint]
 
-    def facts(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
         named = {"scores": str(self.scores), "system": self.system, "scoring": self.scoring}
         return {**named, "asked_false_accept": self.asked, "points": [asdict(point) for point in self.points]}

@@ -86,7 +86,7 @@ class Audit:
         """Name the rules of a status."""
         return [rule for rule, finding in self.findings.items() if finding.status == status]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {
             "store": str(self.store),

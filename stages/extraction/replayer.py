@@ -32,7 +32,7 @@ class Replayed:
     row: dict[str, Any]
     written: Path | None
 
-    def facts(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return it as JSON."""
         agreement = {"cosine": self.cosine, "largest_difference": self.largest_difference}
         return {**self.row, **agreement, "out": None if self.written is None else str(self.written)}

@@ -7,6 +7,7 @@ identification.parquet  system, condition, test_id, speaker_id, rank (1 = right)
 quality.parquet         utterance_id, condition (the view), duration_s, norm, snr_db
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def rows_of(schema: pa.Schema, names: Sequence[str], columns: Sequence[pa.Array]
 
 def scores_schema(origin: Origin) -> pa.Schema:
     """Return SCORES_SCHEMA with what the scores come from as its metadata."""
-    return SCORES_SCHEMA.with_metadata({METADATA_KEY: origin.to_json().encode()})
+    return SCORES_SCHEMA.with_metadata({METADATA_KEY: json.dumps(origin.to_json()).encode()})
 
 
 def read_scores(path: Path) -> tuple[pa.Table, Origin]:
@@ -87,7 +88,7 @@ def read_origin(path: Path) -> Origin:
     with readable(path, ScoringError, "a score file", "score"):
         metadata = (pq.read_schema(path).metadata or {}).get(METADATA_KEY)
     try:
-        return Origin.from_json(metadata or b"{}")
+        return Origin.parse(json.loads(metadata or b"{}"))
     except (AttributeError, TypeError, ValueError):
         raise ScoringError(f"{path} does not say what it was scored from; write it with `reseed score`") from None
 

@@ -1,6 +1,5 @@
 """What scores were computed from, and how: the record that a score file carries as its metadata."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
@@ -49,7 +48,7 @@ class Provenance:
         return {**self.inputs, **members, **calibration}
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Self:
+    def parse(cls, raw: Mapping[str, Any]) -> Self:
         """Parse what `to_json` returns.
 
         Raises:
@@ -95,21 +94,18 @@ class Origin:
         """The spaces of the systems whose scores were fused; empty where this is no fusion."""
         return tuple(self.config.get("of", ())) if self.method == FUSION else ()
 
-    def to_json(self) -> str:
-        return json.dumps(
-            {**vars(self), "scorings": {name: made_by.to_json() for name, made_by in self.scorings.items()}}
-        )
+    def to_json(self) -> dict[str, Any]:
+        return {**vars(self), "scorings": {name: made_by.to_json() for name, made_by in self.scorings.items()}}
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
+    def parse(cls, raw: Mapping[str, Any]) -> Self:
         """Parse what `to_json` returns.
 
         Raises:
-            TypeError, ValueError: it is no JSON, or a key is unknown or missing.
+            TypeError: a key is unknown or missing.
         """
-        raw = json.loads(text)
-        scorings = {name: Provenance.from_json(made_by) for name, made_by in raw.pop("scorings", {}).items()}
-        return cls(**raw, scorings=scorings)
+        scorings = {name: Provenance.parse(made_by) for name, made_by in raw.get("scorings", {}).items()}
+        return cls(**{**raw, "scorings": scorings})
 
 
 def is_calibrated(scoring: str) -> bool:

@@ -63,7 +63,7 @@ def test_neighbours_and_eer_are_those_of_the_whole_matrix(tmp_path, shards):
 def test_the_facts_are_json_and_the_summary_says_them_in_words(tmp_path):
     store = write_store(tmp_path / "store", utterances=40)
     result = scored(tmp_path, store)
-    facts = json.loads(json.dumps(result.facts()))
+    facts = json.loads(json.dumps(result.to_json()))
     assert (facts["pairs"], facts["bins"], facts["view"]) == (780, 8192, "noise")
     assert f"780 pairs of 40 utterances ({result.same_speaker} of one speaker" in result.summary()
     assert f"EER {result.eer:.3%}, at most {result.eer_resolution:.3%} too high" in result.summary()

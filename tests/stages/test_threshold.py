@@ -166,7 +166,7 @@ def test_an_empty_file_is_an_error(tmp_path):
 
 def test_facts_are_json_and_the_summary_says_them_in_words(tmp_path):
     result = threshold(scores=write(tmp_path / "s.parquet", trials()), false_accept=0.1, replicates=50)
-    facts, point = json.loads(json.dumps(result.facts())), result.points[0]
+    facts, point = json.loads(json.dumps(result.to_json())), result.points[0]
     assert (facts["system"], facts["scoring"], facts["asked_false_accept"]) == ("raw", "cosine", 0.1)
     assert facts["points"][0]["threshold_ci95"] == list(point.threshold_ci95)
     assert f"threshold {point.threshold:.4f} (95 %: {point.threshold_ci95[0]:.4f} to" in result.summary()

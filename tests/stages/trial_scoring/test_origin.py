@@ -29,8 +29,8 @@ FUSED = (
 
 @pytest.mark.parametrize("text", [SCORED, FUSED], ids=["scored", "fused"])
 def test_what_is_read_is_written_again_to_the_letter(text, tmp_path):
-    origin = Origin.from_json(text)
-    assert origin.to_json() == text
+    origin = Origin.parse(json.loads(text))
+    assert json.dumps(origin.to_json()) == text
     pq.write_table(
         SCORES_SCHEMA.with_metadata({METADATA_KEY: text.encode()}).empty_table(), tmp_path / "scores.parquet"
     )
@@ -39,9 +39,9 @@ def test_what_is_read_is_written_again_to_the_letter(text, tmp_path):
 
 
 def test_cohort_members_and_calibration_are_told_apart():
-    assert Origin.from_json(SCORED).scorings["cosine"] == Provenance()
-    assert Origin.from_json(SCORED).scorings["as_norm"].inputs["cohort"]["top"] == 10
-    fused = Origin.from_json(FUSED)
+    assert Origin.parse(json.loads(SCORED)).scorings["cosine"] == Provenance()
+    assert Origin.parse(json.loads(SCORED)).scorings["as_norm"].inputs["cohort"]["top"] == 10
+    fused = Origin.parse(json.loads(FUSED))
     assert fused.fused == ("ge2e:1a2b", "ge2e:1a2b+vire:3c4d")
     made_by = fused.scorings["as_norm+calibrated"]
     assert made_by.inputs == {}
