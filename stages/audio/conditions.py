@@ -12,13 +12,9 @@ from reseed.stages.audio.recipe import ADDITIVE, View, combined_snr_db
 
 CLEAN = "clean"
 MIXED = "mixed"
-_KINDS = {
-    "speed": "speed",
-    "reverb": "reverb",
-    **{kind: kind for kind in ADDITIVE},
-    **dict.fromkeys(("volume", "telephony", "mu_law", "codec"), "channel"),
-}
-_READING_ORDER = (CLEAN, *ADDITIVE, "reverb", "channel", "speed")
+_CHANNEL = "channel"  # the kind of every effect that is no kind of its own
+_KINDS = ("speed", "reverb", *ADDITIVE)
+_READING_ORDER = (CLEAN, *ADDITIVE, "reverb", _CHANNEL, "speed")
 _WORDS = {"mu_law": "µ-law", "mp3": "MP3", "opus": "Opus", "vorbis": "Vorbis", "gsm": "GSM"}
 _LONGEST = 40  # characters of a label in a table's first column or along an axis
 
@@ -139,11 +135,11 @@ def _in_full(name: str, value: Any) -> str:
 
 def _effects(recipe: View) -> list[str]:
     """Return what a view applies, in order."""
-    return [name for name in _KINDS if getattr(recipe, name)]
+    return [name for name in View.model_fields if name != "chance" and getattr(recipe, name)]
 
 
 def _kinds(recipe: View) -> list[str]:
-    return list(dict.fromkeys(_KINDS[name] for name in _effects(recipe)))
+    return list(dict.fromkeys(name if name in _KINDS else _CHANNEL for name in _effects(recipe)))
 
 
 def _range(ends: tuple[float, float]) -> str:

@@ -109,7 +109,7 @@ def kind_table(results: Results) -> Table | None:
     for kind, means in kinds.items():
         of = f", mean of {counts[kind]}" if counts[kind] > 1 else ""
         rows.append(Row(f"{kind}{of}", kind, mean_cells([means.get(system) for system in results.styles], shown)))
-    return Table("eer_by_kind", "EER by kind of noise", EER_UNIT, "kind", _columns(shown), rows)
+    return Table("eer_by_kind", "EER by kind of condition", EER_UNIT, "kind", _columns(shown), rows)
 
 
 def metric_tables(results: Results) -> list[Table]:

@@ -7,6 +7,7 @@ import torch
 from scipy.signal import fftconvolve
 
 from reseed.stages.audio.bank import AudioBank
+from reseed.stages.audio.conditions import describe
 from reseed.stages.audio.draw import (
     LEAD_SAMPLES,
     Draw,
@@ -54,14 +55,55 @@ def draw(bank, view: View, seed: int = 1, speaker: str = "s0") -> Draw:
     return draw_view(voice(0, 1, 1.0), view, bank, seed=seed, speaker=speaker)
 
 
-def heard(*draws: Draw) -> np.ndarray:
+def rendered(*draws: Draw) -> np.ndarray:
     return mix(draws, 16_000).numpy()
+
+
+EFFECTS = {  # every effect of a view, with a value
+    "speed": 1.25,
+    "reverb": True,
+    "noise": 5,
+    "music": 5,
+    "babble": 5,
+    "volume": -6,
+    "telephony": True,
+    "mu_law": True,
+    "codec": "gsm",
+}
+
+
+def test_every_effect_of_a_view_is_tested():
+    assert set(EFFECTS) == set(View.model_fields) - {"chance"}
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_every_effect_changes_the_sound_and_the_same_seed_gives_the_same_in_any_batch(bank, effect):
+    view = View(**{effect: EFFECTS[effect]})
+    plain, one, again = rendered(draw(bank, View()), draw(bank, view, 3), draw(bank, view, 3))
+    assert not np.allclose(one, plain, atol=1e-4)
+    np.testing.assert_array_equal(one, again)
+    np.testing.assert_allclose(rendered(draw(bank, view, 3))[0], one, atol=1e-6)
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_every_effect_is_applied_by_chance(bank, effect):
+    view = View(**{effect: EFFECTS[effect]}, chance=0.5)
+    plain = rendered(draw(bank, View()))[0]
+    is_plain = [np.array_equal(rendered(draw(bank, view, seed))[0], plain) for seed in range(12)]
+    assert 0 < sum(is_plain) < 12
+
+
+@pytest.mark.parametrize("effect", EFFECTS)
+def test_every_effect_makes_a_condition_of_its_own_that_is_not_clean(effect):
+    (found,) = describe({"clean": {}, "other": View(**{effect: EFFECTS[effect]}).recipe()})
+    assert (found["clean"].is_clean, found["other"].is_clean) == (True, False)
+    assert found["other"].label not in ("clean", "other")
 
 
 @pytest.mark.parametrize("snr_db", [-10.0, 0.0, 15.0])
 def test_noise_is_added_at_exactly_the_snr_asked_for(bank, snr_db):
     clean = voice(0, 1, 1.0)
-    noise = heard(draw(bank, View(noise=snr_db)))[0] - clean
+    noise = rendered(draw(bank, View(noise=snr_db)))[0] - clean
     assert 10 * np.log10(np.mean(clean**2) / np.mean(noise**2)) == pytest.approx(snr_db, abs=0.01)
 
 
@@ -73,7 +115,7 @@ def test_a_range_gives_an_snr_inside_it_that_the_rendering_records(bank):
 
 def test_the_clean_view_is_the_recording_itself(bank):
     rendering = draw(bank, View())
-    np.testing.assert_array_equal(heard(rendering)[0], voice(0, 1, 1.0))
+    np.testing.assert_array_equal(rendered(rendering)[0], voice(0, 1, 1.0))
     assert (rendering.noise_ids, rendering.snr_db, rendering.rir_id) == ([], None, None)
 
 
@@ -93,8 +135,8 @@ def test_a_combination_records_all_it_is_made_of(bank):
 
 def test_the_same_seed_gives_the_same_rendering_and_another_seed_another(bank):
     view = View(reverb=True, noise=(0, 15))
-    np.testing.assert_array_equal(heard(draw(bank, view, 7)), heard(draw(bank, view, 7)))
-    assert not np.array_equal(heard(draw(bank, view, 7)), heard(draw(bank, view, 8)))
+    np.testing.assert_array_equal(rendered(draw(bank, view, 7)), rendered(draw(bank, view, 7)))
+    assert not np.array_equal(rendered(draw(bank, view, 7)), rendered(draw(bank, view, 8)))
 
 
 def test_a_view_without_its_source_and_silent_noise_are_named(tmp_path):
@@ -169,7 +211,7 @@ def test_no_row_depends_on_the_others_in_its_batch(bank):
         "speed", "volume", "telephony", "mu_law", "mp3", "opus", "vorbis", "gsm",
     }  # fmt: skip
     assert 0 < sum(each.rir_id is not None for each in drawn) < 24
-    together, alone = heard(*drawn), np.concatenate([heard(each) for each in drawn])
+    together, alone = rendered(*drawn), np.concatenate([rendered(each) for each in drawn])
     coded = [each.codec is not None or each.mu_law for each in drawn]  # one rounding apart may be one code word apart
     np.testing.assert_allclose(together[~np.array(coded)], alone[~np.array(coded)], atol=1e-6)
     cosines = np.sum(together * alone, axis=1) / np.linalg.norm(together, axis=1) / np.linalg.norm(alone, axis=1)
@@ -177,14 +219,14 @@ def test_no_row_depends_on_the_others_in_its_batch(bank):
 
 
 def test_telephony_takes_what_lies_above_four_kilohertz(bank):
-    spectrum = np.abs(np.fft.rfft(heard(draw(bank, View(noise=0)), draw(bank, View(noise=0, telephony=True))))) ** 2
+    spectrum = np.abs(np.fft.rfft(rendered(draw(bank, View(noise=0)), draw(bank, View(noise=0, telephony=True))))) ** 2
     share = spectrum[:, 8_000 * 9 // 16 :].sum(axis=1) / spectrum.sum(axis=1)  # above 4.5 of 8 kHz
     assert share[0] > 0.1 > 0.001 > share[1]
 
 
 @pytest.mark.parametrize("codec", ["mp3", "opus", "vorbis", "gsm"])
 def test_a_codec_keeps_place_and_length_and_changes_the_sound(bank, codec):
-    plain, coded = heard(draw(bank, View()), draw(bank, View(codec=codec)))
+    plain, coded = rendered(draw(bank, View()), draw(bank, View(codec=codec)))
     assert coded.shape == plain.shape
     assert not np.array_equal(coded, plain)
     assert np.argmax(np.correlate(plain, coded, "same")) == len(plain) // 2
@@ -193,7 +235,7 @@ def test_a_codec_keeps_place_and_length_and_changes_the_sound(bank, codec):
 @pytest.mark.parametrize("codec", ["mp3", "opus", "vorbis", "gsm"])
 def test_a_codec_clips_what_is_louder_than_full_scale_and_never_wraps_it(bank, codec):
     loud = draw(bank, View()), draw(bank, View(codec=codec))
-    plain, coded = heard(*(replace(each, speech=5 * each.speech) for each in loud))
+    plain, coded = rendered(*(replace(each, speech=5 * each.speech) for each in loud))
     assert np.abs(plain).max() > 1.5
     assert np.corrcoef(plain.clip(-1, 1), coded)[0, 1] > 0.95
 
@@ -207,7 +249,7 @@ def test_speed_changes_pitch_and_keeps_the_length(bank):
 
 
 def test_volume_clips_what_leaves_the_range(bank):
-    assert np.abs(heard(draw(bank, View(volume=60)))).max() == 1.0
+    assert np.abs(rendered(draw(bank, View(volume=60)))).max() == 1.0
 
 
 def test_of_long_recordings_only_what_is_needed_is_read(bank, tmp_path, monkeypatch):

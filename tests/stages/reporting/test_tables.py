@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from reseed.stages.audio.conditions import describe
+from reseed.stages.audio.recipe import RECIPES, View
 from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.results.group_eers import GroupEer
 from reseed.stages.reporting.results.measure import Measured
@@ -33,6 +35,15 @@ def test_the_best_of_a_row_is_marked_where_it_leads_by_more_than_rounding():
     assert best_of_first_row(0.1000, 0.1001, 0.2) == [True, False, False]
     assert best_of_first_row(0.10001, 0.10002, 0.2) == [False, False, False]
     assert best_of_first_row(0.1, 0.2, 0.2) == [True, False, False]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_condition_of_a_published_recipe_has_a_row_heading_of_its_own(recipe):
+    (conditions,) = describe({name: View(**view).recipe() for name, view in RECIPES[recipe]["views"].items()})
+    measurements = [replace(measured("raw", "clean", 0.1), condition=found) for found in conditions.values()]
+    headings = [row.heading for row in eer_table(results_of(measurements)).rows if row.key]
+    assert len(set(headings)) == len(conditions)
+    assert "codec" not in headings
 
 
 def test_a_system_alone_is_not_the_best():
