@@ -81,21 +81,23 @@ class AuditedStore:
         """The view by which utterances are compared: the clean one, or the first where there is none."""
         return self.clean or 0
 
-    def read(self, number: int) -> "Block":
+    def read(self, number: int) -> "AuditedBlock":
         """Read a block."""
         part, step = self.slices[number], self.rows_per_utterance
         rows = slice(part.first * step, (part.first + part.utterances) * step)
         vectors = np.asarray(self.vectors.shard(part.shard).vectors()[rows], np.float32)
-        return Block(self, vectors, self.catalogue(number), number)
+        return AuditedBlock(self, vectors, self.catalogue(number), number)
 
-    def nothing(self) -> "Block":
+    def nothing(self) -> "AuditedBlock":
         """Return a block without utterances."""
-        return Block(self, np.zeros((0, self.dim), np.float32), CATALOGUE_SCHEMA.empty_table())
+        return AuditedBlock(self, np.zeros((0, self.dim), np.float32), CATALOGUE_SCHEMA.empty_table())
 
-    def taken(self, utterances: Indices) -> "Block":
+    def taken(self, utterances: Indices) -> "AuditedBlock":
         """Return the vectors of some utterances by their numbers; nothing of the catalogue."""
         rows = utterances[:, None] * self.rows_per_utterance + np.arange(self.rows_per_utterance)
-        return Block(self, np.asarray(self.vectors.take(rows.ravel()), np.float32), CATALOGUE_SCHEMA.empty_table())
+        return AuditedBlock(
+            self, np.asarray(self.vectors.take(rows.ravel()), np.float32), CATALOGUE_SCHEMA.empty_table()
+        )
 
     def catalogue(self, number: int) -> pa.Table:
         """Read what the catalogue says of a block."""
@@ -139,7 +141,7 @@ class AuditedStore:
         return RowKey(utterance_id, self.views[self.reference], 0)
 
 
-class Block:
+class AuditedBlock:
     """Some utterances of a store: their vectors and what the catalogue says of their rows.
 
     Attributes:

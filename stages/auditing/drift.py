@@ -12,8 +12,8 @@ from typing import Self
 import numpy as np
 
 from reseed.stages.auditing.arrays import Counts, Float32, Float64, Indices
-from reseed.stages.auditing.blocks import Block, RowKey
-from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.blocks import AuditedBlock, RowKey
+from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, Offender
 from reseed.stages.auditing.tally import COSINE_EDGES, MOST_ROWS, Accumulator, Least, Outlier, Tally
 from reseed.stages.common.prose import counted, first_few
@@ -43,7 +43,7 @@ class Drift(Accumulator):
     farthest: dict[int, Least[Outlier]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, block: Block) -> Self:
+    def of(cls, block: AuditedBlock) -> Self:
         store = block.store
         drift = cls(np.zeros((len(store.views), len(COSINE_EDGES) - 1), np.int64))
         for view in range(len(store.views)) if store.clean is not None else ():
@@ -107,7 +107,7 @@ class SoundReview:
 
     usual: Mapping[Cell, float]
 
-    def __call__(self, block: Block) -> Sounds:
+    def __call__(self, block: AuditedBlock) -> Sounds:
         sounds = Sounds()
         cosine_R = block.cosine_UCV.astype(np.float64).ravel()
         excess_R = cosine_R - self._usual(block)
@@ -122,7 +122,7 @@ class SoundReview:
                 sounds.examples[names[code]] = Least([block.key(int(row_S[first]))], most=1)
         return sounds
 
-    def _usual(self, block: Block) -> Float64:
+    def _usual(self, block: AuditedBlock) -> Float64:
         """Return the usual cosine of each row's view and SNR, [R]; NaN where there is none."""
         bin_R = _binned(block.snr_UCV.ravel())
         view_R = np.arange(len(bin_R)) % len(block.store.views)
@@ -208,7 +208,7 @@ def _binned(snr_db: Float32) -> Float32:
     return bins
 
 
-def _farthest(block: Block, view: int, cosine_R: Float32, known: int) -> Least[Outlier]:
+def _farthest(block: AuditedBlock, view: int, cosine_R: Float32, known: int) -> Least[Outlier]:
     """Return the rows of the lowest cosines of a view; what is not among the known ones is infinite."""
     snr_R, views, found = block.snr_UCV[:, :, view].ravel(), len(block.store.views), []
     for place in np.argsort(cosine_R, kind="stable")[: min(MOST_ROWS, known)].tolist():
@@ -240,7 +240,7 @@ def _noise_row(evidence: Evidence, name: str) -> Offender:
     return evidence.with_replay(row, sounds.example(name))
 
 
-GROUP = Group(
+GROUP = RuleGroup(
     {
         "views": Rule("every noisy view differs from the clean one", views),
         "noise": Rule("every noise changes what it is added to", noise),

@@ -11,8 +11,8 @@ from functools import partial
 import numpy as np
 
 from reseed.stages.auditing.arrays import Float32, Hashes
-from reseed.stages.auditing.blocks import AuditedStore, Block
-from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.blocks import AuditedBlock, AuditedStore
+from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, Finding, Offender, Unchecked
 from reseed.stages.auditing.near_pairs import MOST_PAIRS, NEAR, Pairs, confirmed, equal_pairs, hashed_pairs, near_pairs
 from reseed.stages.auditing.near_pairs import signatures as signatures_of
@@ -50,7 +50,7 @@ class SignatureReview:
 
     mean_D: Float32 | None
 
-    def __call__(self, block: Block) -> Signatures:
+    def __call__(self, block: AuditedBlock) -> Signatures:
         if self.mean_D is None or block.number is None:
             return Signatures()
         return Signatures({block.number: signatures_of(block.utterance_UD - self.mean_D, block.usable_U, block.number)})
@@ -122,4 +122,4 @@ def duplicates_of(
     ]
 
 
-GROUP = Group({"duplicates": Rule("no recording is stored under two ids", duplicates)}, review=review)
+GROUP = RuleGroup({"duplicates": Rule("no recording is stored under two ids", duplicates)}, review=review)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
-from reseed.stages.auditing.blocks import AuditedStore, Block, RowKey
+from reseed.stages.auditing.blocks import AuditedBlock, AuditedStore, RowKey
 from reseed.stages.auditing.finding import Finding, Offender, Unchecked, replay_command
 from reseed.stages.auditing.tally import Accumulator
 from reseed.stages.auditing.workspace import Workspace
@@ -16,7 +16,7 @@ from reseed.stages.common.execution import Execute
 from reseed.stages.extraction.lineage import extracted_store
 from reseed.store import EmbeddingStore, ReseedError
 
-Gather = Callable[[Block], Accumulator]  # crosses to other processes
+Gather = Callable[[AuditedBlock], Accumulator]  # crosses to other processes
 Gathered = TypeVar("Gathered", bound=Accumulator)
 Concluded = TypeVar("Concluded")
 
@@ -30,7 +30,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Group:
+class RuleGroup:
     """Rules that are judged by the same evidence.
 
     Attributes:
@@ -74,7 +74,7 @@ class Evidence:
         """Return what all blocks say."""
         return cast(Gathered, self._gathered[kind])
 
-    def gather(self, groups: Sequence[Group]) -> None:
+    def gather(self, groups: Sequence[RuleGroup]) -> None:
         """Pass over the store twice."""
         self._pass(group.gather for group in groups if group.gather)
         self._pass(group.review(self) for group in groups if group.review)
@@ -118,7 +118,7 @@ class _Gatherer:
     def __call__(self, number: int) -> list[Accumulator]:
         return self.of(self.store.read(number))
 
-    def of(self, block: Block) -> list[Accumulator]:
+    def of(self, block: AuditedBlock) -> list[Accumulator]:
         return [gather(block) for gather in self.gathers]
 
 

@@ -19,7 +19,7 @@ def measures(evidence: Evidence) -> dict[str, Any]:
         "dimension_means": vectors.mean_D.tolist(),
         "dimension_spreads": vectors.spread_D.tolist(),
         "drift": [
-            {"view": views[view], "snr_db": snr_db, **_as_json(tally)}
+            {"view": views[view], "snr_db": snr_db, **_to_json(tally)}
             for (view, snr_db), tally in evidence[Drift].in_order
         ],
         "noises": _by_name(sounds.noises),
@@ -30,8 +30,8 @@ def measures(evidence: Evidence) -> dict[str, Any]:
 
 def _by_name(tallies: Mapping[str, Tally]) -> list[dict[str, Any]]:
     """Say what sounds do: the mean of cosines less what is usual, the most hurting first."""
-    return [{"id": name, **_as_json(tally)} for name, tally in most_hurting(tallies)]
+    return [{"id": name, **_to_json(tally)} for name, tally in most_hurting(tallies)]
 
 
-def _as_json(tally: Tally) -> dict[str, float]:
+def _to_json(tally: Tally) -> dict[str, float]:
     return {"rows": tally.count, "mean": tally.mean, "spread": tally.spread}

@@ -9,8 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from reseed.stages.auditing.arrays import Float32, hashed_ids
-from reseed.stages.auditing.blocks import Block, RowKey
-from reseed.stages.auditing.evidence import Evidence, Group
+from reseed.stages.auditing.blocks import AuditedBlock, RowKey
+from reseed.stages.auditing.evidence import Evidence, RuleGroup
 from reseed.stages.auditing.tally import Accumulator
 
 _SHOWN = 3000  # rows, at most
@@ -27,13 +27,13 @@ class SampledRow:
 
 
 @dataclass
-class Sample(Accumulator):
+class RowSample(Accumulator):
     """Rows spread evenly over a store."""
 
     rows: list[SampledRow]
 
     @classmethod
-    def of(cls, block: Block) -> Self:
+    def of(cls, block: AuditedBlock) -> Self:
         """Choose utterances evenly over the whole store: all their views, one crop of each."""
         store, rows = block.store, []
         every = max(1, -(-store.utterances * len(store.views) // _SHOWN))
@@ -62,7 +62,7 @@ class Projection:
 
 def projected(evidence: Evidence) -> Projection:
     """Project the sample to its two main axes; nothing is shown of fewer than three rows."""
-    rows = evidence[Sample].rows
+    rows = evidence[RowSample].rows
     if len(rows) < 3:
         return Projection([], 0)
     vectors_ND = np.stack([row.vector_D for row in rows]).astype(np.float64)
@@ -84,4 +84,4 @@ def projected(evidence: Evidence) -> Projection:
     return Projection(points, round(100 * float(values_D[-2:].sum() / max(float(values_D.sum()), 1e-30))))
 
 
-GROUP = Group({}, Sample.of)
+GROUP = RuleGroup({}, RowSample.of)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from reseed.stages.audio.manifest import Manifest, manifest_digest
 from reseed.stages.auditing.arrays import Hashes, Indices, hashed_ids
 from reseed.stages.auditing.blocks import Name
-from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
 from reseed.stages.auditing.finding import (
     FAILED,
     LISTED,
@@ -207,7 +207,7 @@ def _reason(text: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "#", _PATH.sub("", text)).strip()
 
 
-GROUP = Group(
+GROUP = RuleGroup(
     {
         "coverage": Rule("few utterances were rejected, and none is missing", coverage),
         "manifest": Rule("ids and speakers are those of the manifest", manifest),

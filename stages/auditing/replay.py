@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reseed.stages.auditing.blocks import RowKey
-from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, Unchecked
 from reseed.stages.common.prose import counted, first_few
 from reseed.store import EmbeddingStore, ReseedError, StoreError
@@ -95,4 +95,4 @@ def _replayed(evidence: Evidence, origin: EmbeddingStore) -> Iterator[ReplayedRo
         yield ReplayedRow(name, key, cosine, problem)
 
 
-GROUP = Group({"replay": Rule("vectors made again from their recordings are the stored ones", replay)})
+GROUP = RuleGroup({"replay": Rule("vectors made again from their recordings are the stored ones", replay)})

@@ -12,8 +12,8 @@ from typing import Self
 import numpy as np
 
 from reseed.stages.auditing.arrays import Float32, Float64
-from reseed.stages.auditing.blocks import Block
-from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.blocks import AuditedBlock
+from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
 from reseed.stages.auditing.tally import Accumulator, Moments
 from reseed.stages.common.prose import counted, first_few
@@ -47,7 +47,7 @@ class Shards(Accumulator):
     directions: dict[int, Directions]
 
     @classmethod
-    def of(cls, block: Block) -> Self:
+    def of(cls, block: AuditedBlock) -> Self:
         found = cls({}, {})
         if block.number is not None:
             slices = block.store.slices
@@ -129,4 +129,4 @@ def _spanning(second_DD: Float64) -> Float64:
     return axes_DD[:, ::-1][:, : int(np.searchsorted(share_D, _SHARE)) + 1]
 
 
-GROUP = Group({"shards": Rule("every shard is of the same backbone as the others", shards)}, Shards.of)
+GROUP = RuleGroup({"shards": Rule("every shard is of the same backbone as the others", shards)}, Shards.of)

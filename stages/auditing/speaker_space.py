@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from reseed.stages.auditing.arrays import Float32, Float64, Indices, Mask, unit
-from reseed.stages.auditing.blocks import Block
+from reseed.stages.auditing.blocks import AuditedBlock
 from reseed.stages.auditing.tally import Accumulator, Moments
 
 FEWEST = 3  # utterances of a speaker who is judged
@@ -139,7 +139,7 @@ class SpeakerSums(Accumulator):
     left_out: int = 0
 
     @classmethod
-    def of(cls, block: Block) -> Self:
+    def of(cls, block: AuditedBlock) -> Self:
         named = [name is not None and usable for name, usable in zip(block.speakers, block.usable_U, strict=True)]
         known = np.flatnonzero(named)
         found = cls(Moments.of(block.utterance_UD[known]))

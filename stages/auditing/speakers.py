@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from reseed.stages.auditing.arrays import Counts, Float32, Float64, hashed_ids, unit
-from reseed.stages.auditing.blocks import Block, RowKey
-from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.blocks import AuditedBlock, RowKey
+from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
 from reseed.stages.auditing.speaker_space import (
     FALLS_APART,
@@ -86,7 +86,7 @@ class MarginReview:
     file: Path
     exhaustive: bool
 
-    def __call__(self, block: Block) -> Margins:
+    def __call__(self, block: AuditedBlock) -> Margins:
         found, space = Margins(), _space(self.file)
         code_U = np.array([-1 if name is None else space.number.get(name, -1) for name in block.speakers], np.int64)
         own = np.flatnonzero((code_U >= 0) & block.usable_U)
@@ -284,7 +284,7 @@ def _space(file: Path) -> SpeakerSpace:
     return SpeakerSpace(**{**arrays, "names": arrays["names"].tolist()})
 
 
-GROUP = Group(
+GROUP = RuleGroup(
     {
         "speakers": Rule("the utterances of each speaker are alike", speakers),
         "labels": Rule("no utterance is far nearer to another speaker than to its own", labels),

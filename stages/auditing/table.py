@@ -18,14 +18,14 @@ from reseed.stages.auditing import (
     vectors,
     versions,
 )
-from reseed.stages.auditing.evidence import Evidence, Group
+from reseed.stages.auditing.evidence import Evidence, RuleGroup
 from reseed.stages.auditing.finding import FAILED, PASSED, Finding
 from reseed.stages.auditing.other_store import RELATIONS
 from reseed.store import ConfigError
 
 ANY = "any"
 
-GROUPS: tuple[Group, ...] = (
+GROUPS: tuple[RuleGroup, ...] = (
     utterances.GROUP,
     vectors.GROUP,
     shards.GROUP,

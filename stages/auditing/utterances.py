@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 
 from reseed.stages.auditing.arrays import Hashes, hashed_ids, hashed_rows
-from reseed.stages.auditing.blocks import Block
-from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.blocks import AuditedBlock
+from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
 from reseed.stages.auditing.finding import FAILED, PASSED, Finding
 from reseed.stages.auditing.tally import Accumulator, Moments
 from reseed.stages.common.prose import counted
@@ -32,7 +32,7 @@ class Utterances(Accumulator):
     hashes: dict[int, Hashes]
 
     @classmethod
-    def of(cls, block: Block) -> Self:
+    def of(cls, block: AuditedBlock) -> Self:
         reference_UD = np.ascontiguousarray(block.vectors_UCVD[:, :, block.store.reference])
         bits = hashed_rows(reference_UD.reshape(len(block.ids), -1)) if block.ids else np.empty(0, np.uint64)
         hashes = np.stack([hashed_ids(block.ids), hashed_ids(block.speakers), bits])
@@ -85,7 +85,7 @@ def files(evidence: Evidence) -> Finding:
     return Finding(PASSED, f"All files of {shards} have the digests they were written with.")
 
 
-def _misplaced(block: Block) -> int:
+def _misplaced(block: AuditedBlock) -> int:
     store, utterances = block.store, len(block.ids)
     views = np.array(block.table["view"].to_pylist(), object)
     crops = block.table["crop"].to_numpy()
@@ -95,4 +95,4 @@ def _misplaced(block: Block) -> int:
     return int((~right).sum())
 
 
-GROUP = Group({"files": Rule("every file is as it was written, every row where it belongs", files)}, Utterances.of)
+GROUP = RuleGroup({"files": Rule("every file is as it was written, every row where it belongs", files)}, Utterances.of)

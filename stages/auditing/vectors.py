@@ -12,8 +12,8 @@ from typing import Self
 import numpy as np
 
 from reseed.stages.auditing.arrays import Counts, Float64, Indices
-from reseed.stages.auditing.blocks import Block, RowKey
-from reseed.stages.auditing.evidence import Evidence, Group, Rule
+from reseed.stages.auditing.blocks import AuditedBlock, RowKey
+from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
 from reseed.stages.auditing.tally import MOST_ROWS, Accumulator, Least, Outlier, quantile
 from reseed.stages.auditing.utterances import Utterances
@@ -50,7 +50,7 @@ class Vectors(Accumulator):
     squares_D: Float64
 
     @classmethod
-    def of(cls, block: Block) -> Self:
+    def of(cls, block: AuditedBlock) -> Self:
         norm_R, usable_R = block.norm_UCV.ravel(), block.usable_UCV.ravel()
         finite_R = np.isfinite(norm_R)
         kept_R = np.flatnonzero(usable_R)
@@ -121,15 +121,15 @@ def dimensions(evidence: Evidence) -> Finding:
     return Finding(FAILED if failed else PASSED, says)
 
 
-def _by_shard(block: Block, count: int) -> Counter[int]:
+def _by_shard(block: AuditedBlock, count: int) -> Counter[int]:
     return Counter({block.store.slices[block.number].shard: count} if count and block.number is not None else {})
 
 
-def _outliers(block: Block, rows: Indices, value_R: Float64) -> Least[Outlier]:
+def _outliers(block: AuditedBlock, rows: Indices, value_R: Float64) -> Least[Outlier]:
     return Least([Outlier(float(value_R[row]), block.key(row)) for row in rows.tolist()])
 
 
-GROUP = Group(
+GROUP = RuleGroup(
     {
         "finite": Rule("every vector is finite and has a direction", finite),
         "norms": Rule("no vector is far longer or shorter than the others", norms),

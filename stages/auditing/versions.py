@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 
 from reseed.stages.auditing.arrays import Float64, Indices, Mask, hashed_ids
-from reseed.stages.auditing.blocks import AuditedStore, Block
-from reseed.stages.auditing.evidence import Evidence, Group, Rule, added_up
+from reseed.stages.auditing.blocks import AuditedBlock, AuditedStore
+from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup, added_up
 from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED, Finding, FirstFew, Offender, Relabelled
 from reseed.stages.auditing.other_store import LEAKAGE, NOT_COMPARED, PARENT, VERSIONS, OtherStore, other_store
 from reseed.stages.auditing.tally import Accumulator, Least, Outlier, Tally
@@ -78,7 +78,7 @@ class ComparisonReview:
     other: AuditedStore
     file: Path
 
-    def __call__(self, block: Block) -> Comparison:
+    def __call__(self, block: AuditedBlock) -> Comparison:
         hashes, numbers = read(self.file)["hashes"], read(self.file)["numbers"]
         wanted = hashed_ids(block.ids)
         at = np.searchsorted(hashes, wanted).clip(max=len(hashes) - 1)
@@ -91,7 +91,7 @@ class ComparisonReview:
             self._compare_views(found, block, here, theirs)
         return found
 
-    def _compare_views(self, found: Comparison, block: Block, here: Indices, theirs: Block) -> None:
+    def _compare_views(self, found: Comparison, block: AuditedBlock, here: Indices, theirs: AuditedBlock) -> None:
         crops, clean, drifts = min(block.store.crops, self.other.crops), self.other.clean, []
         for own_view, view in enumerate(block.store.views):
             if view not in self.other.views:
@@ -147,7 +147,7 @@ def versions(evidence: Evidence) -> Finding:
     return Finding(PASSED, f"{what}; {alike}.", rows)
 
 
-def _lowest(block: Block, here: Indices, view: int, cosine_UC: Float64) -> list[Outlier]:
+def _lowest(block: AuditedBlock, here: Indices, view: int, cosine_UC: Float64) -> list[Outlier]:
     """Name the rows of the lowest cosines of a view; what is not known is infinite."""
     store, found = block.store, []
     flat = cosine_UC.ravel()
@@ -198,4 +198,4 @@ def _relabelled_in_words(relabelled: FirstFew[Relabelled]) -> str:
     return f"{counted(relabelled.count, 'utterance')} under another speaker ({names})"
 
 
-GROUP = Group({"versions": Rule("the other store's vectors of the same rows are the same", versions)})
+GROUP = RuleGroup({"versions": Rule("the other store's vectors of the same rows are the same", versions)})
