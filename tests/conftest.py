@@ -1,10 +1,14 @@
-"""What tests of several folders share: one finished run, which takes half a minute to make."""
+"""What tests of several folders share: one finished run, and patience with a busy machine."""
 
+import os
 import shutil
 
 import pytest
 
 from tests import runs
+
+for limit in ("CONNECT", "TCP"):  # of Dask, in seconds by default; it reads the environment when it is imported
+    os.environ[f"DASK_DISTRIBUTED__COMM__TIMEOUTS__{limit}"] = "1 h"
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,9 +25,15 @@ from tests.store.stores import assert_same_files
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = ExtractSettings(
     views={"clean": View(), "noise": View(noise=(0, 15)), "reverb": View(reverb=True)},
-    crops=CropSettings(count=4, duration_s=1.6),
+    crops=CropSettings(count=2, duration_s=1.6),
     batch=4,
 )
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A scheduler on a busy machine may take its time to answer."""
+    monkeypatch.setattr("reseed.pipeline.executor._CONNECT_S", 3600)
 
 
 @pytest.fixture(scope="module")
@@ -50,28 +56,29 @@ def one_thread(monkeypatch):
     torch.set_num_threads(before)
 
 
-def kill_a_worker_in_mid_run(address: str, store: Path) -> list[int]:
+def kill_a_worker_in_mid_run(address: str, store: Path) -> int:
     """Wait for the first sealed shard, then kill the process of a worker that is at work; returns its number."""
     with Client(address, set_as_default=False) as client:
         processes = client.run(os.getpid)
         while not list(store.glob("shards/*.parquet")):
             time.sleep(0.01)
-        busy = [worker for worker, tasks in client.processing().items() if tasks]
+        while not (busy := [worker for worker, tasks in client.processing().items() if tasks]):
+            assert not (store / "store.json").exists()
         os.kill(processes[busy[0]], signal.SIGKILL)
-        return [processes[busy[0]]]
+        return processes[busy[0]]
 
 
-def test_four_dask_workers_one_of_them_killed_give_the_bytes_of_one_process(order, one_thread, tmp_path):
+def test_dask_workers_one_of_them_killed_give_the_bytes_of_one_process(order, one_thread, tmp_path):
     extract(order=order, store=tmp_path / "alone", shards=16)
-    killed: list[int] = []
-    with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster:
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster,
+        ThreadPoolExecutor() as beside,
+    ):
         address = cluster.scheduler_address
-        killer = threading.Thread(target=lambda: killed.extend(kill_a_worker_in_mid_run(address, tmp_path / "dask")))
-        killer.start()
+        killed = beside.submit(kill_a_worker_in_mid_run, address, tmp_path / "dask")
         with executor(address) as execute:
             message = extract(order=order, store=tmp_path / "dask", shards=16, execute=execute)
-        killer.join()
-    assert killed
+        assert killed.result()
     assert "32 utterances stored, 0 rejected, 16 shards written" in message
     EmbeddingStore(tmp_path / "dask").verify()
     assert_same_files(tmp_path / "dask", tmp_path / "alone")
@@ -105,7 +112,7 @@ def test_relative_paths_reach_a_scheduler_and_worker_in_another_folder(order, on
     finally:
         for process in (worker, scheduler):
             process.terminate()
-            process.wait(timeout=30)
+            process.wait()
         log.close()
     assert EmbeddingStore(tmp_path / "s1").header.stored == 32
 

@@ -114,7 +114,7 @@ def test_a_store_opened_before_a_fork_or_pickled_reads_the_same(tmp_path, method
     children = [context.Process(target=_sum_in_child, args=(store, queue)) for _ in range(2)]
     for child in children:
         child.start()
-    assert [queue.get(timeout=60) for _ in children] == [wanted, wanted]
+    assert [queue.get(timeout=600) for _ in children] == [wanted, wanted]
     for child in children:
         child.join()
     assert len(pickle.loads(pickle.dumps(store))) == len(store)

@@ -4,8 +4,8 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -116,10 +116,14 @@ def test_a_checkpoint_that_is_damaged_or_holds_code_is_not_used(tmp_path, monkey
     assert (tmp_path / "model/model.json").exists()
 
 
-def test_saves_are_spaced_in_time(tmp_path):
-    checkpoint = Checkpoint(tmp_path / "c", {}, every_s=0.2)
+def test_saves_are_spaced_in_time(tmp_path, monkeypatch):
+    clock_s = 0.0
+    clock = SimpleNamespace(monotonic=lambda: clock_s)
+    monkeypatch.setattr("reseed.stages.training.checkpoint.time", clock)
+    checkpoint = Checkpoint(tmp_path / "c", {}, every_s=30.0)
+    clock_s = 29.0
     assert not checkpoint.due
-    time.sleep(0.25)
+    clock_s = 30.0
     assert checkpoint.due
     checkpoint.save({"a": torch.ones(2)})
     assert not checkpoint.due

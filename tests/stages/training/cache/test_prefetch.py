@@ -24,7 +24,7 @@ def test_no_more_than_depth_items_are_made_ahead():
             yield item
 
     ahead = Prefetch(source(), depth=3)
-    assert third.wait(10)
+    assert third.wait(600)
     ahead.close()
     assert made == [0, 1, 2]
 

@@ -159,7 +159,7 @@ def measured(tmp_path_factory):
     write_store(path, utterances=2000, dim=2048, views=("clean", "noise"), shards=8)
     command = [sys.executable, "-c", PEAK_MEMORY, str(path), str(WINDOW_BYTES)]
     root = Path(__file__).parents[4]
-    return run(command, capture_output=True, text=True, timeout=60, check=False, cwd=root)
+    return run(command, capture_output=True, text=True, check=False, cwd=root)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
