@@ -28,12 +28,22 @@ def check_size(store: Path, file: StoredFile) -> None:
         StoreError: it is missing or of another size; names it.
     """
     path = store / file.name
-    try:
-        found = path.stat().st_size
-    except FileNotFoundError:
-        raise StoreError(f"{path} is missing; extract the store again") from None
+    if not path.exists():
+        raise StoreError(f"{path} is missing; extract the store again")
+    check_regular(path)
+    found = path.stat().st_size
     if found != file.bytes:
         raise StoreError(f"{path} has {found} bytes, store.json says {file.bytes}; extract the store again")
+
+
+def check_regular(path: Path) -> None:
+    """Check that a path is a file: to read a pipe or a device may never end.
+
+    Raises:
+        StoreError: it is something else.
+    """
+    if not path.is_file():
+        raise StoreError(f"{path} is not a regular file; copy the store anew")
 
 
 def check_coverage(store: Path, header: Header) -> None:

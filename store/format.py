@@ -6,6 +6,7 @@ STORE/shards/00000-1a2b3c4d.parquet  one row per vector, in the same order; its 
 STORE/rejects.parquet                utterance_id, stage, reason
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ HEADER_NAME = "store.json"
 REJECTS_NAME = "rejects.parquet"
 EMBEDDING = "embedding"
 SEAL_KEY = b"reseed"
+SHARD_NAME = re.compile(r"\d{1,9}-[\w-]{1,64}")  # never a path
 DTYPES = ("float32", "float16")
 LAYOUTS = ("hdf5", "parquet")
 
@@ -179,6 +181,11 @@ def shard_name(index: int, fingerprint: str, source: str) -> str:
     stand in the way of new ones, and stay readable until store.json is replaced.
     """
     return f"{index:05d}-{digest([fingerprint, source])[:8]}"
+
+
+def file_suffixes(layout: str) -> tuple[str, ...]:
+    """Return the suffixes of a shard's files; the sealing catalogue comes last."""
+    return ("h5", "parquet") if layout == "hdf5" else ("parquet",)
 
 
 def shard_path(store: Path, name: str, suffix: str) -> Path:

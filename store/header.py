@@ -11,11 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from reseed.store.atomic import write_text
+from reseed.store.checks import check_regular
 from reseed.store.errors import StoreError
-from reseed.store.format import FORMAT_NAME, FORMAT_VERSION, HEADER_NAME, Declaration, Header, Shard, StoredFile
+from reseed.store.format import (
+    FORMAT_NAME,
+    FORMAT_VERSION,
+    HEADER_NAME,
+    REJECTS_NAME,
+    SHARD_NAME,
+    Declaration,
+    Header,
+    Shard,
+    StoredFile,
+    file_suffixes,
+)
 from reseed.store.inputs import Parent, parse_inputs
 
 _UNSIGNED = "0" * 64
+_IN_WORDS = {str: "text", int: "a count", list: "a list", dict: "an object"}
 _KEYS = (
     *("format", "version", "digest", "fingerprint", "utterances", "rejects", "shards"),
     *("dim", "dtype", "views", "crops", "space", "inputs", "lineage", "vectors"),
@@ -48,12 +61,13 @@ def read_header(store: Path) -> Header:
         StoreError: no store there, another format or version, or a file that is not as it was written.
     """
     path = store / HEADER_NAME
+    if not path.exists():
+        raise StoreError(f"{store} is not a finished store: it has no {HEADER_NAME}; run `reseed extract`")
+    check_regular(path)
     try:
         text = path.read_text(encoding="utf-8")
         raw = json.loads(text)
-    except FileNotFoundError:
-        raise StoreError(f"{store} is not a finished store: it has no {HEADER_NAME}; run `reseed extract`") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path} cannot be read ({error}); extract the store again") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT_NAME:
         raise StoreError(f"{path} is not a reseed store header")
@@ -61,11 +75,21 @@ def read_header(store: Path) -> Header:
         raise StoreError(f"{path} has format version {raw.get('version')!r}; this reseed reads {FORMAT_VERSION}")
     if raw.get("digest") != _sha256(text.replace(str(raw.get("digest")), _UNSIGNED, 1)):
         raise StoreError(f"{path} was altered: its digest does not match; restore it or extract the store again")
-    return _parsed(raw)
+    try:
+        return _parsed(raw)
+    except KeyError as error:
+        raise StoreError(f"{path} lacks the key {error}; it is no header of format {FORMAT_VERSION}") from error
+    except (TypeError, ValueError, AttributeError, RecursionError, StoreError) as error:
+        raise StoreError(f"{path} is no header of format {FORMAT_VERSION}: {error}") from error
 
 
 def _parsed(raw: dict[str, Any]) -> Header:
+    _check_types("the header", raw, {"fingerprint": str, "dim": int, "dtype": str, "crops": int, "space": str})
+    _check_types("the header", raw, {"vectors": str, "views": list, "inputs": dict, "lineage": list, "shards": list})
     counts = raw["utterances"]
+    _check_types("utterances", counts, dict.fromkeys(("expected", "stored", "rejected"), int))
+    if raw["rejects"]["name"] != REJECTS_NAME:
+        raise ValueError(f"its rejects are not {REJECTS_NAME} but {raw['rejects']['name']!r}")
     return Header(
         declaration=Declaration(
             **{key: raw[key] for key in ("dim", "dtype", "crops", "space", "vectors")},
@@ -78,13 +102,31 @@ def _parsed(raw: dict[str, Any]) -> Header:
         expected=counts["expected"],
         stored=counts["stored"],
         rejected=counts["rejected"],
-        shards=[_parsed_shard(shard) for shard in raw["shards"]],
-        rejects=StoredFile(**raw["rejects"]),
+        shards=[_parsed_shard(shard, raw["vectors"]) for shard in raw["shards"]],
+        rejects=_parsed_file(raw["rejects"]),
     )
 
 
-def _parsed_shard(raw: dict[str, Any]) -> Shard:
-    return Shard(**{**raw, "files": tuple(StoredFile(**file) for file in raw["files"])})
+def _parsed_shard(raw: dict[str, Any], layout: str) -> Shard:
+    _check_types("a shard", raw, {"name": str, "rows": int, "utterances": int, "files": list})
+    shard = Shard(**{**raw, "files": tuple(map(_parsed_file, raw["files"]))})
+    names = [f"shards/{shard.name}.{suffix}" for suffix in file_suffixes(layout)]
+    if not SHARD_NAME.fullmatch(shard.name) or [file.name for file in shard.files] != names:
+        found = ", ".join(file.name for file in shard.files)
+        raise ValueError(f"shard {shard.name!r} has the files {found}, not {', '.join(names)}")
+    return shard
+
+
+def _parsed_file(raw: dict[str, Any]) -> StoredFile:
+    _check_types("a file", raw, {"name": str, "bytes": int, "sha256": str})
+    return StoredFile(**raw)
+
+
+def _check_types(what: str, raw: dict[str, Any], types: dict[str, type]) -> None:
+    for key, kind in types.items():
+        value = raw[key]
+        if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and value < 0):
+            raise TypeError(f"{key} of {what} is {str(value)[:80]!r}, not {_IN_WORDS[kind]}")
 
 
 def _sha256(text: str) -> str:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reseed.store.errors import StoreError
-from reseed.store.format import EMBEDDING, shard_path
+from reseed.store.format import EMBEDDING, file_suffixes, shard_path
 
 Vectors = NDArray[np.floating[Any]]
 
@@ -37,11 +37,6 @@ class ArrayLocation:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     offset: int | None
-
-
-def file_suffixes(layout: str) -> tuple[str, ...]:
-    """Return the suffixes of a shard's files; the sealing catalogue comes last."""
-    return ("h5", "parquet") if layout == "hdf5" else ("parquet",)
 
 
 def write_hdf5(path: Path, vectors: Vectors) -> None:

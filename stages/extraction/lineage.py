@@ -43,8 +43,13 @@ def extracted_store(store: Path) -> EmbeddingStore:
     Raises:
         StoreError: it is derived from a store that is gone or has changed.
     """
-    above = parent_store(store, read_header(store))
-    return EmbeddingStore(store) if above is None else extracted_store(above)
+    seen: set[Path] = set()
+    while (above := parent_store(store, read_header(store))) is not None:
+        seen.add(store.resolve())
+        if above.resolve() in seen:
+            raise StoreError(f"{store} is said to be made from itself, by way of {above}; no store can be")
+        store = above
+    return EmbeddingStore(store)
 
 
 def parent_store(store: Path, header: Header) -> Path | None:
@@ -66,10 +71,10 @@ def lineage_graph(store: Path, header: Header) -> tuple[Node, list[Edge]]:
     """Return the node of a store and all edges around it, from what is made from to what is made."""
     node = Node("store", str(store), header.fingerprint, "found")
     scores = ((node, made) for made in _scores(store, header))
-    return node, list(dict.fromkeys([*_sources(node, store, header), *scores]))
+    return node, list(dict.fromkeys([*_sources(node, store, header, {store.resolve()}), *scores]))
 
 
-def _sources(node: Node, store: Path, header: Header) -> Iterator[Edge]:
+def _sources(node: Node, store: Path, header: Header, seen: set[Path]) -> Iterator[Edge]:
     for parent in header.declaration.lineage:
         if parent.role != "parent":
             yield _source(parent, store), node
@@ -82,7 +87,8 @@ def _sources(node: Node, store: Path, header: Header) -> Iterator[Edge]:
             continue
         state = "found" if above.fingerprint == parent.digest else "changed"
         source = Node("store", str(path), above.fingerprint, state)
-        yield from _sources(source, path, above)
+        if path.resolve() not in seen:  # a header may name any store, its own too
+            yield from _sources(source, path, above, seen | {path.resolve()})
         yield source, node
 
 
