@@ -9,6 +9,7 @@ from textwrap import dedent
 
 import pytest
 
+from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.interop.exchange import Format
 from reseed.stages.interop.table import FORMATS
 from reseed.stages.trial_scoring.table import SCORERS
@@ -16,6 +17,7 @@ from tests.stages.auditing import test_contract as of_rules
 from tests.stages.auditing.generated import make_store
 from tests.stages.auditing.planting import forge
 from tests.stages.auditing.test_contract import stores as stores
+from tests.stages.enhancers import test_contract as of_enhancers
 from tests.stages.interop import test_round_trip as of_formats
 from tests.stages.reporting.metrics import test_contract as of_metrics
 from tests.stages.trial_scoring import test_contract as of_scorers
@@ -37,6 +39,14 @@ def contract(module, parameter):
     """Return the tests of a contract that run once for each line of the table."""
     tests = [test for test in vars(module).values() if getattr(test, "pytestmark", ())]
     return [test for test in tests if [mark.args[0] for mark in test.pytestmark] == [parameter]]
+
+
+def test_the_enhancer_keeps_the_contract_of_enhancers(tmp_path, monkeypatch):
+    monkeypatch.setitem(ENHANCERS, "example", example("stages/enhancers/residual.py", monkeypatch).Residual)
+    tests = contract(of_enhancers, "name")
+    for test in tests:
+        test("example", *([tmp_path] if "tmp_path" in signature(test).parameters else []))
+    assert len(tests) >= 7
 
 
 def test_the_scorer_keeps_the_contract_of_scorers(world, monkeypatch):
