@@ -87,11 +87,14 @@ _SOURCES = {
 }
 
 
-def _path_option(name: str, text: str, **options: Any) -> Callable[..., Any]:
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _path_option(name: str, text: str, **options: Any) -> _Decorator:
     return click.option(f"--{name}", type=_FILE, help=text, **{"required": True, **options})
 
 
-def _set_option(text: str = "Override a setting, e.g. train.seed.epochs=3; docs/settings.md lists all.") -> Any:
+def _set_option(text: str = "Override a setting, e.g. train.seed.epochs=3; docs/settings.md lists all.") -> _Decorator:
     return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=text)
 
 

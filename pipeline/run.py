@@ -14,6 +14,7 @@ from reseed.pipeline import layout
 from reseed.pipeline.config import RunConfig, check_components, dump, load_config
 from reseed.stages.common.device import gpu_count, resolved
 from reseed.stages.reporting.results.files import RunFiles
+from reseed.stages.synthesise import check_installed
 from reseed.store import ConfigError, ReseedError, Terminated
 from reseed.store.atomic import write_text
 
@@ -35,7 +36,7 @@ def run(
         extra: further arguments for Snakemake.
 
     Raises:
-        ConfigError: a section of an enhancer or backbone is wrong, or the corpus lacks a folder.
+        ConfigError: a section of an enhancer or backbone is wrong, the corpus lacks a folder, or a package is missing.
         ReseedError: the run is locked by another process, or a step failed.
     """
     check_corpus(config)
@@ -45,6 +46,7 @@ def run(
     with _locked(folder) as lock:
         check_components(config)
         if profile == "local":  # elsewhere the jobs run on other machines, which have what the configuration says
+            _check_installed(config)
             config = config.model_copy(update={"device": resolved(config.device)})
             jobs_on_gpus = gpu_count() if config.device == "cuda" else 1  # one on each
             command.append(f"--resources=gpu={jobs_on_gpus}")  # as two words it would take targets along
@@ -55,6 +57,13 @@ def run(
         (folder / layout.DRY_CONFIG).unlink(missing_ok=True)
     if status != 0:
         raise ReseedError(f"the run stopped: {_last_error(folder, started_ns)}")
+
+
+def _check_installed(config: RunConfig) -> None:
+    """Refuse a run that would miss a package hours later."""
+    if config.synthesise is not None:
+        check_installed()
+    config.backbone_settings().check_installed()
 
 
 def files_of(folder: Path) -> RunFiles:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ class SynthesiseSettings(Section):
     positions_per_room: int = Field(default=4, ge=1)
 
 
+def check_installed() -> None:
+    """Raise ConfigError if a package that makes the recordings is not installed."""
+    missing = [name for name in ("espeakng_loader", "pyroomacoustics") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"a synthetic corpus needs {' and '.join(missing)}, not installed here; "
+            "run `uv pip install espeakng-loader pyroomacoustics`"
+        )
+
+
 def synthesise(*, root: Path, settings: SynthesiseSettings, seed: int) -> None:
     """Write `root`/{speech,noise,music,rir}/{train,dev,test}/... as mono 16 kHz 16-bit FLAC, all of it or nothing.
 
@@ -63,6 +74,7 @@ def synthesise(*, root: Path, settings: SynthesiseSettings, seed: int) -> None:
     recipe = {"recipe": _RECIPE, "seed": seed, "settings": settings.model_dump()}
     if _is_made(root, recipe):
         return
+    check_installed()
     _check_replaceable(root)
     voices = plan_voices(settings.voices.model_dump(), seed)
     with atomic_directory(root) as building:
@@ -98,13 +110,7 @@ def _is_ours(readme: Path) -> bool:
 
 def _render(root: Path, voices: Mapping[str, Sequence[Voice]], settings: SynthesiseSettings, seed: int) -> None:
     # The configuration tree imports this file for its settings; scipy.signal and pyroomacoustics cost it seconds.
-    try:
-        from reseed.stages.synthesis import render
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"a synthetic corpus needs {error.name}, which is not installed; "
-            "run `uv pip install espeakng-loader pyroomacoustics`"
-        ) from error
+    from reseed.stages.synthesis import render
 
     render.render_speech(root / "speech", voices, settings.utterances_per_voice.model_dump(), seed)
     render.render_noises(root / "noise", settings.noises.model_dump(), settings.noise_duration_s, seed)

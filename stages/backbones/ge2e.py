@@ -6,10 +6,8 @@ from the wheel, found through its metadata; importing the package would need a C
 Shapes: B batch, T samples, F frames, M mel bands, W windows, D embedding dimension.
 """
 
-import importlib.metadata
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,9 +17,8 @@ from torchaudio.transforms import MelSpectrogram
 
 from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.features import in_full_precision
-from reseed.stages.backbones.settings import GE2EConfig
+from reseed.stages.backbones.settings import GE2EConfig, published_weights
 from reseed.stages.backbones.weights import Checkpoint, present
-from reseed.store import ConfigError, ModelError
 from reseed.store.atomic import sha256_file
 
 WINDOW_FRAMES = 160
@@ -61,7 +58,7 @@ class GE2E(StagedBackbone):
         self.lstm = nn.LSTM(40, 256, num_layers=3, batch_first=True)
         self.linear = nn.Linear(256, self.embedding_dim)
         given = (config or GE2EConfig()).weights
-        self._weights = _weights_path() if given is None else present(given)
+        self._weights = published_weights() if given is None else present(given)
         checkpoint = Checkpoint.read(self._weights, type(self))
         # The two scalars of the training loss are stored with the published encoder and play no part in embedding.
         state = {key: value for key, value in checkpoint.state.items() if not key.startswith("similarity_")}
@@ -150,17 +147,3 @@ def window_starts(n_samples: int) -> list[int]:
     starts = list(range(0, max(1, n_frames - WINDOW_FRAMES + WINDOW_STEP + 1), WINDOW_STEP))
     coverage = (n_samples / HOP_SAMPLES - starts[-1]) / WINDOW_FRAMES
     return starts[:-1] if coverage < MIN_COVERAGE and len(starts) > 1 else starts
-
-
-def _weights_path() -> Path:
-    try:
-        files = importlib.metadata.files("resemblyzer") or []
-    except importlib.metadata.PackageNotFoundError:
-        raise ConfigError(
-            "the weights of ge2e are in the package resemblyzer, which is not installed; "
-            "run `uv pip install --no-deps resemblyzer` (of the package only its weights are used)"
-        ) from None
-    for file in files:
-        if file.name == "pretrained.pt":
-            return Path(str(file.locate()))
-    raise ModelError("the installed resemblyzer lacks pretrained.pt; install it again from its wheel")

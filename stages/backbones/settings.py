@@ -1,5 +1,6 @@
 """Settings of the backbones, by name. Reading a configuration or a store's lineage takes these alone, and no torch."""
 
+import importlib.metadata
 import mmap
 import re
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pydantic import Field
 
 from reseed.stages.common.choice import chosen
 from reseed.stages.common.section import Section
+from reseed.store import ConfigError
 
 
 class BackboneConfig(Section):
@@ -27,6 +29,9 @@ class BackboneConfig(Section):
         """Return the files that a backbone of these settings reads; none where its weights come with a package."""
         given = (settings.get(name) for name in cls.file_settings())
         return [Path(path).expanduser() for path in given if path is not None]
+
+    def check_installed(self) -> None:
+        """Raise ConfigError where weights come with a package that is not installed; most backbones read a file."""
 
 
 class CheckpointConfig(BackboneConfig):
@@ -47,6 +52,31 @@ class GE2EConfig(BackboneConfig):
     """
 
     weights: Path | None = None
+
+    def check_installed(self) -> None:
+        if self.weights is None:
+            published_weights()
+
+
+def published_weights() -> Path:
+    """Return the file of the published encoder of `ge2e`, found by the metadata of its package.
+
+    Raises:
+        ConfigError: the package is not installed, or lacks the file.
+    """
+    try:
+        files = importlib.metadata.files("resemblyzer") or []
+    except importlib.metadata.PackageNotFoundError:
+        raise ConfigError(
+            "the weights of ge2e are in the package resemblyzer, which is not installed; "
+            "run `uv pip install --no-deps resemblyzer` (of the package only its weights are used)"
+        ) from None
+    for file in files:
+        if file.name == "pretrained.pt":
+            return Path(str(file.locate()))
+    raise ConfigError(
+        "the installed resemblyzer lacks pretrained.pt; run `uv pip install --no-deps --reinstall resemblyzer`"
+    )
 
 
 class ResNetSE34V2Config(CheckpointConfig):
