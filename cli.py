@@ -560,7 +560,7 @@ def divide(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 
 
 @main.command()
-@_path_option("store", "Store whose vectors are judged.")
+@_path_option("store", "Store whose vectors are measured.")
 @_path_option("reference", "Store of the same space with noisy views, to learn SNR from.")
 @_path_option("utterances", "Manifest of the speech.")
 @_path_option("quality", "Measures to write (.parquet).")

@@ -29,7 +29,7 @@ def quality(*, store: Path, reference: Path, utterances: Path, quality: Path) ->
     """Write quality.parquet and return one sentence on it.
 
     Args:
-        store: the vectors to judge.
+        store: the vectors to measure.
         reference: a store of the same space whose noisy views say their SNR: what the estimate is fitted on.
         utterances: utterances.parquet, which says how long each recording is.
         quality: written; norm is the length of the mean of the stored crops of an utterance: where these have unit

@@ -20,8 +20,8 @@ from tests.stages.auditing.test_contract import stores as stores
 from tests.stages.enhancers import test_contract as of_enhancers
 from tests.stages.interop import test_round_trip as of_formats
 from tests.stages.reporting.metrics import test_contract as of_metrics
-from tests.stages.trial_scoring import test_contract as of_scorers
-from tests.stages.trial_scoring.test_contract import world as world
+from tests.stages.trial_scoring.scorers import test_contract as of_scorers
+from tests.stages.trial_scoring.scorers.test_contract import world as world
 
 TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 

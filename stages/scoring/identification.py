@@ -40,20 +40,20 @@ def rank_speakers(
     known = np.flatnonzero(model_T >= 0)
     for start in range(0, known.size, _BLOCK_T):
         block = known[start : start + _BLOCK_T]
-        own_TD = sums_SD[model_T[block]]
+        true_TD = sums_SD[model_T[block]]
         enrolled = np.isin(test_T[block], enrolment_E)
-        own_TD[enrolled] -= enrolment_UD[test_T[block][enrolled]]
-        rank_T[block] = _ranks(test_UD[test_T[block]], own_TD, model_T[block], sums_SD)
+        true_TD[enrolled] -= enrolment_UD[test_T[block][enrolled]]
+        rank_T[block] = _ranks(test_UD[test_T[block]], true_TD, model_T[block], sums_SD)
     return rank_T, speaker_S.size
 
 
-def _ranks(test_TD: Floats, own_TD: Floats, model_T: Codes, sums_SD: Floats) -> NDArray[np.int64]:
-    length_T = np.linalg.norm(own_TD, axis=1)
-    own_score_T = np.einsum("td,td->t", test_TD, own_TD) / np.maximum(length_T, _NO_LENGTH)
+def _ranks(test_TD: Floats, true_TD: Floats, model_T: Codes, sums_SD: Floats) -> NDArray[np.int64]:
+    length_T = np.linalg.norm(true_TD, axis=1)
+    true_score_T = np.einsum("td,td->t", test_TD, true_TD) / np.maximum(length_T, _NO_LENGTH)
     score_TS = test_TD @ (sums_SD / np.maximum(np.linalg.norm(sums_SD, axis=1, keepdims=True), _NO_LENGTH)).T
     score_TS[np.arange(model_T.size), model_T] = -np.inf
-    ahead_T = (score_TS >= own_score_T[:, None]).sum(axis=1)
-    return np.where(length_T > _NO_LENGTH, 1 + ahead_T, 0)
+    higher_T = (score_TS >= true_score_T[:, None]).sum(axis=1)
+    return np.where(length_T > _NO_LENGTH, 1 + higher_T, 0)
 
 
 def _position(values: Codes, among: Codes) -> NDArray[np.int64]:

@@ -49,7 +49,7 @@ class Cohort:
 
     Raises:
         StoreError: the store lacks a view.
-        ScoringError: cohort and trials overlap and may not, or nobody is left.
+        ScoringError: cohort and trials overlap and may not, or no utterance is left.
     """
 
     def __init__(
@@ -70,7 +70,8 @@ class Cohort:
         self._speakers_N = speakers_U.filter(kept_U)
         if not len(self._speakers_N):
             raise ScoringError(
-                f"nobody is left of the cohort {path}: {utterances} lists {manifest.num_rows} utterances"
+                f"no utterance is left of the cohort {path}: {utterances} lists {manifest.num_rows}, none of them "
+                "stored and apart from the trials; give another cohort"
             )
 
     @property

@@ -47,8 +47,8 @@ class TrialScan:
 
     def tested_on(self, view: str) -> Indices:
         """Return the entries tested on one view, ascending."""
-        nobody = np.empty(0, np.int64)
-        return np.union1d(self.tested.get(None, nobody), self.tested.get(view, nobody))
+        none = np.empty(0, np.int64)
+        return np.union1d(self.tested.get(None, none), self.tested.get(view, none))
 
 
 @dataclass(frozen=True)
