@@ -790,13 +790,21 @@ def init(folder: Path) -> None:
 
 
 @main.command(name="config")
-@click.argument("config", type=_FILE)
+@click.argument("config", type=_FILE, required=False)
 @_set_option()
 @_JSON
-def config_(config: Path, overrides: Sequence[str], as_json: bool) -> None:
+@click.option("--reference", is_flag=True, help="Print docs/settings.md: every setting that there is.")
+def config_(config: Path | None, overrides: Sequence[str], as_json: bool, reference: bool) -> None:
     """Print all settings of a run, the defaults included, as YAML; or all that is wrong with them."""
     from reseed.pipeline.config import as_yaml, resolved
 
+    if reference:
+        from reseed.pipeline.reference import reference as settings_page
+
+        click.echo(settings_page(), nl=False)
+        return
+    if config is None:
+        raise click.UsageError("Give the YAML of a run, or --reference.")
     settings = resolved(_load(config, overrides))
     click.echo(json.dumps(settings, indent=1) if as_json else as_yaml(settings).rstrip())
 

@@ -62,15 +62,17 @@ class Components(Section):
 
     Attributes:
         seed: all randomness of the run comes from it.
-        backbone: the configured one, used as it is.
-        train: system name -> {"method": enhancer (default: the system's name), its own settings ...}.
-        backbones: name -> how that backbone is trained, for `reseed train-backbone`.
-        enhance: which entries of train are trained on embeddings of which of these too, e.g. {small: [vire]}.
-        frontends: name -> how a mask before the configured backbone is trained, for `reseed train-frontend`.
-        pairs: what enrols and tests against each other, of backbone.name and these, as they are or enhanced before the
-            map: [[ge2e, small], [ge2e+seed, small+seed]].
-        align: name -> {"method": alignment (default: the name), its own settings ...}, for `reseed align`. `seeds: 5`
-            repeats it under five seeds; `then: vire` enhances both sides after the map.
+        backbone: the network that turns speech into embeddings, used as it is.
+        backbones: backbones that the run trains or fine-tunes, by name.
+        train: enhancers that the run trains, by name: the enhancer that `method` names (default: the entry's name), its
+            own settings beside it.
+        enhance: which entries of `train` enhance the embeddings of an entry of `backbones` or `frontends` too.
+        frontends: front ends that the run trains, by name: masks on the spectrum before the configured backbone.
+        pairs: whose embeddings enrol and whose are tested, across backbones: of backbone.name and entries of
+            `backbones` and `frontends`, as they are or, as NAME+SYSTEM, enhanced.
+        align: maps of two backbones' embeddings into one space, by name: the alignment that `method` names (default:
+            the entry's name), its own settings beside it. `seeds: 5` learns it under five seeds; `then: vire` enhances
+            both sides after the map.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -80,7 +82,7 @@ class Components(Section):
     enhance: Entries[tuple[str, ...]] = Field(default={}, examples=[{"small": ["vire"]}])
     frontends: Entries[FrontendTraining] = {}
     pairs: Annotated[tuple[tuple[str, str], ...], Takes("a list of pairs of embeddings, [enrolment, test]")] = Field(
-        default=(), examples=[[["ge2e", "small"]]]
+        default=(), examples=[[["ge2e", "small"], ["ge2e+vire", "small+vire"]]]
     )
     align: Entries[dict[str, Any]] = Field(default={}, examples=[{"nessa": {"seeds": 5, "then": "vire"}}])
 

@@ -48,11 +48,17 @@ class RunConfig(Components):
     """One run: a corpus, a backbone, what is extracted, which enhancers are trained, how they are judged.
 
     Attributes:
-        name: names the folder runs/NAME.
-        title, note: stand at the top of the report.
-        device: "cpu", "cuda" or "auto".
+        name: names the run, and its folder runs/NAME.
+        title: heading of the report; empty: the name.
+        note: text under that heading.
+        device: what computes; auto takes a GPU where there is one.
+        corpus: where the recordings lie.
         synthesise: a synthetic corpus to make first, in place of corpus.root.
-        calibrate: scores to likelihood ratios, and fusion; none: scores stay as they are.
+        trials: which recordings are compared with which.
+        extract: how recordings are rendered and embedded.
+        score: how trials are scored.
+        report: what the report computes.
+        calibrate: turns scores into likelihood ratios, and fuses systems; null: scores stay as they are.
     """
 
     name: Annotated[str, Takes("a name of letters, digits, _, . and -")] = Field(

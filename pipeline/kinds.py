@@ -43,10 +43,18 @@ def section_in(kind: Kind) -> type[BaseModel] | None:
     return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
 
 
-def holds_entries(kind: Kind) -> bool:
-    """Whether a setting is a section of named entries, each of which null switches off."""
+def entry_of(kind: Kind) -> Kind | None:
+    """Return what each entry is of a section of named entries, any of which null switches off."""
     bare, _ = _parts(kind)
-    return typing.get_origin(bare) is dict and typing.get_args(bare)[1] is not Any
+    entry = typing.get_args(bare)[1] if typing.get_origin(bare) is dict else Any
+    return None if entry is Any else entry
+
+
+def is_optional(kind: Kind) -> bool:
+    """Whether a setting takes null."""
+    origin: Any = typing.get_origin(kind)
+    inner = typing.get_args(kind)
+    return is_optional(inner[0]) if origin is typing.Annotated else types.NoneType in inner
 
 
 def choices(kind: Kind) -> tuple[str, ...]:

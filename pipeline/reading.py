@@ -8,7 +8,7 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel
 
-from reseed.pipeline.kinds import holds_entries, kind_at
+from reseed.pipeline.kinds import entry_of, kind_at
 from reseed.store import ConfigError
 
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
@@ -98,7 +98,7 @@ class SettingsFile:
             value: Any = self.tree
             for part in way:
                 value = value.get(part) if isinstance(value, dict) else ()
-            if value is None and holds_entries(kind_at(model, way[:-1])):
+            if value is None and entry_of(kind_at(model, way[:-1])) is not None:
                 yield ".".join(way), line
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.listing import KINDS
 from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.backbones.settings import CONFIGS
 from reseed.stages.common.section import AbsolutePath, Conflict, Entries, OneOf, Section, Takes
 from reseed.stages.prepare import PrepareSettings
 from reseed.stages.trial_scoring.settings import CalibrationSettings
@@ -21,8 +22,9 @@ class SourceSettings(Section):
 
     Attributes:
         path: a folder of audio, a .csv or .jsonl list, a Kaldi directory, or an unpacked public data set.
-        dataset: the name of that data set; docs/datasets.md lists them.
-        split: the data set's own name of a part, or several joined by "+"; of a list that names splits: which to keep.
+        dataset: the public data set that lies there; null: none.
+        split: of a data set: its own name of a part, or several joined by +; of a list that names splits: the one to
+            keep.
     """
 
     path: AbsolutePath = Field(examples=["/data/musan"])
@@ -31,16 +33,17 @@ class SourceSettings(Section):
 
 
 class CorpusSettings(Section):
-    """The corpus folder and which of its splits are used for what.
+    """Where the recordings lie, and which of their splits are used for what.
 
     Attributes:
-        root: a folder with speech/SPLIT and, as the views ask, noise/SPLIT, music/SPLIT, rir/SPLIT.
-        sources: "KIND/SPLIT" -> what lies elsewhere, e.g. "noise/train": {dataset: musan, path: /data/musan}.
-        train: the split whose embeddings enhancers are trained on.
+        root: a folder with speech/SPLIT and, as far as views ask for them, noise/SPLIT, music/SPLIT and rir/SPLIT (room
+            responses).
+        sources: recordings that lie elsewhere, by KIND/SPLIT; kinds are speech, noise, music and rir.
+        train: the split that enhancers are trained on.
         evaluation: the split whose trials are scored.
-        evaluation_babble: the split whose speakers babble in evaluation views; default: the evaluation split itself,
+        evaluation_babble: the split whose speakers babble in views of the evaluation split; null: that split itself,
             whose babble may then hold the voice of an enrolled speaker.
-        prepare: how recordings are accepted.
+        prepare: how recordings are listed and accepted.
     """
 
     root: AbsolutePath | None = None
@@ -68,20 +71,28 @@ class CorpusSettings(Section):
 
 
 class BackboneChoice(Section):
-    """A backbone by name, and its own settings."""
+    """The backbone, and its own settings.
 
-    name: str = "ge2e"
-    settings: dict[str, Any] = Field(default={}, examples=[{"weights": "ecapa.pt"}])
+    Attributes:
+        name: which backbone.
+        settings: its own settings.
+    """
+
+    name: Annotated[str, Takes(f"one of {', '.join(CONFIGS)}")] = "ge2e"
+    settings: dict[str, Any] = Field(default={}, examples=[{"weights": "weights.pt"}])
 
 
 class ExtractionSettings(Section):
     """What is extracted of either split, in how many shards, by how many jobs.
 
     Attributes:
-        train, evaluation: views and crops of the two splits.
-        shards: shards per store: the unit of resume and of loss; default: as many as keep each to minutes of work.
-        jobs: processes per store, each of which renders its share of the shards.
-        dask: spread the shards of each job over Dask workers: "local", "local:4" or a scheduler's address.
+        train: views and crops of the split corpus.train.
+        evaluation: views and crops of the split corpus.evaluation.
+        shards: shards of a store, the most that an interruption loses being one of each job; null: as many as keep each
+            to minutes of work.
+        jobs: processes that extract a store, each with its share of the shards.
+        dask: spread the shards of each job over workers of Dask: on this machine, or at a scheduler's address; null:
+            over none.
     """
 
     train: ExtractSettings = Field(examples=[{"recipe": "seed"}])
@@ -97,8 +108,8 @@ class RunCalibration(CalibrationSettings):
     """Calibration within a run: fitted on trials among speakers of the training split that are held out for it.
 
     Attributes:
-        share: of those speakers with several utterances, who are held out of cohort and PLDA.
-        fuse: systems whose scores are fused, e.g. [[raw, vire]].
+        share: share of the speakers with several utterances who are held out for it; neither cohort nor PLDA has them.
+        fuse: systems whose scores are fused.
     """
 
     share: float = Field(default=0.5, gt=0, lt=1)

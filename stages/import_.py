@@ -43,16 +43,16 @@ class ImportSettings(Section):
     """How a source is read.
 
     Attributes:
-        space: name of the embedding space, e.g. "arcface:r100"; needed unless the source carries one. Vectors of two
-            spaces are never mixed, so give one name to what comes from one network and different names to the rest.
+        space: name of the embedding space, e.g. arcface:r100; needed unless the source has one. Vectors of two spaces
+            are never mixed: give one name to what comes from one network, and different names to the rest.
         id: column of the ids.
         embedding: column of the vectors (parquet), or which .npy member of a sample (webdataset).
-        speaker: column of the labels; None: "speaker_id", where there is one. So too for `view` and `crop`.
-        view: column of the views; a row without one is "clean".
-        crop: column of the crops, numbered from 0; a row without one is crop 0.
-        dtype: of the stored vectors; None: that of the exported store, else float32.
-        vectors: where the store keeps its vectors, in HDF5 or in Parquet files.
-        rows_per_shard: at most; a shard is held in memory while it is written.
+        speaker: column of the labels; null: speaker_id, where there is one.
+        view: column of the views; null: view, where there is one; a row without one is "clean".
+        crop: column of the crops, numbered from 0; null: crop, where there is one; a row without one is crop 0.
+        dtype: type of the stored vectors; null: that of the exported store, else float32.
+        vectors: where the store keeps its vectors: in HDF5 or in Parquet files.
+        rows_per_shard: rows of a shard at most; a shard is held in memory while it is written.
     """
 
     space: str | None = None

@@ -27,13 +27,13 @@ class PrepareSettings(Section):
     """How recordings are listed and accepted.
 
     Attributes:
-        dataset: a public data set by name ("voxceleb1", "musan", ...) whose unpacked copy the source is;
-            none: the source is a folder of audio, a list or a Kaldi directory.
-        speakers: a table of the speakers' gender and age (.csv, .tsv, or LibriSpeech's SPEAKERS.TXT); written into the
-            manifest of speech, by which reports break down.
+        dataset: the public data set that the source of `reseed prepare` is; null: none. A run says it in
+            corpus.sources.
+        speakers: a table of the speakers' gender and age (.csv, .tsv, or LibriSpeech's SPEAKERS.TXT), by which reports
+            break down; null: none.
         min_duration_s: shorter utterances are rejected (speech only; a room response may be short).
-        speaker_depth: for a folder: which part of the path names the speaker, counted from the file upwards
-            (1 = the folder that holds the file); 0 = speakers unknown.
+        speaker_depth: in a folder: which part of a path names the speaker, counted from the file upwards; 1: the folder
+            that holds the file; 0: speakers are unknown.
     """
 
     dataset: Annotated[str, OneOf(tuple(DATASETS))] | None = None

@@ -23,7 +23,11 @@ _RECIPE = 1
 
 
 class PerSplit(Section):
-    """A number for each split."""
+    """A number for each split.
+
+    Attributes:
+        train, dev, test: how many there are in that split.
+    """
 
     train: int = Field(ge=1)
     dev: int = Field(ge=1)
@@ -35,10 +39,13 @@ class SynthesiseSettings(Section):
 
     Attributes:
         voices: speakers; half of each split are female.
-        utterances_per_voice: sentences of 2 to 6 s.
-        noises, noise_duration_s: noise recordings, the kinds of the split in turn.
-        music, music_duration_s: pieces of music, the styles of the split in turn.
-        rooms, positions_per_room: simulated rooms, and the source positions (one response each) in a room.
+        utterances_per_voice: sentences of a speaker, each of 2 to 6 s.
+        noises: recordings of noise.
+        noise_duration_s: length of each of them, in seconds.
+        music: pieces of music.
+        music_duration_s: length of each of them, in seconds.
+        rooms: simulated rooms.
+        positions_per_room: positions of the source in a room; each gives one room response.
     """
 
     voices: PerSplit = PerSplit(train=40, dev=12, test=20)

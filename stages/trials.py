@@ -40,13 +40,15 @@ class TrialSettings(Section):
 
     Attributes:
         list: a trial list: VoxCeleb ("1 a b", or "a b" unlabelled), Kaldi ("a b target"), CN-Celeb ("a b 1"), VOiCES
-            ("a b tgt") or .csv; none: generated.
-        enrolment: which recordings the enrolment ids of the list stand for, "id recording ..." per line, where they are
-            no utterances themselves.
-        pool_enrolment: an enrolment of several recordings is one model, scored as one; else it makes one trial of each.
-        enrolment_utterances: of generated trials: how many utterances a speaker is enrolled with; 1: no models.
-        max_targets, max_nontargets: generated pairs are thinned at random to at most so many.
-        confusable_speakers: groups of speaker ids that may be one person or one room: never impostors of each other.
+            ("a b tgt") or .csv; null: trials are generated from speaker labels.
+        enrolment: a file that says which recordings an enrolment id of the list stands for, "id recording ..." per
+            line; null: the ids are utterances.
+        pool_enrolment: score an enrolment of several recordings as one model, not as a trial for each.
+        enrolment_utterances: where trials are generated: utterances that a speaker is enrolled with; above 1, as one
+            model.
+        max_targets, max_nontargets: where trials are generated: how many of them at most, drawn at random.
+        confusable_speakers: groups of speakers that may be one person or share a room: never tested as impostors of
+            each other.
         drop_unknown: leave out trials that name an utterance the corpus lacks, instead of refusing the list.
     """
 

@@ -24,13 +24,22 @@ class NoConfig(Section):
 
 
 class RidgeConfig(Section):
-    """Settings of `ridge`: the penalty on squared weights."""
+    """Settings of `ridge`.
+
+    Attributes:
+        penalty: penalty on the squared weights.
+    """
 
     penalty: float = Field(default=1.0, gt=0)
 
 
 class CcaConfig(Section):
-    """Settings of `cca`: how many pairs of directions are kept, and how many rows are fitted at most."""
+    """Settings of `cca`.
+
+    Attributes:
+        components: pairs of directions that are kept.
+        rows: how many rows are fitted at most.
+    """
 
     components: int = Field(default=64, ge=1)
     rows: int = Field(default=5000, ge=2)

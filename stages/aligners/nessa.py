@@ -24,14 +24,18 @@ class NessaConfig(Section):
     """Settings of `nessa`.
 
     Attributes:
-        sides: which side is mapped by a trained network: enrolment, test or both; the other keeps its first map.
-        dimensions: of the shared space.
-        hidden: width of the residual MLP of each side; 0: linear maps alone.
-        positives: what belongs together: rows of one utterance (no labels), or of one speaker where speakers are known.
-        temperature: of the contrast.
-        shrinkage: of the covariance that whitens, in its mean eigenvalues.
+        sides: which side a trained network maps; the other one keeps its first map.
+        dimensions: dimension of the shared space.
+        hidden: width of the residual MLP of each side; 0: the maps are linear.
+        positives: what belongs together: rows of one utterance, without labels, or of one speaker.
+        temperature: temperature of the contrast.
+        shrinkage: shrinkage of the covariance that whitens, as a multiple of its mean eigenvalue.
         emphasis: power of the canonical correlation by which a direction is weighed at first.
-        epochs, batch, lr, weight_decay, dropout: of AdamW; a batch is so many utterances.
+        epochs: passes over the shared rows; 0: the first maps are kept.
+        batch: utterances per step of the optimiser.
+        lr: AdamW's learning rate.
+        weight_decay: AdamW's decoupled weight decay.
+        dropout: share of the residual MLP that is left out at random in training.
     """
 
     sides: Literal["enrolment", "test", "both"] = "both"

@@ -36,17 +36,19 @@ Codecs = Annotated[tuple[Literal["mp3", "opus", "vorbis", "gsm"], ...], BeforeVa
 
 
 class View(Section):
-    """The recipe of one view, in the order in which it is applied; ranges may be one number. Left out: clean.
+    """One rendering of a crop: what is done to it, in this order; what is a range is drawn anew for each crop.
+
+    A view without settings is clean.
 
     Attributes:
-        speed: factor by which the voice is played faster; its pitch changes with it.
+        speed: play faster by this factor, which raises the pitch.
         reverb: convolve with a room response.
-        noise, music, babble: what is added, at an SNR in dB over the whole crop.
-        volume: gain in dB; what then exceeds -1..1 is clipped.
-        telephony: band-limit to 8 kHz sampling and back.
-        mu_law: 8-bit companding (G.711).
-        codec: encode and decode by one of these, drawn with equal chances.
-        chance: of each of the above to be applied, drawn one by one.
+        noise, music, babble: add some, at this SNR in dB over the whole crop.
+        volume: gain in dB; what then exceeds full scale is clipped.
+        telephony: limit the band, to 8 kHz sampling and back.
+        mu_law: compand to 8 bits (G.711).
+        codec: encode and decode by one of these, drawn with equal chances; a single one needs no list.
+        chance: chance of each of the above to be applied, drawn one by one.
     """
 
     speed: SpeedRange | None = None
@@ -71,7 +73,13 @@ def _is_fixed(value: object) -> bool:
 
 
 class CropSettings(Section):
-    """How many crops an utterance gives, how long they are, and whether they lie at random or evenly spaced."""
+    """How an utterance is cut.
+
+    Attributes:
+        count: crops of an utterance.
+        duration_s: length of a crop in seconds; a shorter utterance is repeated up to it.
+        placement: whether crops lie at random or evenly spaced.
+    """
 
     count: int = Field(default=1, ge=1)
     duration_s: float = Field(default=1.6, gt=0)
@@ -119,14 +127,16 @@ class ExtractSettings(Section):
     """What is rendered of each utterance, and how it is embedded.
 
     Attributes:
-        recipe: a published one, "seed", "broad" or "grid", in place of views; its crops stand where none are given.
-        views: view name -> its recipe; their order is the row order. `clean` is what the others are paired with.
+        recipe: a published set of views and crops, in place of views; crops that are given win.
+        views: renderings by name, in the order of the store's rows; `clean` is the one that enhancers learn to restore.
         crops: how the utterance is cut.
-        dtype: how vectors are stored.
-        vectors: where they lie: a dense HDF5 data set that can be memory-mapped, or a column of the Parquet catalogue.
-        precision: in which the backbone computes; bfloat16 is faster on many devices and moves each vector a little.
+        dtype: type of the stored vectors.
+        vectors: where they lie: in a dense HDF5 data set that can be memory-mapped, or in a column of the Parquet
+            catalogue.
+        precision: precision in which the backbone computes; bfloat16 is faster on many devices, and changes each
+            vector a little.
         batch: waveforms per pass of the backbone; halved where the memory of the device does not suffice.
-        decoders: threads that read and draw ahead of the backbone; default: by the number of cores.
+        decoders: threads that read and draw ahead of the backbone; null: by the number of cores.
         compile: let torch compile the backbone.
     """
 

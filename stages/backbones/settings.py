@@ -41,14 +41,15 @@ class CheckpointConfig(BackboneConfig):
         weights: the checkpoint: .safetensors, or what torch.save wrote (.pt, .pth, .ckpt, .model, .bin).
     """
 
-    weights: Path = Field(examples=["ecapa.pt"])
+    weights: Path = Field(examples=["weights.pt"])
 
 
 class GE2EConfig(BackboneConfig):
     """Settings of the `ge2e` backbone.
 
     Attributes:
-        weights: a checkpoint of the same network, e.g. one that `train-backbone` wrote; default: the published encoder.
+        weights: a checkpoint of the same network, e.g. one that `reseed train-backbone` wrote; null: the published
+            encoder.
     """
 
     weights: Path | None = None
@@ -123,8 +124,8 @@ class WavLMConfig(BackboneConfig):
 
     Attributes:
         bundle: name of the network in torchaudio.pipelines.
-        weights: the file of that bundle; default: where torchaudio keeps it once it has downloaded it.
-        layer: the transformer layer, from 1, whose output is pooled; default: the mean of all.
+        weights: the file of that bundle; null: where torchaudio keeps it once it has downloaded it.
+        layer: the transformer layer whose output is pooled, counted from 1; null: the mean of all.
         pooling: mean over frames; or attentive mean and deviation, whose weights (two convolutions of kernel 1, by way
             of 128 channels: pooling.attention.{0,2}.{weight,bias}) must lie in the same file as the network's.
         architecture: arguments of torchaudio.models.wavlm_model (or wav2vec2_model) that differ from the bundle's.
@@ -142,12 +143,13 @@ class OnnxConfig(BackboneConfig):
 
     Attributes:
         model: the .onnx file.
-        input: what the network takes: "waveform" [B, T], "fbank" [B, F, M], or "auto", as the shape of its input says.
-        output: the name of the output with the embedding, if there are several.
-        sample_rate_hz: of the waveforms (16000).
-        scale: what waveforms in -1..1 are multiplied by: 32768 before WeSpeaker's features, 1 otherwise.
-        window: "hamming" or "povey".
-        cmn: whether the mean of each band over the utterance is subtracted (true).
+        input: what the network takes: waveforms [B, T], filter banks [B, F, M], or as the shape of its input says.
+        output: name of the output that is the embedding, where there are several.
+        sample_rate_hz: sampling rate of the waveforms; null: as the file says, else 16000.
+        scale: factor on waveforms in -1..1; null: as the file says, else 32768 before WeSpeaker's features, 1
+            otherwise.
+        window: window of the filter bank; null: as the file says, or as WeSpeaker or 3D-Speaker has it.
+        cmn: subtract the mean of each band over the utterance; null: as the file says, else true.
     """
 
     model: Path = Field(examples=["speaker.onnx"])

@@ -28,9 +28,13 @@ class CosineConfig(TrainingSettings):
 
 
 class VmfPlConfig(TrainingSettings):
-    """Settings of the vMF profile likelihood regression."""
+    """Settings of the vMF profile likelihood regression.
 
-    floor: float = Field(default=1e-6, gt=0, description="added to the squared distance before the logarithm")
+    Attributes:
+        floor: added to the squared distance before the logarithm.
+    """
+
+    floor: float = Field(default=1e-6, gt=0)
 
 
 class _Regression(TrainedEnhancer):

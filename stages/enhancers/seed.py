@@ -42,18 +42,22 @@ from reseed.stages.training.settings import TrainingSettings
 
 
 class SeedConfig(TrainingSettings):
-    """Settings of SEED."""
+    """Settings of SEED.
 
-    mode: Literal["consistent", "compat"] = Field(
-        default="consistent",
-        description="consistent: s(x) in training and in sampling; compat: as the released code and its checkpoints",
-    )
-    prediction: Prediction = Field(default="sample", description="what the network puts out: sample is x0")
-    sampling_timestep: int = Field(default=50, ge=0, lt=TIMESTEPS, description="where sampling enters the chain")
-    sampling_steps: int = Field(default=1, ge=1, description="DDIM steps from there; 1 is SEED's own sampler")
-    noise_draws: int = Field(
-        default=0, ge=0, description="noise draws averaged per embedding; 0: no noise, hence deterministic"
-    )
+    Attributes:
+        mode: scale embeddings in training as in sampling (consistent), or in sampling alone, as the released code and
+            its checkpoints do (compat).
+        prediction: what the network puts out: the clean embedding (sample), the noise (epsilon) or the velocity.
+        sampling_timestep: of the 1000 steps of the diffusion, the one at which sampling enters.
+        sampling_steps: steps of DDIM from there; SEED's own sampler takes one.
+        noise_draws: draws of noise over which an embedding is averaged; 0: no noise, hence deterministic.
+    """
+
+    mode: Literal["consistent", "compat"] = "consistent"
+    prediction: Prediction = "sample"
+    sampling_timestep: int = Field(default=50, ge=0, lt=TIMESTEPS)
+    sampling_steps: int = Field(default=1, ge=1)
+    noise_draws: int = Field(default=0, ge=0)
 
     def conflicts(self) -> Iterator[Conflict]:
         yield from super().conflicts()

@@ -36,12 +36,15 @@ _ROUNDING = 1e-12  # variance of unit vectors below which they differ by no more
 
 
 class VireConfig(Section):
-    """Settings of view-reliability whitening."""
+    """Settings of view-reliability whitening.
 
-    shrinkage: float = Field(
-        default=0.2, gt=0, description="added to W's diagonal, as a multiple of W's mean eigenvalue"
-    )
-    emphasis: float = Field(default=0.65, ge=0, description="power of the reliability by which a direction is weighed")
+    Attributes:
+        shrinkage: added to the diagonal of the covariance within utterances, as a multiple of its mean eigenvalue.
+        emphasis: power of the reliability by which a direction is weighed.
+    """
+
+    shrinkage: float = Field(default=0.2, gt=0)
+    emphasis: float = Field(default=0.65, ge=0)
 
 
 class Vire(Enhancer):

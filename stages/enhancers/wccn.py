@@ -24,11 +24,13 @@ _CHUNK_ROWS = 65_536  # bounds the float64 copy of the cache: 128 MiB at D=256
 
 
 class WccnConfig(Section):
-    """Settings of view-WCCN."""
+    """Settings of view-WCCN.
 
-    shrinkage: float = Field(
-        default=1.0, gt=0, description="added to W's diagonal, as a multiple of W's mean eigenvalue"
-    )
+    Attributes:
+        shrinkage: added to the diagonal of the covariance within crops, as a multiple of its mean eigenvalue.
+    """
+
+    shrinkage: float = Field(default=1.0, gt=0)
 
 
 class ViewWccn(Enhancer):

@@ -13,12 +13,12 @@ class FrontendTraining(SpeechTraining):
     """How a mask in front of a frozen backbone is trained (Grad-W, arXiv 2401.02626; its batch and rate).
 
     Attributes:
-        loss: what is small once the mask is good: the distance of activations weighted by misplaced attention
+        loss: what becomes small as the mask improves: the distance of activations weighted by misplaced attention
             (gradw), the same unweighted (equal_w), or the distance of log spectra (spectral).
-        score: what attention is the gradient of: the logit of the speaker by a head on the stored embeddings
-            (speaker, needs labels), or the cosine with the stored clean embedding (anchor, needs none).
-        sharpness: none: the softmax is of the gradients as they are, as published; else of their difference scaled
-            to this standard deviation within each crop.
+        score: what attention is the gradient of: the speaker's logit by a head on the stored embeddings, which needs
+            labels (speaker), or the cosine with the stored clean embedding (anchor).
+        sharpness: scale the difference of gradients to this standard deviation within each crop before the softmax;
+            null: leave them as they are, as published.
         seed: added to that of the run, for entries that repeat another one.
         width: channels of the U-Net's first level, doubled from level to level.
     """

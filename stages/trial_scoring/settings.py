@@ -15,13 +15,14 @@ Measure = Literal["duration", "norm", "snr"]
 
 
 class ScoreSettings(Section):
-    """How trials are scored. A scorer that has settings has a field of its name.
+    """How trials are scored.
 
     Attributes:
-        scorings: each of cosine (mean of the crops), crop_pairs (mean cosine of all pairs of crops), crop_distance
-            (SEED: minus their mean distance), as_norm, s_norm and plda; the first is the one a report opens with.
+        scorings: the ways of scoring; the report opens with the first.
         enrolment_view: the view that enrolment embeddings come from.
         allow_missing: leave out (and count) trials whose utterances are not in the store, instead of refusing them.
+        cohort: the other speakers that as_norm, s_norm and plda need.
+        plda: what PLDA is fitted on.
     """
 
     scorings: tuple[Annotated[str, OneOf(tuple(SCORERS))], ...] = Field(default=("cosine",), min_length=1)
@@ -51,7 +52,8 @@ class CalibrationSettings(Section):
 
     Attributes:
         p_target: prior of a target trial at which the fit is best.
-        quality: measures that join the scores: duration (of the recordings), norm (of the vectors) and snr (estimated).
+        quality: measures of each utterance that join the scores: duration of the recording, norm of the vector, SNR
+            (estimated).
     """
 
     p_target: float = Field(default=0.05, gt=0, lt=1)

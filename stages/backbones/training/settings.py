@@ -14,8 +14,8 @@ class Proximity(Section):
     """How embeddings are held near the stored clean ones (stage-wise learning with fixed anchors, arXiv 2510.18530).
 
     Attributes:
-        kind: 1 - cosine, the squared distance of unit vectors, or the logarithm of that (as vMF-PL).
-        weight: of the proximity beside the classification.
+        kind: the distance: 1 - cosine, the squared distance of unit vectors (l2), or the logarithm of that (as vMF-PL).
+        weight: weight of the distance beside the classification.
     """
 
     kind: Literal["cosine", "l2", "log_residual"] = "cosine"
@@ -26,9 +26,10 @@ class SpeechTraining(TrainingSettings):
     """How training hears speech.
 
     Attributes:
-        crop_s, crops: length of a crop, and how many an epoch takes of each utterance (with anchors: the stored).
-        speeds: each speed makes speakers of its own of all speakers.
-        views: renderings, of which every crop is given one at random.
+        crop_s: length of a crop in seconds.
+        crops: crops of each utterance in an epoch; near anchors they are the stored ones.
+        speeds: speech is heard at each of these speeds, at each of which a speaker counts as another one.
+        views: renderings by name; every crop is given one at random.
     """
 
     crop_s: float = Field(default=1.6, gt=0.1)
@@ -46,18 +47,22 @@ class BackboneTraining(SpeechTraining):
     """How a backbone is trained: by classifying the speakers of labelled speech, near anchors where there are any.
 
     Attributes:
-        backbone: ge2e, ecapa_tdnn or resnet_se34v2.
-        weights: checkpoint to start from; none: ge2e from its published weights, the others untrained.
-        starts_from: in a run: another entry of `backbones` to start from (`reseed train-backbone --base`).
-        anchored: in a run: hold embeddings near the stored clean ones of what it starts from (`--anchors`).
-        joint: hear every crop clean as well, classify both, and draw them together: what fixed anchors are compared to.
-        channels, dimensions, bands: of an untrained network: channels (ecapa_tdnn), dimensions of embeddings, bands
-            (coefficients) of its features.
-        head: additive angular margin or plain softmax over speakers; none: anchors alone, without labels.
-        margin, scale: of the additive angular margin (arXiv 1801.07698).
-        proximity: to the anchors; with `joint` to the embedding of the clean crop, which moves itself.
-        base_share: of the weights it started from, in the average with the trained ones that is kept (WiSE-FT,
-            arXiv 2109.01903): what fine-tuning forgets comes back for a part of what it has learnt.
+        backbone: the network.
+        weights: a checkpoint to start from; null: ge2e starts from its published weights, the others untrained.
+        starts_from: another backbone of the run to start from: backbone.name, or an entry of `backbones` that stands
+            before this one; null: none.
+        anchored: hold embeddings near the stored clean ones of what it starts from.
+        joint: hear every crop clean as well, classify both, and draw them together: what fixed anchors are compared
+            with.
+        channels: width of an untrained ecapa_tdnn.
+        dimensions: dimension of the embeddings of an untrained network.
+        bands: frequency bands of the features of an untrained network.
+        head: how speakers are classified: by additive angular margin or plain softmax; null: not at all, anchors alone,
+            without labels.
+        margin, scale: margin and scale of the additive angular margin (arXiv 1801.07698).
+        proximity: the distance to the anchors or, with `joint`, to the embedding of the clean crop.
+        base_share: share of the weights it started from in the average that is kept (WiSE-FT, arXiv 2109.01903): brings
+            back a part of what fine-tuning forgets.
         frozen: parameters whose names begin with one of these stay as they are.
         held_out: share of the speakers kept for a validation EER.
     """

@@ -11,12 +11,12 @@ class ReportSettings(Section):
     """What the report computes.
 
     Attributes:
-        bootstrap_replicates: resamples of the speakers for 95 % intervals; 0: no intervals.
+        bootstrap_replicates: draws of speakers behind the 95 % intervals; 0: no intervals.
         p_target: prior of a target trial in minDCF and actual DCF.
-        c_miss, c_fa: the cost of a miss and of a false alarm in these.
-        seed: of the resamples, and of t-SNE.
-        projection: of the embedding space to the plane: "pca", or "tsne", which preserves neighbours but no distances.
-        projection_speakers: how many speakers that figure shows.
+        c_miss, c_fa: cost of a miss and of a false alarm in minDCF and actual DCF.
+        seed: seed of these draws, and of t-SNE.
+        projection: how the embedding space is flattened for its picture; tsne keeps neighbours, but no distances.
+        projection_speakers: speakers in that picture.
     """
 
     bootstrap_replicates: int = Field(default=1000, ge=0)

@@ -26,11 +26,12 @@ class CohortSettings(Section):
     """The speakers that scores are normalised against.
 
     Attributes:
-        views: of the cohort's store.
-        per: one vector for each speaker (the mean; utterances of unknown speakers stay alone) or for each utterance.
-        top: of AS-norm: how many of the nearest cohort vectors make mean and deviation.
-        overlap: what to do where cohort and trials share utterances or speakers: refuse it, exclude these from the
-            cohort (and from what PLDA is fitted on), or allow it.
+        views: the views of the cohort's store that are used.
+        per: one vector for each speaker (the mean; utterances of unknown speakers stay alone), or one for each
+            utterance.
+        top: of as_norm: how many of the nearest cohort vectors give mean and deviation.
+        overlap: where cohort and trials share utterances or speakers: refuse it, exclude these from the cohort (and
+            from what PLDA is fitted on), or allow it.
     """
 
     views: tuple[str, ...] = Field(default=("clean",), min_length=1)

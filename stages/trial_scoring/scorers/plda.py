@@ -20,9 +20,10 @@ class PldaSettings(Section):
     """What PLDA is fitted on: the labelled utterances of the cohort's store.
 
     Attributes:
-        views: of that store; none: all of them.
-        dimensions: kept by LDA.
-        min_utterances: of a speaker, to take part: views of a single utterance would teach that sessions do not differ.
+        views: the views of that store that are used; null: all.
+        dimensions: dimensions kept by LDA.
+        min_utterances: utterances that a speaker needs to take part: views of a single utterance would teach that
+            sessions do not differ.
     """
 
     views: tuple[str, ...] | None = None
