@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import Ratio
-from reseed.stages.audio.manifest import Manifest, write_manifest
+from reseed.stages.audio.manifest import Manifest
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.order import ExtractOrder
-from tests.corpus import prepared
+from tests.corpus import prepared, write_manifest
 from tests.stages.backbones import checkpoints
 
 TARGETS = {"ge2e": 0.7, "resnet_se34v2": 0.9, "ecapa_tdnn": 0.9}

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from reseed.stages.audio.manifest import ROW_GROUP, UTTERANCES_SCHEMA, Utterance
 from reseed.stages.prepare import PrepareSettings, prepare
 
 RATE_HZ = 16_000
@@ -58,3 +61,10 @@ def write_wave(path: Path, wave: np.ndarray, rate_hz: int = RATE_HZ, **options: 
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, wave, rate_hz, **options)
     return path
+
+
+def write_manifest(path: Path, utterances: list[Utterance]) -> None:
+    """Write a manifest, sorted by id."""
+    ordered = sorted(utterances, key=lambda utterance: utterance.utterance_id)
+    table = pa.Table.from_pylist([vars(utterance) for utterance in ordered], UTTERANCES_SCHEMA)
+    pq.write_table(table, path, row_group_size=ROW_GROUP)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reseed.store import AudioError, ManifestError
-from reseed.store.atomic import atomic_path, sha256_file
+from reseed.store.atomic import sha256_file
 
 _BATCH = 4096
 _HASHING = [Lock() for _ in range(64)]
@@ -57,14 +57,6 @@ class Utterance:
     channels: int
     split: str | None
     sha256: str
-
-
-def write_manifest(path: Path, utterances: list[Utterance]) -> None:
-    """Write a manifest, sorted by id, atomically."""
-    ordered = sorted(utterances, key=lambda utterance: utterance.utterance_id)
-    with atomic_path(path) as temporary:
-        table = pa.Table.from_pylist([vars(utterance) for utterance in ordered], UTTERANCES_SCHEMA)
-        pq.write_table(table, temporary, row_group_size=ROW_GROUP)
 
 
 class Manifest:

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from reseed.stages.append import append
-from reseed.stages.audio.manifest import read_manifest, write_manifest
+from reseed.stages.audio.manifest import read_manifest
 from reseed.stages.audio.recipe import View
 from reseed.store import EmbeddingStore, StoreError
+from tests.corpus import write_manifest
 from tests.stages.test_extract import SETTINGS, VIEWS, by_key, levels, manifests, order, run
 
 __all__ = ["levels", "manifests"]

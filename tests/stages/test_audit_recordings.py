@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from reseed.stages.audio.manifest import read_manifest, write_manifest
+from reseed.stages.audio.manifest import read_manifest
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.audit import audit
 from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED
@@ -18,7 +18,7 @@ from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.prepare import PrepareSettings, prepare
 from reseed.stages.train import EnhancerOrder, train
 from reseed.store import EmbeddingStore, drop
-from tests.corpus import REAL, needs_recordings
+from tests.corpus import REAL, needs_recordings, write_manifest
 from tests.stages.auditing.planting import forge, only, planted, relabelled, renamed
 
 pytestmark = needs_recordings

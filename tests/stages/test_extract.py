@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reseed.pipeline.settings import validated
-from reseed.stages.audio.manifest import _hashed, read_manifest, write_manifest
+from reseed.stages.audio.manifest import _hashed, read_manifest
 from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.ge2e import GE2EConfig
@@ -16,7 +16,7 @@ from reseed.stages.extraction.extraction import plan_shards
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects
 from reseed.store.atomic import sha256_file
-from tests.corpus import prepared, write_corpus
+from tests.corpus import prepared, write_corpus, write_manifest
 from tests.store.stores import assert_same_files
 
 VIEWS = {"clean": View(), "noise": View(noise=(0, 15)), "both": View(reverb=True, babble=10)}

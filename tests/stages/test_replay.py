@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from reseed.stages.audio.manifest import read_manifest, write_manifest
+from reseed.stages.audio.manifest import read_manifest
 from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
 from reseed.stages.extraction.replayer import Replayer
 from reseed.stages.replay import replay
 from reseed.store import EmbeddingStore, ManifestError, ModelError, StoreError
+from tests.corpus import write_manifest
 from tests.stages.backbones.checkpoints import waves_network
 from tests.stages.test_extract import levels, manifests, run
 

@@ -4,9 +4,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from reseed.stages.audio.manifest import Utterance, write_manifest
+from reseed.stages.audio.manifest import Utterance
 from reseed.stages.trials import TrialSettings, generate_trials, make_trials
 from reseed.store import ManifestError
+from tests.corpus import write_manifest
 
 
 def utterance(speaker: str | None, take: int) -> Utterance:

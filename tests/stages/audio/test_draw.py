@@ -19,12 +19,12 @@ from reseed.stages.audio.draw import (
     wrap_pad,
 )
 from reseed.stages.audio.draw import draw as draw_view
-from reseed.stages.audio.manifest import Manifest, Utterance, write_manifest
+from reseed.stages.audio.manifest import Manifest, Utterance
 from reseed.stages.audio.mix import at_snr, mix, reverberate
 from reseed.stages.audio.recipe import CropSettings, View, sources_needed
 from reseed.store import ManifestError
 from reseed.store.atomic import sha256_file
-from tests.corpus import voice, write_wave
+from tests.corpus import voice, write_manifest, write_wave
 
 
 def row(utterance_id: str, path: str = "x.wav", speaker: str | None = None, duration_s: float = 2.0) -> Utterance:
