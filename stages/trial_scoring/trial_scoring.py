@@ -46,12 +46,11 @@ class TrialScoring:
         _check_comparable(enrolled_store, self.store, settings)
         test = read_side(self.store, order.utterances, None if order.enrolment else order.enrolments)
         enrolment = test if order.enrolment is None else read_side(enrolled_store, order.utterances, order.enrolments)
+        self._enrolment = self._last = SideVectors(enrolled_store, settings.enrolment_view, enrolment)
         self.trials = TrialList(order.trials, enrolment, test)
         self.scan = self.trials.scan(self.store, allow_missing=settings.allow_missing)
         cohorts = self._cohorts() if settings.need_cohort else None
         self.scorers = {name: make_scorer(name, settings.of(name), order.device, cohorts) for name in settings.scorings}
-        self._enrolment = SideVectors(enrolled_store, settings.enrolment_view, enrolment)
-        self._last = self._enrolment
 
     @cached_property
     def parts(self) -> list[tuple[str, tuple[int, ...]]]:

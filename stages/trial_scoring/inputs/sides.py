@@ -84,14 +84,16 @@ def read_side(store: EmbeddingStore, utterances: Path, enrolments: Path | None =
     Raises:
         ManifestError: a file cannot be read, or a model holds the speech of two speakers or has an utterance's name.
     """
+    speakers = read_speakers(utterances)
+    models = None if enrolments is None else read_enrolments(enrolments)
     ids_U = pa.array(store.utterance_ids(), pa.string())
-    speakers_U = joined_column("speaker_id", ids_U, read_speakers(utterances))
+    speakers_U = joined_column("speaker_id", ids_U, speakers)
     plain = Side(ids_U, speakers_U, np.empty(0, np.int64), np.empty(0, np.int64))
-    return plain if enrolments is None else _with_models(plain, enrolments)
+    return plain if models is None else _with_models(plain, models, f"{enrolments}")
 
 
-def _with_models(plain: Side, enrolments: Path) -> Side:
-    table = read_enrolments(enrolments).sort_by([("enrolment_id", "ascending"), ("utterance_id", "ascending")])
+def _with_models(plain: Side, models: pa.Table, where: str) -> Side:
+    table = models.sort_by([("enrolment_id", "ascending"), ("utterance_id", "ascending")])
     member = pc.fill_null(pc.index_in(table["utterance_id"], value_set=plain.ids), -1).to_numpy()
     names, start_N = np.unique(table["enrolment_id"].to_numpy(), return_index=True)
     stored_N = np.minimum.reduceat(member, start_N) >= 0 if len(names) else np.empty(0, np.bool_)
@@ -103,12 +105,12 @@ def _with_models(plain: Side, enrolments: Path) -> Side:
     name_M = pa.array(names, pa.string())
     taken = name_M.filter(pc.is_in(name_M, value_set=plain.ids))
     if len(taken):
-        raise ManifestError(f"{enrolments}: {taken[0]} is the name of a model and of an utterance; rename the model")
+        raise ManifestError(f"{where}: {taken[0]} is the name of a model and of an utterance; rename the model")
     speakers_M = []
     for name, rows in zip(names, np.split(member, start_M[1:]), strict=True):
         known = plain.speakers.take(pa.array(rows)).drop_null().unique()
         if len(known) > 1:
-            raise ManifestError(f"{enrolments}: the model {name} holds utterances of two speakers; split it")
+            raise ManifestError(f"{where}: the model {name} holds utterances of two speakers; split it")
         speakers_M.append(known[0] if len(known) else None)
     return Side(
         pa.concat_arrays([plain.ids, name_M]),
