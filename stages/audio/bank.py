@@ -36,7 +36,7 @@ class Recording:
 
     @property
     def speaker(self) -> str:
-        """Who speaks; an utterance without a speaker is its own."""
+        """The speaker; a recording of an unknown one counts as a speaker by itself."""
         return self.speaker_id or self.utterance_id
 
 

@@ -166,7 +166,7 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    """Yield all files, those behind linked folders too; a folder that is linked into itself is entered once."""
+    """Yield all files, those in linked folders too; a folder that is linked into itself is entered once."""
     seen: set[str] = set()
     for current, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(current)

@@ -66,10 +66,10 @@ def folder_of(title: str, root: Path, *candidates: str, holding: str = "*") -> P
         folder = root / candidate
         if folder.is_dir() and next(folder.glob(holding), None) is not None:
             return folder
-    raise not_this(title, root, [f"{candidate}/{holding}" for candidate in candidates])
+    raise wrong_folder(title, root, [f"{candidate}/{holding}" for candidate in candidates])
 
 
-def not_this(title: str, root: Path, looked_for: Sequence[str]) -> ManifestError:
+def wrong_folder(title: str, root: Path, looked_for: Sequence[str]) -> ManifestError:
     """Return the error that a folder is not a data set, naming what is missing."""
     missing = " or ".join(str(Path(place)) for place in looked_for)
     return ManifestError(f"{root} is no {title}: there is no {missing}; give the folder that it was unpacked into")

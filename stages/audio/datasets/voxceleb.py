@@ -8,7 +8,7 @@ Utterance ids are as in the trial lists, without a suffix: id10270/x6uYqmx31kE/0
 from collections.abc import Iterator
 from pathlib import Path
 
-from reseed.stages.audio.datasets.base import Dataset, folder_of, not_this
+from reseed.stages.audio.datasets.base import Dataset, folder_of, wrong_folder
 from reseed.stages.audio.listing import ListedRecording, audio_files
 
 _VOXCELEB1 = "VoxCeleb1"
@@ -41,7 +41,7 @@ def _speakers_of(root: Path, half: str) -> list[Path]:
         of_half = [folder for folder in speakers if (int(folder.name[2:]) in _TEST_SPEAKERS) == (half == "test")]
         if of_half:
             return of_half
-    raise not_this(f"{_VOXCELEB1} with {half} speakers", root, [f"{place}/idNNNNN" for place in places])
+    raise wrong_folder(f"{_VOXCELEB1} with {half} speakers", root, [f"{place}/idNNNNN" for place in places])
 
 
 def _voxceleb2(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:

@@ -31,7 +31,7 @@ def _voxconverse(root: Path, kind: str, split: str, *, whole_turns: bool) -> Ite
     turns = folder_of(_VOXCONVERSE, root, *(f"{folder}/{split}" for folder in above), holding="*.rttm")
     for rttm in sorted(turns.glob("*.rttm")):
         spoken = _read_rttm(rttm)
-        for start_s, end_s, speaker in spoken if whole_turns else _alone(spoken):
+        for start_s, end_s, speaker in spoken if whole_turns else _without_overlap(spoken):
             utterance_id = f"{rttm.stem}-{speaker}-{round(start_s * 1000):07d}-{round(end_s * 1000):07d}"
             path, duration_s = audio / f"{rttm.stem}.wav", round(end_s - start_s, 6)
             yield ListedRecording(utterance_id, path, f"{rttm.stem}/{speaker}", start_s, duration_s, split)
@@ -52,7 +52,7 @@ def _read_rttm(path: Path) -> list[Turn]:
     return sorted(turns)
 
 
-def _alone(turns: list[Turn]) -> Iterator[Turn]:
+def _without_overlap(turns: list[Turn]) -> Iterator[Turn]:
     """Yield what is left of each turn where nobody else speaks."""
     for start_s, end_s, speaker in turns:
         others = [turn for turn in turns if turn[2] != speaker and turn[0] < end_s and turn[1] > start_s]
