@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 from reseed.pipeline import layout
-from reseed.pipeline.config import load_config
+from reseed.pipeline.loading import load_config
 from reseed.pipeline.inputs import Inputs, files, folder, of, options
 
 RUN = load_config(Path(config.get("settings", layout.CONFIG)))

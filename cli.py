@@ -94,7 +94,9 @@ def _path_option(name: str, text: str, **options: Any) -> _Decorator:
     return click.option(f"--{name}", type=_FILE, help=text, **{"required": True, **options})
 
 
-def _set_option(text: str = "Override a setting, e.g. train.seed.epochs=3; docs/settings.md lists all.") -> _Decorator:
+def _set_option(
+    text: str = "Override a setting, e.g. train.seed.epochs=3; `reseed config --reference` lists all.",
+) -> _Decorator:
     return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=text)
 
 
@@ -130,7 +132,7 @@ def _sources(options: dict[str, Any]) -> dict[str, Path]:
 
 
 def _load(config: Path, overrides: Sequence[str]) -> Any:
-    from reseed.pipeline.config import load_config
+    from reseed.pipeline.loading import load_config
 
     return load_config(config, overrides)
 
@@ -471,7 +473,7 @@ def map_(**options: Any) -> None:
 @click.argument("checkpoint", type=_FILE)
 @_path_option("store", "Store of the backbone that the network was trained with.")
 @_path_option("model", "Model directory to write.")
-@_set_option("How it samples, e.g. noise_draws=0; docs/settings.md lists the settings of seed.")
+@_set_option("How it samples, e.g. noise_draws=0; `reseed config --reference` lists the settings of seed.")
 def adopt(checkpoint: Path, overrides: Sequence[str], **paths: Path) -> None:
     """Make a model of a released checkpoint of SEED's network."""
     from reseed.pipeline.settings import section
@@ -757,7 +759,7 @@ def export_(**options: Any) -> None:
 @click.argument("source", type=_FILE)
 @_path_option("store", "Store to write.")
 @_FORMAT
-@_set_option("A setting, e.g. space=arcface:r100 or id=image_id; docs/settings.md lists all.")
+@_set_option("A setting, e.g. space=arcface:r100 or id=image_id; `reseed config --reference` lists all.")
 def import_(source: Path, store: Path, format: str, overrides: Sequence[str]) -> None:
     """Make a store of embeddings that were exported, or computed elsewhere: faces, emotions, text."""
     from reseed.pipeline.settings import section
@@ -796,7 +798,7 @@ def init(folder: Path) -> None:
 @click.option("--reference", is_flag=True, help="Print docs/settings.md: every setting that there is.")
 def config_(config: Path | None, overrides: Sequence[str], as_json: bool, reference: bool) -> None:
     """Print all settings of a run, the defaults included, as YAML; or all that is wrong with them."""
-    from reseed.pipeline.config import as_yaml, resolved
+    from reseed.pipeline.loading import as_yaml, resolved
 
     if reference:
         from reseed.pipeline.reference import reference as settings_page

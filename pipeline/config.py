@@ -1,28 +1,21 @@
-"""The typed configuration tree of a run. Each section is declared beside the code that uses it; here they meet.
-
-Precedence: defaults < YAML < `--set section.key=value`. A key that nobody declared is an error.
-"""
+"""The typed configuration tree of a run. Each section is declared beside the code that uses it; here they meet."""
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import yaml
 from pydantic import Field
 
 from reseed.pipeline import layout
 from reseed.pipeline.components import Components
-from reseed.pipeline.mistakes import SettingsError
 from reseed.pipeline.names import AlignedEmbeddings, Embeddings
-from reseed.pipeline.reading import SettingsFile
 from reseed.pipeline.sections import CorpusSettings, ExtractionSettings, RunCalibration, SourceSettings
-from reseed.pipeline.settings import apply_overrides, examine, validated
+from reseed.pipeline.settings import validated
 from reseed.stages.audio.listing import listing_digest
 from reseed.stages.audio.recipe import sources_needed
-from reseed.stages.backbones.settings import CONFIGS, BackboneConfig, config_class
+from reseed.stages.backbones.settings import BackboneConfig, config_class
 from reseed.stages.backbones.training.settings import SpeechTraining
 from reseed.stages.common.choice import did_you_mean
 from reseed.stages.common.section import Conflict, Takes
@@ -225,86 +218,6 @@ class RunConfig(Components):
         """Return a digest of the files that the backbone is loaded from, by place, size and time of change."""
         return digest([listing_digest(path) for path in config_class(self.backbone.name).files(self.backbone.settings)])
 
-    def backbone_settings(self) -> Any:
+    def backbone_settings(self) -> BackboneConfig:
         """Return the validated Config of the chosen backbone."""
         return validated(config_class(self.backbone.name), self.backbone.settings, below="backbone.settings")
-
-
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read a run's YAML, apply overrides such as "train.seed.epochs=3", and validate.
-
-    Raises:
-        ConfigError: no file, no YAML, or mistakes in it: all of them, those in sections of components included.
-    """
-    file = SettingsFile.read(path)
-    mistakes = [*file.mistakes, *apply_overrides(file.tree, overrides)]
-    for key, line in file.empty_entries(RunConfig):
-        remedy = "write {} for its defaults, or null to leave it out"
-        mistakes.append(f"{key}: nothing stands after the colon in line {line}; {remedy}")
-    config, found = examine(RunConfig, file.tree)
-    if config is None or mistakes or found:
-        mistakes += found
-        mistakes += component_mistakes(config, but={line.partition(": ")[0] for line in mistakes}) if config else []
-        raise SettingsError(f"{path} with --set" if overrides else str(path), mistakes)
-    files = CONFIGS.get(config.backbone.name, BackboneConfig).file_settings()
-    settings = {
-        key: str(Path(value).expanduser().resolve()) if key in files and isinstance(value, str) else value
-        for key, value in config.backbone.settings.items()
-    }
-    return config.model_copy(update={"backbone": config.backbone.model_copy(update={"settings": settings})})
-
-
-def check_components(config: RunConfig) -> None:
-    """Validate the sections that belong to the chosen backbone, enhancers and alignments, before any work is done.
-
-    Raises:
-        SettingsError: something is wrong there; says all of it.
-    """
-    if mistakes := component_mistakes(config):
-        raise SettingsError("", mistakes)
-
-
-def component_mistakes(config: RunConfig, but: Collection[str] = ()) -> list[str]:
-    """Return what is wrong in the sections of components, a line each; these are imported, which takes seconds.
-
-    Args:
-        but: sections that are known to be wrong, "train.raw".
-    """
-    components: dict[str, Callable[[], object]] = {"backbone.name": config.backbone_settings}
-    components |= {f"train.{system}": partial(config.enhancer, system) for system in config.train}
-    components |= {f"align.{name}": partial(config.aligner, name) for name in config.align}
-    mistakes = []
-    for key, component in ((key, components[key]) for key in components if key not in but):
-        try:
-            component()
-        except SettingsError as error:
-            mistakes += error.mistakes
-        except ConfigError as error:
-            mistakes.append(f"{key}: {error}")
-    return mistakes
-
-
-def dump(config: RunConfig) -> str:
-    """Return the configuration as YAML that loads to the same configuration."""
-    return as_yaml(config.model_dump(mode="json"))
-
-
-def resolved(config: RunConfig) -> dict[str, Any]:
-    """Return the configuration as JSON with every default, those of the backbone, enhancers and alignments too.
-
-    Raises:
-        SettingsError: something is wrong in the sections of these.
-    """
-    check_components(config)
-    tree: dict[str, Any] = config.model_dump(mode="json")
-    tree["backbone"]["settings"] = config.backbone_settings().model_dump(mode="json")
-    for entries, component in ((tree["train"], config.enhancer), (tree["align"], config.aligner)):
-        for name, entry in entries.items():
-            found = component(name)
-            entries[name] = {"method": found.method, **entry, **found.settings.model_dump(mode="json")}
-    return tree
-
-
-def as_yaml(tree: Mapping[str, Any]) -> str:
-    """Return settings as YAML, in their order."""
-    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from reseed.pipeline import layout
-from reseed.pipeline.config import RunConfig, check_components, dump, load_config
+from reseed.pipeline.config import RunConfig
+from reseed.pipeline.loading import check_components, dump, load_config
 from reseed.stages.common.device import gpu_count, resolved
 from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.synthesise import check_installed

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from reseed.cli import main
-from reseed.pipeline.config import load_config
+from reseed.pipeline.loading import load_config
 from reseed.stages.align import align
 from reseed.stages.aligners.table import aligner_class
 from reseed.stages.backbones.folder import BackboneInfo, save_backbone

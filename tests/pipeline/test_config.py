@@ -8,8 +8,8 @@ import yaml
 from click.testing import CliRunner
 
 from reseed.cli import main
-from reseed.pipeline.config import as_yaml, check_components, dump, load_config, resolved
 from reseed.pipeline.layout import project_file
+from reseed.pipeline.loading import as_yaml, check_components, dump, load_config, resolved
 from reseed.pipeline.run import check_corpus
 from reseed.store import ConfigError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from reseed.pipeline.config import check_components, load_config
+from reseed.pipeline.loading import check_components, load_config
 from reseed.pipeline.settings import section
 from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.reporting.results.settings import ReportSettings

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from reseed.cli import main
-from reseed.pipeline.config import check_components, load_config
 from reseed.pipeline.layout import project_file
+from reseed.pipeline.loading import check_components, load_config
 from reseed.pipeline.run import check_corpus
 from reseed.pipeline.starter import write_starter
 from reseed.store import ConfigError

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from reseed.pipeline.config import load_config
+from reseed.pipeline.loading import load_config
 from reseed.stages.audio.conditions import Condition, describe
 from reseed.stages.audio.recipe import RECIPES, View
 

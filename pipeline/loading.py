@@ -1,0 +1,98 @@
+"""A run's configuration, read, checked with all that belongs to its components, and written.
+
+Precedence: defaults < YAML < `--set section.key=value`. A key that nobody declared is an error.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from reseed.pipeline.config import RunConfig
+from reseed.pipeline.mistakes import SettingsError
+from reseed.pipeline.reading import SettingsFile
+from reseed.pipeline.settings import apply_overrides, examine
+from reseed.stages.backbones.settings import CONFIGS, BackboneConfig
+from reseed.store import ConfigError
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run's YAML, apply overrides such as "train.seed.epochs=3", and validate.
+
+    Raises:
+        ConfigError: no file, no YAML, or mistakes in it: all of them, those in sections of components included.
+    """
+    file = SettingsFile.read(path)
+    mistakes = [*file.mistakes, *apply_overrides(file.tree, overrides)]
+    for key, line in file.empty_entries(RunConfig):
+        remedy = "write {} for its defaults, or null to leave it out"
+        mistakes.append(f"{key}: nothing stands after the colon in line {line}; {remedy}")
+    config, found = examine(RunConfig, file.tree)
+    if config is None or mistakes or found:
+        mistakes += found
+        mistakes += component_mistakes(config, but={line.partition(": ")[0] for line in mistakes}) if config else []
+        raise SettingsError(f"{path} with --set" if overrides else str(path), mistakes)
+    files = CONFIGS.get(config.backbone.name, BackboneConfig).file_settings()
+    settings = {
+        key: str(Path(value).expanduser().resolve()) if key in files and isinstance(value, str) else value
+        for key, value in config.backbone.settings.items()
+    }
+    return config.model_copy(update={"backbone": config.backbone.model_copy(update={"settings": settings})})
+
+
+def check_components(config: RunConfig) -> None:
+    """Validate the sections that belong to the chosen backbone, enhancers and alignments, before any work is done.
+
+    Raises:
+        SettingsError: something is wrong there; says all of it.
+    """
+    if mistakes := component_mistakes(config):
+        raise SettingsError("", mistakes)
+
+
+def component_mistakes(config: RunConfig, but: Collection[str] = ()) -> list[str]:
+    """Return what is wrong in the sections of components, a line each; these are imported, which takes seconds.
+
+    Args:
+        but: sections that are known to be wrong, "train.raw".
+    """
+    components: dict[str, Callable[[], object]] = {"backbone.name": config.backbone_settings}
+    components |= {f"train.{system}": partial(config.enhancer, system) for system in config.train}
+    components |= {f"align.{name}": partial(config.aligner, name) for name in config.align}
+    mistakes = []
+    for key, component in ((key, components[key]) for key in components if key not in but):
+        try:
+            component()
+        except SettingsError as error:
+            mistakes += error.mistakes
+        except ConfigError as error:
+            mistakes.append(f"{key}: {error}")
+    return mistakes
+
+
+def dump(config: RunConfig) -> str:
+    """Return the configuration as YAML that loads to the same configuration."""
+    return as_yaml(config.model_dump(mode="json"))
+
+
+def resolved(config: RunConfig) -> dict[str, Any]:
+    """Return the configuration as JSON with every default, those of the backbone, enhancers and alignments too.
+
+    Raises:
+        SettingsError: something is wrong in the sections of these.
+    """
+    check_components(config)
+    tree: dict[str, Any] = config.model_dump(mode="json")
+    tree["backbone"]["settings"] = config.backbone_settings().model_dump(mode="json")
+    for entries, component in ((tree["train"], config.enhancer), (tree["align"], config.aligner)):
+        for name, entry in entries.items():
+            found = component(name)
+            entries[name] = {"method": found.method, **entry, **found.settings.model_dump(mode="json")}
+    return tree
+
+
+def as_yaml(tree: Mapping[str, Any]) -> str:
+    """Return settings as YAML, in their order."""
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
