@@ -44,12 +44,12 @@ def test_one_layer_can_be_chosen(tmp_path, layer):
 
 
 def test_attentive_pooling_reads_its_weights_from_the_same_file(tmp_path):
-    shapes = checkpoints.affine("pooling.attention.0", 128, 24, 1) | checkpoints.affine(
-        "pooling.attention.2", 24, 128, 1
+    shapes = checkpoints.affine("pooling.attention.0", 128, 32, 1) | checkpoints.affine(
+        "pooling.attention.2", 32, 128, 1
     )
     state = transformer("WAVLM_BASE") | checkpoints.filled(shapes)
     ours = backbone(tmp_path, "WAVLM_BASE", state, pooling="attentive")
-    assert ours.embedding_dim == 48
+    assert ours.embedding_dim == 64
     outputs, _ = torchaudios("WAVLM_BASE").extract_features(WAVE)
     frame = torch.stack(outputs).mean(dim=0)
     hidden = F.linear(frame, state["pooling.attention.0.weight"][:, :, 0], state["pooling.attention.0.bias"]).tanh()
