@@ -125,7 +125,7 @@ def _parsed_file(raw: dict[str, Any]) -> StoredFile:
 def _check_types(what: str, raw: dict[str, Any], types: dict[str, type]) -> None:
     for key, kind in types.items():
         value = raw[key]
-        if not isinstance(value, kind) or isinstance(value, bool) or (kind is int and value < 0):
+        if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
             raise TypeError(f"{key} of {what} is {str(value)[:80]!r}, not {_IN_WORDS[kind]}")
 
 

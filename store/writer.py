@@ -31,11 +31,12 @@ from reseed.store.format import (
     Reject,
     Shard,
     StoredFile,
+    file_suffixes,
     shard_name,
     shard_path,
 )
 from reseed.store.header import read_header, write_header
-from reseed.store.layouts import Vectors, catalogue_file, file_suffixes, vectors_file, write_catalogue, write_hdf5
+from reseed.store.layouts import Vectors, catalogue_file, vectors_file, write_catalogue, write_hdf5
 from reseed.store.lock import editing
 
 REMOVAL_NAME = ".removal.json"
