@@ -17,7 +17,7 @@ from reseed.store import (
     finalise,
     write_shard,
 )
-from reseed.store.inputs import DeclaredInputs
+from reseed.store.inputs import DeclaredInputs, EnhancedInputs
 from tests.stages.scoring.example import write_manifest, write_store, write_trials
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}}
@@ -36,7 +36,7 @@ def vectors():
 def scoring(tmp_path, vectors):
     """Score the example, with anything changed, and return both tables."""
     write_manifest(tmp_path / "utterances.parquet", IDS, NAMES)
-    inputs = {"enhancer": "wccn", "config": {"shrinkage": 0.5}}
+    inputs = EnhancedInputs(parent="p", method="wccn", config={"shrinkage": 0.5}, model="m", seed=0)
     space = "ge2e:1a2b+wccn:3c4d"
     write_store(tmp_path / "store", IDS, NAMES, vectors, VIEWS, space, inputs, utterances_per_shard=2)
 
