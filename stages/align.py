@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-import torch
-
-from reseed.stages.aligners.base import Alignment
 from reseed.stages.aligners.folder import FOLDER, AlignmentInfo, save_alignment
-from reseed.stages.aligners.shared import SharedRows, shared_rows, shared_views
-from reseed.stages.aligners.table import aligner_class
+from reseed.stages.aligners.shared import shared_rows, shared_views
+from reseed.stages.aligners.table import make_alignment
 from reseed.stages.common.section import Section
-from reseed.stages.training.folder import Epoch
 from reseed.stages.training.progress import log
 from reseed.store import EmbeddingStore
 
@@ -30,7 +26,13 @@ def align(*, enrolment: Path, test: Path, model: Path, method: str, settings: Se
     first, second = EmbeddingStore(enrolment), EmbeddingStore(test)
     views = shared_views(first, second)
     rows = shared_rows(first, second, views, seed)
-    alignment, history = _fitted(method, settings, rows, seed)
+    alignment = make_alignment(method, settings, (first.dim, second.dim), rows.speakers, seed)
+    history = []
+    for row in alignment.fit(rows, seed):
+        if row:
+            history.append(row)
+            log(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+    alignment.eval().requires_grad_(False)
     info = AlignmentInfo(
         method=method,
         config=settings.model_dump(mode="json"),
@@ -46,16 +48,3 @@ def align(*, enrolment: Path, test: Path, model: Path, method: str, settings: Se
     info = save_alignment(model, alignment, info, history)
     of = "" if {*info.stored} == {info.utterances} else f" (of {info.stored[0]} and {info.stored[1]})"
     return f"{model}: {method} of {info.utterances} shared utterances{of} in {len(views)} views, space {info.space}"
-
-
-def _fitted(method: str, settings: Section, rows: SharedRows, seed: int) -> tuple[Alignment, list[Epoch]]:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        dims = rows.enrolment_ND.shape[1], rows.test_NE.shape[1]
-        alignment = aligner_class(method)(settings, dims, rows.speakers)
-    history = []
-    for row in alignment.fit(rows, seed):
-        if row:
-            history.append(row)
-            log(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
-    return alignment.eval().requires_grad_(False), history

@@ -9,8 +9,8 @@ import torch
 
 from reseed.stages.common.derived import Vectors, derive, derived_declaration
 from reseed.stages.enhancers.base import enhance_vectors
-from reseed.stages.enhancers.folder import ModelInfo, load_model
-from reseed.store import Declaration, EmbeddingStore, atomic
+from reseed.stages.enhancers.folder import load_model
+from reseed.store import EmbeddingStore, atomic
 from reseed.store.inputs import EnhancedInputs
 
 
@@ -33,25 +33,23 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
         ConfigError: no such device.
     """
     source = EmbeddingStore(store)
-    network, info = load_model(model, device)
+    enhancer, info = load_model(model, device)
     info.check_fits(source, model)
-    declaration = declare(source, model, info, seed)
-
-    def enhanced_vectors(raw_MD: Vectors, shard: int) -> Vectors:
-        return enhance_vectors(network, raw_MD, shard_generator(seed, shard), device)
-
-    derive(source, enhanced, declaration, enhanced_vectors, verb="enhance", model=model)
-
-
-def declare(source: EmbeddingStore, model: Path, info: ModelInfo, seed: int) -> Declaration:
-    """Declare the enhanced store: the parent's rows, in a space named after the parent's and the model."""
-    inputs = EnhancedInputs(
-        parent=source.fingerprint, method=info.enhancer, config=info.config, model=info.weights_sha256, seed=seed
+    declaration = derived_declaration(
+        source,
+        dim=source.dim,
+        space=f"{source.space}+{info.enhancer}:{info.weights_sha256[:8]}",
+        inputs=EnhancedInputs(
+            parent=source.fingerprint, method=info.enhancer, config=info.config, model=info.weights_sha256, seed=seed
+        ),
+        model=model,
+        weights_sha256=info.weights_sha256,
     )
-    space = f"{source.space}+{info.enhancer}:{info.weights_sha256[:8]}"
-    return derived_declaration(
-        source, dim=source.dim, space=space, inputs=inputs, model=model, weights_sha256=info.weights_sha256
-    )
+
+    def transform(raw_MD: Vectors, shard: int) -> Vectors:
+        return enhance_vectors(enhancer, raw_MD, shard_generator(seed, shard), device)
+
+    derive(source, enhanced, declaration, transform, verb="enhance", model=model)
 
 
 def shard_generator(seed: int, shard: int) -> torch.Generator:

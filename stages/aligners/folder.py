@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reseed.stages.aligners.base import SIDES, Alignment, Side
-from reseed.stages.aligners.table import aligner_class
+from reseed.stages.aligners.table import aligner_class, make_alignment
 from reseed.stages.training.folder import Epoch, TrainedFolder, TrainedInfo, table_of
 from reseed.store import ModelError
 
@@ -82,8 +82,8 @@ def load_alignment(path: Path) -> tuple[Alignment, AlignmentInfo]:
 
 
 def _build(info: AlignmentInfo) -> Alignment:
-    kind = aligner_class(info.method)
-    return kind(kind.Config.model_validate(info.config), info.dims, info.shared_dim)
+    config = aligner_class(info.method).Config.model_validate(info.config)
+    return make_alignment(info.method, config, info.dims, info.shared_dim)
 
 
 def _card(info: AlignmentInfo) -> str:

@@ -1,5 +1,7 @@
 """Alignments by name. To add one: a file with its Config and class, and one line here."""
 
+import torch
+
 from reseed.stages.aligners.base import Alignment
 from reseed.stages.aligners.closed_form import (
     CanonicalCorrelation,
@@ -10,6 +12,7 @@ from reseed.stages.aligners.closed_form import (
 )
 from reseed.stages.aligners.nessa import Nessa
 from reseed.stages.common.choice import chosen
+from reseed.stages.common.section import Section
 
 ALIGNERS: dict[str, type[Alignment]] = {
     "identity": Identity,
@@ -24,3 +27,19 @@ ALIGNERS: dict[str, type[Alignment]] = {
 def aligner_class(name: str) -> type[Alignment]:
     """Return the class behind `name`; an unknown name raises ConfigError with the choices."""
     return chosen(name, ALIGNERS, "alignment")
+
+
+def make_alignment(name: str, config: Section, dims: tuple[int, int], speakers: int, seed: int = 0) -> Alignment:
+    """Return a new alignment, its weights initialised from `seed` alone.
+
+    Args:
+        dims: dimensions of the enrolment and of the test side.
+        speakers: how many both sides know by name.
+
+    Raises:
+        ConfigError: no such alignment.
+        ModelError: one that these dimensions do not suit.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return aligner_class(name)(config, dims, speakers)
