@@ -1,9 +1,9 @@
-// The projection: a dot per row, told on hover, coloured by speaker, view or SNR.
+// The projection: a dot per row, named on hover, coloured by speaker, view or SNR.
 "use strict";
 const points = JSON.parse(document.getElementById("points").textContent);
 const figure = document.getElementById("space");
 const plane = figure.querySelector("svg");
-const told = document.getElementById("told");
+const tooltip = document.getElementById("tooltip");
 const legend = document.getElementById("legend");
 const palette = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5230", "#aa4499", "#999933", "#882255"];
 const unknown = "#8a929c";
@@ -45,15 +45,15 @@ function colour() {
 const at = (event) => event.target.dataset?.number === undefined ? null : points[event.target.dataset.number];
 plane.addEventListener("pointermove", (event) => {
   const point = at(event);
-  told.hidden = point === null;
+  tooltip.hidden = point === null;
   if (point === null) return;
   const snr = point.snr === null ? "" : `, ${point.snr} dB`;
-  told.textContent = `${point.utterance} · ${point.view}${snr} · ${point.speaker ?? "speaker unknown"}`;
+  tooltip.textContent = `${point.utterance} · ${point.view}${snr} · ${point.speaker ?? "speaker unknown"}`;
   const frame = figure.getBoundingClientRect();
-  told.style.left = `${Math.min(event.clientX - frame.left + 12, frame.width - 330)}px`;
-  told.style.top = `${event.clientY - frame.top + 12}px`;
+  tooltip.style.left = `${Math.min(event.clientX - frame.left + 12, frame.width - 330)}px`;
+  tooltip.style.top = `${event.clientY - frame.top + 12}px`;
 });
-plane.addEventListener("pointerleave", () => { told.hidden = true; });
+plane.addEventListener("pointerleave", () => { tooltip.hidden = true; });
 plane.addEventListener("click", (event) => {
   const point = at(event);
   figure.classList.toggle("some", point !== null);

@@ -78,12 +78,12 @@ def other_store(evidence: Evidence) -> OtherStore | None:
     return OtherStore(evidence.other, utterances, relation, evidence.relation is None, here[order], there[order])
 
 
-def _relation(own: Header, other: Header, shared_utterances: int) -> str:
+def _relation(header: Header, other: Header, shared_utterances: int) -> str:
     """Say what two stores are to each other: enhanced and its parent, two versions of one, or train and evaluation.
 
     Versions share most of the larger one's utterances: where the smaller one lies within the larger, that is leakage.
     """
-    parent = own.declaration.parent("parent")
+    parent = header.declaration.parent("parent")
     if parent is not None and parent.digest == other.fingerprint:
         return PARENT
-    return VERSIONS if shared_utterances > _MOSTLY * max(own.stored, other.stored, 1) else LEAKAGE
+    return VERSIONS if shared_utterances > _MOSTLY * max(header.stored, other.stored, 1) else LEAKAGE

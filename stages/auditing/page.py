@@ -24,7 +24,7 @@ class Box:
     node: Node
     x: float
     y: float
-    is_own: bool
+    is_audited: bool
 
     @property
     def label(self) -> str:
@@ -91,17 +91,15 @@ def _room_rows(evidence: Evidence) -> list[Offender]:
     ]
 
 
-def drawn_lineage(own: Node, edges: list[tuple[Node, Node]]) -> Lineage:
+def drawn_lineage(store: Node, edges: list[tuple[Node, Node]]) -> Lineage:
     """Place what a store was made from to its left and what was made of it to its right."""
-    column = {own: 0}
-    for source, made in edges:
-        if source == own:
-            column[made] = 1
-    pending = [own]
+    column = {store: 0}
+    column |= {target: 1 for source, target in edges if source == store}
+    pending = [store]
     while pending:  # a source stands left of all that is made of it
-        made = pending.pop()
-        for source in (source for source, target in edges if target == made):
-            column[source] = min(column.get(source, 0), column[made] - 1)
+        target = pending.pop()
+        for source in (source for source, other in edges if other == target):
+            column[source] = min(column.get(source, 0), column[target] - 1)
             pending.append(source)
     first = min(column.values())
     by_column: dict[int, list[Node]] = {}
@@ -113,6 +111,6 @@ def drawn_lineage(own: Node, edges: list[tuple[Node, Node]]) -> Lineage:
     for place, nodes in by_column.items():
         top = (tallest - (len(nodes) * (height + below) - below)) / 2
         for row, node in enumerate(nodes):
-            boxes[node] = Box(node, place * (width + between), top + row * (height + below), node == own)
+            boxes[node] = Box(node, place * (width + between), top + row * (height + below), node == store)
     lines = [(boxes[a].x + width, boxes[a].y + height / 2, boxes[b].x, boxes[b].y + height / 2) for a, b in edges]
     return Lineage(list(boxes.values()), lines, (max(by_column) + 1) * (width + between) - between, tallest)

@@ -153,7 +153,7 @@ def _check(evidence: Evidence, path: Path, is_unchanged: bool) -> ManifestCheck:
     order = np.flatnonzero(is_stored)[np.argsort(listed.recordings[is_stored], kind="stable")]
     again = np.flatnonzero(listed.recordings[order][1:] == listed.recordings[order][:-1])
     first, second = (_ids(listed.names(order[again[:_FIRST] + step])) for step in (0, 1))
-    own, theirs = evidence.store.names(here[differ[:_FIRST]]), listed.names(there[differ[:_FIRST]])
+    names, others = evidence.store.names(here[differ[:_FIRST]]), listed.names(there[differ[:_FIRST]])
     return ManifestCheck(
         path,
         is_unchanged,
@@ -161,7 +161,7 @@ def _check(evidence: Evidence, path: Path, is_unchanged: bool) -> ManifestCheck:
         FirstFew(len(unlisted), _ids(evidence.store.names(unlisted[:_FIRST]))),
         FirstFew(
             len(differ),
-            [Relabelled(name, a or "", b or "") for (name, a), (_, b) in zip(own, theirs, strict=True)],
+            [Relabelled(name, a or "", b or "") for (name, a), (_, b) in zip(names, others, strict=True)],
         ),
         FirstFew(len(again), list(zip(first, second, strict=True))),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reseed.stages.auditing.arrays import Counts, Float32, Float64, hashed_ids, unit
+from reseed.stages.auditing.arrays import Counts, Float32, Float64, Indices, hashed_ids, unit
 from reseed.stages.auditing.blocks import AuditedBlock, RowKey
 from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
@@ -53,8 +53,8 @@ class Doubtful:
     utterance_id: str
     speaker_id: str
     other_id: str
-    own: float
-    other: float
+    cosine: float
+    other_cosine: float
 
 
 @dataclass
@@ -87,21 +87,28 @@ class MarginReview:
     exhaustive: bool
 
     def __call__(self, block: AuditedBlock) -> Margins:
-        found, space = Margins(), _space(self.file)
+        space = _space(self.file)
         code_U = np.array([-1 if name is None else space.number.get(name, -1) for name in block.speakers], np.int64)
-        own = np.flatnonzero((code_U >= 0) & block.usable_U)
-        if not own.size:
-            return found
+        rows = np.flatnonzero((code_U >= 0) & block.usable_U)
+        if not rows.size:
+            return Margins()
         white_UD: Float32 = np.matmul(block.utterance_UD - space.mean_D, space.whiten_DD)
-        code, vector_UD = code_U[own], white_UD[own]
-        energy_K = np.bincount(code, np.einsum("ud,ud->u", vector_UD, vector_UD))
-        found.energy = {space.names[place]: float(energy_K[place]) for place in np.unique(code).tolist()}
-        own_U = _cosines(vector_UD, space.sum_KD[code] - vector_UD)
-        found.own_H = np.histogram(own_U.clip(-1, 1), COSINE_EDGES)[0]
-        if len(space.names) < 2:
-            return found
-        least = np.arange(own.size) if self.exhaustive else np.sort(np.argsort(own_U, kind="stable")[:_DOUBTFUL])
-        other_U, nearest_U = space.nearest_others(vector_UD[least], code[least])
+        code_U, vector_UD = code_U[rows], white_UD[rows]
+        own_U = _cosines(vector_UD, space.sum_KD[code_U] - vector_UD)
+        energy_K = np.bincount(code_U, np.einsum("ud,ud->u", vector_UD, vector_UD))
+        found = Margins(
+            own_H=np.histogram(own_U.clip(-1, 1), COSINE_EDGES)[0],
+            energy={space.names[code]: float(energy_K[code]) for code in np.unique(code_U).tolist()},
+        )
+        if len(space.names) > 1:
+            self._compare(found, [block.ids[row] for row in rows], code_U, vector_UD, own_U)
+        return found
+
+    def _compare(self, found: Margins, ids: list[str], code_U: Indices, vector_UD: Float32, own_U: Float32) -> None:
+        """Compare utterances with the speakers who are not their own."""
+        space = _space(self.file)
+        least = np.arange(len(ids)) if self.exhaustive else np.sort(np.argsort(own_U, kind="stable")[:_DOUBTFUL])
+        other_U, nearest_U = space.nearest_others(vector_UD[least], code_U[least])
         margin_U = own_U[least] - other_U
         if self.exhaustive:
             found.margin_H = np.histogram(margin_U.clip(-2, 2), MARGIN_EDGES)[0]
@@ -109,9 +116,8 @@ class MarginReview:
             if margin_U[place] < 0:
                 row, other = least[place], space.names[nearest_U[place]]
                 cosines = float(own_U[row]), float(other_U[place])
-                utterance, speaker = block.ids[own[row]], space.names[code[row]]
-                found.doubtful.items.append(Doubtful(cosines[0] - cosines[1], utterance, speaker, other, *cosines))
-        return found
+                margin = cosines[0] - cosines[1]
+                found.doubtful.items.append(Doubtful(margin, ids[row], space.names[code_U[row]], other, *cosines))
 
 
 def review(evidence: Evidence) -> MarginReview:
@@ -220,9 +226,9 @@ def labels(evidence: Evidence) -> Finding:
             {
                 "utterance": found.utterance_id,
                 "speaker": found.speaker_id,
-                "cosine": round(found.own, 3),
+                "cosine": round(found.cosine, 3),
                 "nearer to": found.other_id,
-                "cosine there": round(found.other, 3),
+                "cosine there": round(found.other_cosine, 3),
             },
             evidence.store.key(found.utterance_id),
         )
@@ -233,7 +239,7 @@ def labels(evidence: Evidence) -> Finding:
     return Finding(PASSED, f"{usual[0].upper()}{usual[1:]}; none lies far.", rows)
 
 
-def people(evidence: Evidence) -> Finding:
+def identities(evidence: Evidence) -> Finding:
     """Judge whether two speaker ids sound like one person."""
     pairs = evidence.conclude(alike)
     if not pairs:
@@ -288,7 +294,7 @@ GROUP = RuleGroup(
     {
         "speakers": Rule("the utterances of each speaker are alike", speakers),
         "labels": Rule("no utterance is far nearer to another speaker than to its own", labels),
-        "people": Rule("no two speaker ids sound like one person", people),
+        "identities": Rule("no two speaker ids sound like one person", identities),
     },
     SpeakerSums.of,
     review,

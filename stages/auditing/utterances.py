@@ -67,20 +67,20 @@ class Utterances(Accumulator):
 
 def files(evidence: Evidence) -> Finding:
     """Judge whether files are damaged, rows misplaced and ids repeated."""
-    utterances, own = evidence[Utterances], evidence.store.problems
-    other = evidence.other.problems if evidence.other else []
+    utterances, problems = evidence[Utterances], evidence.store.problems
+    of_other = evidence.other.problems if evidence.other else []
     parts = [
         f"{counted(count, what)}{then}"
         for count, what, then in (
-            (len(own), "damaged file", ", left out of all that follows"),
-            (len(other), "damaged file", " of the other store"),
+            (len(problems), "damaged file", ", left out of all that follows"),
+            (len(of_other), "damaged file", " of the other store"),
             (utterances.misplaced, "row", " out of order"),
             (utterances.repeated, "utterance id", " stored more than once"),
         )
         if count
     ]
     if parts:
-        return Finding(FAILED, f"{'; '.join(parts)}.", [{"problem": problem} for problem in (*own, *other)])
+        return Finding(FAILED, f"{'; '.join(parts)}.", [{"problem": problem} for problem in (*problems, *of_other)])
     shards = counted(len(evidence.store.header.shards), "shard")
     return Finding(PASSED, f"All files of {shards} have the digests they were written with.")
 

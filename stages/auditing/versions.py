@@ -160,11 +160,11 @@ def _lowest(block: AuditedBlock, here: Indices, view: int, cosine_UC: Float64) -
 
 def _relabelled(evidence: Evidence, other: OtherStore) -> FirstFew[Relabelled]:
     """Return the utterances whose speaker is another one in the other store; both must know one."""
-    own, theirs = evidence[Utterances].speakers[other.here], other.utterances.speakers[other.there]
-    differ: Mask = (own != theirs) & (own != 0) & (theirs != 0)
-    names = evidence.store.names(other.here[differ][:_FIRST])
+    speakers, others = evidence[Utterances].speakers[other.here], other.utterances.speakers[other.there]
+    differ: Mask = (speakers != others) & (speakers != 0) & (others != 0)
+    here = evidence.store.names(other.here[differ][:_FIRST])
     there = other.store.names(other.there[differ][:_FIRST])
-    rows = [Relabelled(name, str(own), str(their)) for (name, own), (_, their) in zip(names, there, strict=True)]
+    rows = [Relabelled(name, str(one), str(another)) for (name, one), (_, another) in zip(here, there, strict=True)]
     return FirstFew(int(differ.sum()), rows)
 
 

@@ -72,7 +72,7 @@ def test_speakers_exchanged_in_part_are_named(sound, tmp_path):
         lambda _, vectors, rows: (vectors, relabelled(rows, {"s0003": "s0011", "s0011": "s0003"}, half)),
     )
     found = audit(store=store)
-    assert failed(found) <= {"labels", "people"}
+    assert failed(found) <= {"labels", "identities"}
     told = " ".join(finding.says for finding in found.findings.values() if finding.status == FAILED)
     assert "s0003 and s0011" in told
 
@@ -89,8 +89,8 @@ def test_one_person_under_two_ids_is_named(sound, tmp_path):
     some = {f"s0005-{take}" for take in range(4)}
     change = lambda _, vectors, rows: (vectors, relabelled(rows, {"s0005": "s9999"}, some))  # noqa: E731
     found = audit(store=planted(sound, tmp_path / "two", change))
-    assert failed(found) <= {"people", "labels"}  # each half lies among the other
-    assert "s0005 and s9999" in found.findings["people"].says
+    assert failed(found) <= {"identities", "labels"}  # each half lies among the other
+    assert "s0005 and s9999" in found.findings["identities"].says
 
 
 def test_a_speaker_of_many_voices_is_named(sound, tmp_path):
@@ -194,7 +194,7 @@ def test_one_view_and_no_labels_leave_what_cannot_be_checked_unchecked(tmp_path)
     make_store(tmp_path / "bare", views={"clean": {}}, labelled=False)
     found = audit(store=tmp_path / "bare", page=tmp_path / "bare.html")
     skipped = set(found.rules(SKIPPED))
-    assert skipped == UNSEEN | {"views", "noise", "speakers", "labels", "people"}
+    assert skipped == UNSEEN | {"views", "noise", "speakers", "labels", "identities"}
     assert failed(found) == set()
 
 
@@ -278,7 +278,7 @@ def test_vectors_that_all_coincide_are_judged_and_not_stumbled_over(sound, tmp_p
 
 def test_two_speakers_are_enough(tmp_path):
     make_store(tmp_path / "two", speakers=2, shards=1)
-    assert failed(audit(store=tmp_path / "two")) <= {"people", "labels"}
+    assert failed(audit(store=tmp_path / "two")) <= {"identities", "labels"}
 
 
 def test_an_id_stored_twice_is_told(sound, tmp_path):

@@ -85,7 +85,7 @@ def test_an_exchanged_pair_of_speakers_is_found_by_their_voices(folder):
     exchange = {first: second, second: first}
     change = lambda _, vectors, rows: (vectors, relabelled(rows, exchange, set(ids[::2])))  # noqa: E731
     found = failed(audit(store=planted(folder / "dev", folder / "half", change), replay=0))
-    told = " ".join(found[rule].says for rule in ("labels", "people") if rule in found)
+    told = " ".join(found[rule].says for rule in ("labels", "identities") if rule in found)
     assert f"{first} and {second}" in told
 
 
@@ -166,10 +166,10 @@ def test_an_enhanced_store_is_compared_with_what_it_was_made_from(folder):
     enhance(store=folder / "dev", model=folder / "wccn", enhanced=folder / "enhanced", seed=0)
     found = audit(store=folder / "enhanced", page=folder / "enhanced.html")
     assert failed(found) == {}, found.summary()
-    versions, people = found.findings["versions"], found.findings["people"]
+    versions, identities = found.findings["versions"], found.findings["identities"]
     assert versions.says.startswith("It was made from that store")
     assert {"with clean, before", "with clean, after"} <= versions.offenders[0].keys()
-    assert f"{folder / 'dev'} " in people.offenders[0]["hear"]  # the store that has recordings
+    assert f"{folder / 'dev'} " in identities.offenders[0]["hear"]  # the store that has recordings
 
 
 def _with(vectors: np.ndarray, row: int, vector: np.ndarray) -> np.ndarray:

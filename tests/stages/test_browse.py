@@ -192,7 +192,7 @@ def test_in_a_browser_the_page_of_an_audit_tells_and_colours(run, browser, tmp_p
         dots = page.locator("#space circle")
         assert dots.count() == 24
         dots.nth(5).hover()
-        told = page.locator("#told").inner_text()
+        told = page.locator("#tooltip").inner_text()
         points = json.loads(page.locator("#points").text_content())
         assert points[5]["utterance"] in told
         assert points[5]["view"] in told

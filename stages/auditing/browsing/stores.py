@@ -173,7 +173,7 @@ class BrowsedStore:
 
     @property
     def _score_files(self) -> list[str]:
-        return [made.path for _, made in lineage_graph(self.path, self.store.header)[1] if made.kind == "scores"]
+        return [node.path for _, node in lineage_graph(self.path, self.store.header)[1] if node.kind == "scores"]
 
     def _vectors(self, utterance_id: str) -> Float32:
         """Return the vectors of an utterance, [C, V, D]."""
