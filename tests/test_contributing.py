@@ -14,8 +14,8 @@ from reseed.stages.interop.exchange import Format
 from reseed.stages.interop.table import FORMATS
 from reseed.stages.trial_scoring.table import SCORERS
 from tests.stages.auditing import test_contract as of_rules
+from tests.stages.auditing.faults import forge
 from tests.stages.auditing.generated import make_store
-from tests.stages.auditing.planting import forge
 from tests.stages.auditing.test_contract import stores as stores
 from tests.stages.enhancers import test_contract as of_enhancers
 from tests.stages.interop import test_round_trip as of_formats

@@ -17,8 +17,8 @@ from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED
 from reseed.stages.auditing.table import RULES
 from reseed.store import ConfigError, EmbeddingStore, Reject, StoreError, finalise, write_shard
 from reseed.store.inputs import Parent
+from tests.stages.auditing.faults import altered, forge, only, relabelled, renamed
 from tests.stages.auditing.generated import DIM, make_store
-from tests.stages.auditing.planting import forge, only, planted, relabelled, renamed
 
 UNSEEN = {"manifest", "replay", "leakage", "versions"}  # without recordings and another store
 
@@ -66,7 +66,7 @@ def test_vectors_far_longer_than_the_others_are_named(sound, tmp_path):
 
 def test_speakers_exchanged_in_part_are_named(sound, tmp_path):
     half = {f"s{speaker:04}-{take}" for speaker in (3, 11) for take in range(0, 8, 2)}
-    store = planted(
+    store = altered(
         sound,
         tmp_path / "half",
         lambda _, vectors, rows: (vectors, relabelled(rows, {"s0003": "s0011", "s0011": "s0003"}, half)),
@@ -79,7 +79,7 @@ def test_speakers_exchanged_in_part_are_named(sound, tmp_path):
 
 def test_one_utterance_under_another_speaker_is_named(sound, tmp_path):
     change = lambda _, vectors, rows: (vectors, relabelled(rows, {"s0003": "s0011"}, {"s0003-2"}))  # noqa: E731
-    found = audit(store=planted(sound, tmp_path / "one", change))
+    found = audit(store=altered(sound, tmp_path / "one", change))
     assert failed(found) == {"labels"}
     assert "s0003-2" in found.findings["labels"].says
     assert found.findings["labels"].offenders[0]["nearer to"] == "s0003"
@@ -88,7 +88,7 @@ def test_one_utterance_under_another_speaker_is_named(sound, tmp_path):
 def test_one_person_under_two_ids_is_named(sound, tmp_path):
     some = {f"s0005-{take}" for take in range(4)}
     change = lambda _, vectors, rows: (vectors, relabelled(rows, {"s0005": "s9999"}, some))  # noqa: E731
-    found = audit(store=planted(sound, tmp_path / "two", change))
+    found = audit(store=altered(sound, tmp_path / "two", change))
     assert failed(found) <= {"identities", "labels"}  # each half lies among the other
     assert "s0005 and s9999" in found.findings["identities"].says
 
@@ -97,7 +97,7 @@ def test_a_speaker_of_many_voices_is_named(sound, tmp_path):
     mixed = {f"s{speaker:04}-0" for speaker in range(0, 16, 2)}
     names = {f"s{speaker:04}": "everybody" for speaker in range(24)}
     change = lambda _, vectors, rows: (vectors, relabelled(rows, names, mixed))  # noqa: E731
-    found = audit(store=planted(sound, tmp_path / "mixed", change))
+    found = audit(store=altered(sound, tmp_path / "mixed", change))
     assert "everybody" in found.findings["speakers"].says
     assert failed(found) <= {"speakers", "labels"}
 
@@ -116,7 +116,7 @@ def again(every: int):
 @pytest.mark.parametrize("exact", [100_000, 10])
 def test_recordings_stored_twice_are_named_by_all_pairs_and_by_hashing(sound, tmp_path, exact, monkeypatch):
     monkeypatch.setattr(duplicates, "EXACT", exact)
-    found = audit(store=planted(sound, tmp_path / "again", again(32)))
+    found = audit(store=altered(sound, tmp_path / "again", again(32)))
     assert failed(found) == {"duplicates"}
     assert found.findings["duplicates"].says == "6 pairs of ids for one recording."
     pairs = {(row["utterance"], row["again as"]) for row in found.findings["duplicates"].offenders}
@@ -130,7 +130,7 @@ def test_recordings_that_all_but_coincide_are_found_too(sound, tmp_path):
         vectors, rows = again(32)(position, vectors, rows)
         return vectors + 1e-3 * jitter.normal(size=vectors.shape).astype(np.float32), rows
 
-    found = audit(store=planted(sound, tmp_path / "nearly", change))
+    found = audit(store=altered(sound, tmp_path / "nearly", change))
     assert failed(found) == {"duplicates"}, found.summary()
     assert found.findings["duplicates"].offenders[0]["found by"].startswith("cosine")
 
@@ -149,14 +149,14 @@ def silenced(sound_name):
 
 
 def test_a_noise_of_pure_silence_is_named(sound, tmp_path):
-    found = audit(store=planted(sound, tmp_path / "silent", silenced("noise/3")))
+    found = audit(store=altered(sound, tmp_path / "silent", silenced("noise/3")))
     assert failed(found) == {"noise"}
     assert found.findings["noise"].says == "1 sound changing nothing, as silence would: noise/3."
 
 
 def test_a_shard_of_another_backbone_is_named(sound, tmp_path):
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(DIM, DIM)))[0].astype(np.float32)
-    store = planted(sound, tmp_path / "foreign", only(2, lambda vectors, rows: (vectors @ turn, rows)))
+    store = altered(sound, tmp_path / "foreign", only(2, lambda vectors, rows: (vectors @ turn, rows)))
     found = audit(store=store)
     assert "shards" in failed(found)
     assert EmbeddingStore(store).shards[2].name in found.findings["shards"].says
@@ -239,7 +239,7 @@ def test_train_and_evaluation_share_nothing_unless_it_is_planted(sound, tmp_path
             vectors[:12] = taken
         return vectors, relabelled(renamed(rows, lambda name: f"dev-{name}"), names)
 
-    found = audit(store=sound, against=planted(tmp_path / "dev", tmp_path / "leaking", leaking))
+    found = audit(store=sound, against=altered(tmp_path / "dev", tmp_path / "leaking", leaking))
     assert failed(found) == {"leakage"}
     says = found.findings["leakage"].says
     assert "1 speaker id (s0000)" in says
@@ -264,7 +264,7 @@ def test_two_broken_utterances_are_no_duplicates_and_no_leakage(sound, tmp_path)
     store = shutil.copytree(sound, tmp_path / "broken")
     forge(store, 1, lambda vectors: vectors.__setitem__(slice(0, 12), np.nan))
     forge(store, 2, lambda vectors: vectors.__setitem__(slice(0, 12), 0))
-    other = planted(sound, tmp_path / "other", lambda _, v, rows: (v, renamed(rows, lambda name: f"o-{name}")))
+    other = altered(sound, tmp_path / "other", lambda _, v, rows: (v, renamed(rows, lambda name: f"o-{name}")))
     forge(other, 3, lambda vectors: vectors.__setitem__(slice(0, 12), 0))
     assert failed(audit(store=store)) == {"finite"}
     found = audit(store=store, against=other).findings["leakage"]
@@ -272,7 +272,7 @@ def test_two_broken_utterances_are_no_duplicates_and_no_leakage(sound, tmp_path)
 
 
 def test_vectors_that_all_coincide_are_judged_and_not_stumbled_over(sound, tmp_path):
-    store = planted(sound, tmp_path / "same", lambda _, vectors, rows: (np.ones_like(vectors), rows))
+    store = altered(sound, tmp_path / "same", lambda _, vectors, rows: (np.ones_like(vectors), rows))
     assert {"dimensions", "views"} <= failed(audit(store=store))
 
 
@@ -283,7 +283,7 @@ def test_two_speakers_are_enough(tmp_path):
 
 def test_an_id_stored_twice_is_told(sound, tmp_path):
     change = lambda _, vectors, rows: (vectors, renamed(rows, lambda name: name.replace("s0001-0", "s0002-0")))  # noqa: E731
-    finding = audit(store=planted(sound, tmp_path / "twice", change)).findings["files"]
+    finding = audit(store=altered(sound, tmp_path / "twice", change)).findings["files"]
     assert finding.says == "1 utterance id stored more than once."
 
 
@@ -308,7 +308,7 @@ def test_versions_of_a_store_are_the_same_or_have_drifted(sound, tmp_path):
         vectors = vectors + 0.2 * noise.normal(size=vectors.shape).astype(np.float32)
         return vectors, relabelled(rows, {"s0001": "s0002", "s0002": "s0001"})
 
-    found = audit(store=planted(sound, tmp_path / "drifted", drifted), against=sound)
+    found = audit(store=altered(sound, tmp_path / "drifted", drifted), against=sound)
     assert failed(found) == {"versions"}
     says = found.findings["versions"].says
     assert "differ" in says
@@ -322,13 +322,13 @@ def test_versions_of_a_store_are_the_same_or_have_drifted(sound, tmp_path):
 
 def test_versions_of_two_backbones_are_compared_by_their_geometry(sound, tmp_path):
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(DIM, DIM)))[0].astype(np.float32)
-    turned = planted(sound, tmp_path / "turned", lambda _, vectors, rows: (vectors @ turn, rows))
+    turned = altered(sound, tmp_path / "turned", lambda _, vectors, rows: (vectors @ turn, rows))
     says = audit(store=sound, against=turned).findings["versions"].says
     assert "(linear CKA) 1.000" in says  # a rotation changes every vector and nothing of the geometry
 
 
 def test_a_pass_over_dask_finds_what_a_pass_in_this_process_finds(sound, tmp_path):
-    store = planted(sound, tmp_path / "again", again(32))
+    store = altered(sound, tmp_path / "again", again(32))
     with executor("local:2") as execute:
         spread = audit(store=store, against=sound, execute=execute)
     here = audit(store=store, against=sound)
@@ -350,7 +350,7 @@ HOSTILE = "<script>alert('x')</script>'; drop table catalogue; --"
 
 
 def test_ids_with_markup_are_shown_and_not_obeyed(tmp_path, sound):
-    store = planted(sound, tmp_path / "hostile", lambda _, v, rows: (v, renamed(rows, lambda name: HOSTILE + name)))
+    store = altered(sound, tmp_path / "hostile", lambda _, v, rows: (v, renamed(rows, lambda name: HOSTILE + name)))
     forge(store, 0, lambda vectors: vectors.__setitem__(0, np.nan))
     found = audit(store=store, page=tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text()
@@ -360,7 +360,7 @@ def test_ids_with_markup_are_shown_and_not_obeyed(tmp_path, sound):
 
 
 def test_the_command_says_the_verdict_and_fails_where_asked(sound, tmp_path):
-    store = planted(sound, tmp_path / "silent", silenced("noise/3"))
+    store = altered(sound, tmp_path / "silent", silenced("noise/3"))
     runner = CliRunner()
     told = runner.invoke(main, ["audit", str(store)])
     assert told.exit_code == 0

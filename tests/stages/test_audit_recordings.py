@@ -19,7 +19,7 @@ from reseed.stages.prepare import PrepareSettings, prepare
 from reseed.stages.train import EnhancerOrder, train
 from reseed.store import EmbeddingStore, drop
 from tests.corpus import REAL, needs_recordings, write_manifest
-from tests.stages.auditing.planting import forge, only, planted, relabelled, renamed
+from tests.stages.auditing.faults import altered, forge, only, relabelled, renamed
 
 pytestmark = needs_recordings
 
@@ -71,7 +71,7 @@ def test_no_false_alarm(folder, tmp_path):
 def test_an_exchanged_pair_of_speakers_is_found_by_the_manifest(folder):
     first, second = _speakers(folder)[2:9:6]
     exchange = {first: second, second: first}
-    store = planted(folder / "dev", folder / "swapped", lambda _, vectors, rows: (vectors, relabelled(rows, exchange)))
+    store = altered(folder / "dev", folder / "swapped", lambda _, vectors, rows: (vectors, relabelled(rows, exchange)))
     found = failed(audit(store=store))
     assert found.keys() == {"manifest"}
     assert f"Exchanged: {first} and {second}." in found["manifest"].says
@@ -84,7 +84,7 @@ def test_an_exchanged_pair_of_speakers_is_found_by_their_voices(folder):
     ]
     exchange = {first: second, second: first}
     change = lambda _, vectors, rows: (vectors, relabelled(rows, exchange, set(ids[::2])))  # noqa: E731
-    found = failed(audit(store=planted(folder / "dev", folder / "half", change), replay=0))
+    found = failed(audit(store=altered(folder / "dev", folder / "half", change), replay=0))
     told = " ".join(found[rule].says for rule in ("labels", "identities") if rule in found)
     assert f"{first} and {second}" in told
 
@@ -97,7 +97,7 @@ def test_one_per_cent_of_duplicates_is_found(folder):
         copy = renamed(rows.take(pa.array(chosen)), lambda name: f"{name}-again").cast(rows.schema)
         return np.concatenate([vectors, vectors[chosen]]), pa.concat_tables([rows, copy])
 
-    found = failed(audit(store=planted(folder / "dev", folder / "again", change)))
+    found = failed(audit(store=altered(folder / "dev", folder / "again", change)))
     assert found.keys() == {"duplicates", "manifest"}  # the manifest does not list them
     assert found["duplicates"].offenders[0]["hear"].startswith("reseed replay --out heard.wav ")
     assert {row["utterance"] for row in found["duplicates"].offenders} == set(ids)
@@ -115,14 +115,14 @@ def test_a_noise_of_pure_silence_is_found(folder):
                 blocks[place // len(_VIEWS), place % len(_VIEWS)] = blocks[place // len(_VIEWS), 0]
         return blocks.reshape(-1, source.dim), rows
 
-    found = failed(audit(store=planted(folder / "dev", folder / "silent", change), replay=0))
+    found = failed(audit(store=altered(folder / "dev", folder / "silent", change), replay=0))
     assert found.keys() == {"noise"}
     assert silent in found["noise"].says
 
 
 def test_a_shard_of_another_backbone_is_found(folder):
     turn = np.random.default_rng(0).permutation(256)
-    store = planted(folder / "dev", folder / "foreign", only(2, lambda vectors, rows: (vectors[:, turn], rows)))
+    store = altered(folder / "dev", folder / "foreign", only(2, lambda vectors, rows: (vectors[:, turn], rows)))
     found, name = failed(audit(store=store)), EmbeddingStore(store).shards[2].name
     assert {"shards", "replay"} <= found.keys()
     assert name in found["shards"].says
@@ -137,7 +137,7 @@ def test_rows_that_are_not_numbers_are_found(folder):
 
 def test_leakage_is_found(folder):
     taken = EmbeddingStore(folder / "train").get(EmbeddingStore(folder / "train").utterance_ids()[0], view="clean")
-    store = planted(folder / "dev", folder / "leaking", only(1, lambda vectors, rows: (_with(vectors, 6, taken), rows)))
+    store = altered(folder / "dev", folder / "leaking", only(1, lambda vectors, rows: (_with(vectors, 6, taken), rows)))
     found = failed(audit(store=store, against=folder / "train", replay=0))
     assert found.keys() == {"leakage"}
     assert "1 recording under another id" in found["leakage"].says

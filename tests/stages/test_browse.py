@@ -23,7 +23,7 @@ from reseed.stages.train import EnhancerOrder, train
 from reseed.store import ConfigError, EmbeddingStore
 from tests.browser import launched, needs_browser, opened
 from tests.corpus import prepared, write_corpus
-from tests.stages.auditing.planting import planted, renamed
+from tests.stages.auditing.faults import altered, renamed
 
 HOSTILE = "<img src=x onerror=alert(1)>/../../etc/passwd' or 1=1 --"
 
@@ -40,7 +40,7 @@ def run(tmp_path_factory):
     extract(order=ExtractOrder(manifests["speech"], "ge2e", settings, seed=0, sources=sources), store=raw, shards=2)
     train(EnhancerOrder(enhancer="wccn", settings=WccnConfig(), store=raw, model=root / "models" / "wccn", seed=0))
     enhance(store=raw, model=root / "models" / "wccn", enhanced=root / "stores" / "ge2e+wccn" / "train", seed=0)
-    planted(raw, root / "stores" / "hostile", lambda _, v, rows: (v, renamed(rows, lambda name: name + HOSTILE)))
+    altered(raw, root / "stores" / "hostile", lambda _, v, rows: (v, renamed(rows, lambda name: name + HOSTILE)))
     return root
 
 

@@ -16,8 +16,8 @@ from reseed.stages.auditing.table import GROUPS, RULES
 from reseed.stages.auditing.workspace import workspace
 from reseed.stages.common.execution import in_process
 from reseed.store import finalise
+from tests.stages.auditing.faults import forge
 from tests.stages.auditing.generated import DIM, make_store
-from tests.stages.auditing.planting import forge
 
 DOCUMENTED = Path(__file__).resolve().parents[3] / "docs" / "audit.md"
 groups = pytest.mark.parametrize("group", GROUPS, ids=lambda group: "-".join(group.rules) or "page")

@@ -17,7 +17,7 @@ from reseed.store.header import read_header, write_header
 Change = Callable[[int, np.ndarray, pa.Table], tuple[np.ndarray, pa.Table]]
 
 
-def planted(store: Path, target: Path, change: Change) -> Path:
+def altered(store: Path, target: Path, change: Change) -> Path:
     """Write a copy of a store with every shard changed: position, vectors [R, D], catalogue -> both."""
     source = EmbeddingStore(store)
     declared, names = source.header.declaration, []
