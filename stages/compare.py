@@ -11,8 +11,8 @@ from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.store import ScoringError
 
 _NOTE = (
-    "Several runs, compared where trials and recipes of the conditions agree. Each run drew its own noises unless it "
-    "shares the store of another, and raw of the same run is the reference."
+    "Several runs, compared under the conditions whose trials and recipes agree. Each run has drawn its own noises "
+    "unless runs share a store; every system is compared with raw of its own run."
 )
 
 

@@ -62,7 +62,7 @@ def test_only_conditions_that_agree_are_compared_and_the_page_says_what_differs_
     assert {row["condition"] for row in json.loads((made / "metrics.json").read_text())} == {"clean", "noise_0db"}
     text = text_of((made / "index.html").read_text())
     assert (
-        "Left out, since the runs do not agree: noise_5db is noise 5 dB in first, noise 10 dB in second; reverb is not "
+        "Left out because the runs differ: noise_5db is noise 5 dB in first, noise 10 dB in second; reverb is not "
         "in second; music_0db is not in first." in text
     )
     assert "Two runs 2 runs, 4 systems, 2 conditions, 12 speakers" in text

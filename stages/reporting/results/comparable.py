@@ -42,7 +42,7 @@ def keep_comparable(loaded: Loaded) -> tuple[Loaded, list[str]]:
         replace(scored, trials={c: trials for c, trials in scored.trials.items() if c.view not in reasons})
         for scored in systems
     ]
-    left_out = [f"Left out, since the runs do not agree: {'; '.join(reasons.values())}."] if reasons else []
+    left_out = [f"Left out because the runs differ: {'; '.join(reasons.values())}."] if reasons else []
     return replace(loaded, systems=[scored for scored in kept if scored.trials]), left_out
 
 

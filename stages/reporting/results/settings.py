@@ -11,12 +11,12 @@ class ReportSettings(Section):
     """What the report computes.
 
     Attributes:
-        bootstrap_replicates: draws of speakers behind the 95 % intervals; 0: no intervals.
+        bootstrap_replicates: resamples of the speakers for 95 % intervals; 0: no intervals.
         p_target: prior of a target trial in minDCF and actual DCF.
         c_miss, c_fa: cost of a miss and of a false alarm in minDCF and actual DCF.
-        seed: seed of these draws, and of t-SNE.
-        projection: how the embedding space is flattened for its picture; tsne keeps neighbours, but no distances.
-        projection_speakers: speakers in that picture.
+        seed: seed of these resamples, and of t-SNE.
+        projection: how the embedding space is shown in two dimensions; tsne preserves neighbours, but no distances.
+        projection_speakers: speakers in that figure.
     """
 
     bootstrap_replicates: int = Field(default=1000, ge=0)
