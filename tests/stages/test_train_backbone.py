@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -224,18 +223,32 @@ def test_batches_depend_on_seed_epoch_and_position_alone(corpus):
     assert not torch.equal(next(iter(reader(1).batches(1))).waveform_BT, whole[0].waveform_BT)
 
 
+KILLED = """
+import os
+import signal
+
+from reseed.stages.training.checkpoint import Checkpoint
+
+save = Checkpoint.save
+
+def save_and_die(self, state):
+    save(self, state)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoint.save = save_and_die
+"""
+
+
 def kill_at_first_checkpoint(script, checkpoint):
-    """Run a training in a process of its own and kill it once it has left a checkpoint."""
-    killed = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stderr=subprocess.DEVNULL)
-    while not checkpoint.exists() and killed.poll() is None:
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    """Run a training in a process of its own, which is killed as soon as it has left a checkpoint."""
+    command = [sys.executable, "-c", KILLED + script]
+    done = subprocess.run(command, cwd=ROOT, stderr=subprocess.DEVNULL, check=False)
+    assert done.returncode == -signal.SIGKILL
     assert checkpoint.exists()
 
 
 def test_a_killed_training_goes_on_to_the_very_same_weights(corpus, tmp_path, capfd):
-    settings = {"epochs": 10, "crops": 2}
+    settings = {"epochs": 3, "crops": 2}
     script = (
         "import torch; from pathlib import Path\n"
         "from reseed.stages.train_backbone import BackboneOrder, train_backbone\n"
