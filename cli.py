@@ -248,9 +248,8 @@ def _backbone(run: Any, trained: Path | None) -> Any:
 @main.command()
 @_extraction_options
 @click.option("--job", metavar="INDEX/COUNT", help="Write only this job's shards, e.g. 0/4; without: all, then seal.")
-@_path_option("marker", "File to write when done: the fingerprint and the shards of this job.", required=False)
 @_DASK
-def extract(store: Path, job: str | None, marker: Path | None, dask: str | None, **rest: Any) -> None:
+def extract(store: Path, job: str | None, dask: str | None, **rest: Any) -> None:
     """Run the frozen backbone over the corpus once and store clean and noisy embeddings."""
     from reseed.pipeline.executor import checked, executor
     from reseed.stages.extract import Job
@@ -259,8 +258,7 @@ def extract(store: Path, job: str | None, marker: Path | None, dask: str | None,
     chosen = None if job is None else Job.parse(job)
     run, order = _order(**rest)
     with executor(checked(dask) or run.extract.dask) as execute:
-        given = {"shards": run.extract.shards, "job": chosen, "marker": marker}
-        click.echo(stage(order=order, store=store, execute=execute, **given))
+        click.echo(stage(order=order, store=store, shards=run.extract.shards, job=chosen, execute=execute))
 
 
 @main.command()

@@ -57,7 +57,7 @@ def store_json(embeddings: Named, split: str) -> Path:
 
 
 def extracted(backbone: str, split: str, job: str) -> Path:
-    """Marker that one extraction job has sealed its shards; they are kept whatever becomes of the marker."""
+    """What `reseed extract --job` leaves once its shards are sealed; they are kept whatever becomes of it."""
     return Path("stores") / backbone / f"{split}.jobs" / job
 
 

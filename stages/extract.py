@@ -29,6 +29,10 @@ class Job:
             raise ConfigError(f"job {text!r} is not INDEX/COUNT with INDEX from 0 to COUNT - 1, e.g. 0/4")
         return cls(int(index), int(count))
 
+    def marker(self, store: Path) -> Path:
+        """Return the file beside a store that says what this job made for it."""
+        return store.with_name(f"{store.name}.jobs") / str(self.index)
+
 
 @dataclass(frozen=True)
 class ShardTask:
@@ -76,15 +80,14 @@ def extract(
     store: Path,
     shards: int | None = None,
     job: Job | None = None,
-    marker: Path | None = None,
     execute: Execute = in_process,
 ) -> str:
     """Extract a store, or with `job` only some of its shards. Shards already sealed by this recipe are kept.
 
     Args:
         shards: how many shards the store has; a shard is the unit of work, of resume and of loss.
-        marker: a file to write once the job is done: the fingerprint and the shards, so that whoever waits for it sees
-            that they are others than before.
+        job: leaves STORE.jobs/INDEX once it is done, with the fingerprint and its shards, so that whoever waits for it
+            sees that they are others than before.
         execute: calls a function for each of some shards, here or on other machines, and yields as each is done.
 
     Returns:
@@ -105,9 +108,9 @@ def extract(
     write = ShardTask.of(extraction, store, plan)
     for written, name in enumerate(execute(write, todo), start=1):
         print(f"{store}: shard {name} written ({written} of {len(todo)})", file=sys.stderr, flush=True)
-    if marker is not None:
+    if job is not None:
         made = {"fingerprint": extraction.declaration.fingerprint, "shards": [names[index] for index in own]}
-        atomic.write_json(marker, made)
+        atomic.write_json(job.marker(store), made)
     if done:
         return f"{store}: nothing to do, all utterances are stored or rejected"
     if job is not None:

@@ -26,7 +26,7 @@ rule extract:
         "extract: {wildcards.split} by {wildcards.backbone}, job {wildcards.job} of {params.jobs}"
     shell:
         "reseed extract --config config.yaml --section {params.recipe} {params.trained} {params.sources}"
-        " --store {params.store:q} --job {wildcards.job}/{params.jobs} --marker {output.marker:q} >{log} 2>&1"
+        " --store {params.store:q} --job {wildcards.job}/{params.jobs} >{log} 2>&1"
 
 
 rule seal:
@@ -37,8 +37,6 @@ rule seal:
     output:
         store=layout.store_json("{backbone}", "{split}"),
     params:
-        settings=rules.extract.params.settings,
-        weights=rules.extract.params.weights,
         sources=rules.extract.params.sources,
         store=rules.extract.params.store,
         recipe=rules.extract.params.recipe,
