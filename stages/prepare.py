@@ -51,7 +51,7 @@ def prepare(
     kind: str = "speech",
     split: str | None = None,
 ) -> str:
-    """List the recordings under `source`, inspect each, and write the manifest and its rejects.
+    """List the recordings under `source`, inspect each, write manifest and rejects, and return one sentence on them.
 
     Args:
         source: a folder of audio, a .csv or .jsonl list, a Kaldi directory (wav.scp, utt2spk, segments), or where
@@ -60,9 +60,6 @@ def prepare(
         split: of a data set: its own name of a part, or several joined by "+"; otherwise kept from lists that name
             splits, and written into the manifest.
 
-    Returns:
-        One sentence on what was found.
-
     Raises:
         ManifestError: nothing usable at `source`.
         ConfigError: no such data set, or it has no such kind or split.
@@ -70,10 +67,10 @@ def prepare(
     is_speech = kind == "speech"
     demographics = read_demographics(settings.speakers) if settings.speakers and is_speech else {}
     if settings.dataset is None:
-        recordings = list_recordings(source, settings.speaker_depth, split)
+        listed = list_recordings(source, settings.speaker_depth, split)
     else:
-        recordings = DATASETS[settings.dataset].recordings(source, kind, split)
-    candidates = inspect_listed(recordings)
+        listed = DATASETS[settings.dataset].recordings(source, kind, split)
+    candidates = inspect_listed(listed)
     accepted, rejected = accept(candidates, settings.min_duration_s if is_speech else 0.0)
     with file_errors(rejects, "written"):
         write_rejects(rejects, rejected)
