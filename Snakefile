@@ -9,12 +9,14 @@ import shlex
 from pathlib import Path
 
 from reseed.pipeline import layout
-from reseed.pipeline.loading import load_config
 from reseed.pipeline.inputs import Inputs, files, folder, of, options
+from reseed.pipeline.loading import load_config
+from reseed.pipeline.plan import Plan
 
 RUN = load_config(Path(config.get("settings", layout.CONFIG)))
-INPUTS = Inputs(RUN)
-BACKBONE, TRAIN, EVALUATION = INPUTS.configured, INPUTS.train, INPUTS.evaluation
+PLAN = Plan(RUN)
+INPUTS = Inputs(PLAN)
+BACKBONE, TRAIN, EVALUATION = PLAN.configured, PLAN.train, PLAN.evaluation
 # Several trainings on one machine take turns worse than they share: two of one thread are faster than one of two.
 SHARE = max(1, (workflow.cores or 1) // max(1, len(RUN.trained_backbones)))
 # On a cluster a job asks for a GPU where the run says `device: cuda`; `auto` takes one where the job has one.

@@ -637,6 +637,7 @@ def report(
     **paths: Path,
 ) -> None:
     """Compute the metrics and make the report page."""
+    from reseed.pipeline.plan import Plan
     from reseed.stages.report import report as stage
 
     run = _load(config, overrides)
@@ -647,7 +648,7 @@ def report(
         title=run.title or run.name,
         note=run.note,
         settings=run.report,
-        backbone_pairs=run.backbone_pairs,
+        backbone_pairs=Plan(run).backbone_pairs,
         frontends=list(frontend),
         **paths,
     )

@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 
 from reseed.pipeline.kinds import in_one_line
-from reseed.pipeline.names import AlignedPair, Embeddings, Pair
+from reseed.pipeline.names import Embeddings
 from reseed.pipeline.sections import BackboneChoice
 from reseed.pipeline.settings import validated
 from reseed.stages.backbones.settings import config_class
@@ -19,7 +19,6 @@ from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.common.choice import did_you_mean
 from reseed.stages.common.section import Conflict, Entries, Section, Takes
 from reseed.stages.frontends.settings import FrontendTraining
-from reseed.stages.reporting.results.files import BackbonePair
 from reseed.stages.trial_scoring.origin import RAW
 from reseed.store import ConfigError
 
@@ -229,15 +228,6 @@ class Components(Section):
         return list(dict.fromkeys(Embeddings.parse(name) for pair in self.pairs for name in pair))
 
     @property
-    def scored_by_themselves(self) -> list[Embeddings]:
-        """The embeddings that are enrolled and tested against themselves: as they are and enhanced."""
-        found = [Embeddings.of_scores(system, self.backbone.name) for system in self.systems]
-        for backbone in self.trained_backbones:
-            found += [Embeddings(backbone, system) for system in ("", *self.enhance.get(backbone, ()))]
-            found += [paired for paired in self._paired if paired.backbone == backbone]
-        return list(dict.fromkeys(found))
-
-    @property
     def alignments(self) -> dict[str, Alignment]:
         """The alignments by name: "nessa-1" is the second of several seeds."""
         return {
@@ -250,28 +240,6 @@ class Components(Section):
         """Return what the alignments of one entry of `align` are called."""
         seeds = self.align[entry].get("seeds", 1)
         return [f"{entry}-{seed}" for seed in range(seeds)] if _is_count(seeds) and seeds > 1 else [entry]
-
-    @property
-    def aligned_pairs(self) -> list[AlignedPair]:
-        """What is scored across backbones: each pair by each alignment."""
-        return [
-            AlignedPair(Pair(Embeddings.parse(enrolment), Embeddings.parse(test)), name, alignment.enhancer)
-            for enrolment, test in self.pairs
-            for name, alignment in self.alignments.items()
-        ]
-
-    @property
-    def backbone_pairs(self) -> dict[str, BackbonePair]:
-        """How pairs are scored, by the system that scores them."""
-        return {
-            aligned.system: BackbonePair(
-                str(aligned.pair),
-                self.alignments[aligned.alignment].entry,
-                aligned.pair.enrolment.system(self.backbone.name),
-                aligned.pair.test.system(self.backbone.name),
-            )
-            for aligned in self.aligned_pairs
-        }
 
 
 def _entry(entries: Mapping[str, Entry], section: str, name: str) -> Entry:

@@ -2,19 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from reseed.pipeline import layout
 from reseed.pipeline.components import Components
-from reseed.pipeline.names import AlignedEmbeddings, Embeddings
-from reseed.pipeline.sections import CorpusSettings, ExtractionSettings, RunCalibration, SourceSettings
+from reseed.pipeline.sections import CorpusSettings, ExtractionSettings, RunCalibration
 from reseed.pipeline.settings import validated
 from reseed.stages.audio.listing import listing_digest
-from reseed.stages.audio.recipe import sources_needed
 from reseed.stages.backbones.settings import BackboneConfig, config_class
 from reseed.stages.backbones.training.settings import SpeechTraining
 from reseed.stages.common.choice import did_you_mean
@@ -24,17 +19,7 @@ from reseed.stages.synthesise import SynthesiseSettings
 from reseed.stages.trial_scoring.origin import RAW
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.stages.trials import TrialSettings
-from reseed.store import ConfigError
 from reseed.store.atomic import digest
-
-
-@dataclass(frozen=True)
-class Scored:
-    """The files of one system: its scores, its identification, and the store that was scored."""
-
-    scores: Path
-    identification: Path
-    store: Path
 
 
 class RunConfig(Components):
@@ -131,78 +116,6 @@ class RunConfig(Components):
                 if name not in self.systems:
                     text = f"names {name!r}; there are {', '.join(self.systems)}{did_you_mean(name, self.systems)}"
                     yield Conflict("calibrate.fuse", text, ("calibrate", "train"), (f"train.{name}",))
-
-    def recordings(self, split: str) -> dict[str, tuple[str, str]]:
-        """Return what extraction of a split reads: source -> (split, kind of recordings)."""
-        recipe = self.extract.train if split == self.corpus.train else self.extract.evaluation
-        found = {source: (split, source) for source in sources_needed(recipe.views)}
-        if "babble" in found:
-            babble = self.corpus.evaluation_babble if split == self.corpus.evaluation else None
-            found["babble"] = (babble or split, "speech")
-        return {"utterances": (split, "speech"), **found}
-
-    @property
-    def extracted(self) -> list[tuple[str, str]]:
-        """Return which splits are extracted by which backbone: training speech only where something is learnt from it.
-
-        A cohort, a map, an enhancer, or a backbone that is anchored to it.
-        """
-        own = self.backbone.name
-        learnt = {own, *(Embeddings.parse(name).backbone for pair in self.pairs for name in pair)}
-        learnt |= {backbone for backbone, systems in self.enhance.items() if systems}
-        learnt |= {self.base_of(name) for name, training in self.backbones.items() if training.anchored}
-        needed = [own, *self.trained_backbones] if self.score.need_cohort else learnt
-        return [
-            (backbone, split)
-            for backbone in (own, *self.trained_backbones)
-            for split in (self.corpus.train, self.corpus.evaluation)
-            if split == self.corpus.evaluation or backbone in needed
-        ]
-
-    def heard_by(self, name: str) -> dict[str, Path]:
-        """Return the manifests that training a backbone or front end hears beside the speech, by their options."""
-        kinds = sources_needed((self.backbones | self.frontends)[name].views)
-        return {kind: layout.manifest(self.corpus.train, kind) for kind in kinds if kind != "babble"}
-
-    @property
-    def scored(self) -> list[Scored]:
-        """All that is scored, in the order of the report; of a pair the test side's embeddings are shown."""
-        embeddings = {each.scores(self.backbone.name): str(each) for each in self.scored_by_themselves}
-        embeddings |= {str(pair): str(AlignedEmbeddings(pair, "test")) for pair in self.aligned_pairs}
-        return [
-            Scored(layout.scores(name), layout.identification(name), layout.store(shown, self.corpus.evaluation))
-            for name, shown in embeddings.items()
-        ]
-
-    @property
-    def fused(self) -> dict[str, tuple[str, ...]]:
-        """Return the systems that are fused, by the name of what comes of them."""
-        return {"+".join(names): names for names in self.calibrate.fuse} if self.calibrate else {}
-
-    @property
-    def calibrated(self) -> list[str]:
-        """What has calibrated scores."""
-        return [*self.systems, *self.fused] if self.calibrate else []
-
-    def cohort(self) -> Path | None:
-        """Return the manifest of the training speech that scores are normalised against; none where none is needed."""
-        if not self.score.need_cohort:
-            return None
-        return layout.rest(self.corpus.train) if self.calibrate else layout.manifest(self.corpus.train, "speech")
-
-    def source(self, split: str, kind: str) -> SourceSettings:
-        """Return where the recordings of one kind and split lie.
-
-        Raises:
-            ConfigError: nothing says so.
-        """
-        named = self.corpus.sources.get(f"{kind}/{split}")
-        root = layout.SYNTHETIC_ROOT if self.synthesise else self.corpus.root
-        if named is not None:
-            return named
-        if root is None:
-            raise ConfigError(f"corpus.sources has no {kind}/{split}, and no corpus.root holds it")
-        return SourceSettings.model_construct(path=layout.recordings(root, split, kind), split=split)
 
     def digest(self, *sections: str) -> str:
         """Return the SHA-256 of some sections ("seed", "extract.train"): what a rule's `params` compare."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from reseed.pipeline import layout
 from reseed.pipeline.config import RunConfig
 from reseed.pipeline.names import SIDES, AlignedEmbeddings, AlignedPair, Embeddings, Pair, enhanced_by, parse_embeddings
+from reseed.pipeline.plan import Plan, Recordings
 from reseed.stages.audio.listing import listing_digest
 
 Value = TypeVar("Value")
@@ -53,52 +54,40 @@ def folder(function: Callable[..., Path], *wildcards: str) -> Callable[[Any], Pa
 class Inputs:
     """What the steps of one run read."""
 
-    run: RunConfig
+    plan: Plan
 
     @property
-    def train(self) -> str:
-        """The split that is learnt from."""
-        return self.run.corpus.train
-
-    @property
-    def evaluation(self) -> str:
-        """The split whose trials are scored."""
-        return self.run.corpus.evaluation
-
-    @property
-    def configured(self) -> str:
-        """The backbone that is used as it is."""
-        return self.run.backbone.name
+    def run(self) -> RunConfig:
+        return self.plan.run
 
     def manifests(self, split: str) -> list[Option]:
         """Return what extraction of a split reads."""
-        recordings = self.run.recordings(split)
-        return [Option(source, layout.manifest(*place)) for source, place in recordings.items()]
+        return [Option(name, recordings.manifest) for name, recordings in self.plan.recordings(split).items()]
 
     def listing(self, split: str, kind: str) -> str:
         """Return a digest of which files a folder holds: files that are added, removed or changed are prepared anew.
 
         Published data sets do not change, and hold a million files.
         """
-        source = self.run.source(split, kind)
+        source = self.plan.source(Recordings(kind, split))
         return "" if self.run.synthesise or source.dataset else listing_digest(source.path)
 
     def source_options(self, split: str, kind: str) -> str:
         """Return the options that say where recordings lie and which of them are wanted."""
-        source = self.run.source(split, kind)
+        source = self.plan.source(Recordings(kind, split))
         given = [f"--source={source.path}", *([f"--split={source.split}"] if source.split else [])]
         return shlex.join([*given, *([f"--set=corpus.prepare.dataset={source.dataset}"] if source.dataset else [])])
 
     def sounds(self, name: str) -> list[Option]:
         """Return what training a backbone or front end hears beside the speech."""
-        return [Option(kind, path) for kind, path in self.run.heard_by(name).items()]
+        return [Option(kind, recordings.manifest) for kind, recordings in self.plan.heard_by(name).items()]
 
     def start(self, backbone: str) -> list[Option]:
         """Return what training a backbone starts from and stays near."""
         base = self.run.base_of(backbone)
         found = [Option("base", layout.backbone_json(base))] if base in self.run.backbones else []
         anchored = self.run.backbones[backbone].anchored
-        return [*found, *([Option("anchors", layout.store_json(base, self.train))] if anchored else [])]
+        return [*found, *([Option("anchors", layout.store_json(base, self.plan.train))] if anchored else [])]
 
     def trained(self, backbone: str) -> list[Option]:
         """Return what the run trains of a backbone or front end; the configured backbone needs no training."""
@@ -115,20 +104,20 @@ class Inputs:
 
     def section(self, split: str) -> str:
         """Return the section of `extract` that says how a split is extracted."""
-        return "train" if split == self.train else "evaluation"
+        return "train" if split == self.plan.train else "evaluation"
 
     def extraction_digest(self, backbone: str, split: str) -> str:
         """Return a digest of what an extraction depends on beside its files."""
-        own = "backbone" if backbone == self.configured else self._entry_of(backbone)
+        own = "backbone" if backbone == self.plan.configured else self._entry_of(backbone)
         return self.run.digest(own, "seed", "extract.shards", "extract.jobs", f"extract.{self.section(split)}")
 
     def learnt_from(self, model: str) -> Path:
         """Return the store that an enhancer is learnt from."""
-        return layout.store_json(enhanced_by(model, self.configured).before, self.train)
+        return layout.store_json(enhanced_by(model, self.plan.configured).before, self.plan.train)
 
     def entry(self, model: str) -> str:
         """Return the entry of `train` that a model is of."""
-        return enhanced_by(model, self.configured).enhancer
+        return enhanced_by(model, self.plan.configured).enhancer
 
     def training_digest(self, model: str) -> str:
         return self.run.digest("seed", f"train.{self.entry(model)}")
@@ -139,36 +128,36 @@ class Inputs:
 
     def enhancer(self, enhanced: str) -> Path:
         """Return the model that enhances."""
-        return layout.model_json(parse_embeddings(enhanced).model(self.configured))
+        return layout.model_json(parse_embeddings(enhanced).model(self.plan.configured))
 
     def scored(self, name: str) -> Path:
         """Return the store behind a score file."""
-        return layout.store_json(Embeddings.of_scores(name, self.configured), self.evaluation)
+        return layout.store_json(Embeddings.of_scores(name, self.plan.configured), self.plan.evaluation)
 
     def held_out(self, system: str) -> Path:
         """Return the store of the training speech of a system of the configured backbone."""
-        return layout.store_json(Embeddings.of_scores(system, self.configured), self.train)
+        return layout.store_json(Embeddings.of_scores(system, self.plan.configured), self.plan.train)
 
     def system(self, name: str) -> str:
         """Return what the report calls a score file's system."""
-        return Embeddings.of_scores(name, self.configured).system(self.configured)
+        return Embeddings.of_scores(name, self.plan.configured).system(self.plan.configured)
 
     def cohort(self, name: str) -> list[Option]:
         """Return what the scores of a score file are normalised against."""
-        return self._cohort(Embeddings.of_scores(name, self.configured))
+        return self._cohort(Embeddings.of_scores(name, self.plan.configured))
 
-    def _cohort(self, test: layout.Named, enrolment: layout.Named = "") -> list[Option]:
-        cohort = self.run.cohort()
+    def _cohort(self, test: layout.Named, enrolment: layout.Named | None = None) -> list[Option]:
+        cohort, train = self.plan.cohort, self.plan.train
         if cohort is None:
             return []
-        found = [Option("cohort", layout.store_json(test, self.train)), Option("cohort-utterances", cohort)]
-        return [*found, *([Option("enrolment-cohort", layout.store_json(enrolment, self.train))] if enrolment else [])]
+        found = [Option("cohort", layout.store_json(test, train)), Option("cohort-utterances", cohort)]
+        return found if enrolment is None else [*found, Option("enrolment-cohort", layout.store_json(enrolment, train))]
 
     def calibrated_from(self, name: str) -> list[Option]:
         """Return the scores behind a calibrated score file, of one system or of several that are fused."""
         return [
             option
-            for system in self.run.fused.get(name, [name])
+            for system in self.plan.fused.get(name, [name])
             for option in (
                 Option("held-out", layout.held_out_scores(system)),
                 Option("scores", layout.scores(system)),
@@ -179,12 +168,12 @@ class Inputs:
         """Return the measures that calibration takes into account."""
         if not (self.run.calibrate and self.run.calibrate.quality):
             return []
-        held_out, scored = layout.quality(self.train), layout.quality(self.evaluation)
+        held_out, scored = layout.quality(self.plan.train), layout.quality(self.plan.evaluation)
         return [Option("held-out-quality", held_out), Option("quality", scored)]
 
     def paired(self, pair: str) -> list[Option]:
         """Return the stores that an alignment is learnt from."""
-        return [Option(side, self.mapped_from(pair, side, self.train)) for side in SIDES]
+        return [Option(side, self.mapped_from(pair, side, self.plan.train)) for side in SIDES]
 
     def mapped_from(self, pair: str, side: str, split: str) -> Path:
         """Return the store that one side of a pair is mapped from."""
@@ -198,7 +187,7 @@ class Inputs:
         """Return the stores of both sides of a pair that is scored."""
         test, enrolment = self._sides(pair, aligned)
         stores = {"store": test, "enrolment": enrolment}
-        return [Option(name, layout.store_json(side, self.evaluation)) for name, side in stores.items()]
+        return [Option(name, layout.store_json(side, self.plan.evaluation)) for name, side in stores.items()]
 
     def pair_cohort(self, pair: str, aligned: str) -> list[Option]:
         """Return what the scores of a pair are normalised against."""
@@ -210,14 +199,14 @@ class Inputs:
 
     def reported_scores(self) -> list[Option]:
         """Return every score file; calibrated ones last."""
-        paths = [*(scored.scores for scored in self.run.scored), *map(layout.calibrated, self.run.calibrated)]
+        paths = [*(scored.scores for scored in self.plan.scored), *map(layout.calibrated, self.plan.calibrated)]
         return [Option("scores", path) for path in paths]
 
     def reported_identification(self) -> list[Option]:
-        return [Option("identification", scored.identification) for scored in self.run.scored]
+        return [Option("identification", scored.identification) for scored in self.plan.scored]
 
     def reported_stores(self) -> list[Option]:
-        return [Option("store", scored.store) for scored in self.run.scored]
+        return [Option("store", scored.store) for scored in self.plan.scored]
 
     def reported_frontends(self) -> list[Option]:
         return [Option("frontend", layout.frontend_json(name)) for name in self.run.frontends]
@@ -228,25 +217,22 @@ class Inputs:
         Snakemake takes a run for finished when the last one is there, even if a step that was to be repeated has
         failed or been killed and its old output is gone; so each is asked for by name.
         """
-        run, splits = self.run, (self.train, self.evaluation)
-        enhanced = [Embeddings(self.configured, system) for system in run.train]
-        learnt = [self.train] if run.cohort() or run.calibrate else []
+        run, plan = self.run, self.plan
+        stores = [(backbone, split) for backbone, splits in plan.extracted.items() for split in splits]
+        sides = [AlignedEmbeddings(pair, side) for pair in plan.aligned_pairs for side in SIDES]
+        enhanced = [Embeddings(plan.configured, system) for system in run.train if plan.cohort or run.calibrate]
         return [
-            *(option.file for split in splits for option in self.manifests(split)),
+            *(option.file for split in (plan.train, plan.evaluation) for option in self.manifests(split)),
             *(option.file for name in run.trained_backbones for option in self.trained(name)),
-            *(layout.extracted(*place, str(job)) for place in run.extracted for job in range(run.extract.jobs)),
-            *(layout.store_json(*place) for place in run.extracted),
+            *(layout.extracted(*store, str(job)) for store in stores for job in range(run.extract.jobs)),
+            *(layout.store_json(*store) for store in stores),
             layout.TRIALS,
             *map(layout.model_json, run.train),
-            *(layout.store_json(each, split) for split in learnt for each in enhanced),
-            *(layout.store_json(each, self.evaluation) for each in run.scored_by_themselves),
-            *(
-                layout.store_json(AlignedEmbeddings(pair, side), self.evaluation)
-                for pair in run.aligned_pairs
-                for side in SIDES
-            ),
-            *(scored.scores for scored in run.scored),
-            *map(layout.calibrated, run.calibrated),
+            *(layout.store_json(each, plan.train) for each in enhanced),
+            *(layout.store_json(each, plan.evaluation) for each in plan.scored_by_themselves),
+            *(layout.store_json(each, plan.evaluation) for each in sides),
+            *(scored.scores for scored in plan.scored),
+            *map(layout.calibrated, plan.calibrated),
             layout.PAGE,
             layout.METRICS,
         ]

@@ -13,6 +13,7 @@ from pathlib import Path
 from reseed.pipeline import layout
 from reseed.pipeline.config import RunConfig
 from reseed.pipeline.loading import check_components, dump, load_config
+from reseed.pipeline.plan import Plan
 from reseed.stages.common.device import gpu_count, resolved
 from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.synthesise import check_installed
@@ -76,18 +77,18 @@ def files_of(folder: Path) -> RunFiles:
     path = folder / layout.CONFIG
     if not path.exists():
         raise ConfigError(f"{folder} is no run: it has no {layout.CONFIG}; give folders such as runs/demo")
-    config = load_config(path)
+    plan = Plan(load_config(path))
     files = RunFiles(
         name=folder.resolve().name,
         scores=[
-            *(folder / scored.scores for scored in config.scored),
-            *(folder / layout.calibrated(name) for name in config.calibrated),
+            *(folder / scored.scores for scored in plan.scored),
+            *(folder / layout.calibrated(name) for name in plan.calibrated),
         ],
-        identification=[folder / scored.identification for scored in config.scored],
-        stores=[folder / scored.store for scored in config.scored],
-        utterances=folder / layout.manifest(config.corpus.evaluation, "speech"),
-        backbone_pairs=config.backbone_pairs,
-        frontends=[folder / layout.frontend(name) for name in config.frontends],
+        identification=[folder / scored.identification for scored in plan.scored],
+        stores=[folder / scored.store for scored in plan.scored],
+        utterances=folder / layout.manifest(plan.evaluation, "speech"),
+        backbone_pairs=plan.backbone_pairs,
+        frontends=[folder / layout.frontend(name) for name in plan.run.frontends],
     )
     for needed in (*files.scores, *files.identification, *files.stores, files.utterances):
         if not needed.exists():
@@ -140,17 +141,15 @@ def check_corpus(config: RunConfig) -> None:
         raise ConfigError(f"the trial list {listed} does not exist")
     if config.synthesise:
         return
-    root = config.corpus.root
-    wanted = [*config.recordings(config.corpus.train).values(), *config.recordings(config.corpus.evaluation).values()]
-    missing = []
-    for split, kind in wanted:
-        source = config.source(split, kind)
-        if f"{kind}/{split}" in config.corpus.sources and not source.path.exists():
-            raise ConfigError(f"corpus.sources.{kind}/{split}: {source.path} does not exist")
-        missing += [] if source.path.exists() else [f"{kind}/{split}"]
+    plan, root = Plan(config), config.corpus.root
+    wanted = [*plan.recordings(plan.train).values(), *plan.recordings(plan.evaluation).values()]
+    missing = {str(recordings): path for recordings in wanted if not (path := plan.source(recordings).path).exists()}
+    for name, path in missing.items():
+        if name in config.corpus.sources:
+            raise ConfigError(f"corpus.sources.{name}: {path} does not exist")
     if missing and root is not None:
         there = ", ".join(sorted(f"speech/{path.name}" for path in root.glob("speech/*"))) or "no speech folder"
-        raise ConfigError(f"the corpus {root} has no folder {', '.join(dict.fromkeys(missing))}; it has {there}")
+        raise ConfigError(f"the corpus {root} has no folder {', '.join(missing)}; it has {there}")
 
 
 def available_cores() -> int:

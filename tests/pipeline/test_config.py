@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from reseed.cli import main
 from reseed.pipeline.layout import project_file
 from reseed.pipeline.loading import as_yaml, check_components, dump, load_config, resolved
+from reseed.pipeline.plan import Plan, Recordings
 from reseed.pipeline.run import check_corpus
 from reseed.store import ConfigError
 
@@ -61,9 +62,9 @@ def test_relative_corpus_roots_are_made_absolute(tmp_path, monkeypatch):
 def test_sources_name_what_lies_outside_the_corpus_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = load_config(write(tmp_path), ["corpus.sources={noise/train: {path: musan, dataset: musan, split: all}}"])
-    source = config.source("train", "noise")
+    source = Plan(config).source(Recordings("noise", "train"))
     assert (source.path, source.dataset, source.split) == (tmp_path / "musan", "musan", "all")
-    assert config.source("dev", "noise").path == tmp_path / "audio" / "noise" / "dev"
+    assert Plan(config).source(Recordings("noise", "dev")).path == tmp_path / "audio" / "noise" / "dev"
     with pytest.raises(ConfigError, match=r"corpus\.sources\.noise/train: .*musan does not exist"):
         check_corpus(config)
     with pytest.raises(ConfigError, match=r"corpus\.sources has no speech/train, and no corpus\.root holds it"):

@@ -7,6 +7,7 @@ from typing import Any
 from reseed.pipeline import layout
 from reseed.pipeline.config import RunConfig
 from reseed.pipeline.inputs import Inputs, Option, files, folder, of, options
+from reseed.pipeline.plan import Plan
 
 EXTRACT = {"views": {"clean": {}, "noise": {"noise": [0, 15]}, "babble": {"babble": 5}}}
 SMALL = {"backbone": "ecapa_tdnn"}
@@ -19,7 +20,7 @@ def inputs(**changes: Any) -> Inputs:
         "extract": {"train": EXTRACT, "evaluation": EXTRACT},
         "train": {"vire": {}},
     }
-    return Inputs(RunConfig.model_validate(config | changes))
+    return Inputs(Plan(RunConfig.model_validate(config | changes)))
 
 
 def as_norm(**changes: Any) -> Inputs:
