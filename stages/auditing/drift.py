@@ -13,9 +13,9 @@ import numpy as np
 
 from reseed.stages.auditing.arrays import Counts, Float32, Float64, Indices
 from reseed.stages.auditing.blocks import AuditedBlock, RowKey
-from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
+from reseed.stages.auditing.evidence import Evidence, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, Offender
-from reseed.stages.auditing.tally import COSINE_EDGES, MOST_ROWS, Accumulator, Least, Outlier, Tally
+from reseed.stages.auditing.tally import COSINE_EDGES, Accumulator, Least, Outlier, Tally, outliers
 from reseed.stages.common.prose import counted, first_few
 
 SNR_STEP_DB = 5.0
@@ -57,7 +57,8 @@ class Drift(Accumulator):
                 drawn = not np.isnan(bin_db)
                 chosen = cosine_UC[known][bins == bin_db if drawn else np.isnan(bins)]
                 drift.cells[view, bin_db if drawn else None] = Tally.of(chosen)
-            drift.farthest[view] = _farthest(block, view, np.where(known, cosine_UC, np.inf).ravel(), int(known.sum()))
+            row_S = np.arange(known.size) * len(store.views) + view
+            drift.farthest[view] = outliers(block, row_S, np.where(known, cosine_UC, np.inf).ravel())
         return drift
 
     @property
@@ -87,7 +88,7 @@ class Sounds(Accumulator):
     noises: dict[str, Tally] = field(default_factory=dict)
     noise_cosines: dict[str, Tally] = field(default_factory=dict)
     rooms: dict[str, Tally] = field(default_factory=dict)
-    examples: dict[str, Least[RowKey]] = field(default_factory=dict)
+    examples: dict[str, RowKey] = field(default_factory=dict)
 
     def add(self, other: Self) -> None:
         """Take in what another block says, of so many sounds as there is memory for."""
@@ -95,10 +96,6 @@ class Sounds(Accumulator):
             for name in [name for name in new if name not in known][max(0, _MOST_SOUNDS - len(known)) :]:
                 del new[name]
         super().add(other)
-
-    def example(self, name: str) -> RowKey | None:
-        """Return a row with a sound."""
-        return self.examples[name].items[0] if name in self.examples else None
 
 
 @dataclass(frozen=True)
@@ -119,7 +116,7 @@ class SoundReview:
             if column == "noise_ids":
                 sounds.noise_cosines = _tallies(names, code_S, cosine_R[row_S])
             for code, first in zip(*np.unique(code_S, return_index=True), strict=True):
-                sounds.examples[names[code]] = Least([block.key(int(row_S[first]))], most=1)
+                sounds.examples[names[code]] = block.key(int(row_S[first]))
         return sounds
 
     def _usual(self, block: AuditedBlock) -> Float64:
@@ -138,7 +135,7 @@ def review(evidence: Evidence) -> SoundReview:
 
 
 def views(evidence: Evidence) -> Finding:
-    """Judge whether a noisy view is the clean one."""
+    """Every noisy view differs from the clean one."""
     store, drift = evidence.store, evidence[Drift]
     if store.clean is None or len(store.views) < 2:
         return Finding(SKIPPED, "There is no clean view beside a noisy one.")
@@ -156,7 +153,7 @@ def views(evidence: Evidence) -> Finding:
 
 
 def noise(evidence: Evidence) -> Finding:
-    """Judge whether a noise changes nothing, as silence would."""
+    """Every noise changes what it is added to."""
     sounds = evidence[Sounds]
     heard = {name: tally for name, tally in sounds.noise_cosines.items() if tally.count >= _FEWEST_ROWS}
     if not heard:
@@ -208,16 +205,6 @@ def _binned(snr_db: Float32) -> Float32:
     return bins
 
 
-def _farthest(block: AuditedBlock, view: int, cosine_R: Float32, known: int) -> Least[Outlier]:
-    """Return the rows of the lowest cosines of a view; what is not among the known ones is infinite."""
-    snr_R, views, found = block.snr_UCV[:, :, view].ravel(), len(block.store.views), []
-    for place in np.argsort(cosine_R, kind="stable")[: min(MOST_ROWS, known)].tolist():
-        row, snr = place * views + view, float(snr_R[place])
-        added = None if np.isnan(snr) else snr
-        found.append(Outlier(float(cosine_R[place]), block.key(row), added, *block.added(row)))
-    return Least(found)
-
-
 def _tallies(names: list[str], code_S: Indices, value_S: Float64) -> dict[str, Tally]:
     """Tally values by the name that a code stands for."""
     counts, sums, squares = (np.bincount(code_S, weights) for weights in (None, value_S, value_S**2))
@@ -237,14 +224,7 @@ def _noise_row(evidence: Evidence, name: str) -> Offender:
         "mean cosine with clean": round(sounds.noise_cosines[name].mean, 4),
         "against what is usual": round(sounds.noises[name].mean, 4),
     }
-    return evidence.with_replay(row, sounds.example(name))
+    return evidence.with_replay(row, sounds.examples.get(name))
 
 
-GROUP = RuleGroup(
-    {
-        "views": Rule("every noisy view differs from the clean one", views),
-        "noise": Rule("every noise changes what it is added to", noise),
-    },
-    Drift.of,
-    review,
-)
+GROUP = RuleGroup((views, noise), Drift.of, review)

@@ -12,7 +12,7 @@ import numpy as np
 
 from reseed.stages.auditing.arrays import Float32, Hashes
 from reseed.stages.auditing.blocks import AuditedBlock, AuditedStore
-from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
+from reseed.stages.auditing.evidence import Evidence, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, Finding, Offender, Unchecked
 from reseed.stages.auditing.near_pairs import MOST_PAIRS, NEAR, Pairs, confirmed, equal_pairs, hashed_pairs, near_pairs
 from reseed.stages.auditing.near_pairs import signatures as signatures_of
@@ -75,7 +75,7 @@ def duplicates_within(evidence: Evidence) -> list[Duplicate]:
 
 
 def duplicates(evidence: Evidence) -> Finding:
-    """Judge whether two utterances are one recording, by their vectors and by the manifest."""
+    """No recording is stored under two ids."""
     found, check = evidence.conclude(duplicates_within), evidence.conclude(manifest_check)
     rows: list[Offender] = [
         evidence.with_replay(
@@ -122,4 +122,4 @@ def duplicates_of(
     ]
 
 
-GROUP = RuleGroup({"duplicates": Rule("no recording is stored under two ids", duplicates)}, review=review)
+GROUP = RuleGroup((duplicates,), review=review)

@@ -3,7 +3,7 @@
 A store is passed over twice: what the second pass gathers may build on what the first one has found.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -22,23 +22,17 @@ Concluded = TypeVar("Concluded")
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What must hold, and who says of a store whether it does."""
-
-    requires: str
-    judge: Callable[["Evidence"], Finding]
-
-
-@dataclass(frozen=True)
 class RuleGroup:
     """Rules that are judged by the same evidence.
 
     Attributes:
+        rules: functions that say of a store whether something holds, each called by the rule's name; its docstring is
+            what must hold.
         gather: what one block says, in the first pass.
         review: returns what one block says in the second pass, from what the first one has found.
     """
 
-    rules: Mapping[str, Rule]
+    rules: Sequence[Callable[["Evidence"], Finding]]
     gather: Gather | None = None
     review: Callable[["Evidence"], Gather] | None = None
 

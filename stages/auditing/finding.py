@@ -48,15 +48,6 @@ class FirstFew(Generic[Item]):
 
 
 @dataclass(frozen=True)
-class Relabelled:
-    """An utterance whose speaker is another one elsewhere: in the manifest, or in another store."""
-
-    utterance_id: str
-    here: str
-    there: str
-
-
-@dataclass(frozen=True)
 class Audit:
     """What an audit has found.
 

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from reseed.stages.auditing.duplicates import EXACT, Duplicate, duplicates_of, mean_of
-from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
+from reseed.stages.auditing.evidence import Evidence, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, FirstFew, Offender
 from reseed.stages.auditing.near_pairs import MOST_PAIRS, confirmed, near_pairs
 from reseed.stages.auditing.other_store import LEAKAGE, NOT_COMPARED, OtherStore, other_store
@@ -33,7 +33,7 @@ class SharedRecordings:
 
 
 def leakage(evidence: Evidence) -> Finding:
-    """Judge whether the other store shares utterances, speakers or recordings."""
+    """The other store shares no utterance, speaker or recording."""
     other = evidence.conclude(other_store)
     if other is None:
         return Finding(SKIPPED, NOT_COMPARED)
@@ -98,4 +98,4 @@ def _shared_recordings(evidence: Evidence, other: OtherStore) -> SharedRecording
     return SharedRecordings(duplicates_of(*stores, pairs, cosines, equal), is_thorough)
 
 
-GROUP = RuleGroup({"leakage": Rule("the other store shares no utterance, speaker or recording", leakage)})
+GROUP = RuleGroup((leakage,))

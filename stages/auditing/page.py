@@ -53,7 +53,7 @@ def write_page(path: Path, evidence: Evidence, audit: Audit) -> None:
         subtitle=f"{len(store.vectors):,} vectors of {declared.dim} dimensions, {declared.dtype} · "
         f"{store.utterances:,} utterances · {len(declared.views)} views · space {declared.space}",
         fingerprint=store.header.fingerprint,
-        findings=[(rule, RULES[rule].requires, audit.findings[rule]) for of in by_status for rule in audit.rules(of)],
+        findings=[(rule, _must_hold(rule), audit.findings[rule]) for of in by_status for rule in audit.rules(of)],
         plots=plots(evidence),
         projection=projected(evidence),
         farthest=farthest_rows(evidence),
@@ -65,6 +65,11 @@ def write_page(path: Path, evidence: Evidence, audit: Audit) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
+
+
+def _must_hold(rule: str) -> str:
+    text = RULES[rule].__doc__ or ""
+    return f"{text[:1].lower()}{text[1:].rstrip('.')}"
 
 
 def _drift_rows(evidence: Evidence) -> list[Offender]:
@@ -85,7 +90,7 @@ def _room_rows(evidence: Evidence) -> list[Offender]:
     return [
         evidence.with_replay(
             {"room": name, "rows": tally.count, "against what is usual": round(tally.mean, 4)},
-            sounds.example(name),
+            sounds.examples.get(name),
         )
         for name, tally in most_hurting(sounds.rooms)[:LISTED]
     ]

@@ -84,4 +84,4 @@ def projected(evidence: Evidence) -> Projection:
     return Projection(points, round(100 * float(values_D[-2:].sum() / max(float(values_D.sum()), 1e-30))))
 
 
-GROUP = RuleGroup({}, RowSample.of)
+GROUP = RuleGroup((), RowSample.of)

@@ -16,18 +16,8 @@ import pyarrow.parquet as pq
 from reseed.stages.audio.manifest import Manifest, manifest_digest
 from reseed.stages.auditing.arrays import Hashes, Indices, hashed_ids
 from reseed.stages.auditing.blocks import Name
-from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
-from reseed.stages.auditing.finding import (
-    FAILED,
-    LISTED,
-    PASSED,
-    SKIPPED,
-    Finding,
-    FirstFew,
-    Offender,
-    Relabelled,
-    Unchecked,
-)
+from reseed.stages.auditing.evidence import Evidence, RuleGroup
+from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, FirstFew, Offender, Unchecked
 from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.common.prose import counted, first_few
 from reseed.stages.extraction.lineage import find_path
@@ -40,6 +30,15 @@ _FIRST = 20
 _NAMES = ("utterance_id", "speaker_id")
 _RECORDING = ("sha256", "start_s", "duration_s")
 _PATH = re.compile(r"^.*[/\\][^/\\]*?(\.\w{1,5})?\s+(?=\w)")
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """An utterance whose speaker is another one in the manifest."""
+
+    utterance_id: str
+    here: str
+    there: str
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def rejects(evidence: Evidence) -> list[Reject]:
 
 
 def coverage(evidence: Evidence) -> Finding:
-    """Judge whether many utterances were rejected, or some are missing."""
+    """Few utterances were rejected, and none is missing."""
     header, check = evidence.store.header, evidence.conclude(manifest_check)
     reasons = Counter(_reason(reject.reason) for reject in evidence.conclude(rejects))
     rows: list[Offender] = [{"reason": reason, "utterances": count} for reason, count in reasons.most_common(LISTED)]
@@ -111,7 +110,7 @@ def coverage(evidence: Evidence) -> Finding:
 
 
 def manifest(evidence: Evidence) -> Finding:
-    """Judge whether ids and speakers are others than those of the manifest."""
+    """Ids and speakers are those of the manifest."""
     check = evidence.conclude(manifest_check)
     if isinstance(check, Unchecked):
         return Finding(SKIPPED, check.reason)
@@ -207,9 +206,4 @@ def _reason(text: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "#", _PATH.sub("", text)).strip()
 
 
-GROUP = RuleGroup(
-    {
-        "coverage": Rule("few utterances were rejected, and none is missing", coverage),
-        "manifest": Rule("ids and speakers are those of the manifest", manifest),
-    }
-)
+GROUP = RuleGroup((coverage, manifest))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reseed.stages.auditing.blocks import RowKey
-from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
+from reseed.stages.auditing.evidence import Evidence, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, Unchecked
 from reseed.stages.common.prose import counted, first_few
 from reseed.store import EmbeddingStore, ReseedError, StoreError
@@ -37,7 +37,7 @@ def replayed(evidence: Evidence) -> list[ReplayedRow] | Unchecked:
 
 
 def replay(evidence: Evidence) -> Finding:
-    """Judge whether vectors made again are others than the stored ones."""
+    """Vectors made again from their recordings are the stored ones."""
     rows = evidence.conclude(replayed)
     if isinstance(rows, Unchecked):
         return Finding(SKIPPED, f"Nothing was made again: {rows.reason}.")
@@ -95,4 +95,4 @@ def _replayed(evidence: Evidence, origin: EmbeddingStore) -> Iterator[ReplayedRo
         yield ReplayedRow(name, key, cosine, problem)
 
 
-GROUP = RuleGroup({"replay": Rule("vectors made again from their recordings are the stored ones", replay)})
+GROUP = RuleGroup((replay,))

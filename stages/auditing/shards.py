@@ -13,7 +13,7 @@ import numpy as np
 
 from reseed.stages.auditing.arrays import Float32, Float64
 from reseed.stages.auditing.blocks import AuditedBlock
-from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
+from reseed.stages.auditing.evidence import Evidence, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
 from reseed.stages.auditing.tally import Accumulator, Moments
 from reseed.stages.common.prose import counted, first_few
@@ -74,7 +74,7 @@ class Shards(Accumulator):
 
 
 def shards(evidence: Evidence) -> Finding:
-    """Judge whether a shard spreads as none of the others does."""
+    """Every shard is of the same backbone as the others."""
     captured, names = evidence[Shards].captured, evidence.store.header.shards
     if len(captured) < 3:
         return Finding(SKIPPED, "With fewer than three shards none can be told from the others.")
@@ -129,4 +129,4 @@ def _spanning(second_DD: Float64) -> Float64:
     return axes_DD[:, ::-1][:, : int(np.searchsorted(share_D, _SHARE)) + 1]
 
 
-GROUP = RuleGroup({"shards": Rule("every shard is of the same backbone as the others", shards)}, Shards.of)
+GROUP = RuleGroup((shards,), Shards.of)

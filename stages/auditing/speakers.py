@@ -13,7 +13,7 @@ import numpy as np
 
 from reseed.stages.auditing.arrays import Counts, Float32, Float64, Indices, hashed_ids, unit
 from reseed.stages.auditing.blocks import AuditedBlock, RowKey
-from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
+from reseed.stages.auditing.evidence import Evidence, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
 from reseed.stages.auditing.speaker_space import (
     FALLS_APART,
@@ -187,7 +187,7 @@ def _regrouping(evidence: Evidence, pair: AlikePair, scatter_DD: Float64) -> flo
 
 
 def speakers(evidence: Evidence) -> Finding:
-    """Judge whether the utterances of a speaker are unlike each other."""
+    """The utterances of each speaker are alike."""
     within = evidence.conclude(cohesion)
     if not within:
         return Finding(SKIPPED, _NO_LABELS)
@@ -209,7 +209,7 @@ def speakers(evidence: Evidence) -> Finding:
 
 
 def labels(evidence: Evidence) -> Finding:
-    """Judge whether utterances lie far nearer to another speaker, one by one or half of two speakers."""
+    """No utterance is far nearer to another speaker than to its own."""
     if len(evidence.conclude(whitened).names) < 2:
         return Finding(SKIPPED, _NO_LABELS)
     least, usual = _least_margin(evidence[Margins].margin_H)
@@ -240,7 +240,7 @@ def labels(evidence: Evidence) -> Finding:
 
 
 def identities(evidence: Evidence) -> Finding:
-    """Judge whether two speaker ids sound like one person."""
+    """No two speaker ids sound like one person."""
     pairs = evidence.conclude(alike)
     if not pairs:
         many = len(evidence.conclude(whitened).names) > MOST
@@ -290,12 +290,4 @@ def _space(file: Path) -> SpeakerSpace:
     return SpeakerSpace(**{**arrays, "names": arrays["names"].tolist()})
 
 
-GROUP = RuleGroup(
-    {
-        "speakers": Rule("the utterances of each speaker are alike", speakers),
-        "labels": Rule("no utterance is far nearer to another speaker than to its own", labels),
-        "identities": Rule("no two speaker ids sound like one person", identities),
-    },
-    SpeakerSums.of,
-    review,
-)
+GROUP = RuleGroup((speakers, labels, identities), SpeakerSums.of, review)

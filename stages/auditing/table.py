@@ -18,32 +18,35 @@ from reseed.stages.auditing import (
     vectors,
     versions,
 )
-from reseed.stages.auditing.evidence import Evidence, RuleGroup
+from reseed.stages.auditing.evidence import Evidence
 from reseed.stages.auditing.finding import FAILED, PASSED, Finding
 from reseed.stages.auditing.other_store import RELATIONS
 from reseed.store import ConfigError
 
 ANY = "any"
 
-GROUPS: tuple[RuleGroup, ...] = (
-    utterances.GROUP,
-    vectors.GROUP,
-    shards.GROUP,
-    drift.GROUP,
-    provenance.GROUP,
-    duplicates.GROUP,
-    speakers.GROUP,
-    replay.GROUP,
-    leakage.GROUP,
-    versions.GROUP,
-    projection.GROUP,
-)
-RULES = {name: rule for group in GROUPS for name, rule in group.rules.items()}
+GROUPS = [
+    module.GROUP
+    for module in (
+        utterances,
+        vectors,
+        shards,
+        drift,
+        provenance,
+        duplicates,
+        speakers,
+        replay,
+        leakage,
+        versions,
+        projection,
+    )
+]
+RULES = {rule.__name__: rule for group in GROUPS for rule in group.rules}
 
 
 def judge(evidence: Evidence) -> dict[str, Finding]:
     """Return one finding per rule, in the order of `RULES`."""
-    return {name: rule.judge(evidence) for name, rule in RULES.items()}
+    return {name: rule(evidence) for name, rule in RULES.items()}
 
 
 def check_choices(fail_on: Sequence[str], relation: str | None) -> None:

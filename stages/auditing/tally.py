@@ -9,8 +9,8 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from reseed.stages.auditing.arrays import Counts, Float32, Float64
-from reseed.stages.auditing.blocks import RowKey
+from reseed.stages.auditing.arrays import Counts, Float32, Float64, Indices
+from reseed.stages.auditing.blocks import AuditedBlock, RowKey
 
 COSINE_EDGES = np.linspace(-1, 1, 201)
 MOST_ROWS = 10  # of the most extreme
@@ -24,7 +24,7 @@ class Accumulator:
     """What is gathered: of one block at first, of a whole store once all blocks are added, in whatever order.
 
     Two of a kind are added field by field: numbers, arrays and lists as such, dictionaries by their keys, accumulators
-    as they say.
+    as they say; of two rows the lesser is kept.
     """
 
     def add(self, other: Self) -> None:
@@ -36,6 +36,8 @@ class Accumulator:
 def _added(first: Any, second: Any) -> Any:
     if isinstance(first, Accumulator):
         first.add(second)
+    elif isinstance(first, RowKey):
+        return min(first, second)
     elif isinstance(first, dict):
         first |= {key: _added(first[key], value) if key in first else value for key, value in second.items()}
     else:
@@ -95,6 +97,17 @@ class Outlier:
     snr_db: float | None = field(default=None, compare=False)
     noise_ids: tuple[str, ...] = field(default=(), compare=False)
     rir_id: str | None = field(default=None, compare=False)
+
+
+def outliers(block: AuditedBlock, row_S: Indices, value_S: Float32 | Float64) -> Least[Outlier]:
+    """Name those of some rows of a block that have the lowest values; what is not known is infinite."""
+    found = []
+    for place in np.argsort(value_S, kind="stable")[:MOST_ROWS].tolist():
+        if np.isfinite(value_S[place]):
+            row, snr_db = int(row_S[place]), float(block.snr_UCV.ravel()[row_S[place]])
+            added = block.added(row)
+            found.append(Outlier(float(value_S[place]), block.key(row), None if np.isnan(snr_db) else snr_db, *added))
+    return Least(found)
 
 
 def quantile(count_H: Counts, edges: Float64, share: float) -> float | None:

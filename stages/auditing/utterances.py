@@ -11,7 +11,7 @@ import numpy as np
 
 from reseed.stages.auditing.arrays import Hashes, hashed_ids, hashed_rows
 from reseed.stages.auditing.blocks import AuditedBlock
-from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
+from reseed.stages.auditing.evidence import Evidence, RuleGroup
 from reseed.stages.auditing.finding import FAILED, PASSED, Finding
 from reseed.stages.auditing.tally import Accumulator, Moments
 from reseed.stages.common.prose import counted
@@ -66,7 +66,7 @@ class Utterances(Accumulator):
 
 
 def files(evidence: Evidence) -> Finding:
-    """Judge whether files are damaged, rows misplaced and ids repeated."""
+    """Every file is as it was written, every row where it belongs."""
     utterances, problems = evidence[Utterances], evidence.store.problems
     of_other = evidence.other.problems if evidence.other else []
     parts = [
@@ -95,4 +95,4 @@ def _misplaced(block: AuditedBlock) -> int:
     return int((~right).sum())
 
 
-GROUP = RuleGroup({"files": Rule("every file is as it was written, every row where it belongs", files)}, Utterances.of)
+GROUP = RuleGroup((files,), Utterances.of)

@@ -11,11 +11,11 @@ from typing import Self
 
 import numpy as np
 
-from reseed.stages.auditing.arrays import Counts, Float64, Indices
+from reseed.stages.auditing.arrays import Counts, Float64
 from reseed.stages.auditing.blocks import AuditedBlock, RowKey
-from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup
+from reseed.stages.auditing.evidence import Evidence, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding
-from reseed.stages.auditing.tally import MOST_ROWS, Accumulator, Least, Outlier, quantile
+from reseed.stages.auditing.tally import MOST_ROWS, Accumulator, Least, Outlier, outliers, quantile
 from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.common.prose import counted
 
@@ -54,7 +54,6 @@ class Vectors(Accumulator):
         norm_R, usable_R = block.norm_UCV.ravel(), block.usable_UCV.ravel()
         finite_R = np.isfinite(norm_R)
         kept_R = np.flatnonzero(usable_R)
-        order = kept_R[np.argsort(norm_R[kept_R], kind="stable")]
         flat_RD = block.vectors_UCVD.reshape(-1, block.store.dim)[kept_R]
         return cls(
             rows=len(norm_R),
@@ -62,8 +61,8 @@ class Vectors(Accumulator):
             zero=int((finite_R & ~usable_R).sum()),
             no_direction=Least([block.key(row) for row in np.flatnonzero(~usable_R)[:MOST_ROWS].tolist()]),
             norm_H=np.histogram(norm_R[kept_R].clip(NORM_EDGES[0], NORM_EDGES[-1]), NORM_EDGES)[0],
-            shortest=_outliers(block, order[:MOST_ROWS], norm_R),
-            longest=_outliers(block, order[: -MOST_ROWS - 1 : -1], -norm_R),
+            shortest=outliers(block, kept_R, norm_R[kept_R]),
+            longest=outliers(block, kept_R, -norm_R[kept_R]),
             sum_D=flat_RD.sum(axis=0, dtype=np.float64),
             squares_D=np.einsum("rd,rd->d", flat_RD, flat_RD, dtype=np.float64),
         )
@@ -81,7 +80,7 @@ class Vectors(Accumulator):
 
 
 def finite(evidence: Evidence) -> Finding:
-    """Judge whether vectors are NaN, infinite or zero."""
+    """Every vector is finite and has a direction."""
     vectors, not_finite = evidence[Vectors], evidence[Vectors].not_finite.total()
     if not_finite or vectors.zero:
         names = evidence.store.header.shards
@@ -96,7 +95,7 @@ def finite(evidence: Evidence) -> Finding:
 
 
 def norms(evidence: Evidence) -> Finding:
-    """Judge whether vectors are far longer or shorter than the middle one."""
+    """No vector is far longer or shorter than the others."""
     vectors = evidence[Vectors]
     low, middle, high = (quantile(vectors.norm_H, NORM_EDGES, share) for share in (0.01, 0.5, 0.99))
     if middle is None:
@@ -111,7 +110,7 @@ def norms(evidence: Evidence) -> Finding:
 
 
 def dimensions(evidence: Evidence) -> Finding:
-    """Judge whether utterances spread over several dimensions."""
+    """The vectors spread over several dimensions."""
     moments, spread_D = evidence[Utterances].moments, evidence[Vectors].spread_D
     if moments.count < 2:
         return Finding(SKIPPED, "There are fewer than two utterances.")
@@ -125,15 +124,4 @@ def _by_shard(block: AuditedBlock, count: int) -> Counter[int]:
     return Counter({block.store.slices[block.number].shard: count} if count and block.number is not None else {})
 
 
-def _outliers(block: AuditedBlock, rows: Indices, value_R: Float64) -> Least[Outlier]:
-    return Least([Outlier(float(value_R[row]), block.key(row)) for row in rows.tolist()])
-
-
-GROUP = RuleGroup(
-    {
-        "finite": Rule("every vector is finite and has a direction", finite),
-        "norms": Rule("no vector is far longer or shorter than the others", norms),
-        "dimensions": Rule("the vectors spread over several dimensions", dimensions),
-    },
-    Vectors.of,
-)
+GROUP = RuleGroup((finite, norms, dimensions), Vectors.of)

@@ -9,12 +9,12 @@ from typing import Self
 
 import numpy as np
 
-from reseed.stages.auditing.arrays import Float64, Indices, Mask, hashed_ids
+from reseed.stages.auditing.arrays import Float64, Indices, hashed_ids
 from reseed.stages.auditing.blocks import AuditedBlock, AuditedStore
-from reseed.stages.auditing.evidence import Evidence, Rule, RuleGroup, added_up
-from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED, Finding, FirstFew, Offender, Relabelled
+from reseed.stages.auditing.evidence import Evidence, RuleGroup, added_up
+from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED, Finding, Offender
 from reseed.stages.auditing.other_store import LEAKAGE, NOT_COMPARED, PARENT, VERSIONS, OtherStore, other_store
-from reseed.stages.auditing.tally import Accumulator, Least, Outlier, Tally
+from reseed.stages.auditing.tally import Accumulator, Least, Outlier, Tally, outliers
 from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.auditing.workspace import read
 from reseed.stages.common.prose import counted, first_few
@@ -92,7 +92,7 @@ class ComparisonReview:
         return found
 
     def _compare_views(self, found: Comparison, block: AuditedBlock, here: Indices, theirs: AuditedBlock) -> None:
-        crops, clean, drifts = min(block.store.crops, self.other.crops), self.other.clean, []
+        crops, clean = min(block.store.crops, self.other.crops), self.other.clean
         for own_view, view in enumerate(block.store.views):
             if view not in self.other.views:
                 continue
@@ -101,13 +101,13 @@ class ComparisonReview:
             cosine_UC = np.einsum("ucd,ucd->uc", own_UCD, theirs.unit_UCVD[:, :crops, other_view])
             known_UC = usable_UC & theirs.usable_UCV[:, :crops, other_view]
             found.drift[view] = Tally.of(cosine_UC[known_UC])
-            drifts += _lowest(block, here, own_view, np.where(known_UC, cosine_UC, np.inf))
+            row_UC = (here[:, None] * block.store.crops + np.arange(crops)) * len(block.store.views) + own_view
+            found.farthest.add(outliers(block, row_UC.ravel(), np.where(known_UC, cosine_UC, np.inf).ravel()))
             if clean is not None:
                 clean_UC = theirs.usable_UCV[:, :crops, clean]
                 after_UC = np.einsum("ucd,ucd->uc", own_UCD, theirs.unit_UCVD[:, :crops, clean])
                 found.after[view] = Tally.of(after_UC[usable_UC & clean_UC])
                 found.before[view] = Tally.of(theirs.cosine_UCV[:, :crops, other_view][known_UC & clean_UC])
-        found.farthest.add(Least(drifts))
 
 
 def compared(evidence: Evidence) -> Comparison | None:
@@ -123,7 +123,7 @@ def compared(evidence: Evidence) -> Comparison | None:
 
 
 def versions(evidence: Evidence) -> Finding:
-    """Judge whether vectors of one space, or the speakers of utterances, differ between two versions."""
+    """The other store's vectors of the same rows are the same."""
     other, comparison = evidence.conclude(other_store), evidence.conclude(compared)
     if other is None:
         return Finding(SKIPPED, NOT_COMPARED)
@@ -134,10 +134,7 @@ def versions(evidence: Evidence) -> Finding:
     alike = f"similarity of the clean spaces (linear CKA) {comparison.moments.similarity:.3f}"
     rows = _rows(evidence, other, comparison)
     same_space = other.relation == VERSIONS and other.space == evidence.store.header.declaration.space
-    parts = [
-        _drifted(comparison) if same_space else "",
-        _relabelled_in_words(_relabelled(evidence, other)),
-    ]
+    parts = [_drifted(comparison) if same_space else "", _relabelled(evidence, other)]
     if any(parts):
         says = "; ".join(filter(None, [*parts, alike]))
         return Finding(FAILED, f"{says[0].upper()}{says[1:]}.", rows)
@@ -147,25 +144,14 @@ def versions(evidence: Evidence) -> Finding:
     return Finding(PASSED, f"{what}; {alike}.", rows)
 
 
-def _lowest(block: AuditedBlock, here: Indices, view: int, cosine_UC: Float64) -> list[Outlier]:
-    """Name the rows of the lowest cosines of a view; what is not known is infinite."""
-    store, found = block.store, []
-    flat = cosine_UC.ravel()
-    for place in np.argsort(flat, kind="stable")[: min(_FIRST, int(np.isfinite(flat).sum()))].tolist():
-        utterance, crop = divmod(place, cosine_UC.shape[1])
-        row = (int(here[utterance]) * store.crops + crop) * len(store.views) + view
-        found.append(Outlier(float(flat[place]), block.key(row)))
-    return found
-
-
-def _relabelled(evidence: Evidence, other: OtherStore) -> FirstFew[Relabelled]:
-    """Return the utterances whose speaker is another one in the other store; both must know one."""
+def _relabelled(evidence: Evidence, other: OtherStore) -> str:
+    """Name the utterances whose speaker is another one in the other store; both must know one."""
     speakers, others = evidence[Utterances].speakers[other.here], other.utterances.speakers[other.there]
-    differ: Mask = (speakers != others) & (speakers != 0) & (others != 0)
-    here = evidence.store.names(other.here[differ][:_FIRST])
-    there = other.store.names(other.there[differ][:_FIRST])
-    rows = [Relabelled(name, str(one), str(another)) for (name, one), (_, another) in zip(here, there, strict=True)]
-    return FirstFew(int(differ.sum()), rows)
+    relabelled = other.here[(speakers != others) & (speakers != 0) & (others != 0)]
+    if not relabelled.size:
+        return ""
+    names = first_few((name for name, _ in evidence.store.names(relabelled[:_FIRST])), relabelled.size)
+    return f"{counted(relabelled.size, 'utterance')} under another speaker ({names})"
 
 
 def _rows(evidence: Evidence, other: OtherStore, comparison: Comparison) -> list[Offender]:
@@ -191,11 +177,4 @@ def _drifted(comparison: Comparison) -> str:
     return f"vectors of one space differ, most in {worst} (mean cosine {means[worst]:.4f})"
 
 
-def _relabelled_in_words(relabelled: FirstFew[Relabelled]) -> str:
-    if not relabelled.count:
-        return ""
-    names = first_few((found.utterance_id for found in relabelled.first), relabelled.count)
-    return f"{counted(relabelled.count, 'utterance')} under another speaker ({names})"
-
-
-GROUP = RuleGroup({"versions": Rule("the other store's vectors of the same rows are the same", versions)})
+GROUP = RuleGroup((versions,))
