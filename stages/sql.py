@@ -3,14 +3,13 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from reseed.stages.extraction.lineage import lineage_graph
+from reseed.stages.extraction.lineage import score_files
 from reseed.store import ConfigError, EmbeddingStore
 from reseed.store.format import CATALOGUE_SCHEMA, EMBEDDING, REJECTS_NAME
 from reseed.store.layouts import catalogue_file
@@ -24,10 +23,10 @@ class Answer:
     """What a query gives: names of columns, and rows; `is_cut` where there are more."""
 
     columns: list[str]
-    rows: list[tuple[Any, ...]]
+    rows: list[tuple[object, ...]]
     is_cut: bool = False
 
-    def to_json(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[dict[str, object]]:
         """Return the rows as JSON."""
         return [dict(zip(self.columns, map(_plain, row), strict=True)) for row in self.rows]
 
@@ -68,13 +67,13 @@ def sql(*, store: Path, query: str) -> Answer:
     return Answer(columns, rows[:_MOST_ROWS], len(rows) > _MOST_ROWS)
 
 
-def _tables(store: Path, opened: EmbeddingStore) -> dict[str, Any]:
-    scores = [made.path for _, made in lineage_graph(store, opened.header)[1] if made.kind == "scores"]
+def _tables(store: Path, opened: EmbeddingStore) -> dict[str, pa.Table | ds.Dataset]:
+    scores = list(map(str, score_files(store, opened.header)))
     tables = {"catalogue": _catalogue(opened), "rejects": ds.dataset(store / REJECTS_NAME)}
     return {**tables, "scores": ds.dataset(scores)} if scores else tables
 
 
-def _catalogue(store: EmbeddingStore) -> Any:
+def _catalogue(store: EmbeddingStore) -> pa.Table | ds.Dataset:
     """Return the catalogues of all shards as one table, without vectors."""
     files = [catalogue_file(store.path, shard.name) for shard in store.shards]
     if not files:
@@ -84,12 +83,12 @@ def _catalogue(store: EmbeddingStore) -> Any:
     return ds.dataset([str(file) for file in files], schema=pa.schema([schema.field(name) for name in names]))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """JSON knows no NaN and no infinity."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     text = "" if value is None else f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)  # no -0
     flat = " ".join(text.split())
     return flat if len(flat) <= _WIDEST else f"{flat[: _WIDEST - 1]}…"

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from reseed.stages.auditing.blocks import RowKey
 
@@ -62,7 +62,7 @@ class Audit:
     findings: Mapping[str, Finding]
     failed_on: list[str]
     page: Path | None
-    measures: Mapping[str, Any]
+    measures: Mapping[str, object]
 
     @property
     def verdict(self) -> str:
@@ -77,7 +77,7 @@ class Audit:
         """Name the rules of a status."""
         return [rule for rule, finding in self.findings.items() if finding.status == status]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return it as JSON."""
         return {
             "store": str(self.store),

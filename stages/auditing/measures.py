@@ -1,7 +1,6 @@
 """The figures behind an audit, for programs."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from reseed.stages.auditing.drift import Drift, Sounds, most_hurting
 from reseed.stages.auditing.evidence import Evidence
@@ -11,7 +10,7 @@ from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.auditing.vectors import Vectors
 
 
-def measures(evidence: Evidence) -> dict[str, Any]:
+def measures(evidence: Evidence) -> dict[str, object]:
     """Return means and spreads by dimension, drift by view and SNR, and what each noise and each room does, as JSON."""
     views, vectors, sounds = evidence.store.views, evidence[Vectors], evidence[Sounds]
     return {
@@ -28,7 +27,7 @@ def measures(evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _by_name(tallies: Mapping[str, Tally]) -> list[dict[str, Any]]:
+def _by_name(tallies: Mapping[str, Tally]) -> list[dict[str, object]]:
     """Say what sounds do: the mean of cosines less what is usual, the most hurting first."""
     return [{"id": name, **_to_json(tally)} for name, tally in most_hurting(tallies)]
 

@@ -4,7 +4,7 @@ Shapes: N rows of the sample, D embedding dimension.
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class Projection:
         explained: the share of the variance that the two axes hold, per cent.
     """
 
-    points: list[dict[str, Any]]
+    points: list[dict[str, str | float | None]]
     explained: int
 
 

@@ -70,7 +70,7 @@ def parent_store(store: Path, header: Header) -> Path | None:
 def lineage_graph(store: Path, header: Header) -> tuple[Node, list[Edge]]:
     """Return the node of a store and all edges around it, from what is made from to what is made."""
     node = Node("store", str(store), header.fingerprint, "found")
-    scores = ((node, made) for made in _scores(store, header))
+    scores = ((node, Node("scores", str(path), "", "found")) for path in score_files(store, header))
     return node, list(dict.fromkeys([*_sources(node, store, header, {store.resolve()}), *scores]))
 
 
@@ -106,7 +106,8 @@ def _source(parent: Parent, store: Path) -> Node:
     return Node(kind, str(found[0]), parent.digest, "found" if all(file.exists() for file in found) else "missing")
 
 
-def _scores(store: Path, header: Header) -> Iterator[Node]:
+def score_files(store: Path, header: Header) -> Iterator[Path]:
+    """Yield the score files of the run that a store lies in which were scored from it."""
     run = next((above.parent for above in store.resolve().parents if above.name == "stores"), None)
     for path in sorted(map(_from_here, (run / "scores").rglob("*.parquet"))) if run else ():
         try:
@@ -114,7 +115,7 @@ def _scores(store: Path, header: Header) -> Iterator[Node]:
         except ReseedError:
             continue  # ranks, and what else lies beside scores
         if origin.fingerprint == header.fingerprint:
-            yield Node("scores", str(path), "", "found")
+            yield path
 
 
 def _from_here(path: Path) -> Path:

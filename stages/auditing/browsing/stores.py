@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from reseed.stages.auditing.arrays import Float32, unit
 from reseed.stages.auditing.blocks import AuditedStore
-from reseed.stages.extraction.lineage import extracted_store, lineage_graph
+from reseed.stages.extraction.lineage import extracted_store, score_files
 from reseed.stages.extraction.replayer import Replayer
 from reseed.store import ConfigError, EmbeddingStore, StoreError
 from reseed.store.format import HEADER_NAME
@@ -147,12 +147,12 @@ class BrowsedStore:
         either = (pc.field("enrolment_id") == utterance_id) | (pc.field("test_id") == utterance_id)
         columns = list(ScoredTrial.__annotations__)
         found = {}
-        for path in self._score_files:
+        for path in score_files(self.path, self.store.header):
             trials = [ScoredTrial(**row) for row in pq.read_table(path, columns=columns, filters=either).to_pylist()]
             targets = sorted((trial for trial in trials if trial.is_target), key=lambda trial: trial.score)
             others = sorted((trial for trial in trials if not trial.is_target), key=lambda trial: -trial.score)
             if trials:
-                found[Path(path).name] = [*targets[:_HARDEST], *others[:_HARDEST]]
+                found[path.name] = [*targets[:_HARDEST], *others[:_HARDEST]]
         return found
 
     def audio(self, utterance_id: str, view: str, crop: int) -> bytes:
@@ -170,10 +170,6 @@ class BrowsedStore:
     @cached_property
     def _replayer(self) -> Replayer:
         return Replayer(extracted_store(self.path).path)
-
-    @property
-    def _score_files(self) -> list[str]:
-        return [node.path for _, node in lineage_graph(self.path, self.store.header)[1] if node.kind == "scores"]
 
     def _vectors(self, utterance_id: str) -> Float32:
         """Return the vectors of an utterance, [C, V, D]."""
@@ -196,7 +192,7 @@ def _mean(crops_UCD: NDArray[np.floating[Any]]) -> Float32:
     return unit(unit(crops_UCD.astype(np.float32)).mean(axis=1))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value + 0.0:.4g}" if isinstance(value, float) else str(value)  # no -0

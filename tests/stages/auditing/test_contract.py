@@ -20,7 +20,8 @@ from tests.stages.auditing.faults import forge
 from tests.stages.auditing.generated import DIM, make_store
 
 DOCUMENTED = Path(__file__).resolve().parents[3] / "docs" / "audit.md"
-groups = pytest.mark.parametrize("group", GROUPS, ids=lambda group: "-".join(rule.__name__ for rule in group.rules) or "page")
+NAMES = ["-".join(rule.__name__ for rule in group.rules) or "page" for group in GROUPS]
+groups = pytest.mark.parametrize("group", GROUPS, ids=NAMES)
 
 
 @pytest.fixture(scope="module")
