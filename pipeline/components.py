@@ -42,7 +42,7 @@ class Component:
 
 
 @dataclass(frozen=True)
-class Alignment:
+class LearnedAlignment:
     """One alignment that a run learns.
 
     Attributes:
@@ -228,10 +228,10 @@ class Components(Section):
         return list(dict.fromkeys(Embeddings.parse(name) for pair in self.pairs for name in pair))
 
     @property
-    def alignments(self) -> dict[str, Alignment]:
+    def alignments(self) -> dict[str, LearnedAlignment]:
         """The alignments by name: "nessa-1" is the second of several seeds."""
         return {
-            name: Alignment(entry, seed, settings.get("then") or "")
+            name: LearnedAlignment(entry, seed, settings.get("then") or "")
             for entry, settings in self.align.items()
             for seed, name in enumerate(self._seeded(entry))
         }

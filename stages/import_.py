@@ -21,7 +21,7 @@ from reseed.stages.interop.arrange import arranged
 from reseed.stages.interop.columns import Columns, conform
 from reseed.stages.interop.exchange import Batch, Reader
 from reseed.stages.interop.output import check_replaceable
-from reseed.stages.interop.plan import STAGE, Plan, Scan, cell_name, make_plan, scan
+from reseed.stages.interop.plan import STAGE, ImportPlan, Scan, cell_name, make_plan, scan
 from reseed.stages.interop.table import format_called
 from reseed.store import (
     ConfigError,
@@ -117,7 +117,7 @@ class _Import:
             raise ConfigError(f"{self.source} holds embeddings of {carried}, not of {given}; leave --space out")
         return given or carried or ""
 
-    def plan(self) -> tuple[Scan, Plan]:
+    def plan(self) -> tuple[Scan, ImportPlan]:
         """Read the names of all rows, and plan the store from them."""
         header = self.reader.header
         scanned = scan(map(self._catalogue, self.reader.rows()), self.source)
@@ -136,7 +136,7 @@ class _Import:
                 vectors = np.asarray(batch.vectors, self.dtype)
             yield Batch(conform(self._catalogue(batch.rows), schema), vectors)
 
-    def declare(self, plan: Plan, space: str, dim: int) -> Declaration:
+    def declare(self, plan: ImportPlan, space: str, dim: int) -> Declaration:
         """Declare the store: made from the bytes of the source and, through them, from what the source says it was."""
         header = self.reader.header
         recipes = {view.name: view.recipe for view in header.views} if header else {}
@@ -161,7 +161,9 @@ class _Import:
         return columns.catalogue(rows, self.source)
 
 
-def _write(store: Path, batches: Iterable[Batch], plan: Plan, declaration: Declaration, rows_per_shard: int) -> str:
+def _write(
+    store: Path, batches: Iterable[Batch], plan: ImportPlan, declaration: Declaration, rows_per_shard: int
+) -> str:
     rows = max(1, rows_per_shard // plan.per_utterance) * plan.per_utterance
     shards = -(-len(plan.order) // rows)
     names = [shard_name(index, declaration.fingerprint, str(rows)) for index in range(shards)]
@@ -186,7 +188,7 @@ def _peeked(batches: Iterator[Batch]) -> tuple[int, Iterator[Batch]]:
     return first.vectors.shape[1], chain([first], batches)
 
 
-def _without_unusable(batch: Batch, plan: Plan) -> tuple[Batch, list[Reject]]:
+def _without_unusable(batch: Batch, plan: ImportPlan) -> tuple[Batch, list[Reject]]:
     """Leave out the utterances that have a vector which is not finite."""
     finite_UK = np.isfinite(batch.vectors).all(axis=1).reshape(-1, plan.per_utterance)
     is_whole_U = finite_UK.all(axis=1)

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from reseed.stages.audio.datasets.trial_lists import (
     UNLABELLED,
-    TrialList,
+    ParsedTrials,
     read_models,
     read_trial_list,
     utterances_named,
@@ -189,7 +189,7 @@ def _table(trials: Iterable[Trial]) -> pa.Table:
     return pa.Table.from_pylist([dict(zip(TRIALS_SCHEMA.names, trial, strict=True)) for trial in trials], TRIALS_SCHEMA)
 
 
-def _resolved(listed: TrialList, manifest: Manifest, settings: TrialSettings) -> tuple[pa.Table, Models, int]:
+def _resolved(listed: ParsedTrials, manifest: Manifest, settings: TrialSettings) -> tuple[pa.Table, Models, int]:
     """Return the trials of a list with ids as in the corpus, the pooled models, and how many trials are dropped.
 
     Raises:
@@ -221,7 +221,7 @@ def _resolved(listed: TrialList, manifest: Manifest, settings: TrialSettings) ->
 
 
 def _meant(
-    listed: TrialList, number: int, recordings: list[str], known: dict[str, list[str]], settings: TrialSettings
+    listed: ParsedTrials, number: int, recordings: list[str], known: dict[str, list[str]], settings: TrialSettings
 ) -> list[str]:
     """Return the utterances that one name of a list stands for; none if one of them is missing and may be."""
     for recording in recordings:

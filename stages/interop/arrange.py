@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from reseed.stages.interop.exchange import Batch, rechunked
-from reseed.stages.interop.plan import Plan
+from reseed.stages.interop.plan import ImportPlan
 from reseed.store import StoreError
 
 
-def arranged(batches: Iterable[Batch], plan: Plan, rows: int, scratch: Path) -> Iterator[Batch]:
+def arranged(batches: Iterable[Batch], plan: ImportPlan, rows: int, scratch: Path) -> Iterator[Batch]:
     """Yield the planned rows in the order of the plan, in batches of `rows`; the last may be shorter.
 
     A source in that order is streamed: memory is that of two batches. Of any other the vectors are first copied to a
@@ -26,7 +26,7 @@ def arranged(batches: Iterable[Batch], plan: Plan, rows: int, scratch: Path) -> 
     return _sorted(batches, plan, rows, scratch)
 
 
-def _kept(batches: Iterable[Batch], plan: Plan) -> Iterator[Batch]:
+def _kept(batches: Iterable[Batch], plan: ImportPlan) -> Iterator[Batch]:
     keep_N = np.zeros(plan.rows, bool)
     keep_N[plan.order] = True
     start = 0
@@ -36,7 +36,7 @@ def _kept(batches: Iterable[Batch], plan: Plan) -> Iterator[Batch]:
         yield batch if keep.all() else batch.take(np.flatnonzero(keep))
 
 
-def _sorted(batches: Iterable[Batch], plan: Plan, rows: int, scratch: Path) -> Iterator[Batch]:
+def _sorted(batches: Iterable[Batch], plan: ImportPlan, rows: int, scratch: Path) -> Iterator[Batch]:
     everything = _copied(batches, scratch)
     for start in range(0, len(plan.order), rows):
         yield everything.take(plan.order[start : start + rows])

@@ -43,7 +43,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImportPlan:
     """What to take from a source, and in which order.
 
     Attributes:
@@ -93,7 +93,7 @@ def scan(tables: Iterable[pa.Table], where: Path) -> Scan:
     return Scan(utterance_ids, utterance_N, np.concatenate(crops), view_N, named_views.to_pylist(), schema)
 
 
-def make_plan(scanned: Scan, views: Iterable[str], where: Path) -> Plan:
+def make_plan(scanned: Scan, views: Iterable[str], where: Path) -> ImportPlan:
     """Plan the rows of a store: every utterance in all crops and views, or rejected.
 
     Args:
@@ -113,7 +113,7 @@ def make_plan(scanned: Scan, views: Iterable[str], where: Path) -> Plan:
     rejects += [Reject(f"row {row}", STAGE, "has no utterance id") for row in missing.tolist()]
     if not keep.any():
         raise StoreError(f"{where}: no utterance can be stored; the first, {_shown(rejects[0])}")
-    return Plan(
+    return ImportPlan(
         names, crops, len(scanned.crop_N), rows[order[keep]], rejects, len(scanned.utterance_ids) + len(missing)
     )
 

@@ -33,7 +33,7 @@ Instrument = Callable[[float, float, np.random.Generator], Samples]
 
 
 @dataclass(frozen=True)
-class Style:
+class MusicStyle:
     """How a progression is played.
 
     Attributes:
@@ -101,18 +101,18 @@ def reed(pitch_hz: float, duration_s: float, generator: np.random.Generator) -> 
 
 
 _STYLES = {
-    "folk": Style(plucked, (90, 130), 4, True, "----"),
-    "ballad": Style(strings, (60, 85), 4, False, "k-s-"),
-    "beat": Style(plucked, (100, 140), 4, False, "khsh"),
-    "waltz": Style(reed, (120, 160), 3, False, "khh"),
-    "chapel": Style(organ, (55, 80), 4, False, "----"),
-    "lounge": Style(bell, (80, 120), 4, True, "hhsh"),
-    "march": Style(organ, (105, 125), 2, True, "ks"),
+    "folk": MusicStyle(plucked, (90, 130), 4, True, "----"),
+    "ballad": MusicStyle(strings, (60, 85), 4, False, "k-s-"),
+    "beat": MusicStyle(plucked, (100, 140), 4, False, "khsh"),
+    "waltz": MusicStyle(reed, (120, 160), 3, False, "khh"),
+    "chapel": MusicStyle(organ, (55, 80), 4, False, "----"),
+    "lounge": MusicStyle(bell, (80, 120), 4, True, "hhsh"),
+    "march": MusicStyle(organ, (105, 125), 2, True, "ks"),
 }
 MUSIC_STYLES = {"train": ("folk", "ballad", "beat"), "dev": ("waltz", "chapel"), "test": ("lounge", "march")}
 
 
-def _play(style: Style, samples: int, generator: np.random.Generator) -> Samples:
+def _play(style: MusicStyle, samples: int, generator: np.random.Generator) -> Samples:
     """Play bar after bar, a chord in each, until the piece is full."""
     beat = round(SAMPLE_RATE_HZ * 60 / generator.uniform(*style.tempo_bpm))
     tonic_hz = 220 * 2 ** (generator.integers(-5, 7) / 12)
@@ -126,7 +126,7 @@ def _play(style: Style, samples: int, generator: np.random.Generator) -> Samples
 
 
 def _play_bar(
-    music_T: Samples, style: Style, chord_hz: list[float], start: int, beat: int, generator: np.random.Generator
+    music_T: Samples, style: MusicStyle, chord_hz: list[float], start: int, beat: int, generator: np.random.Generator
 ) -> None:
     bar_s = beat * style.beats / SAMPLE_RATE_HZ
     add_at(music_T, 0.8 * plucked(chord_hz[0] / 4, bar_s, generator), start)

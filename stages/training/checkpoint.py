@@ -13,7 +13,7 @@ from reseed.store import atomic
 State = dict[str, Any]
 
 
-class Checkpoint:
+class TrainingCheckpoint:
     """The file of one training; it is whole or absent, holds no code, and fits that training alone.
 
     Args:

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from reseed.stages.training.cache.reader import Batch, BatchReader
-from reseed.stages.training.checkpoint import Checkpoint, State
+from reseed.stages.training.checkpoint import State, TrainingCheckpoint
 from reseed.stages.training.folder import Epoch
 from reseed.stages.training.process_group import ONE_PROCESS, ProcessGroup
 from reseed.stages.training.progress import progress
@@ -52,7 +52,7 @@ def optimise(
     seed: int,
     *,
     validation: Validation[Network] | None = None,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: TrainingCheckpoint | None = None,
     tensorboard: Path | None = None,
     group: ProcessGroup = ONE_PROCESS,
 ) -> list[Epoch]:
@@ -117,7 +117,7 @@ class Training(Generic[Network]):
         reader: BatchReader[Any],
         seed: int,
         validation: Validation[Network] | None,
-        checkpoint: Checkpoint | None,
+        checkpoint: TrainingCheckpoint | None,
         group: ProcessGroup,
     ) -> None:
         settings = network.config

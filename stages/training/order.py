@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reseed.stages.training.checkpoint import Checkpoint
+from reseed.stages.training.checkpoint import TrainingCheckpoint
 from reseed.store import ConfigError
 
 
@@ -34,13 +34,13 @@ class TrainingOrder:
                 f"{self.tensorboard} lies in the model {self.model}, which is written as a whole; name another folder"
             )
 
-    def checkpoint(self, belongs_to: Mapping[str, Any]) -> Checkpoint:
+    def checkpoint(self, belongs_to: Mapping[str, Any]) -> TrainingCheckpoint:
         """Return the checkpoint of this training.
 
         Args:
             belongs_to: JSON-like; a training that differs in any of it starts over.
         """
-        return Checkpoint(self._checkpoint_file, belongs_to, self.checkpoint_every_s)
+        return TrainingCheckpoint(self._checkpoint_file, belongs_to, self.checkpoint_every_s)
 
     def remove_checkpoint(self) -> None:
         """Remove the checkpoint, once the model is written."""

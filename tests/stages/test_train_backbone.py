@@ -227,15 +227,15 @@ KILLED = """
 import os
 import signal
 
-from reseed.stages.training.checkpoint import Checkpoint
+from reseed.stages.training.checkpoint import TrainingCheckpoint
 
-save = Checkpoint.save
+save = TrainingCheckpoint.save
 
 def save_and_die(self, state):
     save(self, state)
     os.kill(os.getpid(), signal.SIGKILL)
 
-Checkpoint.save = save_and_die
+TrainingCheckpoint.save = save_and_die
 """
 
 

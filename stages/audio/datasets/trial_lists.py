@@ -40,7 +40,7 @@ Line = tuple[str, str, int, str]  # enrolment, test, label, condition ("": none)
 
 
 @dataclass(frozen=True)
-class TrialList:
+class ParsedTrials:
     """A list as read: each name once, each trial as the numbers of its names.
 
     Attributes:
@@ -63,7 +63,7 @@ class TrialList:
         return PUBLISHED.get((int((self.label_P == 1).sum()), int((self.label_P == 0).sum())))
 
 
-def read_trial_list(path: Path) -> TrialList:
+def read_trial_list(path: Path) -> ParsedTrials:
     """Read a list: VoxCeleb ("1 a b", "a b"), Kaldi ("a b target"), CN-Celeb ("a b 1"), VOiCES ("a b tgt") or .csv.
 
     Raises:
@@ -83,7 +83,7 @@ def read_trial_list(path: Path) -> TrialList:
         labels.append(label)
         conditions.append(condition)
     enrolment_P, test_P = (np.array(side, np.int64) for side in sides)
-    return TrialList(list(numbers), lines, enrolment_P, test_P, np.array(labels, np.int8), conditions.array())
+    return ParsedTrials(list(numbers), lines, enrolment_P, test_P, np.array(labels, np.int8), conditions.array())
 
 
 def read_models(path: Path) -> dict[str, list[str]]:

@@ -41,7 +41,7 @@ _HEIGHT_IN = 5.2
 
 
 @dataclass(frozen=True)
-class Panel:
+class SpacePanel:
     """Points of one system in the plane: clean [U, 2] and noisy [U, V, 2], and what the axes are."""
 
     clean_U2: Floats
@@ -63,7 +63,7 @@ def embedding_space(
     with_store = {scored.system for scored in systems}
     best = best_enhanced([s for s in results.summaries if s.system in with_store])
     raw = [s for s in systems if s.system.is_raw and (not best or s.system.run == best.system.run)][:1]
-    panels: dict[str, Panel] = {}
+    panels: dict[str, SpacePanel] = {}
     sample = None
     for scored in raw + [s for s in systems if best and s.system == best.system]:
         source = open_store(scored)
@@ -83,7 +83,7 @@ def embedding_space(
     )
 
 
-def project(source: EmbeddingStore, sample: Sample, method: str = "pca", seed: int = 0) -> Panel | None:
+def project(source: EmbeddingStore, sample: Sample, method: str = "pca", seed: int = 0) -> SpacePanel | None:
     """Flatten a sample of a store.
 
     Each system has axes of its own, since an enhancer may rotate or rescale the space. None without a clean and a
@@ -101,17 +101,17 @@ def project(source: EmbeddingStore, sample: Sample, method: str = "pca", seed: i
     return _by_tsne(clean_UD, noisy_UVD, seed) if method == "tsne" else _by_pca(clean_UD, noisy_UVD)
 
 
-def _by_pca(clean_UD: Floats, noisy_UVD: Floats) -> Panel | None:
+def _by_pca(clean_UD: Floats, noisy_UVD: Floats) -> SpacePanel | None:
     mean_D = clean_UD.mean(axis=0)
     _, singular_K, axes_KD = np.linalg.svd(clean_UD - mean_D, full_matrices=False)
     if singular_K.size < 2 or not singular_K[1] > 0:
         return None
     explained = float((singular_K[:2] ** 2).sum() / (singular_K**2).sum())
     axes = f"two main axes of the clean vectors: {100 * explained:.0f}\u202f% of their variance"
-    return Panel((clean_UD - mean_D) @ axes_KD[:2].T, (noisy_UVD - mean_D) @ axes_KD[:2].T, axes)
+    return SpacePanel((clean_UD - mean_D) @ axes_KD[:2].T, (noisy_UVD - mean_D) @ axes_KD[:2].T, axes)
 
 
-def _by_tsne(clean_UD: Floats, noisy_UVD: Floats, seed: int) -> Panel:
+def _by_tsne(clean_UD: Floats, noisy_UVD: Floats, seed: int) -> SpacePanel:
     from sklearn.manifold import TSNE
 
     units_NVD = np.concatenate([clean_UD[:, None], noisy_UVD], axis=1)
@@ -121,17 +121,19 @@ def _by_tsne(clean_UD: Floats, noisy_UVD: Floats, seed: int) -> Panel:
     flat = TSNE(2, perplexity=perplexity, init="pca", method="exact", random_state=seed)
     points_NV2 = flat.fit_transform(units_NVD.reshape(count, -1)).reshape(*units_NVD.shape[:2], 2).astype(np.float64)
     points_NV2 -= points_NV2.mean(axis=(0, 1))
-    return Panel(points_NV2[:, 0], points_NV2[:, 1:], f"t-SNE of clean and noisy vectors, perplexity {perplexity:g}")
+    return SpacePanel(
+        points_NV2[:, 0], points_NV2[:, 1:], f"t-SNE of clean and noisy vectors, perplexity {perplexity:g}"
+    )
 
 
-def aligned_with(panel: Panel, other: Panel) -> Panel:
+def aligned_with(panel: SpacePanel, other: SpacePanel) -> SpacePanel:
     """Rotate or reflect a panel to lie like another one: axes have no sign of their own (orthogonal Procrustes)."""
     left, _, right = np.linalg.svd(panel.clean_U2.T @ other.clean_U2)
     rotation_22 = left @ right
-    return Panel(panel.clean_U2 @ rotation_22, panel.noisy_UV2 @ rotation_22, panel.axes)
+    return SpacePanel(panel.clean_U2 @ rotation_22, panel.noisy_UV2 @ rotation_22, panel.axes)
 
 
-def _draw(panels: Mapping[str, Panel], speaker_U: NDArray[np.int64], theme: Theme) -> str:
+def _draw(panels: Mapping[str, SpacePanel], speaker_U: NDArray[np.int64], theme: Theme) -> str:
     """Draw one panel per title: a colour per speaker, dots for clean utterances, crosses for their noisy views."""
     with figure(theme, _HEIGHT_IN) as fig:
         grid = fig.subplots(1, 2, squeeze=False)[0]
@@ -145,7 +147,7 @@ def _draw(panels: Mapping[str, Panel], speaker_U: NDArray[np.int64], theme: Them
         return to_svg(fig)
 
 
-def _scatter(axes: Axes, panel: Panel, speaker_U: NDArray[np.int64], theme: Theme) -> None:
+def _scatter(axes: Axes, panel: SpacePanel, speaker_U: NDArray[np.int64], theme: Theme) -> None:
     for speaker in np.unique(speaker_U):
         colour = theme.speakers[speaker % len(theme.speakers)]
         own_U = speaker_U == speaker

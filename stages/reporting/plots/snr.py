@@ -21,7 +21,7 @@ _PANEL_HEIGHT_IN = 4.2
 
 
 @dataclass(frozen=True)
-class Panel:
+class SnrPanel:
     """One kind of noise: points by SNR in dB, and the condition with nothing added at the right end.
 
     Attributes:
@@ -51,7 +51,7 @@ def eer_by_snr(results: Results) -> Plot | None:
     )
 
 
-def plan_panels(measurements: Sequence[Measurement]) -> list[Panel]:
+def plan_panels(measurements: Sequence[Measurement]) -> list[SnrPanel]:
     """Plan a panel for every kind with two or more fixed SNRs, in reading order."""
     ordered = sorted(measurements, key=lambda m: m.condition.reading_order)
     kinds = dict.fromkeys(m.condition.kind for m in ordered if m.condition.fixed_snr_db is not None)
@@ -59,7 +59,7 @@ def plan_panels(measurements: Sequence[Measurement]) -> list[Panel]:
     return [panel for panel in panels if len(panel.ticks) > 1]
 
 
-def draw_panels(panels: Sequence[Panel], shaded: Collection[System], styles: Styles, theme: Theme) -> str | None:
+def draw_panels(panels: Sequence[SnrPanel], shaded: Collection[System], styles: Styles, theme: Theme) -> str | None:
     """Draw EER against SNR; None where there is no panel.
 
     Args:
@@ -82,7 +82,7 @@ def draw_panels(panels: Sequence[Panel], shaded: Collection[System], styles: Sty
         return to_svg(fig)
 
 
-def _plan_panel(kind: str, measurements: Sequence[Measurement]) -> Panel:
+def _plan_panel(kind: str, measurements: Sequence[Measurement]) -> SnrPanel:
     curves: dict[System, list[Point]] = {}
     for m in measurements:
         if m.condition.kind == kind and m.condition.fixed_snr_db is not None:
@@ -96,10 +96,10 @@ def _plan_panel(kind: str, measurements: Sequence[Measurement]) -> Panel:
         if m.condition.kind == quiet_kind and m.condition.snr_db is None
     }
     ordered = {system: sorted(points, key=lambda point: point.at) for system, points in curves.items()}
-    return Panel(kind, ticks, quiet_kind, quiet_at, ordered, quiet)
+    return SnrPanel(kind, ticks, quiet_kind, quiet_at, ordered, quiet)
 
 
-def _draw_panel(axes: Axes, panel: Panel, shaded: Collection[System], styles: Styles, theme: Theme) -> None:
+def _draw_panel(axes: Axes, panel: SnrPanel, shaded: Collection[System], styles: Styles, theme: Theme) -> None:
     for system, style in styles.items():
         if system in panel.curves and system in shaded:
             _shade(axes, panel.curves[system], panel.quiet.get(system), style, theme)

@@ -11,7 +11,7 @@ import torch
 
 from reseed.stages.enhancers.seed import SeedConfig
 from reseed.stages.train import EnhancerOrder, train
-from reseed.stages.training.checkpoint import Checkpoint
+from reseed.stages.training.checkpoint import TrainingCheckpoint
 from reseed.stages.training.order import TrainingOrder
 from tests.stages.stores import write_store
 
@@ -31,14 +31,14 @@ from reseed.stages.train import EnhancerOrder, train
 
 here, threads, settings = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
 torch.set_num_threads(threads)
-save = module.Checkpoint.save
+save = module.TrainingCheckpoint.save
 
 def save_and_die(self, state):
     save(self, state)
     if (state["place"]["epoch"], state["place"]["position"]) == (7, 2):
         os.kill(os.getpid(), signal.SIGKILL)
 
-module.Checkpoint.save = save_and_die
+module.TrainingCheckpoint.save = save_and_die
 settings = SeedConfig(**settings)
 train(EnhancerOrder(store=here / "store", model=here / "killed", enhancer="seed", settings=settings, seed=0,
                     checkpoint_every_s=0))
@@ -83,7 +83,7 @@ def left_over(tmp_path: Path) -> Path:
     """Train one epoch and put back the checkpoint that it would leave if it were killed at the end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TrainingOrder, "remove_checkpoint", lambda self: None)
-        patch.setattr(Checkpoint, "due", True)
+        patch.setattr(TrainingCheckpoint, "due", True)
         train_here(tmp_path, "model", epochs=1)
     return tmp_path / ".model.checkpoint"
 
@@ -117,7 +117,7 @@ def test_saves_are_spaced_in_time(tmp_path, monkeypatch):
     clock_s = 0.0
     clock = SimpleNamespace(monotonic=lambda: clock_s)
     monkeypatch.setattr("reseed.stages.training.checkpoint.time", clock)
-    checkpoint = Checkpoint(tmp_path / "c", {}, every_s=30.0)
+    checkpoint = TrainingCheckpoint(tmp_path / "c", {}, every_s=30.0)
     clock_s = 29.0
     assert not checkpoint.due
     clock_s = 30.0

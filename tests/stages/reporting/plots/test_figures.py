@@ -10,7 +10,7 @@ from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.plots.conditions import plan_bands
 from reseed.stages.reporting.plots.det import det_panels, fewest_false_alarms, marker_at, roc_panels
 from reseed.stages.reporting.plots.histogram import ScorePanel, score_histograms, thresholds
-from reseed.stages.reporting.plots.projection import Panel, aligned_with
+from reseed.stages.reporting.plots.projection import SpacePanel, aligned_with
 from reseed.stages.reporting.plots.snr import draw_panels, plan_panels
 from reseed.stages.reporting.results.measure import DetCurve
 from reseed.stages.reporting.results.styles import system_styles
@@ -101,8 +101,8 @@ def test_bands_show_clean_then_the_noisy_mean_then_each_noise():
 
 def test_a_mirrored_panel_is_turned_back():
     points = np.random.default_rng(0).normal(size=(6, 2))
-    panel = Panel(points, points[:, None], "axes")
-    mirrored = Panel(points * [-1, 1], points[:, None] * [-1, 1], "axes")
+    panel = SpacePanel(points, points[:, None], "axes")
+    mirrored = SpacePanel(points * [-1, 1], points[:, None] * [-1, 1], "axes")
     np.testing.assert_allclose(aligned_with(mirrored, panel).noisy_UV2, panel.noisy_UV2, atol=1e-12)
 
 
