@@ -52,7 +52,7 @@ class SettingsFile:
             loader = yaml.SafeLoader(path.read_text(encoding="utf-8-sig"))
             root = loader.get_single_node()
         except FileNotFoundError:
-            raise ConfigError(f"{path} does not exist; configs/demo.yaml is an example") from None
+            raise ConfigError(f"{path} does not exist; `reseed init` writes a configuration to begin with") from None
         except OSError as error:
             raise ConfigError(f"{path} cannot be read ({error.strerror})") from error
         except yaml.MarkedYAMLError as error:
@@ -60,7 +60,7 @@ class SettingsFile:
         except (yaml.YAMLError, UnicodeDecodeError):
             raise ConfigError(f"{path} is not plain text in UTF-8") from None
         if not isinstance(root, yaml.MappingNode):
-            raise ConfigError(f"{path} holds no settings; configs/demo.yaml is an example")
+            raise ConfigError(f"{path} holds no settings; `reseed init` writes a configuration to begin with")
         file = cls()
         file._look_at(root, (), set())
         try:

@@ -50,7 +50,7 @@ def test_missing_and_broken_files_are_named(tmp_path):
     broken.write_text("a: [1")
     with pytest.raises(ConfigError, match=r"broken\.yaml, line 1: a bracket that is not closed"):
         load_config(broken)
-    with pytest.raises(ConfigError, match=r"does not exist; configs/demo\.yaml is an example"):
+    with pytest.raises(ConfigError, match=r"does not exist; `reseed init` writes a configuration"):
         load_config(tmp_path / "nowhere.yaml")
 
 
