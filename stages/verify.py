@@ -4,10 +4,11 @@ from pathlib import Path
 
 from reseed.stages.audio.manifest import read_manifest
 from reseed.store import EmbeddingStore, StoreError, problems
+from reseed.store.writer import complete_removal, removed_files
 
 
 def verify(*, store: Path, utterances: Path | None = None) -> str:
-    """Check a store.
+    """Check a store; what an edit that was interrupted had left to remove is removed.
 
     Args:
         utterances: manifest whose every row should be stored or rejected.
@@ -18,9 +19,10 @@ def verify(*, store: Path, utterances: Path | None = None) -> str:
     Raises:
         StoreError: lists every problem, one a line, each with its file.
     """
+    removed = complete_removal(store)
     opened = EmbeddingStore(store)
     ids = None if utterances is None else [row.utterance_id for row in read_manifest(utterances)]
     found = list(problems(store, opened.header, ids))
     if found:
         raise StoreError("\n".join([f"{store}: {len(found)} problems", *found]))
-    return f"{store}: {len(opened)} vectors in {len(opened.shards)} shards, all as sealed"
+    return f"{store}: {len(opened)} vectors in {len(opened.shards)} shards, all as sealed{removed_files(removed)}"

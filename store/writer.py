@@ -204,6 +204,11 @@ def complete_removal(store: Path) -> int:
     return len(found)
 
 
+def removed_files(count: int) -> str:
+    """Return in words what completing a removal came to; nothing where there was none to complete."""
+    return f"; {count} files that an interrupted edit was to remove are gone now" if count else ""
+
+
 def write_rejects(path: Path, rejects: list[Reject]) -> None:
     """Write rejects.parquet (utterance_id, stage, reason), atomically."""
     with atomic.atomic_path(path) as temporary:
