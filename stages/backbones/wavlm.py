@@ -6,7 +6,6 @@ The weights are the files of torchaudio's bundles. Nothing is downloaded.
 Shapes: B batch, T samples, L layers, F frames (20 ms), C features of a layer, D embedding dimension.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reseed.stages.backbones.base import Backbone
-from reseed.stages.backbones.features import in_full_precision
 from reseed.stages.backbones.settings import WavLMConfig
 from reseed.stages.backbones.weights import Checkpoint
 from reseed.store import ConfigError
@@ -43,9 +41,6 @@ class WavLM(Backbone):
         network = _network(bundle, self.config.architecture)
         # Held by its parts, so that the names of weights are those of the bundle's file.
         self.feature_extractor, self.encoder = network.feature_extractor, network.encoder
-        # oneDNN computes this grouped convolution wrongly in bfloat16 on processors with AMX: cosines of 0.977.
-        position = network.encoder.transformer.pos_conv_embed
-        position.forward = partial(in_full_precision, position.forward)
         layers, width = (
             len(network.encoder.transformer.layers),
             network.encoder.feature_projection.projection.out_features,
