@@ -6,10 +6,11 @@ from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.auditing.evidence import Evidence
 from reseed.stages.auditing.finding import Audit
 from reseed.stages.auditing.measures import measures
-from reseed.stages.auditing.other_store import opened_beside
 from reseed.stages.auditing.table import GROUPS, check_choices, failures, judge
 from reseed.stages.auditing.workspace import workspace
 from reseed.stages.common.execution import Execute, in_process
+from reseed.stages.extraction.lineage import ancestry
+from reseed.store import undamaged
 
 
 def audit(
@@ -38,14 +39,16 @@ def audit(
         ConfigError: no such rule or relation.
     """
     check_choices(fail_on, relation)
-    audited = AuditedStore.undamaged(store)
-    other = opened_beside(audited, against)
+    header, problems = undamaged(store)
+    origin = ancestry(store, header)
+    against = against or origin.parent
+    other = None if against is None else AuditedStore(against, *undamaged(against))
     with workspace(None if execute is in_process else (page or store).resolve().parent) as shared:
-        evidence = Evidence(audited, execute, shared, other=other, relation=relation, replay=replay)
+        audited = AuditedStore(store, header, problems)
+        evidence = Evidence(audited, execute, shared, origin, other=other, relation=relation, replay=replay)
         evidence.gather(GROUPS)
         findings = judge(evidence)
-        failed_on = failures(findings, fail_on)
-        found = Audit(store, audited.header.fingerprint, findings, failed_on, page, measures(evidence))
+        found = Audit(store, header.fingerprint, findings, failures(findings, fail_on), page, measures(evidence))
         if page is not None:
             from reseed.stages.auditing.page import write_page  # matplotlib takes seconds
 

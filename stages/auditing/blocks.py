@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from reseed.stages.audio.conditions import Condition, describe
 from reseed.stages.auditing.arrays import Float32, Float64, Indices, Mask, lengths, unit
-from reseed.store import EmbeddingStore, Header, undamaged
+from reseed.store import EmbeddingStore, Header
 from reseed.store.format import CATALOGUE_SCHEMA
 from reseed.store.layouts import catalogue_file
 
@@ -62,15 +61,6 @@ class AuditedStore:
         self.conditions: list[Condition] = list(conditions.values())
         self.clean = next((place for place, found in enumerate(self.conditions) if found.is_clean), None)
         self.slices = plan(header)
-
-    @classmethod
-    def undamaged(cls, path: Path) -> Self:
-        """Open a store without its damaged shards.
-
-        Raises:
-            StoreError: not a store, or its header is damaged.
-        """
-        return cls(path, *undamaged(path))
 
     @property
     def utterances(self) -> int:

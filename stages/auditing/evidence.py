@@ -5,16 +5,14 @@ A store is passed over twice: what the second pass gathers may build on what the
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar, cast
 
 from reseed.stages.auditing.blocks import AuditedBlock, AuditedStore, RowKey
-from reseed.stages.auditing.finding import Finding, Offender, Unchecked, replay_command
+from reseed.stages.auditing.finding import Finding, Offender, replay_command
 from reseed.stages.auditing.tally import Accumulator
 from reseed.stages.auditing.workspace import Workspace
 from reseed.stages.common.execution import Execute
-from reseed.stages.extraction.lineage import extracted_store
-from reseed.store import EmbeddingStore, ReseedError
+from reseed.stages.extraction.lineage import Ancestry
 
 Gather = Callable[[AuditedBlock], Accumulator]  # crosses to other processes
 Gathered = TypeVar("Gathered", bound=Accumulator)
@@ -43,9 +41,6 @@ class Evidence:
     Args:
         other: the store it is compared with, and what that is to it where somebody said so.
         replay: how many shards one row is made again of.
-
-    Attributes:
-        origin: the store that its rows can be made again from: itself, or what it was derived from.
     """
 
     def __init__(
@@ -53,14 +48,14 @@ class Evidence:
         store: AuditedStore,
         execute: Execute,
         workspace: Workspace,
+        ancestry: Ancestry,
         *,
         other: AuditedStore | None = None,
         relation: str | None = None,
         replay: int = 0,
     ) -> None:
         self.store, self.other, self.relation, self.replay = store, other, relation, replay
-        self.execute, self.workspace = execute, workspace
-        self.origin = _origin(store.path)
+        self.execute, self.workspace, self.ancestry = execute, workspace, ancestry
         self._gathered: dict[type, Accumulator] = {}
         self._concluded: dict[Callable[[Evidence], object], object] = {}
 
@@ -81,9 +76,9 @@ class Evidence:
 
     def with_replay(self, row: Offender, key: RowKey | None) -> Offender:
         """Add to a row of a table the command that lets one hear it, where there are recordings behind the store."""
-        if key is None or isinstance(self.origin, Unchecked):
+        if key is None or self.ancestry.extracted is None:
             return row
-        return {**row, "hear": replay_command(self.origin.path, key)}
+        return {**row, "hear": replay_command(self.ancestry.extracted.path, key)}
 
     def offender(self, key: RowKey) -> Offender:
         """Return a row as offenders name it."""
@@ -114,13 +109,3 @@ class _Gatherer:
 
     def of(self, block: AuditedBlock) -> list[Accumulator]:
         return [gather(block) for gather in self.gathers]
-
-
-def _origin(store: Path) -> EmbeddingStore | Unchecked:
-    """Return the store that this one's rows were extracted into, or why there is none."""
-    try:
-        origin = extracted_store(store)
-    except (ReseedError, OSError) as error:
-        return Unchecked(str(error))
-    heard = origin.header.declaration.parent("backbone") is not None
-    return origin if heard else Unchecked("it was not extracted from audio")

@@ -1,7 +1,6 @@
 """The store that one is compared with: what the two are to each other, and which utterances and speakers they share."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -9,8 +8,7 @@ from reseed.stages.auditing.arrays import Indices
 from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.auditing.evidence import Evidence, added_up
 from reseed.stages.auditing.utterances import Utterances
-from reseed.stages.extraction.lineage import parent_store
-from reseed.store import Header, StoreError
+from reseed.store import Header
 
 LEAKAGE, VERSIONS, PARENT = "leakage", "versions", "parent"
 RELATIONS = (LEAKAGE, VERSIONS, PARENT)
@@ -50,20 +48,6 @@ class OtherStore:
             PARENT: "what it was made from",
         }
         return f"{self.store.path} is {'taken for ' if self.is_assumed else ''}{kinds[self.relation]}"
-
-
-def opened_beside(store: AuditedStore, against: Path | None) -> AuditedStore | None:
-    """Open the store to compare with: where none is given what this one was made from, while that is what it was.
-
-    Raises:
-        StoreError: it is no store, or its header is damaged.
-    """
-    if against is None:
-        try:
-            against = parent_store(store.path, store.header)
-        except StoreError:
-            return None
-    return None if against is None else AuditedStore.undamaged(against)
 
 
 def other_store(evidence: Evidence) -> OtherStore | None:

@@ -78,11 +78,12 @@ class _Listed:
 
 def manifest_check(evidence: Evidence) -> ManifestCheck | Unchecked:
     """Conclude what the manifest of the store that vectors were extracted into says."""
-    path = None if isinstance(evidence.origin, Unchecked) else _manifest_path(evidence.origin)
-    if path is None or isinstance(evidence.origin, Unchecked):
+    origin = evidence.ancestry.extracted
+    path = None if origin is None else _manifest_path(origin)
+    if origin is None or path is None:
         return Unchecked("It names no manifest, or none that is still there.")
     try:
-        return _check(evidence, path, _is_unchanged(path, evidence.origin))
+        return _check(evidence, path, _is_unchanged(path, origin))
     except (ReseedError, OSError, ValueError, KeyError) as error:
         return Unchecked(f"{path} cannot be read ({error}).")
 

@@ -28,10 +28,10 @@ def replayed(evidence: Evidence) -> list[ReplayedRow] | Unchecked:
     """Conclude how well rows that are made again agree."""
     if not evidence.replay:
         return Unchecked("it was not asked for")
-    if isinstance(evidence.origin, Unchecked):
-        return evidence.origin
+    if evidence.ancestry.extracted is None:
+        return Unchecked(evidence.ancestry.problem)
     try:
-        return list(_replayed(evidence, evidence.origin))
+        return list(_replayed(evidence, evidence.ancestry.extracted))
     except (ReseedError, OSError) as error:
         return Unchecked(str(error))
 

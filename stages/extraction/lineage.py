@@ -67,6 +67,32 @@ def parent_store(store: Path, header: Header) -> Path | None:
     return path
 
 
+@dataclass(frozen=True)
+class Ancestry:
+    """What a store comes from, as far as that lies there as it was.
+
+    Attributes:
+        parent: the store it was derived from; None where it was not derived from one.
+        extracted: the store that its vectors were extracted into from audio: itself, or what it was derived from.
+        problem: why there is none.
+    """
+
+    parent: Path | None = None
+    extracted: EmbeddingStore | None = None
+    problem: str = "it was not extracted from audio"
+
+
+def ancestry(store: Path, header: Header) -> Ancestry:
+    """Find what a store comes from; nothing that is gone, damaged or changed is an error here."""
+    parent = None
+    try:
+        parent = parent_store(store, header)
+        extracted = extracted_store(parent or store)
+    except (ReseedError, OSError) as error:
+        return Ancestry(parent, problem=str(error))
+    return Ancestry(parent, extracted if extracted.header.declaration.parent("backbone") else None)
+
+
 def lineage_graph(store: Path, header: Header) -> tuple[Node, list[Edge]]:
     """Return the node of a store and all edges around it, from what is made from to what is made."""
     node = Node("store", str(store), header.fingerprint, "found")

@@ -15,7 +15,8 @@ from reseed.stages.auditing.finding import FAILED
 from reseed.stages.auditing.table import GROUPS, RULES
 from reseed.stages.auditing.workspace import workspace
 from reseed.stages.common.execution import in_process
-from reseed.store import finalise
+from reseed.stages.extraction.lineage import Ancestry
+from reseed.store import finalise, undamaged
 from tests.stages.auditing.faults import forge
 from tests.stages.auditing.generated import DIM, make_store
 
@@ -38,9 +39,9 @@ def stores(tmp_path_factory):
 
 def findings(group, store, execute=in_process, against=None):
     """What the rules of a group say, beside all others, on whose evidence they may build."""
-    other = None if against is None else AuditedStore.undamaged(against)
+    audited, other = (AuditedStore(path, *undamaged(path)) if path else None for path in (store, against))
     with workspace(None) as shared:
-        evidence = Evidence(AuditedStore.undamaged(store), execute, shared, other=other)
+        evidence = Evidence(audited, execute, shared, Ancestry(), other=other)
         evidence.gather([*GROUPS, *([] if group in GROUPS else [group])])
         return {rule.__name__: rule(evidence) for rule in group.rules}
 
