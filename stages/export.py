@@ -27,7 +27,7 @@ def export(*, store: Path, output: Path, format: str, view: str | None = None) -
     Args:
         output: a file (parquet) or a directory (kaldi, npy, webdataset); an older export of that format is replaced,
             anything else is not.
-        format: a name in `reseed.stages.interop.FORMATS`.
+        format: a name in `reseed.stages.interop.table.FORMATS`.
 
     Returns:
         One sentence on what was written.

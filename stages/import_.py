@@ -76,7 +76,7 @@ def import_store(*, source: Path, store: Path, format: str, settings: ImportSett
 
     Args:
         source: what the format takes: see the readers in `reseed.stages.interop`.
-        format: a name in `reseed.stages.interop.FORMATS`.
+        format: a name in `reseed.stages.interop.table.FORMATS`.
 
     Returns:
         One sentence on what was stored.
