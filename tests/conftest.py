@@ -1,7 +1,9 @@
 """What tests of several folders share: one finished run, and patience with a busy machine."""
 
+import fcntl
 import os
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,15 +16,20 @@ for limit in ("CONNECT", "TCP"):  # of Dask, in seconds by default; it reads the
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A folder with recordings, toy.yaml and, where `finished` is asked for, the run runs/toy."""
-    folder = tmp_path_factory.mktemp("run")
-    runs.write_toy(folder)
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # processes that share the tests share it
+    with _once(shared / "run") as folder:
+        if not (folder / "toy.yaml").exists():
+            runs.write_toy(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def finished(folder):
     """A finished run. Tests look at it; those that change something work on a copy."""
-    runs.reseed("run", folder / "toy.yaml", "--runs", folder / "runs")
+    with _once(folder):
+        if not (folder / "runs").exists():
+            runs.reseed("run", folder / "toy.yaml", "--runs", folder / "runs")
     return folder / "runs" / "toy"
 
 
@@ -31,3 +38,12 @@ def copied(finished, tmp_path):
     """A folder of runs that holds a copy of the finished one."""
     shutil.copytree(finished, tmp_path / "runs" / "toy")
     return tmp_path / "runs"
+
+
+@contextmanager
+def _once(folder):
+    """Make sure of a folder, and that no other process of these tests is at it."""
+    folder.mkdir(exist_ok=True)
+    with (folder / ".making").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder

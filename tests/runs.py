@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO
+from unittest import mock
 
 import yaml
 
 from reseed.cli import main
 from tests.corpus import write_corpus
+from tests.warm import commands
 
 VIEWS = {"clean": {}, "noise": {"noise": [0, 15]}, "reverb_babble": {"reverb": True, "babble": 5}}
 
@@ -41,9 +43,17 @@ def changed(toy: Path, path: Path, **sections: object) -> Path:
 
 
 def reseed(*arguments: object, ok: bool = True) -> str:
-    """Run a command in this process, where torch is loaded; returns what it and its steps printed."""
+    """Run a command in this process, and the steps of a run by a server, for both have torch loaded.
+
+    Returns:
+        What the command and its steps printed.
+    """
+    environment = {**os.environ, "PATH": f"{commands()}{os.pathsep}{os.environ['PATH']}"}
     with tempfile.TemporaryFile("w+") as printed:
-        with _printing_to(printed):
+        with (
+            _printing_to(printed),
+            mock.patch("reseed.pipeline.run._environment", return_value=environment),
+        ):
             try:
                 main([str(argument) for argument in arguments], prog_name="reseed")
             except SystemExit as ended:
