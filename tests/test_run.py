@@ -131,7 +131,8 @@ def test_a_cluster_with_a_queue_gives_the_same_bytes_though_a_job_is_killed(fold
     profile = folder / "queue"
     profile.mkdir()
     settings = {"executor": "cluster-generic", "cluster-generic-submit-cmd": str(queue), "jobs": 2}
-    (profile / "config.yaml").write_text(yaml.safe_dump({**settings, "rerun-incomplete": True}))
+    often = {"rerun-incomplete": True, "seconds-between-status-checks": 1}
+    (profile / "config.yaml").write_text(yaml.safe_dump(settings | often))
     command = [*RESEED, "run", folder / "toy.yaml", "--runs", unextracted, "--profile", profile]
     chosen = ["--set", "extract.jobs=2", f"{STORES[0]}/store.json"]
     process = subprocess.Popen([*map(str, command), *chosen], stderr=subprocess.PIPE, text=True)
