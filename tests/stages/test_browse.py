@@ -162,10 +162,12 @@ def browser():
 def test_in_a_browser_an_utterance_is_found_and_heard(server, run, browser):
     name = EmbeddingStore(run / "stores" / "ge2e" / "train").utterance_ids()[3]
     with opened(browser, server.url) as shown:
-        page = shown.page
+        page, search = shown.page, "input[name=q]:focus"  # the page gives it the focus, once it is drawn
         page.click("text=stores/ge2e/train")
-        page.fill("input[name=q]", name)
+        page.wait_for_selector(search)
+        page.fill(search, name)
         page.click("button")
+        page.wait_for_selector(search)
         page.click(f"text={name}")
         assert page.locator("h1").inner_text() == name
         heard_s = page.evaluate(
