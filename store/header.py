@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reseed.store.atomic import write_text
+from reseed.store.bounded import parse_json, read_text
 from reseed.store.checks import check_regular
 from reseed.store.errors import StoreError
 from reseed.store.format import (
@@ -65,9 +66,9 @@ def read_header(store: Path) -> Header:
         raise StoreError(f"{store} is not a finished store: it has no {HEADER_NAME}; run `reseed extract`")
     check_regular(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        raw = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
+        text = read_text(path)
+        raw = parse_json(text)
+    except (OSError, ValueError) as error:
         raise StoreError(f"{path} cannot be read ({error}); extract the store again") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT_NAME:
         raise StoreError(f"{path} is not a reseed store header")

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reseed.store import atomic
+from reseed.store.bounded import check_regular, parse_json, read_json
 from reseed.store.errors import StoreError
 from reseed.store.format import (
     CATALOGUE_SCHEMA,
@@ -98,7 +99,9 @@ def write_shard(
 def read_seal(store: Path, name: str, layout: str = "hdf5") -> Seal | None:
     """Return the seal of a shard, or None where a file of it is missing or cut."""
     try:
-        raw = json.loads(pq.read_schema(catalogue_file(store, name)).metadata[SEAL_KEY])
+        path = catalogue_file(store, name)
+        check_regular(path)
+        raw = parse_json(pq.read_schema(path).metadata[SEAL_KEY])
         seal = Seal(**{**raw, "rejects": [Reject(**reject) for reject in raw.get("rejects", [])]})
         whole = layout != "hdf5" or vectors_file(store, name, layout).stat().st_size == seal.vectors_bytes
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
@@ -192,9 +195,9 @@ def complete_removal(store: Path) -> int:
         header = read_header(store)
         kept = {Path(file.name).name for shard in header.shards for file in shard.files}
         try:
-            planned = json.loads(note.read_text(encoding="utf-8"))
+            planned = read_json(note)
             names = planned["remove"] if planned["shards"] == [shard.name for shard in header.shards] else []
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             names = []
         gone = [store / "shards" / name for name in names if _OURS.fullmatch(str(name)) and name not in kept]
         found = [path for path in gone if path.exists()]
