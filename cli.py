@@ -171,6 +171,33 @@ def prepare(config: Path, overrides: Sequence[str], **paths: Any) -> None:
     click.echo(stage(settings=_load(config, overrides).corpus.prepare, **paths))
 
 
+def _sides(command: Callable[..., Any]) -> Callable[..., Any]:
+    for side in ("evaluation", "training"):
+        text = f"What {side} hears: utterances, babble, noise, music or rir, and its manifest; repeat for each."
+        command = click.option(f"--{side}", multiple=True, required=True, metavar="ROLE=PATH", help=text)(command)
+    return command
+
+
+@main.command()
+@_sides
+@_path_option("found", "The same as JSON, to write.", required=False)
+@click.option("--fail", is_flag=True, help="Exit with 1 where anything is shared.")
+@click.pass_context
+def leakage(
+    context: click.Context, training: Sequence[str], evaluation: Sequence[str], found: Path | None, fail: bool
+) -> None:
+    """Say which recordings, speakers and rooms training and evaluation share, by content."""
+    from reseed.stages.leakage import leakage as stage
+
+    sides = {"training": training, "evaluation": evaluation}
+    shared = stage(**{side: dict(map(_assignment, given)) for side, given in sides.items()}, found=found)
+    for sentence in shared:
+        click.echo(f"WARNING: training and evaluation share {sentence}", err=True)
+    if not shared:
+        click.echo("training and evaluation share no recording, speaker or room")
+    context.exit(1 if shared and fail else 0)
+
+
 @main.command()
 @_config_options
 @_path_option("utterances", "Manifest of the speech.")
@@ -626,6 +653,7 @@ def threshold(as_json: bool, **options: Any) -> None:
 @_path_option("store", "Embeddings of a system, in the order of --scores.", multiple=True)
 @_path_option("frontend", "Front end whose spectrograms are shown; repeat for each.", multiple=True, required=False)
 @_path_option("utterances", "Manifest of the speech.")
+@_path_option("leakage", "What `reseed leakage` found.", required=False)
 @_path_option("report", "Folder to write index.html and metrics.json to.")
 def report(
     config: Path,
@@ -837,12 +865,14 @@ def _run(
     snakemake: Sequence[str],
 ) -> None:
     from reseed.pipeline import layout
-    from reseed.pipeline.run import available_cores
+    from reseed.pipeline.run import available_cores, shared_by
     from reseed.pipeline.run import run as execute
 
     loaded = _load(config, overrides)
     folder = runs / loaded.name
     execute(loaded, folder=folder, cores=cores or available_cores(), profile=profile, dry_run=dry_run, extra=snakemake)
+    for sentence in [] if dry_run else shared_by(folder):
+        click.echo(f"WARNING: training and evaluation share {sentence}", err=True)
     if not dry_run and (folder / layout.PAGE).exists():
         click.echo(f"report: {folder / layout.PAGE}")
 

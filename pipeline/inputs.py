@@ -64,6 +64,17 @@ class Inputs:
         """Return what extraction of a split reads."""
         return [Option(name, recordings.manifest) for name, recordings in self.plan.recordings(split).items()]
 
+    def leakage(self) -> dict[str, list[Option]]:
+        """Return what training hears and what evaluation hears."""
+        heard = [option for name in self.run.trained_backbones for option in self.sounds(name)]
+        training = {option.name: option for option in (*self.manifests(self.plan.train), *heard)}
+        return {"training": list(training.values()), "evaluation": self.manifests(self.plan.evaluation)}
+
+    def leakage_options(self) -> str:
+        """Return the options that say which manifests are of which side."""
+        sides = self.leakage().items()
+        return shlex.join([f"--{side}={option.name}={option.file}" for side, heard in sides for option in heard])
+
     def listing(self, split: str, kind: str) -> str:
         """Return a digest of which files a folder holds: files that are added, removed or changed are prepared anew.
 
@@ -227,6 +238,7 @@ class Inputs:
             *(layout.extracted(*store, str(job)) for store in stores for job in range(run.extract.jobs)),
             *(layout.store_json(*store) for store in stores),
             layout.TRIALS,
+            layout.LEAKAGE,
             *map(layout.model_json, run.train),
             *(layout.store_json(each, plan.train) for each in enhanced),
             *(layout.store_json(each, plan.evaluation) for each in plan.scored_by_themselves),

@@ -14,6 +14,7 @@ from reseed.pipeline import layout
 from reseed.pipeline.config import RunConfig
 from reseed.pipeline.loading import check_components, dump, load_config
 from reseed.pipeline.plan import Plan
+from reseed.stages.audio.shared import read_shared
 from reseed.stages.common.device import gpu_count, resolved
 from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.synthesise import check_installed
@@ -89,11 +90,18 @@ def files_of(folder: Path) -> RunFiles:
         utterances=folder / layout.manifest(plan.evaluation, "speech"),
         backbone_pairs=plan.backbone_pairs,
         frontends=[folder / layout.frontend(name) for name in plan.run.frontends],
+        leakage=leakage if (leakage := folder / layout.LEAKAGE).exists() else None,
     )
     for needed in (*files.scores, *files.identification, *files.stores, files.utterances):
         if not needed.exists():
             raise ConfigError(f"the run {folder} is not finished: {needed} is missing; finish it with `reseed run`")
     return files
+
+
+def shared_by(folder: Path) -> list[str]:
+    """Return what training and evaluation of a run share, as far as that is known."""
+    path = folder / layout.LEAKAGE
+    return [str(each) for each in read_shared(path)] if path.exists() else []
 
 
 def _execute(command: Sequence[str], lock: int) -> int:

@@ -15,12 +15,12 @@ from reseed.stages.audio.candidates import Candidates, accept, inspect_listed
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.demographics import Demographics, read_demographics
 from reseed.stages.audio.listing import file_errors, list_recordings
-from reseed.stages.audio.manifest import DEMOGRAPHICS_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA
+from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA
 from reseed.stages.common.section import AbsolutePath, OneOf, Section
 from reseed.store import ManifestError, write_rejects
 from reseed.store.atomic import atomic_path
 
-_WRITTEN = pa.unify_schemas([UTTERANCES_SCHEMA, DEMOGRAPHICS_SCHEMA])
+_WRITTEN = pa.unify_schemas([UTTERANCES_SCHEMA, CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA])
 
 
 class PrepareSettings(Section):

@@ -21,6 +21,7 @@ def report(
     settings: ReportSettings,
     backbone_pairs: Mapping[str, BackbonePair] | None = None,
     frontends: Sequence[Path] = (),
+    leakage: Path | None = None,
 ) -> str:
     """Write the report and return one sentence on it.
 
@@ -34,6 +35,7 @@ def report(
             last, index.html.
         backbone_pairs: what is compared by each system that scores two backbones against each other.
         frontends: directories of front ends, whose spectrograms are shown.
+        leakage: what `reseed leakage` found; the page says it first.
         title, note: heading of the page and the remark under it.
 
     Raises:
@@ -41,5 +43,5 @@ def report(
         StoreError: a store is not the one that its scores were computed from.
         ManifestError: the manifest cannot be read.
     """
-    run = RunFiles("", scores, identification, stores, utterances, backbone_pairs or {}, frontends)
+    run = RunFiles("", scores, identification, stores, utterances, backbone_pairs or {}, frontends, leakage)
     return build(load([run]), report, title, [note], settings)

@@ -34,11 +34,14 @@ def write_corpus(root: Path, splits: tuple[str, ...] = ("train", "dev"), speaker
         for speaker in range(speakers):
             name = 10 * number + speaker
             for take in range(takes):
-                write_wave(root / "speech" / split / "toy" / f"s{name}" / f"s{name}-{take}.flac", voice(name % 7, take))
+                write_wave(
+                    root / "speech" / split / "toy" / f"s{name}" / f"s{name}-{take}.flac",
+                    voice(name % 7, 10 * number + take),
+                )
         generator = np.random.default_rng(number)
         for index in range(3):
             write_wave(root / "noise" / split / "hiss" / f"n{index}.flac", 0.1 * generator.normal(size=RATE_HZ))
-            write_wave(root / "music" / split / "tune" / f"m{index}.flac", voice(5, index, 1.0))
+            write_wave(root / "music" / split / "tune" / f"m{index}.flac", voice(5, 10 * number + index, 1.0))
             decay = np.exp(-np.arange(2000) / 300) * generator.normal(size=2000)
             write_wave(root / "rir" / split / "room" / f"r{index}.flac", decay / np.abs(decay).max() * 0.9)
     return root

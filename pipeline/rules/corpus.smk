@@ -32,11 +32,29 @@ rule prepare:
         layout.log("prepare", "{split}", "{kind}"),
     benchmark:
         layout.benchmark("prepare", "{split}", "{kind}")
+    priority: 50
     message:
         "prepare: {wildcards.kind} of {wildcards.split}"
     shell:
         "reseed prepare --config config.yaml {params.source} --kind {wildcards.kind}"
         " --utterances {output.utterances:q} --rejects {output.rejects:q} >{log} 2>&1"
+
+
+# Before anything is extracted, and to the terminal too: what is shared makes every figure of the run too good.
+rule leakage:
+    input:
+        sides=[option.file for heard in INPUTS.leakage().values() for option in heard],
+    output:
+        found=layout.LEAKAGE,
+    params:
+        sides=INPUTS.leakage_options(),
+    log:
+        layout.log("leakage"),
+    priority: 100
+    message:
+        "leakage: {TRAIN} against {EVALUATION}"
+    shell:
+        "reseed leakage {params.sides} --found {output.found} 2>&1 | tee {log} >&2"
 
 
 rule trials:

@@ -7,6 +7,7 @@ rule report:
         identification=files(INPUTS.reported_identification),
         utterances=layout.manifest(EVALUATION, "speech"),
         frontends=files(INPUTS.reported_frontends),
+        leakage=layout.LEAKAGE,
     output:
         page=layout.PAGE,
         metrics=layout.METRICS,
@@ -25,4 +26,4 @@ rule report:
         "report: {output.page}"
     shell:
         "reseed report --config config.yaml {params.scores} {params.identification} {params.stores} {params.frontends}"
-        " --utterances {input.utterances:q} --report {params.report} >{log} 2>&1"
+        " --utterances {input.utterances:q} --leakage {input.leakage} --report {params.report} >{log} 2>&1"

@@ -41,6 +41,7 @@ _FOUND = pa.schema(
     {
         "path": pa.string(),
         "sha256": pa.string(),
+        "samples_sha256": pa.string(),
         "length_s": pa.float64(),
         "sample_rate_hz": pa.int32(),
         "channels": pa.int32(),
@@ -121,6 +122,7 @@ def _inspected_file(listed_path: str) -> dict[str, Any]:
     return {
         "path": str(path.resolve()),
         "sha256": sha256,
+        "samples_sha256": found.samples_sha256,
         "length_s": found.duration_s,
         "sample_rate_hz": found.sample_rate_hz,
         "channels": found.channels,

@@ -40,7 +40,9 @@ UTTERANCES_SCHEMA = pa.schema(
     ]
 )
 
-# What is written beside it where it is known, and what no reader of audio needs.
+# What is written beside it where it is known, and what no reader of audio needs. By `samples_sha256`, that of the
+# decoded samples, a recording is found again that was renamed or put into another lossless container.
+CONTENT_SCHEMA = pa.schema([pa.field("samples_sha256", pa.string())])
 DEMOGRAPHICS_SCHEMA = pa.schema([pa.field("gender", pa.string()), pa.field("age", pa.float64())])
 
 
@@ -62,6 +64,9 @@ class Utterance:
 class Manifest:
     """A manifest on disk, read a stretch at a time: memory does not grow with the corpus.
 
+    Attributes:
+        columns: all that it has.
+
     Raises:
         ManifestError: missing, not Parquet, or a column missing.
     """
@@ -69,7 +74,8 @@ class Manifest:
     def __init__(self, path: Path) -> None:
         self.path = path
         with _readable(path), pq.ParquetFile(path) as file:
-            missing = [name for name in UTTERANCES_SCHEMA.names if name not in file.schema_arrow.names]
+            self.columns: list[str] = file.schema_arrow.names
+            missing = [name for name in UTTERANCES_SCHEMA.names if name not in self.columns]
             if missing:
                 raise pa.ArrowInvalid(f"it lacks the column {', '.join(missing)}")
             groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]

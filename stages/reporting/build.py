@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from reseed.stages.audio.shared import read_shared
 from reseed.stages.common.figures import Plot
 from reseed.stages.common.prose import counted
 from reseed.stages.reporting.contents import Contents, contents
@@ -14,6 +15,7 @@ from reseed.stages.reporting.plots.projection import embedding_space
 from reseed.stages.reporting.plots.spectrograms import spectrograms
 from reseed.stages.reporting.results.collect import Results, collect
 from reseed.stages.reporting.results.distances import measure_distances
+from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.systems import Loaded
 from reseed.stages.reporting.setup import contradiction
@@ -47,10 +49,20 @@ def build(loaded: Loaded, report: Path, title: str, notes: Sequence[str], settin
         "across.json": [pair.row() for pair in results.backbone_pairs],
         "spread.json": [found.row(style.label) for style, found in distances.items()],
     }
-    _write(report, results, rows, shown, render_page(results, shown, title, notes))
+    _write(report, results, rows, shown, render_page(results, shown, title, notes, leaks(loaded.runs)))
     labels = {style.label for style in results.styles.values()}
     done = f"{counted(len(labels), 'system')} in {counted(len(results.conditions), 'condition')}"
     return f"{report}: {done}, see {report / PAGE}"
+
+
+def leaks(runs: Sequence[RunFiles]) -> list[str]:
+    """Return what training and evaluation of each run share, a sentence each.
+
+    Raises:
+        ManifestError: what was found cannot be read.
+    """
+    found = [(run.name, each) for run in runs if run.leakage for each in read_shared(run.leakage)]
+    return [f"{name}: {each}" if name else str(each) for name, each in found]
 
 
 def _write(

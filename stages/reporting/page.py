@@ -14,8 +14,10 @@ from reseed.stages.reporting.setup import contradiction, set_up
 from reseed.stages.reporting.tables import identified_among
 
 
-def render_page(results: Results, contents: Contents, title: str, notes: Sequence[str]) -> str:
-    """Return the page as HTML."""
+def render_page(
+    results: Results, contents: Contents, title: str, notes: Sequence[str], leaks: Sequence[str] = ()
+) -> str:
+    """Return the page as HTML; `leaks` is what training and evaluation share."""
     labels = {system: style.label for system, style in results.styles.items()}
     calibrated = {pooled.system: calibrated_label(pooled.system, results.styles) for pooled in results.pooled}
     return render(
@@ -23,6 +25,7 @@ def render_page(results: Results, contents: Contents, title: str, notes: Sequenc
         title=title,
         notes=[text for text in (*notes, contradiction(results.measurements)) if text],
         subtitle=_subtitle(results),
+        leaks=leaks,
         conclusions=conclusions(results.summaries, scored_labels(labels)),
         warnings=calibration_warning(results.pooled, calibrated, results.costs),
         themes=THEMES,

@@ -33,6 +33,7 @@ class RunFiles:
         utterances: utterances.parquet, which says who speaks.
         backbone_pairs: what is compared by each system that scores two backbones against each other.
         frontends: directories of front ends, whose spectrograms are shown.
+        leakage: what training and evaluation share; None: not looked for.
     """
 
     name: str
@@ -42,3 +43,4 @@ class RunFiles:
     utterances: Path
     backbone_pairs: Mapping[str, BackbonePair] = field(default_factory=dict)
     frontends: Sequence[Path] = ()
+    leakage: Path | None = None
