@@ -305,7 +305,7 @@ def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
 @click.argument("utterance")
 @click.option("--view", required=True, help="Which rendering, e.g. noise.")
 @click.option("--crop", type=click.IntRange(0), default=0, show_default=True, help="Which crop.")
-@click.option("--out", type=_FILE, help="Write the audio here (.wav, .flac).")
+@click.option("--out", type=_FILE, help="Write the audio here (.wav).")
 @click.option("--from", "moved", multiple=True, metavar="ROLE=PATH", help="Where a manifest or the backbone lies now.")
 @_DEVICE
 @_JSON

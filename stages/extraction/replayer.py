@@ -17,6 +17,7 @@ from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.lineage import find_path
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError
+from reseed.store.atomic import atomic_path
 from reseed.store.inputs import Parent
 
 
@@ -85,7 +86,8 @@ class Replayer:
         if out is not None:
             rate = self.extraction.backbone.sample_rate_hz
             try:
-                soundfile.write(out, mix([drawn], rate)[0].numpy(), rate, subtype="FLOAT")
+                with atomic_path(out) as temporary:
+                    soundfile.write(temporary, mix([drawn], rate)[0].numpy(), rate, subtype="FLOAT", format="WAV")
             except soundfile.LibsndfileError as error:
                 raise ConfigError(f"{out} cannot be written ({error})") from error
         cosine = float(stored @ again / (np.linalg.norm(stored) * np.linalg.norm(again)))
