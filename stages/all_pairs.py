@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reseed.stages.common.speakers import speaker_codes
 from reseed.stages.scoring.all_pairs import BINS, PairScan, histogram_eer, histogram_quantiles, scan_pairs
 from reseed.stages.scoring.cosine import utterance_embeddings
 from reseed.store import EmbeddingStore, ScoringError, StoreError
-from reseed.store.atomic import atomic_path
+from reseed.store.sealed import table_writer
 
 NEIGHBOURS_SCHEMA = pa.schema(
     {
@@ -134,7 +133,7 @@ def _unit_vectors(source: EmbeddingStore, view: str) -> NDArray[np.float32]:
 
 def _write(path: Path, scan: PairScan, ids: list[str], speaker_U: NDArray[np.int64]) -> None:
     id_U, (utterances, top) = pa.array(ids, pa.string()), scan.neighbour_UK.shape
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, NEIGHBOURS_SCHEMA, compression="zstd") as writer:
+    with table_writer(path, NEIGHBOURS_SCHEMA, compression="zstd") as writer:
         for first in range(0, utterances, _BLOCK_U):
             row = np.repeat(np.arange(first, min(first + _BLOCK_U, utterances)), top)
             neighbour = scan.neighbour_UK[first : first + _BLOCK_U].ravel()

@@ -11,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from reseed.stages.scoring.calibration import Calibration, fit_calibration
 from reseed.stages.scoring.curves import Floats
@@ -28,7 +27,8 @@ from reseed.stages.trial_scoring.origin import CALIBRATED, FUSION, CalibrationRe
 from reseed.stages.trial_scoring.quality_measures import QualityMeasures
 from reseed.stages.trial_scoring.settings import CalibrationSettings
 from reseed.store import ScoringError
-from reseed.store.atomic import atomic_path, digest
+from reseed.store.atomic import digest
+from reseed.store.sealed import table_writer
 
 _BATCH_P = 262_144
 _FITTED_P = 2_000_000
@@ -67,7 +67,7 @@ def calibrate(
     name = system or "+".join(dict.fromkeys(file.system for file in mapped))
     schema = scores_schema(_origin([file.origin for file in mapped], fits, held_out))
     written = 0
-    with atomic_path(calibrated) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with table_writer(calibrated, schema, compression="zstd") as writer:
         for table in _calibrated(mapped, _quality(quality, settings, enrolments), fits, name):
             writer.write_table(table)
             written += table.num_rows

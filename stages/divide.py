@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from reseed.stages.audio.manifest import ROW_GROUP, Manifest
 from reseed.store import ManifestError
-from reseed.store.atomic import atomic_path, digest
+from reseed.store.atomic import digest
+from reseed.store.sealed import write_table
 
 
 def divide(*, utterances: Path, held_out: Path, rest: Path, share: float, seed: int) -> str:
@@ -36,6 +36,5 @@ def divide(*, utterances: Path, held_out: Path, rest: Path, share: float, seed: 
         )
     out = pc.is_in(table["speaker_id"], value_set=pa.array(sorted(chosen), pa.string()))
     for path, mask in ((held_out, out), (rest, pc.invert(out))):
-        with atomic_path(path) as temporary:
-            pq.write_table(table.filter(mask), temporary, row_group_size=ROW_GROUP)
+        write_table(path, table.filter(mask), row_group_size=ROW_GROUP)
     return f"{held_out}: {len(chosen)} of {len(useful)} speakers with two or more utterances held out"

@@ -7,7 +7,6 @@ from typing import Annotated
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -18,7 +17,7 @@ from reseed.stages.audio.listing import file_errors, list_recordings
 from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA
 from reseed.stages.common.section import AbsolutePath, OneOf, Section
 from reseed.store import ManifestError, write_rejects
-from reseed.store.atomic import atomic_path
+from reseed.store.sealed import table_writer
 
 _WRITTEN = pa.unify_schemas([UTTERANCES_SCHEMA, CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA])
 
@@ -77,8 +76,8 @@ def prepare(
     if not len(accepted):
         first = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
         raise ManifestError(f"{source}: no usable recording{first}")
-    with file_errors(utterances, "written"), atomic_path(utterances) as temporary:
-        written = _write(temporary, candidates, accepted, demographics)
+    with file_errors(utterances, "written"):
+        written = _write(utterances, candidates, accepted, demographics)
     return _summary(source, written, len(rejected)) + _unknown(written, settings.speakers, demographics)
 
 
@@ -87,7 +86,7 @@ def _write(
 ) -> pa.Table:
     """Write the manifest a row group at a time and return the columns of it that the summary needs."""
     written = []
-    with pq.ParquetWriter(path, _WRITTEN) as writer:
+    with table_writer(path, _WRITTEN) as writer:
         for start in range(0, len(accepted), ROW_GROUP):
             table = _manifest(candidates.rows(accepted[start : start + ROW_GROUP]), demographics)
             writer.write_table(table)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reseed.stages.common.speakers import joined_column
@@ -20,7 +19,7 @@ from reseed.stages.scoring.snr import CLEAN_DB, SnrEstimate, fit_snr
 from reseed.stages.trial_scoring.files import QUALITY_SCHEMA
 from reseed.stages.trial_scoring.inputs.lists import read_durations
 from reseed.store import EmbeddingStore, ManifestError, ScoringError
-from reseed.store.atomic import atomic_path
+from reseed.store.sealed import write_table
 
 _FITTED_N = 100_000
 
@@ -56,8 +55,7 @@ def quality(*, store: Path, reference: Path, utterances: Path, quality: Path) ->
         pa.array(norm_UV.ravel()),
         pa.array(snr_UV.ravel()),
     ]
-    with atomic_path(quality) as temporary:
-        pq.write_table(pa.table(columns, schema=QUALITY_SCHEMA), temporary, compression="zstd")
+    write_table(quality, pa.table(columns, schema=QUALITY_SCHEMA), compression="zstd")
     return f"{quality}: {len(ids_U)} utterances in {views} views; SNR estimated to {estimate.error_db:.1f} dB (RMS)"
 
 

@@ -13,13 +13,12 @@ from pathlib import Path
 from threading import get_ident
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from reseed.stages.common.execution import Execute
-from reseed.stages.trial_scoring.files import SCORES_SCHEMA, scores_schema
+from reseed.stages.trial_scoring.files import SCORES, SCORES_SCHEMA, scores_schema
 from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.trial_scoring import TrialScoring
-from reseed.store.atomic import atomic_path
+from reseed.store.sealed import table_writer, write_table
 
 
 def score(order: ScoreOrder, *, execute: Execute | None = None) -> str:
@@ -36,16 +35,14 @@ def score(order: ScoreOrder, *, execute: Execute | None = None) -> str:
     scoring = TrialScoring(order)
     ranks: dict[str, pa.Table] = {}
     with (
-        atomic_path(order.scores) as temporary,
-        pq.ParquetWriter(temporary, scores_schema(scoring.origin()), compression="zstd") as writer,
+        table_writer(order.scores, scores_schema(scoring.origin()), compression="zstd") as writer,
     ):
         for view, tables in _scored(scoring, execute):
             for table in tables:
                 writer.write_table(table)
             if view not in ranks:  # now, while the vectors of this view are in memory
                 ranks[view] = scoring.ranks(view)
-    with atomic_path(order.identification) as temporary:
-        pq.write_table(pa.concat_tables(ranks.values()), temporary, compression="zstd")
+    write_table(order.identification, pa.concat_tables(ranks.values()), compression="zstd")
     return _sentence(scoring)
 
 
@@ -66,7 +63,7 @@ class PartTask:
 
     def __call__(self, part: int) -> str:
         path = self.folder / f"{part:06}.parquet"
-        with pq.ParquetWriter(path, SCORES_SCHEMA) as writer:
+        with table_writer(path, SCORES_SCHEMA) as writer:
             for table in _opened(self.order, get_ident()).scores(part):
                 writer.write_table(table)
         return path.name
@@ -90,5 +87,5 @@ def _scored(scoring: TrialScoring, execute: Execute | None) -> Iterator[tuple[st
         task = PartTask(scoring.order.absolute(), Path(folder).resolve())
         names = sorted(execute(task, range(len(scoring.parts))))
         for name, (view, _) in zip(names, scoring.parts, strict=True):
-            with pq.ParquetFile(Path(folder) / name) as file:
+            with SCORES.open(Path(folder) / name) as file:
                 yield view, map(pa.table, file.iter_batches())

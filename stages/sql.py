@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from reseed.stages.extraction.lineage import score_files
+from reseed.stages.trial_scoring.files import SCORES
 from reseed.store import ConfigError, EmbeddingStore
 from reseed.store.format import CATALOGUE_SCHEMA, EMBEDDING, REJECTS_NAME
 from reseed.store.layouts import catalogue_file
@@ -68,9 +69,12 @@ def sql(*, store: Path, query: str) -> Answer:
 
 
 def _tables(store: Path, opened: EmbeddingStore) -> dict[str, pa.Table | ds.Dataset]:
-    scores = list(map(str, score_files(store, opened.header)))
+    scores = list(score_files(store, opened.header))
+    for path in scores:
+        with SCORES.open(path):  # whole as it was written
+            pass
     tables = {"catalogue": _catalogue(opened), "rejects": ds.dataset(store / REJECTS_NAME)}
-    return {**tables, "scores": ds.dataset(scores)} if scores else tables
+    return {**tables, "scores": ds.dataset(list(map(str, scores)))} if scores else tables
 
 
 def _catalogue(store: EmbeddingStore) -> pa.Table | ds.Dataset:

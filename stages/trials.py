@@ -12,7 +12,6 @@ from typing import Annotated
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -29,7 +28,7 @@ from reseed.stages.audio.manifest import Manifest, Utterance, read_manifest
 from reseed.stages.common.section import AbsolutePath, Section, Takes
 from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA, TRIALS_SCHEMA
 from reseed.store import ManifestError
-from reseed.store.atomic import atomic_path
+from reseed.store.sealed import write_table
 
 Trial = tuple[str, str, bool | None, str | None]
 Models = dict[str, list[str]]  # enrolment model -> its utterances
@@ -88,13 +87,13 @@ def make_trials(
         )
     if models and enrolments is None:
         raise ManifestError(f"the {len(models)} enrolment models need a file of their own; give --enrolments FILE")
-    with file_errors(trials, "written"), atomic_path(trials) as temporary:
-        pq.write_table(table, temporary)
+    with file_errors(trials, "written"):
+        write_table(trials, table)
     if enrolments is not None:
         rows = [(model, utterance) for model, members in sorted(models.items()) for utterance in members]
         pairs = [dict(zip(ENROLMENTS_SCHEMA.names, row, strict=True)) for row in rows]
-        with file_errors(enrolments, "written"), atomic_path(enrolments) as temporary:
-            pq.write_table(pa.Table.from_pylist(pairs, ENROLMENTS_SCHEMA), temporary)
+        with file_errors(enrolments, "written"):
+            write_table(enrolments, pa.Table.from_pylist(pairs, ENROLMENTS_SCHEMA))
     counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(table["is_target"]).to_pylist()}
     return (
         f"{len(table)} trials{f' of {title}' if title else ''}: {counts.get(True, 0)} target,"

@@ -11,12 +11,17 @@ import stat
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
+
+FileState = tuple[int, ...]
 
 _TEMPORARY_MARK = ".tmp-"
 _HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
 _A_DAY_S = 86_400.0
+_HASHING = [Lock() for _ in range(64)]
 
 
 @contextmanager
@@ -115,6 +120,23 @@ def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file as hex, reading 1 MiB at a time."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def state_of(path: Path) -> FileState:
+    """Return what changes when a file does, as far as can be known without reading it."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def sha256_once(path: Path) -> str:
+    """Return the SHA-256 of a file as hex, hashed once as long as it is the same file, whichever thread comes first."""
+    with _HASHING[hash(path) % len(_HASHING)]:
+        return _sha256_of(path, state_of(path))
+
+
+@lru_cache(maxsize=65_536)
+def _sha256_of(path: Path, state: FileState) -> str:
+    return sha256_file(path)
 
 
 def digest(value: Any) -> str:

@@ -1,10 +1,5 @@
-"""Read and write store.json, which carries a digest of its own bytes.
+"""Read and write store.json, a record that carries the digest of its own bytes (see store.sealed)."""
 
-The field "digest" is the SHA-256 of the file with that field's 64 characters replaced by zeros, so that a reader in
-any language can check the header without agreeing on a canonical form of JSON.
-"""
-
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -27,8 +22,8 @@ from reseed.store.format import (
     file_suffixes,
 )
 from reseed.store.inputs import Parent, parse_inputs
+from reseed.store.sealed import is_sound, sealed_text
 
-_UNSIGNED = "0" * 64
 _IN_WORDS = {str: "text", int: "a count", list: "a list", dict: "an object"}
 _KEYS = (
     *("format", "version", "digest", "fingerprint", "utterances", "rejects", "shards"),
@@ -42,7 +37,7 @@ def write_header(store: Path, header: Header) -> None:
     raw = {
         "format": FORMAT_NAME,
         "version": FORMAT_VERSION,
-        "digest": _UNSIGNED,
+        "digest": "",
         "fingerprint": header.fingerprint,
         "utterances": {"expected": header.expected, "stored": header.stored, "rejected": header.rejected},
         "rejects": asdict(header.rejects),
@@ -51,8 +46,7 @@ def write_header(store: Path, header: Header) -> None:
         "views": views,
         **header.declaration.further,
     }
-    text = json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_text(store / HEADER_NAME, text.replace(_UNSIGNED, _sha256(text), 1))
+    write_text(store / HEADER_NAME, sealed_text(raw, sort_keys=False))
 
 
 def read_header(store: Path) -> Header:
@@ -74,7 +68,7 @@ def read_header(store: Path) -> Header:
         raise StoreError(f"{path} is not a reseed store header")
     if raw.get("version") != FORMAT_VERSION:
         raise StoreError(f"{path} has format version {raw.get('version')!r}; this reseed reads {FORMAT_VERSION}")
-    if raw.get("digest") != _sha256(text.replace(str(raw.get("digest")), _UNSIGNED, 1)):
+    if not is_sound(text, raw.get("digest")):
         raise StoreError(f"{path} was altered: its digest does not match; restore it or extract the store again")
     try:
         return _parsed(raw)
@@ -128,7 +122,3 @@ def _check_types(what: str, raw: dict[str, Any], types: dict[str, type]) -> None
         value = raw[key]
         if not isinstance(value, kind) or isinstance(value, bool) or (isinstance(value, int) and value < 0):
             raise TypeError(f"{key} of {what} is {str(value)[:80]!r}, not {_IN_WORDS[kind]}")
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -39,8 +39,11 @@ from reseed.store.format import (
 from reseed.store.header import read_header, write_header
 from reseed.store.layouts import Vectors, catalogue_file, vectors_file, write_catalogue, write_hdf5
 from reseed.store.lock import editing
+from reseed.store.sealed import write_table
+from reseed.store.tables import TableFile
 
 REMOVAL_NAME = ".removal.json"
+_REJECTS = TableFile("a list of rejects", "reseed extract", StoreError)
 _OURS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-[\w.-]+)?")
 
 
@@ -214,14 +217,16 @@ def removed_files(count: int) -> str:
 
 def write_rejects(path: Path, rejects: list[Reject]) -> None:
     """Write rejects.parquet (utterance_id, stage, reason), atomically."""
-    with atomic.atomic_path(path) as temporary:
-        table = pa.Table.from_pylist([vars(reject) for reject in rejects], REJECTS_SCHEMA)
-        pq.write_table(table, temporary, write_page_checksum=True)
+    write_table(path, pa.Table.from_pylist([vars(reject) for reject in rejects], REJECTS_SCHEMA))
 
 
 def read_rejects(path: Path) -> list[Reject]:
-    """Read rejects.parquet."""
-    return [Reject(**row) for row in pq.read_table(path).to_pylist()]
+    """Read rejects.parquet.
+
+    Raises:
+        StoreError: missing, damaged, or no such file.
+    """
+    return [Reject(**row) for row in _REJECTS.read(path, REJECTS_SCHEMA).to_pylist()]
 
 
 @contextmanager

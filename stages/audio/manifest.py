@@ -8,23 +8,21 @@ import hashlib
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from reseed.store import AudioError, ManifestError
-from reseed.store.atomic import sha256_file
+from reseed.store.atomic import sha256_once
+from reseed.store.tables import TableFile
 
 _BATCH = 4096
-_HASHING = [Lock() for _ in range(64)]
 ROW_GROUP = 16_384  # a reader takes a stretch of a manifest by its row groups
+
+MANIFEST = TableFile("a corpus manifest", "reseed prepare", ManifestError)
 
 UTTERANCES_SCHEMA = pa.schema(
     [
@@ -73,11 +71,9 @@ class Manifest:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with _readable(path), pq.ParquetFile(path) as file:
+        with MANIFEST.open(path) as file:
             self.columns: list[str] = file.schema_arrow.names
-            missing = [name for name in UTTERANCES_SCHEMA.names if name not in self.columns]
-            if missing:
-                raise pa.ArrowInvalid(f"it lacks the column {', '.join(missing)}")
+            MANIFEST.require(file, UTTERANCES_SCHEMA.names)
             groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
         self._edges: list[int] = list(accumulate(groups, initial=0))
 
@@ -87,20 +83,20 @@ class Manifest:
     def __getitem__(self, stretch: slice) -> list[Utterance]:
         start, stop, _ = stretch.indices(len(self))
         first, last = bisect_right(self._edges, start) - 1, bisect_left(self._edges, stop)
-        with _readable(self.path), pq.ParquetFile(self.path) as file:
+        with MANIFEST.open(self.path) as file:
             table = file.read_row_groups(list(range(first, last)), columns=UTTERANCES_SCHEMA.names)
         offset = self._edges[first] if first < last else 0
         return [Utterance(**row) for row in table.slice(start - offset, stop - start).to_pylist()]
 
     def __iter__(self) -> Iterator[Utterance]:
-        with _readable(self.path), pq.ParquetFile(self.path) as file:
+        with MANIFEST.open(self.path) as file:
             for batch in file.iter_batches(_BATCH, columns=UTTERANCES_SCHEMA.names):
                 yield from (Utterance(**row) for row in batch.to_pylist())
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return some columns (default: every one) of all rows."""
-        with _readable(self.path), pq.ParquetFile(self.path) as file:
-            return file.read(columns=None if columns is None else list(columns))
+        with MANIFEST.open(self.path) as file:
+            return file.read() if columns is None else MANIFEST.columns(file, columns)
 
 
 def read_manifest(path: Path) -> list[Utterance]:
@@ -113,25 +109,19 @@ def read_manifest(path: Path) -> list[Utterance]:
 
 
 def check_unchanged(path: str, sha256: str) -> None:
-    """Compare a recording with what `prepare` saw; each file is hashed once per process, whichever thread comes first.
+    """Compare a recording with what `prepare` saw; each file is hashed once.
 
     Raises:
         AudioError: it is gone, cannot be read, or is another one now.
     """
     if not Path(path).is_file():
         raise AudioError("does not exist")
-    with _HASHING[hash(path) % len(_HASHING)]:
-        try:
-            found = _hashed(path)
-        except OSError as error:
-            raise AudioError(f"cannot be read ({error.strerror or error})") from error
+    try:
+        found = sha256_once(Path(path))
+    except OSError as error:
+        raise AudioError(f"cannot be read ({error.strerror or error})") from error
     if found != sha256:
         raise AudioError("has changed since it was prepared; prepare the corpus again")
-
-
-@lru_cache(maxsize=65_536)
-def _hashed(path: str) -> str:
-    return sha256_file(Path(path))
 
 
 def manifest_digest(utterances: Iterable[Utterance]) -> str:
@@ -152,13 +142,3 @@ def digest_of(rows: bytes) -> str:
 def _row_digest(row: Utterance) -> bytes:
     listed = [row.utterance_id, row.speaker_id or "", row.sha256, row.start_s, row.duration_s]
     return hashlib.sha256(json.dumps(listed, ensure_ascii=False).encode()).digest()
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise ManifestError(f"{path} does not exist; make it with `reseed prepare`") from None
-    except (OSError, pa.ArrowException) as error:
-        raise ManifestError(f"{path} is not a corpus manifest ({error}); make it with `reseed prepare`") from error

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from reseed.stages.audio.manifest import Manifest, manifest_digest
+from reseed.stages.audio.manifest import MANIFEST, Manifest, manifest_digest
 from reseed.stages.auditing.arrays import Hashes, Indices, hashed_ids
 from reseed.stages.auditing.blocks import Name
 from reseed.stages.auditing.evidence import Evidence, RuleGroup
@@ -72,8 +71,10 @@ class _Listed:
 
     def names(self, rows: Indices) -> list[Name]:
         """Return id and speaker of some rows."""
-        table = pq.read_table(self.path, columns=list(_NAMES)).take(pa.array(rows)) if len(rows) else pa.table({})
-        return list(zip(*(table[name].to_pylist() for name in _NAMES), strict=True)) if len(rows) else []
+        if not len(rows):
+            return []
+        table = Manifest(self.path).table(_NAMES).take(pa.array(rows))
+        return list(zip(*(table[name].to_pylist() for name in _NAMES), strict=True))
 
 
 def manifest_check(evidence: Evidence) -> ManifestCheck | Unchecked:
@@ -183,7 +184,7 @@ def _is_unchanged(path: Path, origin: EmbeddingStore) -> bool:
 
 def _listed(path: Path) -> _Listed:
     parts = [np.empty((3, 0), np.uint64)]
-    with pq.ParquetFile(path) as file:
+    with MANIFEST.open(path) as file:
         for batch in file.iter_batches(_BATCH, columns=[*_NAMES, *_RECORDING]):
             columns = batch.to_pydict()
             stretches = zip(*(columns[name] for name in _RECORDING), strict=True)

@@ -133,13 +133,19 @@ def _source(parent: Parent, store: Path) -> Node:
 
 
 def score_files(store: Path, header: Header) -> Iterator[Path]:
-    """Yield the score files of the run that a store lies in which were scored from it."""
+    """Yield the score files of the run that a store lies in which were scored from it.
+
+    Those that are damaged are among them: who reads them is told.
+    """
     run = next((above.parent for above in store.resolve().parents if above.name == "stores"), None)
     for path in sorted(map(_from_here, (run / "scores").rglob("*.parquet"))) if run else ():
         try:
             origin = read_origin(path)
-        except ReseedError:
-            continue  # ranks, and what else lies beside scores
+        except ReseedError as error:
+            if error.__cause__ is None:
+                continue  # ranks, and what else lies beside scores
+            yield path
+            continue
         if origin.fingerprint == header.fingerprint:
             yield path
 

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Dimension, ExportHeader, Vectors, parse_header, rechunked
 from reseed.stages.interop.output import check_replaceable
-from reseed.store import StoreError, atomic
+from reseed.store import StoreError
+from reseed.store.sealed import DamagedError, check_table, table_writer
 
 EMBEDDING = "embedding"
 _HEADER_KEY = b"reseed_export"
@@ -30,13 +31,12 @@ def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
     encoded by a dictionary, since neither makes them smaller.
     """
     check_replaceable(output, _is_export, "a Parquet file exported by reseed")
-    with atomic.atomic_path(output) as temporary:
-        tables = (_with_vectors(batch, header.dim) for batch in rechunked(batches, BATCH_ROWS))
-        first = next(tables)
-        schema = first.schema.with_metadata({_HEADER_KEY: header.model_dump_json()})
-        with pq.ParquetWriter(temporary, schema, write_page_checksum=True, **_encoding(schema)) as writer:
-            for table in chain([first], tables):
-                writer.write_table(table)
+    tables = (_with_vectors(batch, header.dim) for batch in rechunked(batches, BATCH_ROWS))
+    first = next(tables)
+    schema = first.schema.with_metadata({_HEADER_KEY: header.model_dump_json()})
+    with table_writer(output, schema, **_encoding(schema)) as writer:
+        for table in chain([first], tables):
+            writer.write_table(table)
 
 
 class ParquetReader:
@@ -102,7 +102,10 @@ def _is_export(path: Path) -> bool:
 
 def _schema(path: Path) -> pa.Schema:
     try:
+        check_table(path)
         return pq.read_schema(path)
+    except DamagedError as error:
+        raise StoreError(f"{path} is damaged: {error}; export the store again") from None
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read ({error}); give a Parquet file") from None
 

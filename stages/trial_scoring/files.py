@@ -14,14 +14,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reseed.stages.trial_scoring.inputs.lists import read_columns, readable
 from reseed.stages.trial_scoring.origin import Origin
 from reseed.store import ScoringError
+from reseed.store.tables import TableFile
 
 METADATA_KEY = b"reseed"
+
+SCORES = TableFile("a score file", "reseed score", ScoringError)
+_IDENTIFICATION = TableFile("an identification file", "reseed score", ScoringError)
+_QUALITY = TableFile("a file of quality measures", "reseed quality", ScoringError)
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 SCORES_SCHEMA = pa.schema(
@@ -76,7 +79,7 @@ def read_scores(path: Path) -> tuple[pa.Table, Origin]:
     Raises:
         ScoringError: missing, not Parquet, or not written by this `reseed score`.
     """
-    return read_columns(path, SCORES_SCHEMA, ScoringError, "a score file", "score"), read_origin(path)
+    return SCORES.read(path, SCORES_SCHEMA), read_origin(path)
 
 
 def read_origin(path: Path) -> Origin:
@@ -85,8 +88,8 @@ def read_origin(path: Path) -> Origin:
     Raises:
         ScoringError: missing, not Parquet, or not written by this `reseed score`.
     """
-    with readable(path, ScoringError, "a score file", "score"):
-        metadata = (pq.read_schema(path).metadata or {}).get(METADATA_KEY)
+    with SCORES.open(path) as file:
+        metadata = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
     try:
         return Origin.parse(json.loads(metadata or b"{}"))
     except (AttributeError, TypeError, ValueError):
@@ -99,7 +102,7 @@ def score_batches(path: Path, rows: int) -> Iterator[pa.Table]:
     Raises:
         ScoringError: missing, not Parquet, or a column missing.
     """
-    with readable(path, ScoringError, "a score file", "score"), pq.ParquetFile(path) as file:
+    with SCORES.open(path) as file:
         for batch in file.iter_batches(rows, columns=SCORES_SCHEMA.names):
             yield pa.table(batch).select(SCORES_SCHEMA.names).cast(SCORES_SCHEMA)
 
@@ -110,8 +113,8 @@ def score_count(path: Path) -> int:
     Raises:
         ScoringError: missing, or not Parquet.
     """
-    with readable(path, ScoringError, "a score file", "score"):
-        return int(pq.read_metadata(path).num_rows)
+    with SCORES.open(path) as file:
+        return int(file.metadata.num_rows)
 
 
 def names_in(path: Path, columns: Sequence[str]) -> set[str]:
@@ -121,7 +124,7 @@ def names_in(path: Path, columns: Sequence[str]) -> set[str]:
         ScoringError: missing, not Parquet, or a column missing.
     """
     found = set[str]()
-    with readable(path, ScoringError, "a score file", "score"), pq.ParquetFile(path) as file:
+    with SCORES.open(path) as file:
         for batch in file.iter_batches(columns=list(columns)):
             found |= {name for column in batch.columns for name in column.cast(pa.string()).unique().to_pylist()}
     return found - {None}
@@ -146,7 +149,7 @@ def read_identification(path: Path) -> pa.Table:
     Raises:
         ScoringError: missing, not Parquet, or a column missing.
     """
-    return read_columns(path, IDENTIFICATION_SCHEMA, ScoringError, "an identification file", "score")
+    return _IDENTIFICATION.read(path, IDENTIFICATION_SCHEMA)
 
 
 def read_quality(path: Path) -> pa.Table:
@@ -155,4 +158,4 @@ def read_quality(path: Path) -> pa.Table:
     Raises:
         ScoringError: missing, not Parquet, or a column missing.
     """
-    return read_columns(path, QUALITY_SCHEMA, ScoringError, "a file of quality measures", "quality")
+    return _QUALITY.read(path, QUALITY_SCHEMA)

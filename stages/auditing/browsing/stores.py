@@ -12,14 +12,15 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reseed.stages.auditing.arrays import Float32, unit
 from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.extraction.lineage import extracted_store, score_files
 from reseed.stages.extraction.replayer import Replayer
+from reseed.stages.trial_scoring.files import SCORES
 from reseed.store import ConfigError, EmbeddingStore, StoreError
 from reseed.store.format import HEADER_NAME
 
@@ -148,7 +149,9 @@ class BrowsedStore:
         columns = list(ScoredTrial.__annotations__)
         found = {}
         for path in score_files(self.path, self.store.header):
-            trials = [ScoredTrial(**row) for row in pq.read_table(path, columns=columns, filters=either).to_pylist()]
+            with SCORES.open(path) as file:
+                batches = (pa.table(batch).filter(either) for batch in file.iter_batches(columns=columns))
+                trials = [ScoredTrial(**row) for batch in batches for row in batch.to_pylist()]
             targets = sorted((trial for trial in trials if trial.is_target), key=lambda trial: trial.score)
             others = sorted((trial for trial in trials if not trial.is_target), key=lambda trial: -trial.score)
             if trials:

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reseed.stages.trial_scoring.inputs.lists import read_speakers
+from reseed.stages.audio.manifest import MANIFEST
 
 Codes = NDArray[np.int8]
 
 _GENDERS = ("female", "male")
 _AGE_EDGES_Y = (18, 60)  # a child's vocal tract still grows; past 60 voices change again
 _AGES = ("both under 18", "both 18 to 59", "both 60 or older", "of different age bands")
-_ATTRIBUTES = ("utterance_id", "speaker_id", "gender", "age", "duration_s")
+_REQUIRED = ("utterance_id", "speaker_id")
+_ATTRIBUTES = (*_REQUIRED, "gender", "age", "duration_s")
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,10 @@ class Grouper:
         Raises:
             ManifestError: it is missing or not Parquet.
         """
-        read_speakers(utterances)  # its errors
-        columns = pq.read_schema(utterances).names
-        table = pq.read_table(utterances, columns=[name for name in _ATTRIBUTES if name in columns]).combine_chunks()
+        with MANIFEST.open(utterances) as file:
+            MANIFEST.require(file, _REQUIRED)
+            columns = file.schema_arrow.names
+            table = file.read([name for name in _ATTRIBUTES if name in columns]).combine_chunks()
         self._ids, self._speakers = (table[name].cast(pa.string()) for name in ("utterance_id", "speaker_id"))
         self._codes_U: dict[str, Codes] = {}
         groupings = []

@@ -1,13 +1,16 @@
 """The lists that scoring reads: trials, enrolment models, and manifests, which say who speaks and for how long."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from reseed.store import ManifestError, ReseedError
+from reseed.stages.audio.manifest import MANIFEST
+from reseed.store import ManifestError
+from reseed.store.tables import TableFile
+
+_TRIALS = TableFile("a trial list", "reseed trials", ManifestError)
+_ENROLMENTS = TableFile("a list of enrolments", "reseed trials", ManifestError)
 
 TRIALS_SCHEMA = pa.schema(
     [
@@ -30,7 +33,7 @@ def trial_row_groups(path: Path) -> list[int]:
     Raises:
         ManifestError: missing, not Parquet, or empty.
     """
-    with readable(path, ManifestError, "a trial list", "trials"), pq.ParquetFile(path) as file:
+    with _TRIALS.open(path) as file:
         sizes = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
     if not sum(sizes):
         raise ManifestError(f"{path}: no trials; make a list with `reseed trials`")
@@ -44,7 +47,7 @@ def trial_batches(path: Path, row_groups: Sequence[int] | None, rows: int) -> It
         ManifestError: missing, not Parquet, or a column missing.
     """
     names = TRIALS_SCHEMA.names
-    with readable(path, ManifestError, "a trial list", "trials"), pq.ParquetFile(path) as file:
+    with _TRIALS.open(path) as file:
         for batch in file.iter_batches(rows, row_groups=row_groups, columns=names):
             yield pa.table(batch).select(names).cast(TRIALS_SCHEMA).combine_chunks()
 
@@ -55,7 +58,7 @@ def read_enrolments(path: Path) -> pa.Table:
     Raises:
         ManifestError: missing, not Parquet, or a column missing.
     """
-    table = read_columns(path, ENROLMENTS_SCHEMA, ManifestError, "a list of enrolments", "trials")
+    table = _ENROLMENTS.read(path, ENROLMENTS_SCHEMA)
     return table.group_by(ENROLMENTS_SCHEMA.names).aggregate([])
 
 
@@ -65,7 +68,7 @@ def read_speakers(path: Path) -> pa.Table:
     Raises:
         ManifestError: missing, not Parquet, or a column missing.
     """
-    return read_columns(path, _SPEAKERS, ManifestError, "a corpus manifest", "prepare")
+    return MANIFEST.read(path, _SPEAKERS)
 
 
 def read_durations(path: Path) -> pa.Table:
@@ -74,26 +77,4 @@ def read_durations(path: Path) -> pa.Table:
     Raises:
         ManifestError: missing, not Parquet, or a column missing.
     """
-    return read_columns(path, _DURATIONS, ManifestError, "a corpus manifest", "prepare")
-
-
-def read_columns(path: Path, schema: pa.Schema, error_class: type[ReseedError], what: str, verb: str) -> pa.Table:
-    """Return the columns of a schema from a Parquet file.
-
-    Args:
-        error_class: what is raised where the file is missing, not Parquet, or lacks a column.
-        what, verb: what the file should be, and the command that makes it, for the message.
-    """
-    with readable(path, error_class, what, verb):
-        return pq.read_table(path, columns=schema.names).select(schema.names).cast(schema).combine_chunks()
-
-
-@contextmanager
-def readable(path: Path, error_class: type[ReseedError], what: str, verb: str) -> Iterator[None]:
-    """Turn the errors of reading a Parquet file into one that says what to do; arguments as `read_columns`."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise error_class(f"{path} does not exist; make it with `reseed {verb}`") from None
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise error_class(f"{path} is not {what} ({error}); make it with `reseed {verb}`") from error
+    return MANIFEST.read(path, _DURATIONS)

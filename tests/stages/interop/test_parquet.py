@@ -149,10 +149,10 @@ def test_missing_columns_damaged_files_and_mixed_exports_are_named(exported, tmp
     damaged = bytearray(exported.read_bytes())
     damaged[len(damaged) // 3] ^= 1
     (tmp_path / "flipped.parquet").write_bytes(damaged)
-    with pytest.raises(StoreError, match="flipped.parquet cannot be read"):
+    with pytest.raises(StoreError, match="flipped.parquet is damaged"):
         list(ParquetReader(tmp_path / "flipped.parquet").batches())
     (tmp_path / "cut.parquet").write_bytes(damaged[:-9])
-    with pytest.raises(StoreError, match="cut.parquet cannot be read"):
+    with pytest.raises(StoreError, match="cut.parquet is damaged"):
         ParquetReader(tmp_path / "cut.parquet")
     (tmp_path / "both").mkdir()
     with pytest.raises(StoreError, match="both holds no .parquet file"):
