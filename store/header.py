@@ -1,6 +1,5 @@
 """Read and write store.json, a record that carries the digest of its own bytes (see store.sealed)."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any

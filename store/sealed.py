@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reseed.store.atomic import FileState, atomic_path, state_of, write_text
+from reseed.store.bounded import check_regular, parse_json
 
 Record = dict[str, Any]
 
@@ -46,12 +47,9 @@ def parse_sealed(text: str) -> Any:
     """Return the value of a JSON text; of a record without its digest.
 
     Raises:
-        ValueError: no JSON, or a record that is not what was written.
+        ValueError: no JSON, beyond the bounds of `parse_json`, or a record that is not what was written.
     """
-    try:
-        value = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+    value = parse_json(text)
     found = value.pop(RECORD_KEY, None) if isinstance(value, dict) else None
     if found is not None and not is_sound(text, found):
         raise DamagedError
@@ -97,8 +95,9 @@ def check_table(path: Path) -> None:
 
     Raises:
         DamagedError: it is not what was written.
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is no regular file.
     """
+    check_regular(path)
     _check_table(path, state_of(path))
 
 
