@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from reseed.pipeline.components import Components
+from reseed.pipeline.kinds import in_one_line
 from reseed.pipeline.sections import CorpusSettings, ExtractionSettings, RunCalibration
 from reseed.pipeline.settings import validated
 from reseed.stages.audio.listing import listing_digest
@@ -59,6 +60,7 @@ class RunConfig(Components):
         yield from super().conflicts()
         yield from self._corpus_conflicts()
         yield from self._view_conflicts()
+        yield from self._cohort_conflicts()
         yield from self._crop_conflicts()
         yield from self._fusion_conflicts()
 
@@ -98,6 +100,15 @@ class RunConfig(Components):
                 read = ("score.enrolment_view", "calibrate", place)
                 yield Conflict("score.enrolment_view", text, read, (f"{place}.{enrolled}",))
 
+    def _cohort_conflicts(self) -> Iterator[Conflict]:
+        stored, needed = self.extract.train.views, self.score.need_cohort
+        plda = self.score.plda.views if "plda" in needed else None
+        for key, named in (("cohort", self.score.cohort.views if needed else None), ("plda", plda)):
+            for view in (view for view in named or () if view not in stored):
+                text = f"names {view!r}, but extract.train.views has {', '.join(stored)}{did_you_mean(view, stored)}"
+                reads = (f"score.{key}.views", "score.scorings", "extract.train")
+                yield Conflict(f"score.{key}.views", text, reads, (f"extract.train.views.{view}",))
+
     def _crop_conflicts(self) -> Iterator[Conflict]:
         stored_s = self.extract.train.crops.duration_s
         stored: dict[str, SpeechTraining] = {f"frontends.{name}": training for name, training in self.frontends.items()}
@@ -108,7 +119,18 @@ class RunConfig(Components):
                 yield Conflict(f"{key}.crop_s", f"{text} (extract.train.crops.duration_s)", (key, "extract.train"))
 
     def _fusion_conflicts(self) -> Iterator[Conflict]:
-        for names in self.calibrate.fuse if self.calibrate else ():
+        fusions = self.calibrate.fuse if self.calibrate else ()
+        called = {"+".join(names): names for names in reversed(fusions)}
+        for names in fusions:
+            name, shown = "+".join(names), in_one_line(list(names))
+            if name in self.train:
+                text = f"{shown} would be called {name}, as an entry of train is; rename one of them"
+                yield Conflict("calibrate.fuse", text, ("calibrate", "train"))
+            elif called[name] != names:
+                text = f"{in_one_line(list(called[name]))} and {shown} would both be called {name}; rename a system"
+                yield Conflict("calibrate.fuse", text, ("calibrate", "train"))
+            elif fusions.count(names) > 1:
+                yield Conflict("calibrate.fuse", f"names {name} twice", ("calibrate",))
             if len(names) < 2:
                 text = "takes two systems or more at a time, e.g. [[raw, vire]]"
                 yield Conflict("calibrate.fuse", text, ("calibrate",))

@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
@@ -50,12 +51,38 @@ class Section(BaseModel):
         """Yield every conflict between settings of this section."""
         yield from ()
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _is_as_written(cls, given: Any, handler: ValidatorFunctionWrapHandler) -> Self:
+        """Refuse what would silently be taken for another kind: true as 1, 1 as true."""
+        found: Self = handler(given)
+        written = given.items() if isinstance(given, dict) else ()
+        wrong = [
+            InitErrorDetails(type=_ANOTHER_KIND, loc=(key,), input=value)
+            for key, value in written
+            if key in cls.model_fields and _taken_for_another(value, getattr(found, key))
+        ]
+        if wrong:
+            raise ValidationError.from_exception_data(cls.__name__, wrong)
+        return found
+
     @model_validator(mode="after")
     def _goes_together(self, info: ValidationInfo) -> Self:
         found = [] if info.context == CONFLICTS_ALLOWED else [_as_problem(conflict) for conflict in self.conflicts()]
         if found:
             raise ValidationError.from_exception_data(type(self).__name__, found)
         return self
+
+
+_ANOTHER_KIND = PydanticCustomError("another_kind", "is of another kind")
+
+
+def _taken_for_another(given: object, found: object) -> bool:
+    """Whether reading took true or false for a number, or a number for true or false, here or within a list."""
+    if isinstance(given, list | tuple) and isinstance(found, list | tuple):
+        return any(map(_taken_for_another, given, found))
+    numbers = isinstance(given, int | float) and isinstance(found, int | float)
+    return numbers and isinstance(given, bool) != isinstance(found, bool)
 
 
 def _as_problem(conflict: Conflict) -> InitErrorDetails:

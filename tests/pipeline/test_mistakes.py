@@ -67,6 +67,34 @@ def test_a_wrong_setting_is_answered_with_what_it_must_be(run, override, said):
     assert mistakes(run, override) == said
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (
+            ["train={a: {method: wccn}, b: {method: wccn}, a+b: {method: wccn}}", "calibrate={fuse: [[a, b]]}"],
+            "calibrate.fuse: [a, b] would be called a+b, as an entry of train is; rename one of them",
+        ),
+        (
+            [
+                "train={a: {method: wccn}, a+b: {method: wccn}, c: {method: wccn}, b+c: {method: wccn}}",
+                "calibrate={fuse: [[a, b+c], [a+b, c]]}",
+            ],
+            "calibrate.fuse: [a, b+c] and [a+b, c] would both be called a+b+c; rename a system",
+        ),
+        (
+            ["score.cohort.views=[nois]", "score.scorings=[as_norm]"],
+            "score.cohort.views: names 'nois', but extract.train.views has clean, noise; did you mean 'noise'?",
+        ),
+        (
+            ["score.plda.views=[music]", "score.scorings=[plda]"],
+            "score.plda.views: names 'music', but extract.train.views has clean, noise",
+        ),
+    ],
+)
+def test_names_that_meet_nothing_or_one_another_are_known_before_any_work(run, overrides, said):
+    assert mistakes(run, *overrides) == [said]
+
+
 def test_no_message_speaks_of_the_library_that_validates():
     for jargon in ("Input should", "valid tuple", "valid dict", "model_type", "pattern", "^", "[key]"):
         assert jargon not in WRONG
