@@ -1,6 +1,5 @@
 """The command line: one command per verb; parses, calls one stage, prints. No logic lives here."""
 
-import json
 import shlex
 import signal
 import sys
@@ -12,6 +11,8 @@ from typing import Any
 
 import click
 
+from reseed.stages.common import terminal
+from reseed.stages.common.terminal import log
 from reseed.store import ReseedError, Terminated
 
 # Stages are imported inside the commands: torch and matplotlib take seconds, and most commands need neither.
@@ -33,17 +34,17 @@ class Group(click.Group):
         except KeyboardInterrupt as error:
             number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
             ended = "terminated" if number == signal.SIGTERM else "interrupted"
-            click.echo(f"reseed: {str(error) or f'{ended}; the same command goes on where that is possible'}", err=True)
+            log(f"reseed: {str(error) or f'{ended}; the same command goes on where that is possible'}")
             context.exit(128 + number)
         except ReseedError as error:
             if context.params.get(_DEBUG):
                 raise
-            click.echo(f"reseed: {error}", err=True)
+            click.echo(f"reseed: {terminal.lines(error.lines)}", err=True)
             context.exit(1)
         except OSError as error:
             if context.params.get(_DEBUG) or isinstance(error, BrokenPipeError):
                 raise
-            click.echo(f"reseed: {error.filename or 'system'}: {error.strerror}", err=True)
+            log(f"reseed: {error.filename or 'system'}: {error.strerror}")
             context.exit(1)
         except (click.exceptions.Exit, click.Abort, click.ClickException):
             raise
@@ -51,7 +52,7 @@ class Group(click.Group):
             if context.params.get(_DEBUG):
                 raise
             told = " ".join(str(error).split())
-            click.echo(f"reseed: unexpected {type(error).__name__}: {told}; `reseed --debug` shows where", err=True)
+            log(f"reseed: unexpected {type(error).__name__}: {told}; `reseed --debug` shows where")
             context.exit(1)
 
 
@@ -131,6 +132,14 @@ def _sources(options: dict[str, Any]) -> dict[str, Path]:
     return {kind: path for kind, path in taken.items() if path is not None}
 
 
+def _say(text: str) -> None:
+    click.echo(terminal.printable(text))
+
+
+def _show(found: Any, as_json: bool) -> None:
+    click.echo(terminal.as_json(found.to_json(), indent=1) if as_json else found.summary())
+
+
 def _load(config: Path, overrides: Sequence[str]) -> Any:
     from reseed.pipeline.loading import load_config
 
@@ -168,7 +177,7 @@ def prepare(config: Path, overrides: Sequence[str], **paths: Any) -> None:
     """List recordings and decode each once: what can be used, and why not the rest."""
     from reseed.stages.prepare import prepare as stage
 
-    click.echo(stage(settings=_load(config, overrides).corpus.prepare, **paths))
+    _say(stage(settings=_load(config, overrides).corpus.prepare, **paths))
 
 
 def _sides(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -208,7 +217,7 @@ def trials(config: Path, overrides: Sequence[str], **paths: Path) -> None:
     from reseed.stages.trials import make_trials
 
     run = _load(config, overrides)
-    click.echo(make_trials(settings=run.trials, seed=run.seed, **paths))
+    _say(make_trials(settings=run.trials, seed=run.seed, **paths))
 
 
 def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -285,7 +294,7 @@ def extract(store: Path, job: str | None, dask: str | None, **rest: Any) -> None
     chosen = None if job is None else Job.parse(job)
     run, order = _order(**rest)
     with executor(checked(dask) or run.extract.dask) as execute:
-        click.echo(stage(order=order, store=store, shards=run.extract.shards, job=chosen, execute=execute))
+        _say(stage(order=order, store=store, shards=run.extract.shards, job=chosen, execute=execute))
 
 
 @main.command()
@@ -297,7 +306,7 @@ def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
     from reseed.stages.append import append as stage
 
     _, order = _order(**rest)
-    click.echo(stage(order=order, store=store, shards=shards, retry=retry))
+    _say(stage(order=order, store=store, shards=shards, retry=retry))
 
 
 @main.command()
@@ -314,7 +323,7 @@ def replay(as_json: bool, **options: Any) -> None:
     from reseed.stages.replay import replay as stage
 
     replayed = stage(**{**options, "moved": dict(_assignment(text) for text in options["moved"])})
-    click.echo(json.dumps(replayed.to_json()) if as_json else replayed.summary())
+    _show(replayed, as_json)
 
 
 @main.command()
@@ -327,7 +336,7 @@ def drop(store: Path, utterances: Sequence[str], speakers: Sequence[str]) -> Non
 
     if not utterances and not speakers:
         raise click.UsageError("Say what to drop: --utterance ID or --speaker ID.")
-    click.echo(stage(store=store, utterances=utterances, speakers=speakers))
+    _say(stage(store=store, utterances=utterances, speakers=speakers))
 
 
 @main.command()
@@ -337,7 +346,7 @@ def compact(store: Path, rows: int) -> None:
     """Join small shards of a store; no vector changes."""
     from reseed.stages.compact import compact as stage
 
-    click.echo(stage(store=store, rows=rows))
+    _say(stage(store=store, rows=rows))
 
 
 @main.command()
@@ -450,7 +459,7 @@ def train_frontend(
         device=_device(run.device),
         **paths,
     )
-    click.echo(stage(order))
+    _say(stage(order))
 
 
 @main.command()
@@ -464,7 +473,7 @@ def denoise(config: Path, overrides: Sequence[str], trained: Path | None, **path
     from reseed.stages.denoise import denoise as stage
 
     run = _load(config, overrides)
-    click.echo(stage(backbone=_backbone(run, trained), device=_device(run.device), **paths))
+    _say(stage(backbone=_backbone(run, trained), device=_device(run.device), **paths))
 
 
 @main.command()
@@ -479,7 +488,7 @@ def align(config: Path, overrides: Sequence[str], name: str, **paths: Path) -> N
 
     run = _load(config, overrides)
     chosen = run.aligner(name)
-    click.echo(stage(method=chosen.method, settings=chosen.settings, seed=chosen.seed, **paths))
+    _say(stage(method=chosen.method, settings=chosen.settings, seed=chosen.seed, **paths))
 
 
 @main.command(name="map")
@@ -491,7 +500,7 @@ def map_(**options: Any) -> None:
     """Map a store of one side into the space that an alignment shares."""
     from reseed.stages.map import map_store
 
-    click.echo(map_store(**options))
+    _say(map_store(**options))
 
 
 @main.command()
@@ -507,7 +516,7 @@ def adopt(checkpoint: Path, overrides: Sequence[str], **paths: Path) -> None:
     from reseed.stages.enhancers.seed import SeedConfig
 
     given = [f"{name}={value}" for name, value in RELEASED.model_dump(exclude_defaults=True).items()]
-    click.echo(stage(checkpoint=checkpoint, settings=section(SeedConfig, [*given, *overrides]), **paths))
+    _say(stage(checkpoint=checkpoint, settings=section(SeedConfig, [*given, *overrides]), **paths))
 
 
 @main.command()
@@ -518,7 +527,7 @@ def export_model(**options: Any) -> None:
     """Write a model as ONNX or TorchScript: embeddings in, enhanced embeddings out."""
     from reseed.stages.export_model import export_model as stage
 
-    click.echo(stage(**options))
+    _say(stage(**options))
 
 
 @main.command()
@@ -567,7 +576,7 @@ def score(
     run = _load(config, [*overrides, *(["score.allow_missing=true"] if allow_missing else [])])
     order = ScoreOrder(system=system, settings=run.score, device=_device(run.device), **paths)
     with executor(checked(dask)) as execute:
-        click.echo(stage(order, execute=execute if dask else None))
+        _say(stage(order, execute=execute if dask else None))
 
 
 @main.command()
@@ -583,7 +592,7 @@ def divide(config: Path, overrides: Sequence[str], **paths: Path) -> None:
     run = _load(config, overrides)
     if run.calibrate is None:
         raise ConfigError(f"{config} has no calibrate section")
-    click.echo(stage(share=run.calibrate.share, seed=run.seed, **paths))
+    _say(stage(share=run.calibrate.share, seed=run.seed, **paths))
 
 
 @main.command()
@@ -595,7 +604,7 @@ def quality(**paths: Path) -> None:
     """Measure each stored utterance for calibration: duration, norm, SNR estimated from its vectors."""
     from reseed.stages.quality import quality as stage
 
-    click.echo(stage(**paths))
+    _say(stage(**paths))
 
 
 @main.command()
@@ -613,7 +622,7 @@ def calibrate(config: Path, overrides: Sequence[str], **options: Any) -> None:
     from reseed.stages.calibrate import calibrate as stage
     from reseed.stages.trial_scoring.settings import CalibrationSettings
 
-    click.echo(stage(settings=_load(config, overrides).calibrate or CalibrationSettings(), **options))
+    _say(stage(settings=_load(config, overrides).calibrate or CalibrationSettings(), **options))
 
 
 @main.command(name="all-pairs")
@@ -628,7 +637,7 @@ def all_pairs(as_json: bool, device: str, **options: Any) -> None:
     from reseed.stages.all_pairs import all_pairs as stage
 
     found = stage(device=_device(device), **options)
-    click.echo(json.dumps(found.to_json()) if as_json else found.summary())
+    _show(found, as_json)
 
 
 @main.command()
@@ -643,7 +652,7 @@ def threshold(as_json: bool, **options: Any) -> None:
     from reseed.stages.threshold import threshold as stage
 
     found = stage(**options)
-    click.echo(json.dumps(found.to_json()) if as_json else found.summary())
+    _show(found, as_json)
 
 
 @main.command()
@@ -680,7 +689,7 @@ def report(
         frontends=list(frontend),
         **paths,
     )
-    click.echo(message)
+    _say(message)
 
 
 @main.command()
@@ -696,7 +705,7 @@ def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> N
     from reseed.stages.reporting.results.settings import ReportSettings
 
     settings = section(ReportSettings, overrides)
-    click.echo(stage(runs=[files_of(run) for run in runs], settings=settings, **options))
+    _say(stage(runs=[files_of(run) for run in runs], settings=settings, **options))
 
 
 @main.command()
@@ -707,7 +716,7 @@ def info(store: Path, as_json: bool) -> None:
     from reseed.stages.info import info as stage
 
     found = stage(store=store)
-    click.echo(json.dumps(found.to_json(), indent=1) if as_json else found.summary())
+    _show(found, as_json)
 
 
 @main.command()
@@ -717,7 +726,7 @@ def verify(store: Path, utterances: Path | None) -> None:
     """Check every file of a store: digests, row counts, finite values, and coverage of a manifest."""
     from reseed.stages.verify import verify as stage
 
-    click.echo(stage(store=store, utterances=utterances))
+    _say(stage(store=store, utterances=utterances))
 
 
 @main.command()
@@ -743,20 +752,21 @@ def audit(context: click.Context, /, as_json: bool, dask: str | None, fail_on: S
 
     with executor(checked(dask)) as execute:
         audited = stage(fail_on=tuple(fail_on), execute=execute, **options)
-    click.echo(json.dumps(audited.to_json(), indent=1) if as_json else audited.summary())
+    _show(audited, as_json)
     context.exit(1 if audited.failed_on else 0)
 
 
-@main.command()
+@main.command(context_settings={"ignore_unknown_options": True})  # a query may begin with a comment: -- ...
 @click.argument("store", type=_FILE)
-@click.argument("query")
+@click.argument("query", default="select table_name, column_name, data_type from information_schema.columns")
 @_JSON
 def sql(store: Path, query: str, as_json: bool) -> None:
-    """Ask SQL of a store: tables catalogue, rejects and scores. Nothing can be changed."""
+    """Ask SQL of a store: tables catalogue, rejects and scores; without QUERY: their columns. Nothing can be changed."""
     from reseed.stages.sql import sql as stage
 
     answer = stage(store=store, query=query)
-    click.echo(json.dumps(answer.to_json(), indent=1, default=str, ensure_ascii=False) if as_json else answer.summary())
+    sys.stdout.writelines(f"{line}\n" for line in (answer.json() if as_json else answer.table()))
+    sys.stdout.flush()
 
 
 @main.command()
@@ -779,7 +789,7 @@ def export_(**options: Any) -> None:
     """Write a store in a format that other programs read."""
     from reseed.stages.export import export as stage
 
-    click.echo(stage(**options))
+    _say(stage(**options))
 
 
 @main.command(name="import")
@@ -792,7 +802,7 @@ def import_(source: Path, store: Path, format: str, overrides: Sequence[str]) ->
     from reseed.pipeline.settings import section
     from reseed.stages.import_ import ImportSettings, import_store
 
-    click.echo(import_store(source=source, store=store, format=format, settings=section(ImportSettings, overrides)))
+    _say(import_store(source=source, store=store, format=format, settings=section(ImportSettings, overrides)))
 
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -815,7 +825,7 @@ def init(folder: Path) -> None:
     from reseed.pipeline.starter import write_starter
 
     path = write_starter(folder)
-    click.echo(f"wrote {path}; set corpus.root in it to your recordings, then: reseed run {shlex.quote(str(path))}")
+    _say(f"wrote {path}; set corpus.root in it to your recordings, then: reseed run {shlex.quote(str(path))}")
 
 
 @main.command(name="config")
@@ -835,7 +845,7 @@ def config_(config: Path | None, overrides: Sequence[str], as_json: bool, refere
     if config is None:
         raise click.UsageError("Give the YAML of a run, or --reference.")
     settings = resolved(_load(config, overrides))
-    click.echo(json.dumps(settings, indent=1) if as_json else as_yaml(settings).rstrip())
+    click.echo(terminal.as_json(settings, indent=1) if as_json else as_yaml(settings).rstrip())
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
@@ -874,7 +884,7 @@ def _run(
     for sentence in [] if dry_run else shared_by(folder):
         click.echo(f"WARNING: training and evaluation share {sentence}", err=True)
     if not dry_run and (folder / layout.PAGE).exists():
-        click.echo(f"report: {folder / layout.PAGE}")
+        _say(f"report: {folder / layout.PAGE}")
 
 
 def _assignment(text: str) -> tuple[str, Path]:

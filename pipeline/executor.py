@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 from reseed.pipeline.sections import DASK
 from reseed.stages.common.device import gpu_count
 from reseed.stages.common.execution import Execute, in_process
+from reseed.stages.common.terminal import log
 from reseed.store import ConfigError, ReseedError
 
 if typing.TYPE_CHECKING:  # Dask takes a second to import, and most extractions do without
@@ -105,7 +105,7 @@ def _local_cluster(workers: int) -> "LocalCluster":
 def _check_workers(client: "Client") -> None:
     """Say which workers cannot take part, before any work is handed out."""
     if not client.scheduler_info()["workers"]:
-        print("the Dask cluster has no workers yet; waiting for one", file=sys.stderr, flush=True)
+        log("the Dask cluster has no workers yet; waiting for one")
         client.wait_for_workers(1)
     for worker, problem in client.run(_import_problem).items():
         if problem:

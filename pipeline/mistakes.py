@@ -29,7 +29,7 @@ class SettingsError(ConfigError):
             super().__init__(": ".join([*([where] if where else []), self.mistakes[0]]))
         else:
             heading = f"{where or 'the settings'}: {len(self.mistakes)} mistakes"
-            super().__init__("\n  ".join([heading, *self.mistakes]))
+            super().__init__(heading, *(f"  {mistake}" for mistake in self.mistakes))
 
 
 class Problem:

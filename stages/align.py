@@ -6,7 +6,7 @@ from reseed.stages.aligners.folder import FOLDER, AlignmentInfo, save_alignment
 from reseed.stages.aligners.shared import shared_rows, shared_views
 from reseed.stages.aligners.table import make_alignment
 from reseed.stages.common.section import Section
-from reseed.stages.training.progress import log
+from reseed.stages.common.terminal import log
 from reseed.store import EmbeddingStore
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from reseed.stages.common.speakers import speaker_codes
+from reseed.stages.common.terminal import lines
 from reseed.stages.scoring.all_pairs import BINS, PairScan, histogram_eer, histogram_quantiles, scan_pairs
 from reseed.stages.scoring.cosine import utterance_embeddings
 from reseed.store import EmbeddingStore, ScoringError, StoreError
@@ -67,13 +68,13 @@ class AllPairs:
         counted = f"{self.store}, {self.view}: {self.pairs:,} pairs of {self.utterances:,} utterances"
         kinds = f"{self.same_speaker:,} of one speaker, {self.different_speaker:,} of two"
         named = [("one speaker", self.same_quantiles), ("two speakers", self.different_quantiles)]
-        lines = [f"{counted} ({kinds})"]
+        told = [f"{counted} ({kinds})"]
         if self.eer is not None and self.eer_resolution is not None:
-            lines.append(f"EER {self.eer:.3%}, at most {self.eer_resolution:.3%} too high ({self.bins} bins)")
+            told.append(f"EER {self.eer:.3%}, at most {self.eer_resolution:.3%} too high ({self.bins} bins)")
         else:
-            lines.append("no EER: it needs pairs of one speaker and of two, by the speakers the store names")
-        lines += [f"cosines of {who} at 1, 50, 99 %: {_listed(values)}" for who, values in named if values]
-        return "\n".join([*lines, f"the {self.top} nearest of each: {self.neighbours}"])
+            told.append("no EER: it needs pairs of one speaker and of two, by the speakers the store names")
+        told += [f"cosines of {who} at 1, 50, 99 %: {_listed(values)}" for who, values in named if values]
+        return lines([*told, f"the {self.top} nearest of each: {self.neighbours}"])
 
 
 def all_pairs(*, store: Path, view: str, top: int, neighbours: Path, device: str = "cpu") -> AllPairs:

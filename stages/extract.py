@@ -1,7 +1,6 @@
 """`extract`: utterances x crops x views -> a store, shard by shard, through the frozen backbone."""
 
 import pickle
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reseed.stages.common.execution import Execute, in_process
+from reseed.stages.common.terminal import log
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, StoreError, atomic, finalise
@@ -107,7 +107,7 @@ def extract(
     todo = [index for index in own if index in missing]
     write = ShardTask.of(extraction, store, plan)
     for written, name in enumerate(execute(write, todo), start=1):
-        print(f"{store}: shard {name} written ({written} of {len(todo)})", file=sys.stderr, flush=True)
+        log(f"{store}: shard {name} written ({written} of {len(todo)})")
     if job is not None:
         made = {"fingerprint": extraction.declaration.fingerprint, "shards": [names[index] for index in own]}
         atomic.write_json(job.marker(store), made)

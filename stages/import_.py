@@ -5,7 +5,6 @@ Faces, emotions, text: whatever gives vectors. An id for each is all that is req
 Shapes: U utterances of a shard, K rows per utterance (crops x views).
 """
 
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +16,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from reseed.stages.common.section import Section
+from reseed.stages.common.terminal import log
 from reseed.stages.interop.arrange import arranged
 from reseed.stages.interop.columns import Columns, conform
 from reseed.stages.interop.exchange import Batch, Reader
@@ -173,7 +173,7 @@ def _write(
         if read_seal(store, names[index], declaration.vectors) is None:
             finite, rejects = _without_unusable(batch, plan)
             write_shard(store, index, finite.vectors, finite.rows, declaration, rejects, source=str(rows))
-            print(f"{store}: shard {index} written ({index + 1} of {shards})", file=sys.stderr, flush=True)
+            log(f"{store}: shard {index} written ({index + 1} of {shards})")
     seals = [read_seal(store, name, declaration.vectors) for name in names]
     rejects = plan.rejects + [reject for seal in seals if seal is not None for reject in seal.rejects]
     if len(rejects) == plan.expected:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from reseed.stages.common.terminal import lines
 from reseed.store import EmbeddingStore, Header
 
 
@@ -22,7 +23,7 @@ class Info:
         header, declared = self.header, self.header.declaration
         rows = sum(shard.rows for shard in header.shards)
         size = sum(file.bytes for shard in header.shards for file in shard.files)
-        lines = {
+        facts = {
             "vectors": f"{rows} x {declared.dim} {declared.dtype} in {len(header.shards)} shards, {size / 1e6:.1f} MB",
             "utterances": f"{header.stored} stored, {header.rejected} rejected, {header.expected} expected",
             "crops": str(declared.crops),
@@ -32,7 +33,7 @@ class Info:
             **{f"from {parent.role}": f"{parent.path} ({parent.digest[:8]})" for parent in declared.lineage},
             **{f"edit {number}": edit.what for number, edit in enumerate(declared.inputs.edits, 1)},
         }
-        return "\n".join(f"{name:16} {value}" for name, value in lines.items())
+        return lines(f"{name:16} {value}" for name, value in facts.items())
 
 
 def info(*, store: Path) -> Info:

@@ -13,13 +13,13 @@ from pydantic import ValidationError
 
 from reseed.stages.common.device import torch_device
 from reseed.stages.common.section import Section
+from reseed.stages.common.terminal import log
 from reseed.stages.enhancers.base import Enhancer, TrainedEnhancer
 from reseed.stages.enhancers.folder import ModelInfo, save_model
 from reseed.stages.enhancers.table import enhancer_class, make_enhancer
 from reseed.stages.training.data import TrainingData, open_data
 from reseed.stages.training.folder import Epoch
 from reseed.stages.training.loop import optimise
-from reseed.stages.training.progress import log
 from reseed.stages.training.settings import TrainingSettings
 from reseed.store import ConfigError, EmbeddingStore, ModelError, atomic
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reseed.stages.common.terminal import lines
 from reseed.stages.scoring.labelled import LabelledTrials
 from reseed.stages.scoring.operating_point import Interval, OperatingPoint, operating_point
 from reseed.stages.trial_scoring.files import labels_of, read_scores, speakers_of
@@ -34,7 +35,7 @@ class Thresholds:
     def summary(self) -> str:
         """Return it line by line."""
         head = f"{self.scores}, {self.system}, {self.scoring}: false accepts of at most {self.asked:.3%}"
-        return "\n".join([head, *(f"  {_line(point)}" for point in self.points)])
+        return lines([head, *(f"  {_line(point)}" for point in self.points)])
 
 
 def threshold(

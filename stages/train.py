@@ -11,6 +11,7 @@ from pathlib import Path
 
 from reseed.stages.common.device import torch_device
 from reseed.stages.common.section import Section
+from reseed.stages.common.terminal import log
 from reseed.stages.enhancers.base import TrainedEnhancer
 from reseed.stages.enhancers.folder import FOLDER, ModelInfo, save_model
 from reseed.stages.enhancers.table import make_enhancer
@@ -19,7 +20,6 @@ from reseed.stages.training.folder import Epoch
 from reseed.stages.training.loop import optimise
 from reseed.stages.training.order import TrainingOrder
 from reseed.stages.training.process_group import ONE_PROCESS, ProcessGroup, run_in_processes
-from reseed.stages.training.progress import log
 from reseed.stages.training.settings import TrainingSettings
 from reseed.store import EmbeddingStore
 

@@ -19,10 +19,10 @@ from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.backbones.training.speech import Speech, SpeechOrder
 from reseed.stages.backbones.training.validation import HeldOutSpeakers
 from reseed.stages.common.device import torch_device
+from reseed.stages.common.terminal import log
 from reseed.stages.training.folder import Epoch
 from reseed.stages.training.loop import optimise
 from reseed.stages.training.process_group import ONE_PROCESS, ProcessGroup, run_in_processes
-from reseed.stages.training.progress import log
 from reseed.store import ConfigError, EmbeddingStore
 
 

@@ -20,12 +20,12 @@ from reseed.stages.backbones.training.network import Crops
 from reseed.stages.backbones.training.reader import SpeechReader
 from reseed.stages.backbones.training.speech import SpeechOrder, speakers_of
 from reseed.stages.common.device import torch_device
+from reseed.stages.common.terminal import log
 from reseed.stages.frontends.folder import FOLDER, FrontendInfo, features_of, save_frontend
 from reseed.stages.frontends.gradw import MaskTraining, speaker_head
 from reseed.stages.frontends.settings import FrontendTraining
 from reseed.stages.training.folder import Epoch
 from reseed.stages.training.loop import optimise
-from reseed.stages.training.progress import log
 from reseed.store import EmbeddingStore, ManifestError
 
 

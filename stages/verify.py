@@ -24,5 +24,5 @@ def verify(*, store: Path, utterances: Path | None = None) -> str:
     ids = None if utterances is None else [row.utterance_id for row in read_manifest(utterances)]
     found = list(problems(store, opened.header, ids))
     if found:
-        raise StoreError("\n".join([f"{store}: {len(found)} problems", *found]))
+        raise StoreError(f"{store}: {len(found)} problems", *found)
     return f"{store}: {len(opened)} vectors in {len(opened.shards)} shards, all as sealed{removed_files(removed)}"

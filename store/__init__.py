@@ -1,6 +1,11 @@
-"""What is remembered: format 1 of the embedding store, its writer and its reader. Never imports torch."""
+"""What is remembered: format 1 of the embedding store, its writer and its reader. Never imports torch.
 
-from reseed.store.edit import append_shards, compact, drop, edited
+What needs numpy and Arrow is loaded when it is first asked for: a command can be interrupted before that.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from reseed.store.errors import (
     AudioError,
     ConfigError,
@@ -11,10 +16,13 @@ from reseed.store.errors import (
     StoreError,
     Terminated,
 )
-from reseed.store.format import Declaration, Header, Reject, Shard, shard_name
-from reseed.store.reader import EmbeddingStore
-from reseed.store.verify import problems, undamaged
-from reseed.store.writer import finalise, is_finalised, read_rejects, read_seal, write_rejects, write_shard
+
+if TYPE_CHECKING:
+    from reseed.store.edit import append_shards, compact, drop, edited
+    from reseed.store.format import Declaration, Header, Reject, Shard, shard_name
+    from reseed.store.reader import EmbeddingStore
+    from reseed.store.verify import problems, undamaged
+    from reseed.store.writer import finalise, is_finalised, read_rejects, read_seal, write_rejects, write_shard
 
 __all__ = [
     "AudioError",
@@ -44,3 +52,12 @@ __all__ = [
     "write_rejects",
     "write_shard",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562)."""
+    for module in ("edit", "format", "reader", "verify", "writer") if name in __all__ else ():
+        found = importlib.import_module(f"reseed.store.{module}")
+        if hasattr(found, name):
+            return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,15 @@ Messages say what is wrong, where, and what to do.
 
 
 class ReseedError(Exception):
-    """Base of every error that reseed raises on purpose."""
+    """Base of every error that reseed raises on purpose.
+
+    Attributes:
+        lines: what is said; nearly always one.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
 
 
 class ConfigError(ReseedError):

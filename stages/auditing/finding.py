@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 from reseed.stages.auditing.blocks import RowKey
+from reseed.stages.common.terminal import lines
 
 Status = Literal["passed", "failed", "skipped"]
 Item = TypeVar("Item")
@@ -90,8 +91,8 @@ class Audit:
 
     def summary(self) -> str:
         """Return it as lines."""
-        lines = [f"{finding.status:8}{rule:12}{finding.says}" for rule, finding in self.findings.items()]
-        return "\n".join([self.verdict, *lines, *([f"page: {self.page}"] if self.page else [])])
+        judged = [f"{finding.status:8}{rule:12}{finding.says}" for rule, finding in self.findings.items()]
+        return lines([self.verdict, *judged, *([f"page: {self.page}"] if self.page else [])])
 
 
 def replay_command(store: Path, key: RowKey) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from reseed.stages.common.terminal import log
 from reseed.store import (
     Declaration,
     EmbeddingStore,
@@ -73,7 +74,7 @@ def derive(
         raise StoreError(f"{target} is the store to {verb}; write the new store elsewhere")
     names = [shard_name(shard.index, declaration.fingerprint, shard.digest) for shard in source.shards]
     missing = [place for place, name in enumerate(names) if read_seal(target, name, declaration.vectors) is None]
-    print(f"{verb} {source.path} by {model}: {len(missing)} of {len(source.shards)} shards to do", file=sys.stderr)
+    log(f"{verb} {source.path} by {model}: {len(missing)} of {len(source.shards)} shards to do")
     for position in track(missing, verb, console=Console(stderr=True), disable=not sys.stderr.isatty()):
         shard, reader = source.shards[position], source.shard(position)
         vectors_MD = reader.vectors()

@@ -3,7 +3,6 @@
 Shapes: B batch, T samples, D embedding dimension.
 """
 
-import sys
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 from reseed.stages.audio.draw import Draw
 from reseed.stages.audio.mix import mix
 from reseed.stages.backbones.base import Backbone
+from reseed.stages.common.terminal import log
 from reseed.store import ModelError
 
 _OUT_OF_MEMORY = ("out of memory", "alloc_failed", "failed to allocate")
@@ -49,7 +49,7 @@ class Embedder:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self._most = size // 2
-        print(f"out of memory with {size} waveforms; going on with {self._most} at a time", file=sys.stderr, flush=True)
+        log(f"out of memory with {size} waveforms; going on with {self._most} at a time")
         return self(draws)
 
     def forward(self, waveform_BT: Tensor) -> Tensor:
@@ -69,11 +69,7 @@ class Embedder:
     def _report_drift(self, waveform_BT: Tensor, embedding_BD: Tensor) -> None:
         cosine_B = F.cosine_similarity(embedding_BD, self.backbone(waveform_BT).float())
         agreement = f"cosine with float32: {cosine_B.mean():.6f} on average, {cosine_B.min():.6f} at least"
-        print(
-            f"{self.backbone.name} in {str(self._dtype).removeprefix('torch.')}: {agreement}",
-            file=sys.stderr,
-            flush=True,
-        )
+        log(f"{self.backbone.name} in {str(self._dtype).removeprefix('torch.')}: {agreement}")
         self._drift_reported = True
 
 

@@ -12,6 +12,7 @@ from reseed.stages.audio.manifest import Utterance
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.backbones.table import backbone_class
+from reseed.stages.common.terminal import lines
 from reseed.stages.extraction.declaration import extracted_inputs
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.lineage import find_path
@@ -41,12 +42,12 @@ class Replayed:
     def summary(self) -> str:
         """Return it in a few lines."""
         made = {key: value for key, value in self.row.items() if value not in (None, []) and key != "utterance_id"}
-        lines = [
+        told = [
             f"{self.utterance_id}: cosine {self.cosine:.7f} with the stored vector, "
             f"largest difference {self.largest_difference:.2g}",
             *(f"  {key}: {', '.join(value) if isinstance(value, list) else value}" for key, value in made.items()),
         ]
-        return "\n".join([*lines, f"audio: {self.written}"] if self.written else lines)
+        return lines([*told, f"audio: {self.written}"] if self.written else told)
 
 
 class Replayer:

@@ -1,6 +1,5 @@
 """From loaded scores to the report's files: what `report` and `compare` share."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from reseed.stages.audio.shared import read_shared
 from reseed.stages.common.figures import Plot
 from reseed.stages.common.prose import counted
+from reseed.stages.common.terminal import log
 from reseed.stages.reporting.contents import Contents, contents
 from reseed.stages.reporting.page import render_page
 from reseed.stages.reporting.plots.distances import speaker_distances
@@ -35,7 +35,7 @@ def build(loaded: Loaded, report: Path, title: str, notes: Sequence[str], settin
     results = collect(loaded, settings)
     warning = contradiction(results.measurements)
     if warning:
-        print(f"report: {warning}", file=sys.stderr)
+        log(f"report: {warning}")
     with_store = [scored for scored in loaded.systems if scored.store and scored.system in results.styles]
     utterances = loaded.runs[0].utterances
     distances = measure_distances(with_store, results.styles, utterances)

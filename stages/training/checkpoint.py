@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from reseed.stages.training.progress import log
+from reseed.stages.common.terminal import log
 from reseed.store import atomic
 
 State = dict[str, Any]

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from reseed.stages.common.terminal import log
 from reseed.stages.training.folder import Epoch
 
 Show = Callable[[Epoch], None]
@@ -31,11 +32,6 @@ def progress(epochs: int, tensorboard: Path | None = None) -> Iterator[Show]:
                 each(row)
 
         yield show
-
-
-def log(line: str) -> None:
-    """Print a line to the standard error stream."""
-    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

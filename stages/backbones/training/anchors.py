@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.backbones.base import Backbone
-from reseed.stages.training.progress import log
+from reseed.stages.common.terminal import log
 from reseed.store import EmbeddingStore, ManifestError, StoreError
 
 CLEAN_VIEW = "clean"

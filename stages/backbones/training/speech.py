@@ -10,8 +10,8 @@ from reseed.stages.audio.manifest import Utterance, read_manifest
 from reseed.stages.audio.recipe import check_sources
 from reseed.stages.backbones.training.anchors import Anchors
 from reseed.stages.backbones.training.settings import BackboneTraining, SpeechTraining
+from reseed.stages.common.terminal import log
 from reseed.stages.training.order import TrainingOrder
-from reseed.stages.training.progress import log
 from reseed.store import ManifestError
 
 _MOST_HELD_OUT = 256  # utterances
