@@ -761,7 +761,7 @@ def audit(context: click.Context, /, as_json: bool, dask: str | None, fail_on: S
 @click.argument("query", default="select table_name, column_name, data_type from information_schema.columns")
 @_JSON
 def sql(store: Path, query: str, as_json: bool) -> None:
-    """Ask SQL of a store: tables catalogue, rejects and scores; without QUERY: their columns. Nothing can be changed."""
+    """Ask SQL of a store: tables catalogue, rejects and scores; without QUERY: their columns. Nothing is changed."""
     from reseed.stages.sql import sql as stage
 
     answer = stage(store=store, query=query)
