@@ -10,10 +10,11 @@ from pathlib import Path
 
 from reseed.pipeline import layout
 from reseed.pipeline.inputs import Inputs, files, folder, of, options
-from reseed.pipeline.loading import load_config
+from reseed.pipeline.loading import load_config, trust_vectors
 from reseed.pipeline.plan import Plan
 
 RUN = load_config(Path(config.get("settings", layout.CONFIG)))
+trust_vectors(RUN)
 PLAN = Plan(RUN)
 INPUTS = Inputs(PLAN)
 BACKBONE, TRAIN, EVALUATION = PLAN.configured, PLAN.train, PLAN.evaluation

@@ -141,9 +141,11 @@ def _show(found: Any, as_json: bool) -> None:
 
 
 def _load(config: Path, overrides: Sequence[str]) -> Any:
-    from reseed.pipeline.loading import load_config
+    from reseed.pipeline.loading import load_config, trust_vectors
 
-    return load_config(config, overrides)
+    run = load_config(config, overrides)
+    trust_vectors(run)
+    return run
 
 
 @main.command()

@@ -30,8 +30,8 @@ Array = NDArray[Any]
 
 def sequential(arena: Arena) -> Contest:
     """Read all vectors, as one array and shard by shard."""
-    ours = _ours(arena, "vectors", lambda path: _total(EmbeddingStore(path).vectors()))
-    ours |= _ours(arena, "blocks", lambda path: sum(map(_total, EmbeddingStore(path).utterance_blocks())))
+    ours = _ours(arena, "vectors", lambda path: _total(EmbeddingStore(path, check=False).vectors()))
+    ours |= _ours(arena, "blocks", lambda path: sum(map(_total, EmbeddingStore(path, check=False).utterance_blocks())))
     buffer = np.ones_like(arena.vectors)
     peers: Ways = {
         "np.load": lambda: _total(np.load(arena.npy)),
@@ -45,7 +45,7 @@ def sequential(arena: Arena) -> Contest:
 
 def pairs(arena: Arena) -> Contest:
     """Read (clean, noise) as two aligned arrays."""
-    ours = _ours(arena, "pairs", lambda path: sum(map(_total, EmbeddingStore(path).pairs(*VIEWS))))
+    ours = _ours(arena, "pairs", lambda path: sum(map(_total, EmbeddingStore(path, check=False).pairs(*VIEWS))))
     peers: Ways = {
         "np.load": lambda: _total_views(np.load(arena.npy)),
         "npy map": lambda: _total_views(np.load(arena.npy, mmap_mode="r")),
@@ -63,7 +63,7 @@ def pairs_are_views(arena: Arena) -> bool:
 def random_rows(arena: Arena) -> Contest:
     """Read rows drawn at random from an opened store; the peer's map is kept, or opened anew."""
     rows = np.random.default_rng(1).integers(0, len(arena.vectors), RANDOM_ROWS)
-    opened = {path: EmbeddingStore(path) for path in arena.stores.values()}
+    opened = {path: EmbeddingStore(path, check=False) for path in arena.stores.values()}
     kept = np.load(arena.npy, mmap_mode="r")
     ours = _ours(arena, "take", lambda path: _total(opened[path].take(rows)))
     peers: Ways = {

@@ -31,6 +31,7 @@ class RunConfig(Components):
         title: heading of the report; empty: the name.
         note: text under that heading.
         device: what computes; auto takes a GPU where there is one.
+        check_vectors: hash the vectors of a store before they are read; false leaves it out, for stores on slow disks.
         corpus: where the recordings lie.
         synthesise: a synthetic corpus to make first, in place of corpus.root.
         trials: which recordings are compared with which.
@@ -48,6 +49,7 @@ class RunConfig(Components):
     device: Annotated[str, Takes("auto, cpu, cuda or cuda:N (the GPU numbered N)")] = Field(
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$"
     )
+    check_vectors: bool = True
     synthesise: SynthesiseSettings | None = None
     corpus: CorpusSettings = CorpusSettings()
     trials: TrialSettings = TrialSettings()

@@ -3,6 +3,7 @@
 Precedence: defaults < YAML < `--set section.key=value`. A key that nobody declared is an error.
 """
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from reseed.pipeline.reading import SettingsFile
 from reseed.pipeline.settings import apply_overrides, examine
 from reseed.stages.backbones.settings import CONFIGS, BackboneConfig
 from reseed.store import ConfigError
+from reseed.store.checks import CHECK_VECTORS
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -40,6 +42,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         for key, value in config.backbone.settings.items()
     }
     return config.model_copy(update={"backbone": config.backbone.model_copy(update={"settings": settings})})
+
+
+def trust_vectors(config: RunConfig) -> None:
+    """Leave out the check of vectors in this process and those that it starts, where a run says so."""
+    if not config.check_vectors:
+        os.environ[CHECK_VECTORS] = "0"
 
 
 def check_components(config: RunConfig) -> None:

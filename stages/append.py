@@ -7,8 +7,7 @@ from reseed.stages.audio.manifest import Utterance, digest_of, digest_rows
 from reseed.stages.extraction.declaration import check_same_recipe
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.order import ExtractOrder
-from reseed.store import EmbeddingStore, Reject, append_shards, edited, read_rejects
-from reseed.store.format import REJECTS_NAME
+from reseed.store import EmbeddingStore, Reject, append_shards, edited
 
 
 def append(*, order: ExtractOrder, store: Path, shards: int = 1, retry: bool = False) -> str:
@@ -29,7 +28,7 @@ def append(*, order: ExtractOrder, store: Path, shards: int = 1, retry: bool = F
     """
     before, extraction = EmbeddingStore(store), Extraction.open(order)
     check_same_recipe(store, before.header.declaration, extraction.declaration)
-    rejects = read_rejects(store / REJECTS_NAME)
+    rejects = before.rejects()
     chosen = _chosen(extraction, before, rejects, retry)
     if not chosen:
         return f"{store}: nothing to {'retry' if retry else 'append'}"

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from reseed.store.atomic import digest
 from reseed.store.errors import StoreError
-from reseed.store.format import REJECTS_NAME, Declaration, Header, Reject
+from reseed.store.format import Declaration, Header, Reject
 from reseed.store.inputs import Edit
 from reseed.store.layouts import Vectors
 from reseed.store.lock import editing
 from reseed.store.reader import EmbeddingStore
-from reseed.store.writer import complete_removal, finalise, read_rejects, read_seal, write_shard
+from reseed.store.writer import complete_removal, finalise, read_seal, write_shard
 
 Flags = NDArray[np.bool_]
 
@@ -59,7 +59,7 @@ def drop(store: Path, *, utterances: Collection[str] = (), speakers: Collection[
 
 def _drop(store: Path, utterances: Collection[str], speakers: Collection[str]) -> Header:
     source = EmbeddingStore(store)
-    rejects = read_rejects(store / REJECTS_NAME)
+    rejects = source.rejects()
     wanted, before = {*utterances, *speakers}, source.header.declaration
     declaration = edited(before, "drop", digest([sorted(utterances), sorted(speakers)]))
     rejected = {reject.utterance_id for reject in rejects}
@@ -101,7 +101,7 @@ def _compact(store: Path, rows_per_shard: int) -> Header:
         vectors = np.concatenate([source.shard(position).vectors() for position in group])
         table = pa.concat_tables([source.shard(position).rows() for position in group], promote_options="default")
         names += _rewritten(store, shards[0].index, vectors, table, declaration, digest([s.digest for s in shards]))
-    rejects = read_rejects(store / REJECTS_NAME)
+    rejects = source.rejects()
     return finalise(store, declaration, names, source.header.expected, rejects, source.shards)
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from reseed.store.errors import StoreError
 from reseed.store.format import EMBEDDING, file_suffixes, shard_path
+from reseed.store.sealed import write_table
 
 Vectors = NDArray[np.floating[Any]]
 
@@ -152,9 +153,9 @@ def _kept_map(path: Path, location: ArrayLocation, state: tuple[int, ...]) -> Ve
 
 
 def write_catalogue(path: Path, table: pa.Table, vectors: Vectors | None) -> None:
-    """Write the catalogue, and with `vectors` a column of them beside it."""
+    """Write the catalogue, and with `vectors` a column of them beside it; whole or not at all."""
     if vectors is None:
-        pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+        write_table(path, table, compression="zstd")
         return
     values = pa.array(vectors.ravel(), type=pa.from_numpy_dtype(vectors.dtype))
     item = pa.field("element", values.type, nullable=False)
@@ -163,27 +164,21 @@ def write_catalogue(path: Path, table: pa.Table, vectors: Vectors | None) -> Non
     table = table.append_column(field, column)
     scalars = [name for name in table.column_names if name != EMBEDDING]  # vectors hardly compress, and read slower
     compression = dict.fromkeys(scalars, "zstd")
-    pq.write_table(
-        table,
-        path,
-        compression=compression,
-        use_dictionary=scalars,
-        write_page_checksum=True,
-        row_group_size=_ROW_GROUP,
-    )
+    write_table(path, table, row_group_size=_ROW_GROUP, compression=compression, use_dictionary=scalars)
 
 
 def read_parquet_vectors(path: Path, dim: int) -> Vectors:
     """Return the vector column as an array [rows, D]: a copy, since Parquet pages are encoded."""
     with _readable(path):
-        column = pq.read_table(path, columns=[EMBEDDING])[EMBEDDING].combine_chunks()
+        column = pq.read_table(path, columns=[EMBEDDING], page_checksum_verification=True)[EMBEDDING].combine_chunks()
     vectors: Vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim)
     return vectors
 
 
 def read_per_utterance(path: Path, column: str, step: int) -> list[str | None]:
     """Return what a column of text says in every `step`-th row of a catalogue; None where there is no such column."""
-    with _readable(path), pq.ParquetFile(path) as file:  # not `read_table`: it imports pandas, which takes a second
+    # not `read_table`: it imports pandas, which takes a second
+    with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         firsts = pa.array(np.arange(0, file.metadata.num_rows, step))
         if column not in file.schema_arrow.names:
             return [None] * len(firsts)

@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from reseed.store.checks import check_alike, check_coverage, check_size, joined_header
+from reseed.store.checks import check_alike, check_coverage, check_digest, check_size, joined_header
 from reseed.store.errors import StoreError
-from reseed.store.format import Header, Shard
+from reseed.store.format import REJECTS_NAME, Header, Reject, Shard
 from reseed.store.header import read_header
 from reseed.store.layouts import Vectors
 from reseed.store.shards import ShardReader
 from reseed.store.verify import problems
+from reseed.store.writer import read_rejects
 
 Rows = NDArray[np.integer[Any]]
 
@@ -28,7 +29,8 @@ class EmbeddingStore:
 
     Args:
         path: the store's directory.
-        check: hash each file once, before it is first read, and refuse it if it is not what was written.
+        check: hash each file once, before it is first read, and refuse it if it is not what was written. On slow disks
+            the environment variable RESEED_CHECK_VECTORS=0 leaves out the files of vectors.
         header: what to read of it, where not all of it (see `store.verify.undamaged`).
 
     Raises:
@@ -39,7 +41,7 @@ class EmbeddingStore:
         >>> clean, noisy = store.pairs("clean", "noise")  # doctest: +SKIP
     """
 
-    def __init__(self, path: str | Path, *, check: bool = False, header: Header | None = None) -> None:
+    def __init__(self, path: str | Path, *, check: bool = True, header: Header | None = None) -> None:
         self.path = Path(path)
         self.header: Header = header or read_header(self.path)
         self.stores = [self]
@@ -52,7 +54,7 @@ class EmbeddingStore:
                 check_size(self.path, file)
 
     @classmethod
-    def concat(cls, stores: Sequence["EmbeddingStore | str | Path"], *, check: bool = False) -> "EmbeddingStore":
+    def concat(cls, stores: Sequence["EmbeddingStore | str | Path"], *, check: bool = True) -> "EmbeddingStore":
         """Open several stores as one, in the order given; nothing is copied.
 
         Raises:
@@ -190,6 +192,12 @@ class EmbeddingStore:
         """
         tables = [reader.rows(columns, filters) for reader in self._shards]
         return pa.concat_tables(tables, promote_options="default")
+
+    def rejects(self) -> list[Reject]:
+        """Return the utterances that were left out, and why."""
+        for store in self.stores:
+            check_digest(store.path, store.header.rejects)
+        return [reject for store in self.stores for reject in read_rejects(store.path / REJECTS_NAME)]
 
     def verify(self) -> None:
         """Check every file against store.json, and that its vectors are finite.

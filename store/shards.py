@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from reseed.store.checks import check_digest
+from reseed.store.atomic import sha256_once
+from reseed.store.checks import check_digest, vectors_are_checked
 from reseed.store.errors import StoreError
 from reseed.store.format import EMBEDDING, Declaration, Shard
 from reseed.store.layouts import (
@@ -35,7 +36,8 @@ class ShardReader:
     """One shard of one store.
 
     Attributes:
-        check: hash each file before it is first read, and refuse it if it is not what was written.
+        check: hash each file before it is first read, once as long as it is the same file, and refuse it if it is not
+            what was written; those that hold vectors only where `vectors_are_checked`.
     """
 
     store: Path
@@ -67,7 +69,8 @@ class ShardReader:
         path = self._catalogue()
         try:
             wanted = columns if columns is not None else [n for n in pq.read_schema(path).names if n != EMBEDDING]
-            return pq.read_table(path, columns=list(wanted), filters=filters).replace_schema_metadata(None)
+            table = pq.read_table(path, columns=list(wanted), filters=filters, page_checksum_verification=True)
+            return table.replace_schema_metadata(None)
         except (OSError, pa.ArrowException) as error:
             raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
 
@@ -117,6 +120,7 @@ class ShardReader:
         """Hash a file before it is first read, where the store was opened with checks."""
         if self.check and path.name not in self._checked:
             (file,) = (file for file in self.shard.files if file.name.endswith(path.name))
-            check_digest(self.store, file)
+            if vectors_are_checked() or path.name != Path(self.shard.files[0].name).name:
+                check_digest(self.store, file, sha256_once)
             self._checked.add(path.name)
         return path

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reseed.store import atomic
-from reseed.store.bounded import check_regular, parse_json, read_json
+from reseed.store.bounded import parse_json, read_json
 from reseed.store.errors import StoreError
 from reseed.store.format import (
     CATALOGUE_SCHEMA,
@@ -39,7 +39,7 @@ from reseed.store.format import (
 from reseed.store.header import read_header, write_header
 from reseed.store.layouts import Vectors, catalogue_file, vectors_file, write_catalogue, write_hdf5
 from reseed.store.lock import editing
-from reseed.store.sealed import write_table
+from reseed.store.sealed import check_table, write_table
 from reseed.store.tables import TableFile
 
 REMOVAL_NAME = ".removal.json"
@@ -94,16 +94,15 @@ def write_shard(
         seal = Seal(declaration.fingerprint, len(dense), utterances, vectors_bytes, vectors_sha256, rejects or [])
         metadata = {SEAL_KEY: json.dumps(asdict(seal), sort_keys=True).encode()}
         table = _ordered(catalogue).replace_schema_metadata(metadata)
-        with atomic.atomic_path(catalogue_file(store, name)) as temporary:
-            write_catalogue(temporary, table, dense if declaration.vectors == "parquet" else None)
+        write_catalogue(catalogue_file(store, name), table, dense if declaration.vectors == "parquet" else None)
     return name
 
 
 def read_seal(store: Path, name: str, layout: str = "hdf5") -> Seal | None:
-    """Return the seal of a shard, or None where a file of it is missing or cut."""
+    """Return the seal of a shard, or None where a file of it is missing, cut or damaged."""
     try:
         path = catalogue_file(store, name)
-        check_regular(path)
+        check_table(path)
         raw = parse_json(pq.read_schema(path).metadata[SEAL_KEY])
         seal = Seal(**{**raw, "rejects": [Reject(**reject) for reject in raw.get("rejects", [])]})
         whole = layout != "hdf5" or vectors_file(store, name, layout).stat().st_size == seal.vectors_bytes

@@ -54,7 +54,7 @@ class AuditedStore:
 
     def __init__(self, path: Path, header: Header, problems: Sequence[str] = ()) -> None:
         self.path, self.header, self.problems = path, header, problems
-        self.vectors = EmbeddingStore(path.resolve(), header=header)
+        self.vectors = EmbeddingStore(path.resolve(), check=False, header=header)
         self.views, self.crops, self.dim = self.vectors.views, self.vectors.crops, self.vectors.dim
         self.rows_per_utterance = self.crops * len(self.views)
         (conditions,) = describe(self.vectors.recipes)

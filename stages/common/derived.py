@@ -19,12 +19,10 @@ from reseed.store import (
     EmbeddingStore,
     StoreError,
     finalise,
-    read_rejects,
     read_seal,
     shard_name,
     write_shard,
 )
-from reseed.store.format import REJECTS_NAME
 from reseed.store.inputs import DerivedInputs, Parent
 from reseed.store.shards import EXTRACT_AGAIN
 
@@ -82,4 +80,4 @@ def derive(
         vectors_MK = np.asarray(transform(vectors_MD, shard.index))
         reader.check_finite(vectors_MK, f"model {model} makes no numbers of it; train it anew")
         write_shard(target, shard.index, vectors_MK, reader.rows(), declaration, source=shard.digest)
-    finalise(target, declaration, names, source.header.expected, read_rejects(source.path / REJECTS_NAME))
+    finalise(target, declaration, names, source.header.expected, source.rejects())

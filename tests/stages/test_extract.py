@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reseed.pipeline.settings import validated
-from reseed.stages.audio.manifest import _hashed, read_manifest
+from reseed.stages.audio.manifest import read_manifest
 from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.ge2e import GE2EConfig
@@ -286,7 +286,6 @@ def test_a_recording_that_cannot_be_read_is_a_reject(manifests, tmp_path, monkey
         return sha256_file(path)
 
     monkeypatch.setattr("reseed.stages.audio.manifest.sha256_file", refuse)
-    _hashed.cache_clear()
     run(manifests, tmp_path)
     (reject,) = read_rejects(tmp_path / "rejects.parquet")
     assert reject.reason.endswith("cannot be read (Permission denied)")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from reseed.store import EmbeddingStore, StoreError, problems, undamaged
+from reseed.store.atomic import _sha256_of
 from tests.store.stores import assert_same_files, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,16 +29,16 @@ def flip(path: Path, generator: random.Random) -> None:
 
 
 def read_all(path: Path) -> np.ndarray:
-    """Read vectors and catalogue with checks on."""
-    store = EmbeddingStore(path, check=True)
+    """Read all that a store holds."""
+    store = EmbeddingStore(path)
     store.rows()
+    store.rejects()
     return store.vectors()
 
 
 @pytest.mark.parametrize("layout", ["hdf5", "parquet"])
-def test_every_flipped_bit_is_named_by_verify_and_never_read_with_checks_on(tmp_path, layout):
+def test_every_flipped_bit_is_named_by_verify_and_never_read(tmp_path, layout):
     write(tmp_path / "whole", vectors=layout)
-    whole = EmbeddingStore(tmp_path / "whole").vectors().copy()
     generator = random.Random(layout)
     for trial in range(100):
         shutil.copytree(tmp_path / "whole", tmp_path / "hit")
@@ -46,12 +47,40 @@ def test_every_flipped_bit_is_named_by_verify_and_never_read_with_checks_on(tmp_
         flip(victim, generator)
         with pytest.raises(StoreError, match=victim.name):
             EmbeddingStore(tmp_path / "hit").verify()
-        if victim.name == "rejects.parquet":
-            np.testing.assert_array_equal(read_all(tmp_path / "hit"), whole)
-        else:
-            with pytest.raises(StoreError, match=victim.name):
-                read_all(tmp_path / "hit")
+        with pytest.raises(StoreError, match=victim.name):
+            read_all(tmp_path / "hit")
         shutil.rmtree(tmp_path / "hit")
+
+
+def test_a_file_is_hashed_once_as_long_as_it_is_the_same(tmp_path):
+    write(tmp_path)
+    before = _sha256_of.cache_info().misses
+    for _ in range(3):
+        store = EmbeddingStore(tmp_path)
+        store.vectors()
+        store.get("u0", view=store.views[0])
+    vectors = tmp_path / store.shards[0].files[0].name
+    assert _sha256_of.cache_info().misses - before <= sum(len(shard.files) for shard in store.shards)
+    flip(vectors, random.Random(0))
+    with pytest.raises(StoreError, match=vectors.name):
+        EmbeddingStore(tmp_path).vectors()
+
+
+@pytest.mark.parametrize("layout", ["hdf5", "parquet"])
+def test_on_slow_disks_the_pass_over_vectors_can_be_left_out(tmp_path, layout, monkeypatch):
+    monkeypatch.setenv("RESEED_CHECK_VECTORS", "0")
+    write(tmp_path, vectors=layout)
+    shard = EmbeddingStore(tmp_path).shards[0]
+    before, vectors = _sha256_of.cache_info().misses, tmp_path / shard.files[0].name
+    EmbeddingStore(tmp_path).vectors()
+    assert _sha256_of.cache_info().misses == before
+    if layout == "hdf5":
+        flip(tmp_path / shard.files[1].name, random.Random(0))
+        with pytest.raises(StoreError, match="is damaged"):
+            EmbeddingStore(tmp_path).rows()
+    flip(vectors, random.Random(0))
+    with pytest.raises(StoreError, match=vectors.name):
+        EmbeddingStore(tmp_path).verify()
 
 
 @pytest.mark.parametrize("suffix", ["h5", "parquet"])
@@ -128,7 +157,8 @@ def test_writers_killed_at_random_moments_and_resumed_end_with_the_bytes_of_one_
         import sys
         from pathlib import Path
         from tests.store.test_damage import MANY
-        from tests.store.stores import write
+        from reseed.store.atomic import _sha256_of
+from tests.store.stores import write
         print("ready", flush=True)
         while True:
             write(Path(sys.argv[1]), shards=MANY)
@@ -163,7 +193,7 @@ def test_the_undamaged_shards_of_a_store_can_still_be_opened(tmp_path, layout):
     victim = tmp_path / "whole" / EmbeddingStore(tmp_path / "whole").shards[0].files[-1].name
     flip(victim, random.Random(0))
     with pytest.raises(StoreError):
-        EmbeddingStore(tmp_path / "whole", check=True).rows()
+        EmbeddingStore(tmp_path / "whole").rows()
     found, problems_found = undamaged(tmp_path / "whole")
     assert [shard.name for shard in found.shards] == names[1:]
     assert len(problems_found) == 1
