@@ -676,6 +676,7 @@ def report(
     **paths: Path,
 ) -> None:
     """Compute the metrics and make the report page."""
+    from reseed.pipeline.loading import dump
     from reseed.pipeline.plan import Plan
     from reseed.stages.report import report as stage
 
@@ -687,6 +688,7 @@ def report(
         title=run.title or run.name,
         note=run.note,
         settings=run.report,
+        config=dump(run),
         backbone_pairs=Plan(run).backbone_pairs,
         frontends=list(frontend),
         **paths,
@@ -865,6 +867,16 @@ def demo(**options: Any) -> None:
     from reseed.pipeline.layout import project_file
 
     _run(project_file("configs") / "demo.yaml", **options)
+
+
+@main.command()
+@click.option("--runs", type=_FILE, default=Path("runs"), show_default=True, help="Where runs are kept.")
+@_JSON
+def runs(runs: Path, as_json: bool) -> None:
+    """List the runs of a folder: when, state, main figures, and the settings that differ between them."""
+    from reseed.pipeline.runs import find_runs
+
+    _show(find_runs(runs), as_json)
 
 
 def _run(

@@ -114,7 +114,11 @@ def hint(kind: Kind, given: object) -> str:
 
 def in_one_line(value: object) -> str:
     """Return a value in YAML on one line."""
-    return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).removesuffix("...\n").strip()
+    return (
+        yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000, allow_unicode=True)
+        .removesuffix("...\n")
+        .strip()
+    )
 
 
 def _parts(kind: Kind) -> tuple[Any, list[Any]]:

@@ -11,6 +11,7 @@ from reseed.pipeline.names import AlignedEmbeddings, Embeddings
 Named = str | Embeddings | AlignedEmbeddings
 CONFIG = Path("config.yaml")
 DRY_CONFIG = Path(".dry-run.yaml")
+LOCK = Path(".lock")
 SYNTHETIC_ROOT = Path("corpus/synthetic")
 SYNTHETIC_MARKER = SYNTHETIC_ROOT / "synthesis.json"
 TRIALS = Path("corpus/trials.parquet")
@@ -21,6 +22,8 @@ LEAKAGE = Path("corpus/leakage.json")
 REPORT = Path("report")
 PAGE = REPORT / "index.html"
 METRICS = REPORT / "metrics.json"
+RESULTS_CONFIG = REPORT / "config.yaml"
+SUPERSEDED = Path("superseded")
 
 
 def manifest(split: str, kind: str) -> Path:
@@ -117,6 +120,11 @@ def quality(split: str) -> Path:
 
 def identification(system: str) -> Path:
     return Path("scores") / f"{system}.identification.parquet"
+
+
+def superseded(digest: str) -> Path:
+    """A report that another one has taken the place of, with the settings it is of."""
+    return SUPERSEDED / digest
 
 
 def log(rule: str, *wildcards: str) -> Path:

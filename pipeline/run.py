@@ -1,21 +1,24 @@
 """Execute a run: write its resolved configuration, take its lock, and hand the DAG to Snakemake."""
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from reseed.pipeline import layout
+from reseed.pipeline.changes import changes
 from reseed.pipeline.config import RunConfig
 from reseed.pipeline.loading import check_components, dump, load_config
 from reseed.pipeline.plan import Plan
+from reseed.pipeline.record import at_work
+from reseed.pipeline.results import kept_results, settings_of_results
 from reseed.stages.audio.shared import read_shared
 from reseed.stages.common.device import gpu_count, resolved
+from reseed.stages.common.terminal import log
 from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.synthesise import check_installed
 from reseed.store import ConfigError, ReseedError, Terminated
@@ -46,7 +49,7 @@ def run(
     settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
     command = _snakemake(folder, settings, cores, profile)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder) as lock:
+    with at_work(folder, recorded=not dry_run) as lock:
         check_components(config)
         if profile == "local":  # elsewhere the jobs run on other machines, which have what the configuration says
             _check_installed(config)
@@ -54,12 +57,33 @@ def run(
             jobs_on_gpus = gpu_count() if config.device == "cuda" else 1  # one on each
             command.append(f"--resources=gpu={jobs_on_gpus}")  # as two words it would take targets along
         command += [*(["--dry-run"] if dry_run else []), *extra]
-        _write_if_changed(folder / settings, dump(config))
-        started_ns = time.time_ns()
-        status = _execute(command, lock)
+        _say_changes(folder, config)
+        with nullcontext() if dry_run else kept_results(folder):
+            _write_if_changed(folder / settings, dump(config))
+            started_ns = time.time_ns()
+            status = _execute(command, lock)
         (folder / layout.DRY_CONFIG).unlink(missing_ok=True)
-    if status != 0:
-        raise ReseedError(f"the run stopped: {_last_error(folder, started_ns)}")
+        if status != 0:
+            raise ReseedError(f"the run stopped: {_last_error(folder, started_ns)}")
+        if not (dry_run or extra) and settings_of_results(folder):  # all is up to date: what changed is of no effect
+            _write_if_changed(folder / layout.RESULTS_CONFIG, dump(config))
+
+
+def _say_changes(folder: Path, config: RunConfig) -> None:
+    """Say which settings are others than those of the results that are there, or of the last start."""
+    results = settings_of_results(folder)
+    path = results or folder / layout.CONFIG
+    if not path.is_file():
+        return
+    try:
+        found = changes(load_config(path), config)
+    except ConfigError as error:
+        log(f"reseed: which settings differ from the last run is not known: {str(error).splitlines()[0]}")
+        return
+    if found:
+        log(f"reseed: {folder} {'has results of' if results else 'was last started with'} other settings:")
+    for line in found:
+        log(f"  {line}")
 
 
 def _check_installed(config: RunConfig) -> None:
@@ -186,16 +210,6 @@ def _environment() -> dict[str, str]:
     """Let rules find the `reseed` of this environment. Snakemake itself gives each job the threads of its rule."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[int]:
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ReseedError(f"{folder} is in use by another `reseed run`; wait for it or stop it") from None
-        yield file.fileno()
 
 
 def _write_if_changed(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from reseed.stages.reporting.build import build
 from reseed.stages.reporting.results.files import BackbonePair, RunFiles
 from reseed.stages.reporting.results.load import load
 from reseed.stages.reporting.results.settings import ReportSettings
+from reseed.store.atomic import write_text
 
 
 def report(
@@ -19,6 +20,7 @@ def report(
     title: str,
     note: str,
     settings: ReportSettings,
+    config: str,
     backbone_pairs: Mapping[str, BackbonePair] | None = None,
     frontends: Sequence[Path] = (),
     leakage: Path | None = None,
@@ -35,7 +37,7 @@ def report(
             last, index.html.
         backbone_pairs: what is compared by each system that scores two backbones against each other.
         frontends: directories of front ends, whose spectrograms are shown.
-        leakage: what `reseed leakage` found; the page says it first.
+        config: the configuration that all of this is of, as YAML; it is kept beside the page.
         title, note: heading of the page and the remark under it.
 
     Raises:
@@ -44,4 +46,8 @@ def report(
         ManifestError: the manifest cannot be read.
     """
     run = RunFiles("", scores, identification, stores, utterances, backbone_pairs or {}, frontends, leakage)
-    return build(load([run]), report, title, [note], settings)
+    kept = report / "config.yaml"
+    kept.unlink(missing_ok=True)  # until the report is whole it is of no configuration
+    done = build(load([run]), report, title, [note], settings)
+    write_text(kept, config)
+    return done

@@ -30,6 +30,7 @@ def make_report(example, directory, settings=FAST, say=False, **changes):
         "utterances": example.utterances,
         "title": "A title",
         "note": "A note",
+        "config": "name: example\n",
     }
     said = report(report=directory, settings=settings, **{**inputs, **changes})
     return said if say else directory
@@ -207,7 +208,7 @@ def test_a_second_run_gives_the_same_bytes_and_nothing_of_an_earlier_report_ling
     tables = ["summary", "eer", "eer_by_kind", *(metric for metric in METRICS if metric.table)]
     assert sum(name.startswith("tables/") for name in names) == 3 * len(tables)
     assert sum(name.startswith("plots/") for name in names) == 2 * 7
-    assert len(names) == 7 + 3 * len(tables) + 2 * 7
+    assert len(names) == 8 + 3 * len(tables) + 2 * 7
     for name in names:
         assert (again / name).read_bytes() == (made / name).read_bytes()
 
