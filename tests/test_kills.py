@@ -6,17 +6,16 @@ share of the command's time. In between a reader finds the old state or the new 
 
 import os
 import random
-import re
 import time
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import pytest
-import soundfile
 
 from reseed.cli import main
 from reseed.store import EmbeddingStore
+from tests.runs import contents
 from tests.verbs import READING, VERBS, WHOLE_RUNS, Verb, begin, write_house
 from tests.warm import KILLED, ask
 
@@ -24,7 +23,6 @@ KILLS = int(os.environ.get("RESEED_KILLS", "0"))
 EVERYTHING = KILLS >= 100
 SHARE = ("init", "prepare-train.noise", "import-parquet", "drop")
 NEEDED = ("prepare-train", "prepare-train.noise", "extract", "export-parquet")
-SPEEDS = re.compile(rb'"(pairs|crops)_per_s": \d+')
 
 State = dict[str, object]
 
@@ -112,8 +110,6 @@ def state(verb: Verb, house: Path) -> State:
         is_made = any(name == made or name.startswith(f"{made}/") for made in verb.made)
         if path.is_dir():
             found[name] = None
-        elif is_made and path.suffix == ".wav":  # its header holds the time
-            found[name] = soundfile.read(path)[0].tobytes()
         else:
-            found[name] = SPEEDS.sub(b"", path.read_bytes()) if is_made else path.stat().st_mtime_ns
+            found[name] = contents(path) if is_made else path.stat().st_mtime_ns
     return found

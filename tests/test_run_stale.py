@@ -1,64 +1,146 @@
-"""A run that was stopped under a changed setting goes on to what a clean run gives: nothing stale stays under it."""
+"""A run that was stopped or killed under a changed setting goes on to what a clean run gives: nothing stale stays.
 
-import itertools
-import json
+What rules and sections there are is read off the project, so that a new one is covered or fails here. By
+RESEED_KILLS=100 and more all of them are gone through, over a run that has every rule.
+"""
+
 import os
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
+import yaml
 
-from tests.runs import reseed
+from reseed.pipeline.config import RunConfig
+from reseed.pipeline.layout import project_file
+from reseed.stages.backbones.settings import published_weights
+from tests.runs import contents, reseed
 
-SETTINGS = {
+EVERYTHING = int(os.environ.get("RESEED_KILLS", "0")) >= 100
+RULES = [
+    rule
+    for path in sorted(project_file("pipeline").glob("rules/*.smk"))
+    for rule in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)
+]
+NO_INPUT = {"name", "device"}  # where a run is kept, and what computes it
+CHANGES = {
+    "seed": "5",
+    "backbone.settings": "{weights: FOLDER/other.pt}",
+    "backbones.small.lr": "0.01",
+    "train.quick.lr": "0.01",
+    "enhance": "{mask: [quick]}",
+    "frontends.mask.lr": "0.01",
+    "pairs": "[[small, ge2e]]",
+    "align.turned.method": "ridge",
+    "title": "Another",
+    "note": "Of another",
+    "synthesise.noise_duration_s": "1.1",
     "corpus.prepare.min_duration_s": "1.5",
-    "trials.nontargets_per_target": "1",
+    "trials.max_nontargets": "5",
     "extract.train.views.noise": "{noise: [5, 6]}",
     "extract.evaluation.views.noise": "{noise: [5, 6]}",
-    "extract.evaluation.crops.count": "3",
-    "train.quick.lr": "0.01",
+    "extract.evaluation.crops.count": "2",
+    "extract.shards": "3",
+    "extract.jobs": "2",
     "score.enrolment_view": "noise",
+    "score.scorings": "[cosine, s_norm]",
+    "calibrate.share": "0.4",
+    "calibrate.p_target": "0.1",
     "report.bootstrap_replicates": "30",
-    "seed": "5",
 }
-RULES = ("prepare", "trials", "extract", "seal", "train", "enhance", "score")
-EVERYTHING = int(os.environ.get("RESEED_KILLS", "0")) >= 100
-CASES = [*itertools.product(SETTINGS, RULES)] if EVERYTHING else [("extract.evaluation.views.noise", "extract")]
+_PER_SPLIT = {"train": 4, "dev": 2, "test": 1}
+_ONE = {"train": 1, "dev": 1, "test": 1}
+WHOLE = {
+    "name": "whole",
+    "synthesise": {
+        "voices": _PER_SPLIT,
+        "utterances_per_voice": {"train": 2, "dev": 2, "test": 1},
+        "noises": _ONE,
+        "noise_duration_s": 1.0,
+        "music": _ONE,
+        "music_duration_s": 1.0,
+        "rooms": _ONE,
+        "positions_per_room": 1,
+    },
+    "extract": {
+        "shards": 2,
+        "jobs": 1,
+        "train": {"crops": {"count": 2, "duration_s": 1.6}, "views": {"clean": {}, "noise": {"noise": [0, 15]}}},
+        "evaluation": {"crops": {"count": 1, "duration_s": 1.6}, "views": {"clean": {}, "noise": {"noise": [0, 15]}}},
+    },
+    "train": {"quick": {"method": "mse", "epochs": 1}},
+    "backbones": {
+        "small": {"backbone": "ecapa_tdnn", "channels": 8, "dimensions": 16, "bands": 24, "crop_s": 0.4, "epochs": 1}
+    },
+    "enhance": {"small": ["quick"]},
+    "frontends": {"mask": {"epochs": 1, "width": 2, "views": {"noise": {"noise": [-5, 5]}}, "crop_s": 1.6}},
+    "pairs": [["ge2e", "small"]],
+    "align": {"turned": {"method": "procrustes", "then": "quick"}},
+    "calibrate": {"share": 0.5, "quality": ["norm"]},
+    "score": {"cohort": {"top": 2}},
+    "report": {"bootstrap_replicates": 5},
+}
+
+
+def test_every_section_is_changed_here():
+    assert {setting.split(".")[0] for setting in CHANGES} | NO_INPUT == set(RunConfig.model_fields)
+
+
+def test_a_run_of_every_rule_has_every_rule(whole):
+    listed = reseed("run", whole / "whole.yaml", "--runs", whole / "nowhere", "--dry-run")
+    assert [rule for rule in RULES if not re.search(rf"^rule {rule}:", listed, re.MULTILINE)] == []
 
 
 @pytest.fixture(scope="module")
-def clean(folder, tmp_path_factory):
-    """Return the folder of a run that was made under a setting from the start."""
-    made: dict[str, Path] = {}
-
-    def run(setting: str) -> Path:
-        if setting not in made:
-            made[setting] = tmp_path_factory.mktemp("clean")
-            reseed("run", folder / "toy.yaml", "--runs", made[setting], "--set", f"{setting}={SETTINGS[setting]}")
-        return made[setting] / "toy"
-
-    return run
+def whole(tmp_path_factory):
+    """A folder with the configuration of a run that has every rule."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "whole.yaml").write_text(yaml.safe_dump(WHOLE))
+    weights = torch.load(published_weights(), weights_only=True, map_location="cpu")
+    weights["model_state"]["lstm.weight_hh_l2"] *= 0.9
+    torch.save(weights, folder / "other.pt")
+    return folder
 
 
-@pytest.mark.parametrize(("setting", "rule"), CASES)
-def test_a_run_stopped_after_any_rule_under_a_changed_setting_ends_as_a_clean_one(
-    folder, finished, clean, tmp_path, setting, rule
-):
-    shutil.copytree(finished, tmp_path / "toy")
-    command = ("run", folder / "toy.yaml", "--runs", tmp_path, "--set", f"{setting}={SETTINGS[setting]}")
-    reseed(*command, "--until", rule)
+def test_a_run_stopped_after_extraction_under_a_changed_setting_ends_as_a_clean_one(folder, finished, tmp_path):
+    setting = ("--set", "extract.evaluation.views.noise={noise: [5, 6]}")
+    shutil.copytree(finished, tmp_path / "stopped" / "toy")
+    command = ("run", folder / "toy.yaml", "--runs", tmp_path / "stopped", *setting)
+    reseed(*command, "--until", "extract")
     reseed(*command)
-    assert artefacts(tmp_path / "toy") == artefacts(clean(setting))
+    reseed("run", folder / "toy.yaml", "--runs", tmp_path / "clean", *setting)
+    assert artefacts(tmp_path / "stopped" / "toy") == artefacts(tmp_path / "clean" / "toy")
     assert "Nothing to be done" in reseed(*command)
 
 
-def artefacts(run: Path) -> dict[str, object]:
-    """Return what a run has made by name; of what was written when, and in which time, nothing."""
-    found: dict[str, object] = {}
-    for path in run.rglob("*"):
-        name = str(path.relative_to(run))
-        if not path.is_file() or name.startswith((".", "logs/")) or path.suffix in (".jsonl", ".html"):
-            continue
-        text = path.read_bytes()
-        found[name] = json.loads(text) if path.suffix == ".json" else text
-    return found
+@pytest.mark.parametrize("setting", CHANGES if EVERYTHING else ())
+def test_a_run_stopped_after_every_rule_under_a_changed_setting_ends_as_a_clean_one(whole, setting):
+    """All of them lie in one place, for manifests say where their recordings lie."""
+    unchanged = ("run", whole / "whole.yaml", "--runs", whole / "runs")
+    changed = (*unchanged, "--set", f"{setting}={CHANGES[setting]}".replace("FOLDER", str(whole)))
+    if not (whole / "finished").exists():
+        reseed(*unchanged)
+        (whole / "runs").rename(whole / "finished")
+    reseed(*changed)
+    clean = artefacts(whole / "runs")
+    shutil.rmtree(whole / "runs")
+    shutil.copytree(whole / "finished", whole / "runs")
+    listed = reseed(*changed, "--dry-run")
+    for rule in dict.fromkeys(re.findall(r"^rule (\w+):", listed, re.MULTILINE)):
+        if rule in RULES:
+            reseed(*changed, "--until", rule)
+    reseed(*changed)
+    stopped = artefacts(whole / "runs")
+    assert stopped.keys() == clean.keys()
+    assert [name for name in clean if stopped[name] != clean[name]] == []
+    assert "Nothing to be done" in reseed(*changed)
+    shutil.rmtree(whole / "runs")
+
+
+def artefacts(run: Path) -> dict[str, bytes]:
+    """Return what a run has made, by name."""
+    files = [path for path in run.rglob("*") if path.is_file() and "logs" not in path.parts]
+    named = {str(path.relative_to(run)): path for path in files}
+    return {name: contents(path) for name, path in named.items() if "/." not in f"/{name}"}
