@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,23 @@ import click
 from reseed.stages.common import terminal
 from reseed.stages.common.terminal import log
 from reseed.store import ReseedError, Terminated
+from reseed.store.errors import HungUp, ended_by
 
 # Stages are imported inside the commands: torch and matplotlib take seconds, and most commands need neither.
 
 _FILE = click.Path(path_type=Path)
 _DEBUG = "debug"
+_ENDS: dict[int, type[KeyboardInterrupt]] = {
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGTERM: Terminated,
+    signal.SIGHUP: HungUp,
+}
 
 
 class Group(click.Group):
     """Turns every error that a user can cause into one line and exit code 1; `--debug` shows the traceback.
 
-    A signal ends a command with one line too, and with 128 and its number: 130 for Ctrl-C, 143 for SIGTERM.
+    So does a signal, and the exit code is 128 and its number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
 
     def invoke(self, context: click.Context) -> Any:
@@ -32,10 +38,10 @@ class Group(click.Group):
             with _terminable():
                 return super().invoke(context)
         except KeyboardInterrupt as error:
-            number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
-            ended = "terminated" if number == signal.SIGTERM else "interrupted"
-            log(f"reseed: {str(error) or f'{ended}; the same command goes on where that is possible'}")
-            context.exit(128 + number)
+            status, ended = ended_by(error)
+            with suppress(OSError):  # the terminal may be gone
+                log(f"reseed: {str(error) or f'{ended}; the same command goes on where that is possible'}")
+            context.exit(status)
         except ReseedError as error:
             if context.params.get(_DEBUG):
                 raise
@@ -58,19 +64,32 @@ class Group(click.Group):
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does, so that what it holds is let go and nothing half-written is left."""
+    """Let signals end a command as Ctrl-C does, so that what it holds is let go and nothing half-written is left.
 
-    def end(*_: Any) -> None:
-        raise Terminated
+    The first is heard, and no further one disturbs the end. One that is ignored stays so: under nohup, or SIGINT in the
+    background of a script.
+    """
+    ended = False
+
+    def end(number: int, _: Any) -> None:
+        nonlocal ended
+        ended = True
+        for each in previous:
+            signal.signal(each, signal.SIG_IGN)
+        raise _ENDS[number]
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, end)
+    heard = [number for number in _ENDS if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.getsignal(number) for number in heard}
+    for number in heard:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number in () if ended else heard:
+            signal.signal(number, previous[number])
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -23,6 +23,7 @@ from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.synthesise import check_installed
 from reseed.store import ConfigError, ReseedError, Terminated
 from reseed.store.atomic import write_text
+from reseed.store.errors import ended_by
 
 
 def run(
@@ -137,14 +138,12 @@ def _execute(command: Sequence[str], lock: int) -> int:
     try:
         return process.wait()
     except KeyboardInterrupt as error:
-        terminated = isinstance(error, Terminated)
         try:  # Ctrl-C in a terminal has reached Snakemake too; a signal to this process alone has not
-            process.wait(timeout=0 if terminated else 5)
+            process.wait(timeout=0 if isinstance(error, Terminated) else 5)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
             process.wait()
-        ended = "terminated" if terminated else "interrupted"
-        raise type(error)(f"{ended}; run again to go on where it stopped") from None
+        raise type(error)(f"{ended_by(error)[1]}; run again to go on where it stopped") from None
 
 
 def _interruptible() -> None:

@@ -1,11 +1,14 @@
 """`browse`: look through a run in a browser, on a local port, until it is interrupted."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from reseed.stages.auditing.browsing.server import Server
 from reseed.stages.auditing.browsing.stores import RunStores
+from reseed.stages.common.terminal import log
 from reseed.store import ConfigError
+from reseed.store.errors import ended_by
 
 
 def browse(*, run: Path, host: str = "127.0.0.1", port: int = 8000, ready: Callable[[str], None] = print) -> None:
@@ -29,5 +32,7 @@ def browse(*, run: Path, host: str = "127.0.0.1", port: int = 8000, ready: Calla
         ready(server.url)
         try:
             server.serve_forever()
-        except KeyboardInterrupt:
-            return
+        except KeyboardInterrupt as error:
+            status, ended = ended_by(error)
+            log(f"reseed: {ended}; nothing is served any more")
+            os._exit(status)  # at once: threads that render would keep the interpreter, or break its end

@@ -11,6 +11,8 @@
 Messages say what is wrong, where, and what to do.
 """
 
+import signal
+
 
 class ReseedError(Exception):
     """Base of every error that reseed raises on purpose.
@@ -50,3 +52,17 @@ class ScoringError(ReseedError):
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM ended the work: like Ctrl-C it is nobody's error, and nothing that mends errors may catch it."""
+
+    number = signal.SIGTERM
+
+
+class HungUp(Terminated):
+    """SIGHUP did: the terminal is gone."""
+
+    number = signal.SIGHUP
+
+
+def ended_by(error: KeyboardInterrupt) -> tuple[int, str]:
+    """Return the exit status of what a signal ended, 128 and its number, and the word for it."""
+    number = error.number if isinstance(error, Terminated) else signal.SIGINT
+    return 128 + number, {signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}.get(number, "interrupted")

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 
+from reseed.stages.audio.draw import Draw
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import ExtractSettings
@@ -80,9 +82,7 @@ class Replayer:
             AudioError: the recording is gone or has changed.
         """
         stored = self.store.get(utterance, view=view, crop=crop).astype(np.float64)
-        row = self._row(utterance)
-        found = {(listed["view"], listed["crop"]): (listed, draw) for listed, draw in self.extraction.reader.draws(row)}
-        catalogue_row, drawn = found[view, crop]
+        catalogue_row, drawn = self._drawn(utterance, view, crop)
         again = self.extraction.embedder([drawn])[0].cpu().numpy().astype(np.float64)
         if out is not None:
             rate = self.extraction.backbone.sample_rate_hz
@@ -93,6 +93,23 @@ class Replayer:
                 raise ConfigError(f"{out} cannot be written ({error})") from error
         cosine = float(stored @ again / (np.linalg.norm(stored) * np.linalg.norm(again)))
         return Replayed(utterance, view, crop, cosine, float(np.abs(stored - again).max()), catalogue_row, out)
+
+    def wav(self, utterance: str, view: str, crop: int = 0) -> bytes:
+        """Render what was embedded, as a WAV file in float32.
+
+        Raises:
+            StoreError, ManifestError, AudioError: as `replay`.
+        """
+        self.store.get(utterance, view=view, crop=crop)  # says what is not stored
+        _, drawn = self._drawn(utterance, view, crop)
+        rate, file = self.extraction.backbone.sample_rate_hz, BytesIO()
+        soundfile.write(file, mix([drawn], rate)[0].numpy(), rate, subtype="FLOAT", format="WAV")
+        return file.getvalue()
+
+    def _drawn(self, utterance: str, view: str, crop: int) -> tuple[dict[str, Any], Draw]:
+        drawn = self.extraction.reader.draws(self._row(utterance))
+        found = {(listed["view"], listed["crop"]): (listed, draw) for listed, draw in drawn}
+        return found[view, crop]
 
     def _row(self, utterance: str) -> Utterance:
         for row in self.extraction.rows if not self._rows else ():

@@ -45,8 +45,8 @@ def run(tmp_path_factory):
 
 
 @contextmanager
-def served(run):
-    server = Server(("127.0.0.1", 0), RunStores(run))
+def served(run, **options):
+    server = Server(("127.0.0.1", 0), RunStores(run), **options)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -61,9 +61,9 @@ def server(run):
         yield running
 
 
-def ask(server, path, host=None, method="GET"):
+def ask(server, path, host=None, method="GET", headers=()):
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1])
-    connection.request(method, path, headers={"Host": host} if host else {})
+    connection.request(method, path, headers={**({"Host": host} if host else {}), **dict(headers)})
     answer = connection.getresponse()
     body = answer.read()
     connection.close()

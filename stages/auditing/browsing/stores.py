@@ -3,7 +3,7 @@
 Shapes: U utterances, C crops, V views, D embedding dimension.
 """
 
-import tempfile
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from reseed.stages.auditing.arrays import Float32, unit
 from reseed.stages.auditing.blocks import AuditedStore
+from reseed.stages.common.terminal import printable
 from reseed.stages.extraction.lineage import extracted_store, score_files
 from reseed.stages.extraction.replayer import Replayer
 from reseed.stages.trial_scoring.files import SCORES
 from reseed.store import ConfigError, EmbeddingStore, StoreError
+from reseed.store.checks import check_size
 from reseed.store.format import HEADER_NAME
 
 _FOUND = 50  # utterances, of a search
@@ -61,6 +63,14 @@ class ScoredTrial:
     score: float
 
 
+@dataclass(frozen=True)
+class Sound:
+    """A WAV file, and a quoted digest of it."""
+
+    wav: bytes
+    digest: str
+
+
 class RunStores:
     """The stores below a run's folder (or one store alone), by their path in it.
 
@@ -70,6 +80,8 @@ class RunStores:
 
     def __init__(self, run: Path) -> None:
         self.run = run
+        self._hearing = Lock()
+        self._heard: tuple[object, Sound] | None = None
         if not self.paths:
             raise ConfigError(f"{run} holds no finished store; give the folder of a run, such as runs/demo, or a store")
 
@@ -77,7 +89,7 @@ class RunStores:
     def paths(self) -> dict[str, Path]:
         """Where the stores lie that are there now."""
         found = sorted(self.run.rglob(HEADER_NAME)) if self.run.is_dir() else []
-        return {str(path.parent.relative_to(self.run)): path.parent for path in found}
+        return {printable(str(path.parent.relative_to(self.run))): path.parent for path in found}
 
     def open(self, name: str) -> "BrowsedStore":
         """Open a store.
@@ -88,7 +100,24 @@ class RunStores:
         path = self.paths.get(name)
         if path is None:
             raise StoreError(f"no store {name!r} in this run")
-        return _opened(path, (path / HEADER_NAME).stat().st_mtime_ns)
+        browsed = _opened(path, (path / HEADER_NAME).stat().st_mtime_ns)
+        for shard in browsed.store.shards:  # a mapped file that was cut meanwhile would end the process
+            for file in shard.files:
+                check_size(path, file)
+        return browsed
+
+    def sound(self, browsed: "BrowsedStore", utterance_id: str, view: str, crop: int) -> Sound:
+        """Render what is behind a row of a store, one at a time; the last is kept, since browsers ask for it in parts.
+
+        Raises:
+            ReseedError: it is not stored, or cannot be rendered here, and why.
+        """
+        with self._hearing:
+            asked = (browsed, utterance_id, view, crop)
+            if self._heard is None or self._heard[0] != asked:
+                wav = browsed.audio(utterance_id, view, crop)
+                self._heard = asked, Sound(wav, f'"{hashlib.sha256(wav).hexdigest()}"')
+            return self._heard[1]
 
 
 class BrowsedStore:
@@ -101,7 +130,6 @@ class BrowsedStore:
     def __init__(self, path: Path) -> None:
         self.path, self.store = path, EmbeddingStore(path)
         self._reference = AuditedStore(path, self.store.header).reference
-        self._rendering = Lock()
 
     @cached_property
     def speakers(self) -> dict[str, str | None]:
@@ -165,10 +193,7 @@ class BrowsedStore:
             ReseedError: it is not stored, or cannot be rendered here, and why.
         """
         self._check(utterance_id)
-        with self._rendering, tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "heard.wav"
-            self._replayer.replay(utterance_id, view, crop, out)
-            return out.read_bytes()
+        return self._replayer.wav(utterance_id, view, crop)
 
     @cached_property
     def _replayer(self) -> Replayer:
