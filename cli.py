@@ -1,5 +1,6 @@
 """The command line: one command per verb; parses, calls one stage, prints. No logic lives here."""
 
+import json
 import shlex
 import signal
 import sys
@@ -314,8 +315,18 @@ def extract(store: Path, job: str | None, dask: str | None, **rest: Any) -> None
 
     chosen = None if job is None else Job.parse(job)
     run, order = _order(**rest)
-    with executor(checked(dask) or run.extract.dask) as execute:
-        _say(stage(order=order, store=store, shards=run.extract.shards, job=chosen, execute=execute))
+    extraction = run.extract
+    with executor(checked(dask) or extraction.dask) as execute:
+        _say(
+            stage(
+                order=order,
+                store=store,
+                shards=extraction.shards,
+                job=chosen,
+                shared=extraction.stores,
+                execute=execute,
+            )
+        )
 
 
 @main.command()
@@ -835,6 +846,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--profile", default="local", show_default=True, help="Profile: local, slurm or a path."),
         click.option("--cores", type=click.IntRange(1), help="Local cores to use (default: all)."),
         click.option("--runs", type=_FILE, default=Path("runs"), show_default=True, help="Where runs are kept."),
+        _path_option("stores", "Where runs share stores, extracted once for all of them.", required=False),
         _set_option("Override a setting, e.g. corpus.root=DIR; `reseed config` prints all that is set."),
     ):
         command = option(command)
@@ -890,12 +902,13 @@ def demo(**options: Any) -> None:
 
 @main.command()
 @click.option("--runs", type=_FILE, default=Path("runs"), show_default=True, help="Where runs are kept.")
+@_path_option("stores", "List the stores that runs share there, and which runs use them.", required=False)
 @_JSON
-def runs(runs: Path, as_json: bool) -> None:
+def runs(runs: Path, stores: Path | None, as_json: bool) -> None:
     """List the runs of a folder: when, state, main figures, and the settings that differ between them."""
     from reseed.pipeline.runs import find_runs
 
-    _show(find_runs(runs), as_json)
+    _show(find_runs(runs, stores), as_json)
 
 
 def _run(
@@ -906,12 +919,14 @@ def _run(
     profile: str,
     dry_run: bool,
     snakemake: Sequence[str],
+    stores: Path | None,
 ) -> None:
     from reseed.pipeline import layout
     from reseed.pipeline.run import available_cores, shared_by
     from reseed.pipeline.run import run as execute
 
-    loaded = _load(config, overrides)
+    shared = [] if stores is None else [f"extract.stores={json.dumps(str(stores))}"]
+    loaded = _load(config, [*overrides, *shared])
     folder = runs / loaded.name
     execute(loaded, folder=folder, cores=cores or available_cores(), profile=profile, dry_run=dry_run, extra=snakemake)
     for sentence in [] if dry_run else shared_by(folder):

@@ -22,8 +22,9 @@ from reseed.stages.common.terminal import log
 from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.synthesise import check_installed
 from reseed.store import ConfigError, ReseedError, Terminated
-from reseed.store.atomic import write_text
+from reseed.store.atomic import make_directory, write_text
 from reseed.store.errors import ended_by
+from reseed.store.share import check_linkable
 
 
 def run(
@@ -50,6 +51,9 @@ def run(
     settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
     command = _snakemake(folder, settings, cores, profile)
     folder.mkdir(parents=True, exist_ok=True)
+    if config.extract.stores is not None and not dry_run:
+        make_directory(config.extract.stores)
+        check_linkable(config.extract.stores, folder)
     with at_work(folder, recorded=not dry_run) as lock:
         check_components(config)
         if profile == "local":  # elsewhere the jobs run on other machines, which have what the configuration says

@@ -14,6 +14,7 @@ from reseed.pipeline.config import RunConfig
 from reseed.pipeline.loading import load_config
 from reseed.pipeline.record import Record, is_running, read_record
 from reseed.pipeline.results import settings_of_results
+from reseed.pipeline.shared import SharedStore, find_stores
 from reseed.stages.common.terminal import lines, printable
 from reseed.stages.trial_scoring.origin import RAW
 from reseed.store import ConfigError
@@ -78,11 +79,13 @@ class Runs:
 
     Attributes:
         others: folder -> why it is no run.
+        stores: the stores that runs share, where they were asked for.
     """
 
     folder: Path
     runs: list[Run]
     others: dict[str, str]
+    stores: list[SharedStore] = field(default_factory=list)
 
     @property
     def differences(self) -> dict[str, dict[str, Any]]:
@@ -94,6 +97,7 @@ class Runs:
             "runs": [run.to_json() for run in self.runs],
             "differences": self.differences,
             "others": self.others,
+            "stores": [store.to_json() for store in self.stores],
         }
 
     def summary(self) -> str:
@@ -112,13 +116,19 @@ class Runs:
             yield from _wrapped(f"{key}: {_by_value(values, [run.name for run in self.runs])}", "  ")
         if len(found) > _MOST_SETTINGS:
             yield f"  and {len(found) - _MOST_SETTINGS} more; --json has all"
+        yield from ["", "Shared stores:"] if self.stores else ()
+        for store in self.stores:
+            yield from _wrapped(store.line(), "  ")
         yield from ["", "No runs:"] if self.others else ()
         for name, reason in self.others.items():
             yield from _wrapped(f"{name}: {reason}", "  ")
 
 
-def find_runs(folder: Path) -> Runs:
+def find_runs(folder: Path, stores: Path | None = None) -> Runs:
     """Look through a folder of runs; what cannot be read is named.
+
+    Args:
+        stores: the folder of the stores that they share.
 
     Raises:
         ConfigError: there is no such folder.
@@ -131,7 +141,8 @@ def find_runs(folder: Path) -> Runs:
             runs.append(_run(path))
         except (ConfigError, OSError) as error:
             others[path.name] = str(error).splitlines()[0]
-    return Runs(folder, sorted(runs, key=lambda run: run.when), others)
+    shared = find_stores(stores, [folder / run.name for run in runs]) if stores else []
+    return Runs(folder, sorted(runs, key=lambda run: run.when), others, shared)
 
 
 def _run(folder: Path) -> Run:

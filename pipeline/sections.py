@@ -93,6 +93,8 @@ class ExtractionSettings(Section):
         jobs: processes that extract a store, each with its share of the shards.
         dask: spread the shards of each job over workers of Dask: on this machine, or at a scheduler's address; null:
             over none.
+        stores: a folder of stores that runs share: one extraction is done once, and each run has links to its files;
+            null: each run extracts its own. It lies on the disk of the runs; `reseed run --stores` is the same.
     """
 
     train: ExtractSettings = Field(examples=[{"recipe": "seed"}])
@@ -102,6 +104,7 @@ class ExtractionSettings(Section):
     dask: Annotated[str, Takes("local, local:4 (workers) or an address such as tcp://host:8786")] | None = Field(
         default=None, pattern=DASK
     )
+    stores: AbsolutePath | None = None
 
 
 class RunCalibration(CalibrationSettings):

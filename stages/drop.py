@@ -4,6 +4,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from reseed import store as stores
+from reseed.store.header import read_header
+from reseed.store.share import is_linked
 from reseed.store.writer import complete_removal, removed_files
 
 
@@ -18,5 +20,7 @@ def drop(*, store: Path, utterances: Collection[str] = (), speakers: Collection[
             changed.
     """
     removed = complete_removal(store)
+    shared = is_linked(store, read_header(store))
     header = stores.drop(store, utterances=utterances, speakers=speakers)
-    return f"{store}: {header.stored} utterances left{removed_files(removed)}"
+    elsewhere = "; other stores share its files and still hold what was dropped: drop it there too" if shared else ""
+    return f"{store}: {header.stored} utterances left{removed_files(removed)}{elsewhere}"

@@ -12,6 +12,9 @@ from reseed.stages.common.terminal import log
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, StoreError, atomic, finalise
+from reseed.store.format import Header
+from reseed.store.lock import editing
+from reseed.store.share import link_store
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def extract(
     store: Path,
     shards: int | None = None,
     job: Job | None = None,
+    shared: Path | None = None,
     execute: Execute = in_process,
 ) -> str:
     """Extract a store, or with `job` only some of its shards. Shards already sealed by this recipe are kept.
@@ -88,6 +92,8 @@ def extract(
         shards: how many shards the store has; a shard is the unit of work, of resume and of loss.
         job: leaves STORE.jobs/INDEX once it is done, with the fingerprint and its shards, so that whoever waits for it
             sees that they are others than before.
+        shared: a folder of stores by their fingerprints. The store is extracted there, unless it is there or another
+            process is at it, and `store` gets the same files by hard links. All cut it alike, whatever `shards` says.
         execute: calls a function for each of some shards, here or on other machines, and yields as each is done.
 
     Returns:
@@ -99,25 +105,39 @@ def extract(
         StoreError: the store cannot be written, or was edited since it was extracted.
     """
     extraction = Extraction.open(order)
-    done = _is_done(store, extraction)
-    plan = extraction.plan(shards)
+    place = store if shared is None else shared / extraction.declaration.fingerprint
+    is_linked = _is_done(store, extraction)
+    done = is_linked or (shared is not None and _is_done(place, extraction))
+    plan = extraction.plan(shards if shared is None else None)
     names = extraction.names(plan)
     own = [index for index in range(len(plan)) if job is None or index % job.count == job.index]
-    missing = set() if done else {*extraction.missing(store, names)}
+    missing = set() if done else {*extraction.missing(place, names)}
     todo = [index for index in own if index in missing]
-    write = ShardTask.of(extraction, store, plan)
+    write = ShardTask.of(extraction, place, plan)
     for written, name in enumerate(execute(write, todo), start=1):
-        log(f"{store}: shard {name} written ({written} of {len(todo)})")
+        log(f"{place}: shard {name} written ({written} of {len(todo)})")
     if job is not None:
         made = {"fingerprint": extraction.declaration.fingerprint, "shards": [names[index] for index in own]}
         atomic.write_json(job.marker(store), made)
-    if done:
-        return f"{store}: nothing to do, all utterances are stored or rejected"
+    if is_linked or (done and job is not None):
+        return f"{place}: nothing to do, all utterances are stored or rejected"
     if job is not None:
-        return f"{store}: {len(todo)} shards written by job {job.index}/{job.count}"
-    header = finalise(store, extraction.declaration, names, len(extraction.rows))
+        return f"{place}: {len(todo)} shards written by job {job.index}/{job.count}"
+    header = _sealed(place, extraction, names) if shared is None else _shared(place, store, extraction, names)
     retry = " (see rejects.parquet; `reseed append --retry` tries them again)" if header.rejected else ""
     return f"{store}: {header.stored} utterances stored, {header.rejected} rejected{retry}, {len(todo)} shards written"
+
+
+def _sealed(store: Path, extraction: Extraction, names: Sequence[str]) -> Header:
+    return finalise(store, extraction.declaration, names, len(extraction.rows))
+
+
+def _shared(place: Path, store: Path, extraction: Extraction, names: Sequence[str]) -> Header:
+    """Seal a shared store unless another process has, and make `store` one of its files."""
+    with editing(place, wait=True):
+        if not _is_done(place, extraction):
+            _sealed(place, extraction, names)
+        return link_store(place, store, extraction.declaration)
 
 
 def _is_done(store: Path, extraction: Extraction) -> bool:

@@ -76,6 +76,19 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def link(source: Path, path: Path) -> None:
+    """Make `path` another name of the file `source`, atomically; what it was the name of keeps its other names."""
+    make_directory(path.parent)
+    remove_temporaries(path)
+    temporary = _temporary(path)
+    try:
+        temporary.hardlink_to(source)
+        temporary.replace(path)
+        _fsync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically."""
     with atomic_path(path) as temporary:

@@ -1,4 +1,4 @@
-"""One lock for a store: who changes what it is holds it from reading the header to replacing it.
+"""One lock for a store: who changes what it is holds it from reading the header to replacing it. One for each shard.
 
 The lock is the operating system's (flock on STORE/.lock), so that it goes with its process, however that ends. The file
 is there while it is held, and says by whom. Readers need no lock: they see the old state or the new one.
@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import TextIO
 
 from reseed.store.errors import StoreError
+from reseed.store.format import shard_path
 
 LOCK_NAME = ".lock"
 
-_held: set[tuple[Path, int]] = set()  # (store, thread): an edit that is made of edits takes the lock once
+_held: set[tuple[Path, int]] = set()  # (store or shard, thread): an edit that is made of edits takes the lock once
 
 
 @contextmanager
-def editing(store: Path) -> Iterator[None]:
+def editing(store: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock of a store.
+
+    Args:
+        wait: until whoever holds it lets it go.
 
     Raises:
         StoreError: another process or thread holds it; says which.
@@ -33,7 +37,7 @@ def editing(store: Path) -> Iterator[None]:
         return
     store.mkdir(parents=True, exist_ok=True)
     path = store / LOCK_NAME
-    with _locked(path) as file:
+    with _locked(path, wait) as file:
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
         _held.add(key)
@@ -44,12 +48,40 @@ def editing(store: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _locked(path: Path) -> TextIO:
+@contextmanager
+def writing(store: Path, name: str, *, wait: bool = False) -> Iterator[None]:
+    """Be the only one who writes a shard.
+
+    Args:
+        wait: until whoever is at it has written it, or is gone.
+
+    Raises:
+        StoreError: another process or thread is at it.
+    """
+    path = shard_path(store, f".{name}", "lock")
+    key = (path.resolve(), threading.get_ident())
+    if key in _held:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise StoreError(f"{store}: shard {name} is being written by another process; wait for it") from None
+        _held.add(key)
+        try:
+            yield
+        finally:
+            _held.discard(key)
+
+
+def _locked(path: Path, wait: bool) -> TextIO:
     """Open and lock a file, which its last holder may have removed in between: then it is made anew."""
     while True:
         file = path.open("a+", encoding="utf-8")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 file.truncate(0)
                 return file

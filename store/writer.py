@@ -6,7 +6,6 @@ A writer that dies leaves the old state or the new one, never a mixture: store.j
 """
 
 import errno
-import fcntl
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -38,7 +37,7 @@ from reseed.store.format import (
 )
 from reseed.store.header import read_header, write_header
 from reseed.store.layouts import Vectors, catalogue_file, vectors_file, write_catalogue, write_hdf5
-from reseed.store.lock import editing
+from reseed.store.lock import editing, writing
 from reseed.store.sealed import check_table, write_table
 from reseed.store.tables import TableFile
 
@@ -84,7 +83,7 @@ def write_shard(
     _check(index, vectors, catalogue, declaration)
     name = shard_name(index, declaration.fingerprint, source)
     dense = np.ascontiguousarray(vectors, dtype=declaration.dtype)
-    with _says_where(store), _only_writer(store, name):
+    with _says_where(store), writing(store, name):
         vectors_bytes, vectors_sha256 = 0, ""
         if declaration.vectors == "hdf5":
             with atomic.atomic_path(vectors_file(store, name, "hdf5")) as temporary:
@@ -238,18 +237,6 @@ def _says_where(store: Path) -> Iterator[None]:
         if full:
             raise StoreError(f"{store}: no space left on the disk; make room and run again, nothing is lost") from error
         raise StoreError(f"{store} cannot be written ({error.strerror or error}); give a directory that can") from error
-
-
-@contextmanager
-def _only_writer(store: Path, name: str) -> Iterator[None]:
-    path = shard_path(store, f".{name}", "lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreError(f"{store}: shard {name} is being written by another process; wait for it") from None
-        yield
 
 
 def _check(index: int, vectors: Vectors, catalogue: pa.Table, declaration: Declaration) -> None:

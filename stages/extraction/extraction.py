@@ -32,6 +32,7 @@ from reseed.stages.extraction.utterance import CatalogueRow, UtteranceReader
 from reseed.stages.frontends.folder import FrontendInfo, load_frontend
 from reseed.store import AudioError, Declaration, Reject, read_seal, shard_name, write_shard
 from reseed.store.format import CATALOGUE_SCHEMA
+from reseed.store.lock import writing
 
 _ROWS_PER_SHARD = 32_768
 _LEAST_SHARDS = 8
@@ -107,15 +108,23 @@ class Extraction:
         return [place for place, name in enumerate(names) if read_seal(store, name, layout) is None]
 
     def write(self, store: Path, index: int, stretch: slice) -> str:
-        """Render, embed and seal one shard; returns its name."""
+        """Render, embed and seal one shard; returns its name. Another process that is at it is waited for."""
         rows = self.rows[stretch]
+        source = manifest_digest(rows)
+        name = shard_name(index, self.declaration.fingerprint, source)
+        with writing(store, name, wait=True):
+            if read_seal(store, name, self.order.settings.vectors) is None:
+                self._write(store, index, rows, source)
+        return name
+
+    def _write(self, store: Path, index: int, rows: Sequence[Utterance], source: str) -> None:
         rejects: list[Reject] = []
         catalogue: list[CatalogueRow] = []
         vectors = list(self._embedded(self._drawn(rows, catalogue, rejects)))
         stacked = np.concatenate(vectors) if vectors else np.empty((0, self.declaration.dim), np.float32)
         kept = self._finite(stacked, catalogue, rejects)
         table = pa.Table.from_pylist(catalogue, CATALOGUE_SCHEMA).filter(pa.array(kept))
-        return write_shard(store, index, stacked[kept], table, self.declaration, rejects, source=manifest_digest(rows))
+        write_shard(store, index, stacked[kept], table, self.declaration, rejects, source=source)
 
     def _drawn(self, rows: Sequence[Utterance], catalogue: list[CatalogueRow], rejects: list[Reject]) -> Iterator[Draw]:
         """Yield the draws of whole utterances in row order; list what they are, or why there are none."""

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.ge2e import GE2EConfig
 from reseed.stages.backbones.table import BACKBONES
+from reseed.stages.drop import drop as drop_stage
 from reseed.stages.extract import Job, extract
-from reseed.stages.extraction.extraction import plan_shards
+from reseed.stages.extraction.extraction import Extraction, plan_shards
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects
 from reseed.store.atomic import sha256_file
@@ -54,7 +56,7 @@ def manifests(tmp_path_factory) -> dict[str, Path]:
 
 
 def run(manifests: dict[str, Path], store: Path, **changes) -> str:
-    running = {key: changes.pop(key) for key in ("shards", "job", "execute") if key in changes}
+    running = {key: changes.pop(key) for key in ("shards", "job", "shared", "execute") if key in changes}
     return extract(order=order(manifests, **changes), store=store, **{"shards": 3, **running})
 
 
@@ -127,6 +129,48 @@ def test_a_finished_store_is_left_alone_however_it_is_cut(manifests, tmp_path):
     assert "nothing to do" in run(manifests, tmp_path, shards=7)
     compact(tmp_path, rows_per_shard=1_000)
     assert "nothing to do" in run(manifests, tmp_path)
+
+
+def test_stores_that_are_shared_are_extracted_once_whoever_comes_first(manifests, tmp_path, monkeypatch):
+    rendered = []
+    write = Extraction._write
+    monkeypatch.setattr(Extraction, "_write", lambda self, *given: rendered.append(given[1]) or write(self, *given))
+    pool, stores = tmp_path / "pool", [tmp_path / name / "train" for name in "abc"]
+    ways = [[None], [Job(0, 2), Job(1, 2), None], [Job(1, 3), Job(0, 3), Job(2, 3), None]]
+
+    def make(store: Path, jobs: list[Job | None]) -> None:
+        for number, job in enumerate(jobs):  # extract.shards differ as well
+            run(manifests, store, shards=3 + number, job=job, shared=pool)
+
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(make, stores, ways))
+    assert sorted(rendered) == list(range(8))
+    (shared,) = pool.iterdir()
+    assert shared.name == EmbeddingStore(shared).fingerprint
+    for store in stores:
+        assert_same_files(store, shared)
+        assert EmbeddingStore(store).verify() is None
+        assert all(path.samefile(shared / "shards" / path.name) for path in (store / "shards").iterdir())
+
+    other = order(manifests, seed=9)
+    extract(order=other, store=stores[0], shared=pool)
+    assert len([*pool.iterdir()]) == 2
+    assert EmbeddingStore(stores[0]).fingerprint != shared.name
+    for store in (shared, *stores[1:]):
+        EmbeddingStore(store).verify()
+    assert "nothing to do" in run(manifests, stores[1], shared=pool)
+
+
+def test_who_drops_from_a_store_with_shared_files_is_told_and_the_others_keep_theirs(manifests, tmp_path):
+    for name in "ab":
+        run(manifests, tmp_path / name, shared=tmp_path / "pool")
+    before = {path: path.read_bytes() for path in (tmp_path / "b").rglob("*") if path.is_file()}
+    speaker = next(iter(EmbeddingStore(tmp_path / "a").speaker_ids()))
+    said = drop_stage(store=tmp_path / "a", speakers=[speaker])
+    assert said.endswith("other stores share its files and still hold what was dropped: drop it there too")
+    assert {path: path.read_bytes() for path in before} == before
+    with pytest.raises(StoreError, match="was edited"):
+        run(manifests, tmp_path / "a", shared=tmp_path / "pool")
 
 
 def test_an_edited_store_is_not_extracted_over(manifests, tmp_path):

@@ -1,0 +1,68 @@
+"""One store under several names: hard links to its files, so that whoever removes or edits one leaves the others."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from reseed.store import atomic
+from reseed.store.errors import StoreError
+from reseed.store.format import Declaration, Header
+from reseed.store.header import read_header
+from reseed.store.lock import editing
+from reseed.store.writer import replace_header
+
+
+def link_store(source: Path, store: Path, declaration: Declaration) -> Header:
+    """Make `store` a store of the very files of another one.
+
+    Args:
+        declaration: of the same fingerprint as that of `source`; its lineage says where this store's recordings lie.
+
+    Raises:
+        StoreError: no store, or one on another disk.
+    """
+    header = replace(read_header(source), declaration=declaration)
+    listed = [header.rejects, *(file for shard in header.shards for file in shard.files)]
+    with editing(store):
+        with _one_disk(source, store):
+            for file in listed:
+                atomic.link(source / file.name, store / file.name)
+        replace_header(store, header)
+    return header
+
+
+def is_linked(store: Path, header: Header) -> bool:
+    """Whether files of a store have other names as well: are those of another store."""
+    files = [store / file.name for shard in header.shards for file in shard.files]
+    return any(path.stat().st_nlink > 1 for path in files if path.exists())
+
+
+def check_linkable(folder: Path, other: Path) -> None:
+    """Check that a file of one folder can have a name in another one.
+
+    Raises:
+        StoreError: they lie on different disks, or on one that knows no hard links.
+    """
+    probe = f".probe-{os.getpid()}"
+    try:
+        (folder / probe).touch()
+        with _one_disk(folder, other):
+            atomic.link(folder / probe, other / probe)
+    finally:
+        (folder / probe).unlink(missing_ok=True)
+        (other / probe).unlink(missing_ok=True)
+
+
+@contextmanager
+def _one_disk(source: Path, store: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        raise StoreError(
+            f"{store} cannot share files with {source} ({error.strerror}); keep shared stores on the disk of the runs"
+        ) from error
