@@ -5,7 +5,7 @@ Faces, emotions, text: whatever gives vectors. An id for each is all that is req
 Shapes: U utterances of a shard, K rows per utterance (crops x views).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -37,6 +37,7 @@ from reseed.store import (
 )
 from reseed.store.format import HEADER_NAME, REJECTS_NAME
 from reseed.store.inputs import ImportedInputs, Parent
+from reseed.store.sealed import DamagedError, check_listed
 
 
 class ImportSettings(Section):
@@ -120,6 +121,7 @@ class _Import:
     def plan(self) -> tuple[Scan, ImportPlan]:
         """Read the names of all rows, and plan the store from them."""
         header = self.reader.header
+        self._check_files(header.files if header else {})
         scanned = scan(map(self._catalogue, self.reader.rows()), self.source)
         found = len(scanned.crop_N)
         # One file out of an exported directory may be imported by itself; the directory must be whole.
@@ -128,6 +130,16 @@ class _Import:
                 f"{self.source} holds {found} of the {header.rows} rows exported; restore the missing files"
             )
         return scanned, make_plan(scanned, [view.name for view in header.views] if header else [], self.source)
+
+    def _check_files(self, digests: Mapping[str, str]) -> None:
+        """Compare the files of an exported directory with what it says of them, before anything in them is believed."""
+        folder = self.source if self.source.is_dir() else self.source.parent
+        for file in self.reader.files:
+            try:
+                if file.parent == folder:
+                    check_listed(folder, file.name, digests)
+            except DamagedError as error:
+                raise StoreError(f"{file} is damaged: {error}; export the store again") from None
 
     def batches(self, schema: pa.Schema) -> Iterator[Batch]:
         """Yield the batches as the store takes them; what its dtype cannot hold becomes infinite, to be rejected."""
@@ -140,7 +152,7 @@ class _Import:
         """Declare the store: made from the bytes of the source and, through them, from what the source says it was."""
         header = self.reader.header
         recipes = {view.name: view.recipe for view in header.views} if header else {}
-        digest = atomic.digest([atomic.sha256_file(path) for path in self.reader.files])
+        digest = atomic.digest([atomic.sha256_once(path) for path in self.reader.files])
         columns = self.settings.model_dump(include={"id", "embedding", "speaker", "view", "crop"})
         origin = header.model_dump(include={"fingerprint", "inputs", "lineage"}) if header else None
         lineage = {"source": digest} | ({"origin": header.fingerprint} if header else {})

@@ -43,9 +43,9 @@ def read_text(path: Path, most: int = MOST_BYTES, encoding: str = "utf-8") -> st
         OSError: missing, or no regular file.
         ValueError: more than `most` bytes, or another encoding.
     """
-    check_regular(path)
+    size = check_regular(path)
     with path.open("rb") as file:
-        data = file.read(most + 1)
+        data = file.read(min(size, most) + 1)
     if len(data) > most:
         raise ValueError(f"it has more than {most:,} bytes")
     return data.decode(encoding)

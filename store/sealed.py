@@ -7,7 +7,7 @@ digest, of an older version or another program, is read as it is.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reseed.store.atomic import FileState, atomic_path, state_of, write_text
-from reseed.store.bounded import check_regular, parse_json
+from reseed.store.atomic import FileState, atomic_path, sha256_once, state_of, write_text
+from reseed.store.bounded import check_regular, parse_json, read_text
 
 Record = dict[str, Any]
 
@@ -25,7 +25,7 @@ RECORD_KEY, TABLE_KEY = "digest", "reseed.digest"
 _BLANK = "0" * 64
 _MARK = TABLE_KEY.encode() + b"\x18\x40"  # in the footer, by Thrift: a text of 64 bytes follows
 _TAIL, _LONGEST_FOOTER = 1 << 16, 1 << 26
-_CHUNK = 1 << 20
+_CHUNK = 1 << 17
 
 
 class DamagedError(ValueError):
@@ -64,6 +64,33 @@ def is_sound(text: str, digest: object) -> bool:
 def write_record(path: Path, record: Record) -> None:
     """Write a record as indented JSON with sorted keys and its digest, atomically."""
     write_text(path, sealed_text(record))
+
+
+def read_record(path: Path) -> Any:
+    """Read what `write_record` wrote.
+
+    Raises:
+        OSError: missing, or no regular file.
+        ValueError: as `parse_sealed` does.
+    """
+    return parse_sealed(read_text(path))
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of the files below a folder by their names in it: for a record that vouches for them."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): sha256_once(path) for path in files}
+
+
+def check_listed(folder: Path, name: str, digests: Mapping[str, str]) -> None:
+    """Compare a file with the digest that a record beside it lists for it, where it lists one.
+
+    Raises:
+        DamagedError: it is not what was written.
+        OSError: it cannot be read.
+    """
+    if name in digests and sha256_once(folder / name) != digests[name]:
+        raise DamagedError
 
 
 @contextmanager

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.folder import FOLDER
 from reseed.stages.common.prose import first_few
 from reseed.store import ModelError
-from reseed.store.atomic import sha256_file
+from reseed.store.atomic import sha256_once
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
 # What published checkpoints hold beside the network: the loss it was trained with.
@@ -47,10 +48,12 @@ class Checkpoint:
         """Read the weights of a `network`, whose `landmarks` tell under which prefix they lie.
 
         Raises:
-            ModelError: no such file, no checkpoint, pickled code, another network or two, weights of unknown use.
+            ModelError: no such file, no checkpoint, pickled code, another network or two, weights of unknown use, or
+                weights of a trained backbone that are not those of its backbone.json.
         """
         path = present(path)
-        return cls(path, network, sha256_file(path), below_prefix(read_state(path), path, network))
+        FOLDER.check_weights(path)
+        return cls(path, network, sha256_once(path), below_prefix(read_state(path), path, network))
 
     def size(self, key: str, axis: int = 0) -> int:
         """Return the length of an axis of one tensor: the sizes of a network follow from its weights."""

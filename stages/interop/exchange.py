@@ -3,7 +3,6 @@
 Shapes: D embedding dimension, N rows of a batch.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from reseed.stages.common.section import Section
 from reseed.store import StoreError
+from reseed.store.sealed import parse_sealed
 
 BATCH_ROWS = 16_384  # 32 MiB of 512-d float32: bounds the memory of every reader and writer here
 
@@ -66,6 +66,7 @@ class ExportHeader(Section):
         fingerprint: of the exported store.
         inputs: what the exported store was declared to be made from.
         lineage: role and digest of what the exported store was derived from.
+        files: SHA-256 of the files of an exported directory, by name.
     """
 
     format: Literal["reseed-export"] = "reseed-export"
@@ -80,6 +81,7 @@ class ExportHeader(Section):
     fingerprint: str
     inputs: dict[str, Any]
     lineage: list[dict[str, str]]
+    files: dict[str, str] = {}
 
 
 class Reader(Protocol):
@@ -199,7 +201,7 @@ def parse_header(text: str | bytes, where: Path) -> ExportHeader | None:
         StoreError: it is cut, altered or of another version.
     """
     try:
-        raw = json.loads(text)
+        raw = parse_sealed(text if isinstance(text, str) else text.decode())
         if not isinstance(raw, dict) or raw.get("format") != _NAME:
             return None
         if raw.get("version") != _VERSION:

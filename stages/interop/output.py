@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reseed.stages.interop.exchange import ExportHeader, parse_header
 from reseed.store import StoreError, atomic
+from reseed.store.sealed import digests_of, write_record
 
 EXPORT_HEADER = "export.json"
 
@@ -37,7 +38,8 @@ def export_directory(path: Path, header: ExportHeader) -> Iterator[Path]:
     check_replaceable(path, is_one, f"an export of the format {header.kind}")
     with atomic.atomic_directory(path) as directory:
         yield directory
-        atomic.write_json(directory / EXPORT_HEADER, header.model_dump(mode="json"))
+        whole = header.model_copy(update={"files": digests_of(directory)})
+        write_record(directory / EXPORT_HEADER, whole.model_dump(mode="json"))
 
 
 def read_export_header(directory: Path) -> ExportHeader | None:

@@ -21,8 +21,10 @@ from reseed.stages.reporting.results.systems import Loaded
 from reseed.stages.reporting.setup import contradiction
 from reseed.stages.reporting.table import as_csv, table_files
 from reseed.store.atomic import write_json, write_text
+from reseed.store.sealed import digests_of, write_record
 
-PAGE = "index.html"
+PAGE, DIGESTS = "index.html", "digests.json"
+_NO_DATA = (".html", ".yaml", DIGESTS)  # the page is written last
 
 
 def build(loaded: Loaded, report: Path, title: str, notes: Sequence[str], settings: ReportSettings) -> str:
@@ -84,6 +86,8 @@ def _write(
     svgs = {f"{plot.name}.{theme}.svg": svg for plot in shown.plots for theme, svg in plot.svgs.items()}
     _write_all(report / "plots", svgs)
     _write_all(report / "tables", {name: text for table in shown.tables for name, text in table_files(table).items()})
+    data = {name: sha256 for name, sha256 in digests_of(report).items() if not name.endswith(_NO_DATA)}
+    write_record(report / DIGESTS, {"files": data})
     write_text(report / PAGE, page)
 
 

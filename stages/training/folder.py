@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from reseed.stages.common.section import Section
 from reseed.store import ConfigError, ModelError, atomic
+from reseed.store.sealed import digests_of, read_record, write_record
 
 HISTORY, CARD = "train.jsonl", "README.md"
 
@@ -30,9 +31,11 @@ class TrainedInfo(Section):
 
     Attributes:
         weights_sha256: SHA-256 of the weights, filled in when they are written.
+        files: SHA-256 of every file beside this one, by name; likewise.
     """
 
     weights_sha256: str = ""
+    files: dict[str, str] = {}
 
 
 Info = TypeVar("Info", bound=TrainedInfo)
@@ -79,12 +82,12 @@ class TrainedFolder(Generic[Info]):
         """Write the folder, replacing an older one of its kind; whole or not at all.
 
         Args:
-            info: without the digest of the weights, which is filled in here.
+            info: without digests, which are filled in here.
             card: makes the text of README.md.
             others: contents of `other_files`.
 
         Returns:
-            `info` with the digest.
+            `info` with the digests.
 
         Raises:
             ModelError: `path` is something else.
@@ -99,7 +102,8 @@ class TrainedFolder(Generic[Info]):
             atomic.write_text(directory / CARD, card(info))
             for name, text in (others or {}).items():
                 atomic.write_text(directory / name, text)
-            atomic.write_json(directory / self.info_file, info.model_dump(mode="json"))
+            info = info.model_copy(update={"files": digests_of(directory)})
+            write_record(directory / self.info_file, info.model_dump(mode="json"))
         return info
 
     def load(self, path: Path, build: Callable[[Info], Network]) -> tuple[Network, Info]:
@@ -128,8 +132,7 @@ class TrainedFolder(Generic[Info]):
         """
         info, file = self._read_info(path), path / self.weights_file
         try:
-            if atomic.sha256_file(file) != info.weights_sha256:
-                raise self._unusable(f"{file} is damaged or was exchanged: {self.info_file} has another SHA-256 of it")
+            self._check_weights(file, info)
             state = load_file(file)
         except FileNotFoundError:
             raise self._unusable(f"{file} is missing") from None
@@ -140,10 +143,23 @@ class TrainedFolder(Generic[Info]):
                 raise self._unusable(f"{file}: tensor {name!r} holds values that are not finite")
         return info, state
 
+    def check_weights(self, file: Path) -> None:
+        """Refuse weights other than those that the JSON beside them names; any file that lies in no such folder passes.
+
+        Raises:
+            ModelError: they are damaged or were exchanged, or the JSON is damaged.
+        """
+        if file.name == self.weights_file and (file.parent / self.info_file).is_file():
+            self._check_weights(file, self._read_info(file.parent))
+
+    def _check_weights(self, file: Path, info: Info) -> None:
+        if atomic.sha256_once(file) != info.weights_sha256:
+            raise self._unusable(f"{file} is damaged or was exchanged: {self.info_file} has another SHA-256 of it")
+
     def _read_info(self, path: Path) -> Info:
         file = path / self.info_file
         try:
-            return self.info.model_validate_json(file.read_text(encoding="utf-8"))
+            return self.info.model_validate_json(json.dumps(read_record(file)))
         except FileNotFoundError:
             problem = f"{path} is not {self.noun}: it has no {self.info_file}"
             raise ModelError(f"{problem}; make one with `{self.command}`") from None

@@ -149,7 +149,8 @@ def test_store_is_never_enhanced_onto_itself(store, model):
     assert contents(store.path) == before
 
 
-def test_vectors_that_are_not_finite_name_their_utterance(store, model, tmp_path):
+def test_vectors_that_are_not_finite_name_their_utterance(store, model, tmp_path, monkeypatch):
+    monkeypatch.setenv("RESEED_CHECK_VECTORS", "0")  # or they are found to be damaged first
     overwrite_vector(store, row=7, value=math.nan)
     with pytest.raises(StoreError, match=r"shard 00000-\w+: 1 vectors are not finite, first .*utt-001.*, view 'noise'"):
         enhance(store=store.path, model=model, enhanced=tmp_path / "enhanced", seed=0)

@@ -1,4 +1,3 @@
-import json
 import tracemalloc
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from reseed.stages.export import export
 from reseed.stages.import_ import ImportSettings, import_store
 from reseed.stages.interop.table import FORMATS
 from reseed.store import ConfigError, EmbeddingStore, StoreError, read_rejects
+from reseed.store.sealed import read_record, sealed_text
 from tests.stages.interop.examples import file_size_limit, files_under, write_odd_store
 
 FACES = ImportSettings(space="arcface:r50")
@@ -186,8 +186,8 @@ def test_an_export_of_a_newer_version_or_with_damaged_facts_is_refused(tmp_path,
     store = write_odd_store(tmp_path / "store", ids=["a", "b"])
     export(store=store.path, output=tmp_path / "out", format="npy")
     path = tmp_path / "out" / "export.json"
-    changed = change(json.loads(path.read_text()))
-    path.write_text(changed if isinstance(changed, str) else json.dumps(changed))
+    changed = change(read_record(path))
+    path.write_text(changed if isinstance(changed, str) else sealed_text(changed))
     with pytest.raises(StoreError, match=message):
         import_store(source=tmp_path / "out", store=tmp_path / "s", format="npy", settings=FACES)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from reseed.stages.common.figures import Plot
 from reseed.stages.common.theme import THEMES, spectrogram_file
 from reseed.store import ModelError
+from reseed.store.sealed import check_listed, read_record
 
 
 def spectrograms(folder: Path, run: str = "") -> Plot:
@@ -16,10 +17,14 @@ def spectrograms(folder: Path, run: str = "") -> Plot:
     Raises:
         ModelError: they are missing.
     """
+    record = folder / "frontend.json"
     try:
+        digests = read_record(record).get("files", {}) if record.exists() else {}
+        for theme in THEMES:
+            check_listed(folder, spectrogram_file(theme.name), digests)
         svgs = {theme.name: (folder / spectrogram_file(theme.name)).read_text("utf-8") for theme in THEMES}
-    except OSError as error:
-        raise ModelError(f"{folder} has no spectrograms ({error}); train the front end again") from error
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ModelError(f"{folder} has no sound spectrograms ({error}); train the front end again") from error
     return Plot(
         f"spectrograms-{f'{run}-' if run else ''}{folder.name}",
         f"What {folder.name} does to a spectrum{f' · {run}' if run else ''}",

@@ -8,6 +8,7 @@ import pytest
 from reseed.stages.backbones.folder import BackboneInfo, read_trained, save_backbone
 from reseed.stages.backbones.ge2e import GE2E
 from reseed.store import ModelError
+from reseed.store.sealed import write_record
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_weights_that_are_not_those_of_its_json_are_refused(folder):
 
 def test_json_that_does_not_fit_is_named(folder):
     content = json.loads((folder / "backbone.json").read_text())
-    (folder / "backbone.json").write_text(json.dumps(content | {"speakers": 2}))
+    write_record(folder / "backbone.json", content | {"speakers": 2})
     with pytest.raises(ModelError, match=r"backbone\.json is damaged \(speakers: Input should be a valid array\)"):
         read_trained(folder)
     (folder / "backbone.json").unlink()

@@ -12,6 +12,7 @@ from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.store import ConfigError, ModelError
 from reseed.store.atomic import sha256_file
+from reseed.store.sealed import write_record
 
 HISTORY = [
     {"epoch": 1, "step": 2, "loss": 0.5, "pairs_per_s": 10, "lr": 0.1},
@@ -42,7 +43,7 @@ def model(tmp_path) -> Path:
 
 def edit_info(model: Path, **changes: object) -> None:
     content = json.loads((model / "model.json").read_text())
-    (model / "model.json").write_text(json.dumps(content | changes))
+    write_record(model / "model.json", content | changes)
 
 
 def rewrite_weights(model: Path, state: dict[str, torch.Tensor]) -> None:

@@ -10,6 +10,7 @@ from reseed.stages.export import export
 from reseed.stages.import_ import ImportSettings, import_store
 from reseed.stages.interop.kaldi import KaldiReader
 from reseed.store import EmbeddingStore, StoreError
+from reseed.store.sealed import read_record, write_record
 from tests.stages.interop.examples import DIM, write_odd_store
 
 VECTORS = {f"utt{i}": np.arange(DIM, dtype=np.float32) + i for i in range(4)}
@@ -126,5 +127,8 @@ def test_what_is_no_archive_or_not_there_is_named(tmp_path):
 
 def test_keys_that_export_json_promises_but_the_archive_lacks_are_named(exported, tmp_path):
     kaldiio.save_ark(str(exported / "embeddings.ark"), VECTORS)
+    with pytest.raises(StoreError, match="embeddings.ark is damaged: its bytes are not those that were written"):
+        imported(exported, tmp_path / "copy")
+    write_record(exported / "export.json", read_record(exported / "export.json") | {"files": {}})
     with pytest.raises(StoreError, match="'utt0' is not UTTERANCE-cropN-VIEW; remove export.json"):
         imported(exported, tmp_path / "copy")

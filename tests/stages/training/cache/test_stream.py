@@ -130,7 +130,7 @@ def test_shards_cut_short_in_mid_stream_surface_after_the_batches_before_them(tm
     for file in (store.path / "shards").glob("*.h5"):
         os.truncate(file, 1000)
     received = []
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match="has 1000 bytes, store.json says"):
         received.extend(batches)
     assert [len(pairs.noisy_BD) for pairs in received] == [7] * 5
     assert workers() == []
