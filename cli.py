@@ -14,13 +14,14 @@ import click
 
 from reseed.stages.common import terminal
 from reseed.stages.common.terminal import log
-from reseed.store import ReseedError, Terminated
+from reseed.store import ReseedError, StoreChangedError, Terminated
 from reseed.store.errors import HungUp, ended_by
 
 # Stages are imported inside the commands: torch and matplotlib take seconds, and most commands need neither.
 
 _FILE = click.Path(path_type=Path)
 _DEBUG = "debug"
+_TRIES = 10  # of reading a store that others are changing
 _ENDS: dict[int, type[KeyboardInterrupt]] = {
     signal.SIGINT: KeyboardInterrupt,
     signal.SIGTERM: Terminated,
@@ -28,11 +29,25 @@ _ENDS: dict[int, type[KeyboardInterrupt]] = {
 }
 
 
+class Command(click.Command):
+    """Starts over where a store was changed while it was read, so that it sees one state of the store."""
+
+    def invoke(self, context: click.Context) -> Any:
+        for _ in range(_TRIES):
+            try:
+                return super().invoke(context)
+            except StoreChangedError as error:
+                click.echo(f"reseed: {str(error).partition(';')[0]}; starting over", err=True)
+        return super().invoke(context)
+
+
 class Group(click.Group):
     """Turns every error that a user can cause into one line and exit code 1; `--debug` shows the traceback.
 
     So does a signal, and the exit code is 128 and its number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP.
     """
+
+    command_class = Command
 
     def invoke(self, context: click.Context) -> Any:
         try:

@@ -8,10 +8,14 @@ from reseed.stages.extraction.declaration import check_same_recipe
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import EmbeddingStore, Reject, append_shards, edited
+from reseed.store.lock import editing
+from reseed.store.writer import complete_removal
 
 
 def append(*, order: ExtractOrder, store: Path, shards: int = 1, retry: bool = False) -> str:
     """Extract what a store lacks into new shards; no shard that it has is touched. An interrupted one is resumed.
+
+    Nobody else may change the store meanwhile.
 
     Args:
         order: as the store was made by. Of its utterances those that the store neither holds nor rejected are taken;
@@ -23,9 +27,17 @@ def append(*, order: ExtractOrder, store: Path, shards: int = 1, retry: bool = F
         One sentence on what was done.
 
     Raises:
-        StoreError: no store, or one that another recipe has made; names what differs.
+        StoreError: no store, one that another recipe has made, or one that somebody else is changing; says what
+            differs, or who.
         ConfigError, ManifestError: as `extract`.
     """
+    EmbeddingStore(store)  # the lock would make a folder
+    with editing(store):
+        return _append(order, store, shards, retry)
+
+
+def _append(order: ExtractOrder, store: Path, shards: int, retry: bool) -> str:
+    complete_removal(store)
     before, extraction = EmbeddingStore(store), Extraction.open(order)
     check_same_recipe(store, before.header.declaration, extraction.declaration)
     rejects = before.rejects()

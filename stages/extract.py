@@ -15,6 +15,7 @@ from reseed.store import ConfigError, EmbeddingStore, StoreError, atomic, finali
 from reseed.store.format import Header
 from reseed.store.lock import editing
 from reseed.store.share import link_store
+from reseed.store.writer import complete_removal
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ def _is_done(store: Path, extraction: Extraction) -> bool:
         StoreError: it was edited since it was extracted, and extracting would undo that.
     """
     try:
+        complete_removal(store)
         header = EmbeddingStore(store).header
     except StoreError:
         return False

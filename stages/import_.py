@@ -216,4 +216,5 @@ def _is_store(path: Path) -> bool:
     """Say whether `path` is a store, or what an interrupted writer left of one."""
     if not path.is_dir():
         return False
-    return (path / HEADER_NAME).is_file() or {entry.name for entry in path.iterdir()} <= {"shards", REJECTS_NAME}
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+    return HEADER_NAME in names or names <= {"shards", REJECTS_NAME}

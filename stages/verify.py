@@ -4,6 +4,7 @@ from pathlib import Path
 
 from reseed.stages.audio.manifest import read_manifest
 from reseed.store import EmbeddingStore, StoreError, problems
+from reseed.store.shards import as_opened
 from reseed.store.writer import complete_removal, removed_files
 
 
@@ -22,7 +23,7 @@ def verify(*, store: Path, utterances: Path | None = None) -> str:
     removed = complete_removal(store)
     opened = EmbeddingStore(store)
     ids = None if utterances is None else [row.utterance_id for row in read_manifest(utterances)]
-    found = list(problems(store, opened.header, ids))
-    if found:
-        raise StoreError(f"{store}: {len(found)} problems", *found)
+    with as_opened(store, lambda now: now == opened.header):
+        if found := list(problems(store, opened.header, ids)):
+            raise StoreError(f"{store}: {len(found)} problems", *found)
     return f"{store}: {len(opened)} vectors in {len(opened.shards)} shards, all as sealed{removed_files(removed)}"

@@ -13,6 +13,8 @@ from reseed.store.errors import (
     ModelError,
     ReseedError,
     ScoringError,
+    StoreBusyError,
+    StoreChangedError,
     StoreError,
     Terminated,
 )
@@ -36,6 +38,8 @@ __all__ = [
     "ReseedError",
     "ScoringError",
     "Shard",
+    "StoreBusyError",
+    "StoreChangedError",
     "StoreError",
     "Terminated",
     "append_shards",

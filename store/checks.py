@@ -26,7 +26,11 @@ def check_digest(store: Path, file: StoredFile, sha256: Callable[[Path], str] = 
         StoreError: it is missing, of another size, or altered; names it.
     """
     check_size(store, file)
-    if sha256(store / file.name) != file.sha256:
+    try:
+        found = sha256(store / file.name)
+    except FileNotFoundError:
+        raise StoreError(f"{store / file.name} is missing; extract the store again") from None
+    if found != file.sha256:
         raise StoreError(
             f"{store / file.name} is damaged: its SHA-256 is another; restore it, or remove it and extract again"
         )
@@ -39,10 +43,11 @@ def check_size(store: Path, file: StoredFile) -> None:
         StoreError: it is missing or of another size; names it.
     """
     path = store / file.name
-    if not path.exists():
-        raise StoreError(f"{path} is missing; extract the store again")
+    try:
+        found = path.stat().st_size
+    except FileNotFoundError:
+        raise StoreError(f"{path} is missing; extract the store again") from None
     check_regular(path)
-    found = path.stat().st_size
     if found != file.bytes:
         raise StoreError(f"{path} has {found} bytes, store.json says {file.bytes}; extract the store again")
 

@@ -5,6 +5,8 @@
     ├── ManifestError        a corpus manifest or trial list cannot be used
     ├── AudioError           a recording cannot be used (becomes a row of rejects.parquet where the rest can go on)
     ├── StoreError           a store is missing, damaged, or does not fit
+    │   ├── StoreBusyError   somebody else is changing it
+    │   └── StoreChangedError  somebody else has changed it since it was opened
     ├── ModelError           a model is missing, damaged, or was made for other embeddings
     └── ScoringError         scores or labels from which no metric can be computed
 
@@ -40,6 +42,14 @@ class AudioError(ReseedError):
 
 class StoreError(ReseedError):
     """A store is missing, damaged, or does not fit what it is used with."""
+
+
+class StoreBusyError(StoreError):
+    """A store is being changed by another process or thread."""
+
+
+class StoreChangedError(StoreError):
+    """A store was changed since it was opened: what is to be read is no longer there. Opened again, it is whole."""
 
 
 class ModelError(ReseedError):

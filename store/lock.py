@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from reseed.store.errors import StoreError
+from reseed.store.errors import StoreBusyError
 from reseed.store.format import shard_path
 
 LOCK_NAME = ".lock"
@@ -29,7 +29,7 @@ def editing(store: Path, *, wait: bool = False) -> Iterator[None]:
         wait: until whoever holds it lets it go.
 
     Raises:
-        StoreError: another process or thread holds it; says which.
+        StoreBusyError: another process or thread holds it; says which.
     """
     key = (store.resolve(), threading.get_ident())
     if key in _held:
@@ -56,7 +56,7 @@ def writing(store: Path, name: str, *, wait: bool = False) -> Iterator[None]:
         wait: until whoever is at it has written it, or is gone.
 
     Raises:
-        StoreError: another process or thread is at it.
+        StoreBusyError: another process or thread is at it.
     """
     path = shard_path(store, f".{name}", "lock")
     key = (path.resolve(), threading.get_ident())
@@ -68,7 +68,7 @@ def writing(store: Path, name: str, *, wait: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise StoreError(f"{store}: shard {name} is being written by another process; wait for it") from None
+            raise StoreBusyError(f"{store}: shard {name} is being written by another process; wait for it") from None
         _held.add(key)
         try:
             yield
@@ -89,7 +89,7 @@ def _locked(path: Path, wait: bool) -> TextIO:
             file.seek(0)
             holder = file.read().strip() or "another process"
             file.close()
-            raise StoreError(
+            raise StoreBusyError(
                 f"{path.parent} is being changed by {holder}; wait until that is done and run again"
             ) from None
         except FileNotFoundError:

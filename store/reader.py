@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from reseed.store.checks import check_alike, check_coverage, check_digest, check_size, joined_header
+from reseed.store.checks import check_alike, check_coverage, check_size, joined_header
 from reseed.store.errors import StoreError
-from reseed.store.format import REJECTS_NAME, Header, Reject, Shard
+from reseed.store.format import Header, Reject, Shard
 from reseed.store.header import read_header
 from reseed.store.layouts import Vectors
-from reseed.store.shards import ShardReader
+from reseed.store.shards import ShardReader, as_opened
 from reseed.store.verify import problems
-from reseed.store.writer import read_rejects
+from reseed.store.writer import read_rejects, rejects_file
 
 Rows = NDArray[np.integer[Any]]
 
@@ -25,7 +25,8 @@ class EmbeddingStore:
     """One finished store, or several of one kind read as one.
 
     Nothing is held open: files are opened when they are read, so an instance may cross a fork, be shared by threads or
-    be pickled to a worker.
+    be pickled to a worker. What is read is of the state that was opened; once an edit has removed files of it, reading
+    them raises StoreChangedError.
 
     Args:
         path: the store's directory.
@@ -43,15 +44,12 @@ class EmbeddingStore:
 
     def __init__(self, path: str | Path, *, check: bool = True, header: Header | None = None) -> None:
         self.path = Path(path)
-        self.header: Header = header or read_header(self.path)
+        self.header: Header = header or _present_header(self.path)
         self.stores = [self]
         declared = self.header.declaration
         self._shards = [ShardReader(self.path, shard, declared, check) for shard in self.header.shards]
-        if header is None:
-            check_coverage(self.path, self.header)
-        for shard in self.header.shards:
-            for file in shard.files:
-                check_size(self.path, file)
+        if header is not None:
+            _check_sizes(self.path, header)
 
     @classmethod
     def concat(cls, stores: Sequence["EmbeddingStore | str | Path"], *, check: bool = True) -> "EmbeddingStore":
@@ -195,9 +193,13 @@ class EmbeddingStore:
 
     def rejects(self) -> list[Reject]:
         """Return the utterances that were left out, and why."""
-        for store in self.stores:
-            check_digest(store.path, store.header.rejects)
-        return [reject for store in self.stores for reject in read_rejects(store.path / REJECTS_NAME)]
+        return [reject for store in self.stores for reject in store._rejects()]
+
+    def _rejects(self) -> list[Reject]:
+        with as_opened(self.path, lambda now: now.rejects == self.header.rejects):
+            rejects = read_rejects(rejects_file(self.path, self.header))
+            rejects_file(self.path, self.header)  # others may have taken its place while it was read
+        return rejects
 
     def verify(self) -> None:
         """Check every file against store.json, and that its vectors are finite.
@@ -206,7 +208,11 @@ class EmbeddingStore:
             StoreError: at the first file that is not what it should be, naming it.
         """
         for store in self.stores:
-            for problem in problems(store.path, store.header):
+            store._verify()
+
+    def _verify(self) -> None:
+        with as_opened(self.path, lambda now: now == self.header):
+            for problem in problems(self.path, self.header):
                 raise StoreError(problem)
 
     def _gathered(self, choices: Sequence[int | slice]) -> list[Vectors]:
@@ -228,3 +234,23 @@ class EmbeddingStore:
         if view not in self.header.declaration.views:
             raise StoreError(f"{self.path}: no view {view!r}; there are {', '.join(self.views)}")
         return self.views.index(view)
+
+
+def _present_header(path: Path) -> Header:
+    """Read the header of a store and check that all it lists is there, while others may be changing it."""
+    while True:
+        header = read_header(path)
+        check_coverage(path, header)
+        try:
+            _check_sizes(path, header)
+        except StoreError:
+            if read_header(path) == header:
+                raise
+        else:
+            return header
+
+
+def _check_sizes(path: Path, header: Header) -> None:
+    for shard in header.shards:
+        for file in shard.files:
+            check_size(path, file)

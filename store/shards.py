@@ -1,6 +1,7 @@
 """Read one shard of a store: its vectors, its catalogue, and where in it an utterance lies. Nothing is held open."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from reseed.store.atomic import sha256_once
 from reseed.store.checks import check_digest, vectors_are_checked
-from reseed.store.errors import StoreError
-from reseed.store.format import EMBEDDING, Declaration, Shard
+from reseed.store.errors import StoreChangedError, StoreError
+from reseed.store.format import EMBEDDING, Declaration, Header, Shard
+from reseed.store.header import read_header
 from reseed.store.layouts import (
     ArrayLocation,
     Vectors,
@@ -29,6 +31,24 @@ from reseed.store.layouts import (
 )
 
 EXTRACT_AGAIN = "run `reseed verify`, then extract the shard again"
+
+
+@contextmanager
+def as_opened(store: Path, is_same: Callable[[Header], bool]) -> Iterator[None]:
+    """Tell what was changed since it was opened from what is damaged.
+
+    Args:
+        is_same: whether a later header of the store lists what is read in this context as it was.
+
+    Raises:
+        StoreChangedError: instead of any other error, where it does not.
+    """
+    try:
+        yield
+    except (StoreError, OSError) as error:
+        if is_same(read_header(store)):
+            raise
+        raise StoreChangedError(f"{store} was changed since it was opened; open it again") from error
 
 
 @dataclass(frozen=True)
@@ -52,6 +72,10 @@ class ShardReader:
         Args:
             keep: use the map of an earlier call, and keep this one for a later call: for access at random.
         """
+        with self._as_opened():
+            return self._vectors(keep)
+
+    def _vectors(self, keep: bool) -> Vectors:
         path = self._intact(vectors_file(self.store, self.shard.name, self.declaration.vectors))
         if self.declaration.vectors == "parquet":
             vectors = read_parquet_vectors(path, self.declaration.dim)
@@ -66,17 +90,19 @@ class ShardReader:
 
     def rows(self, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
         """Return the catalogue, in the order of the vectors."""
-        path = self._catalogue()
-        try:
-            wanted = columns if columns is not None else [n for n in pq.read_schema(path).names if n != EMBEDDING]
-            table = pq.read_table(path, columns=list(wanted), filters=filters, page_checksum_verification=True)
-            return table.replace_schema_metadata(None)
-        except (OSError, pa.ArrowException) as error:
-            raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
+        with self._as_opened():
+            path = self._catalogue()
+            try:
+                wanted = columns if columns is not None else [n for n in pq.read_schema(path).names if n != EMBEDDING]
+                table = pq.read_table(path, columns=list(wanted), filters=filters, page_checksum_verification=True)
+                return table.replace_schema_metadata(None)
+            except (OSError, pa.ArrowException) as error:
+                raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
 
     def per_utterance(self, column: str) -> list[str | None]:
         """Return what a column of text says of each utterance, in row order; None where there is no such column."""
-        return read_per_utterance(self._catalogue(), column, self.declaration.rows_per_utterance)
+        with self._as_opened():
+            return read_per_utterance(self._catalogue(), column, self.declaration.rows_per_utterance)
 
     @cached_property
     def utterances(self) -> dict[str, int]:
@@ -111,7 +137,11 @@ class ShardReader:
 
     @cached_property
     def _id_range(self) -> tuple[str, str] | None:
-        return id_range(self._catalogue())
+        with self._as_opened():
+            return id_range(self._catalogue())
+
+    def _as_opened(self) -> AbstractContextManager[None]:
+        return as_opened(self.store, lambda now: self.shard in now.shards)
 
     def _catalogue(self) -> Path:
         return self._intact(catalogue_file(self.store, self.shard.name))

@@ -12,7 +12,7 @@ from reseed.store.errors import StoreError
 from reseed.store.format import Declaration, Header
 from reseed.store.header import read_header
 from reseed.store.lock import editing
-from reseed.store.writer import replace_header
+from reseed.store.writer import NEXT_REJECTS_NAME, rejects_file, replace_header
 
 
 def link_store(source: Path, store: Path, declaration: Declaration) -> Header:
@@ -25,11 +25,12 @@ def link_store(source: Path, store: Path, declaration: Declaration) -> Header:
         StoreError: no store, or one on another disk.
     """
     header = replace(read_header(source), declaration=declaration)
-    listed = [header.rejects, *(file for shard in header.shards for file in shard.files)]
+    listed = [file.name for shard in header.shards for file in shard.files]
     with editing(store):
         with _one_disk(source, store):
-            for file in listed:
-                atomic.link(source / file.name, store / file.name)
+            for name in listed:
+                atomic.link(source / name, store / name)
+            atomic.link(rejects_file(source, header), store / NEXT_REJECTS_NAME)
         replace_header(store, header)
     return header
 

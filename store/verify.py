@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 
 from reseed.store.checks import check_coverage, check_digest
 from reseed.store.errors import StoreError
-from reseed.store.format import REJECTS_NAME, Header
+from reseed.store.format import Header
 from reseed.store.header import read_header
 from reseed.store.layouts import Vectors, catalogue_file
 from reseed.store.shards import EXTRACT_AGAIN, ShardReader
-from reseed.store.writer import read_rejects, read_seal
+from reseed.store.writer import read_rejects, read_seal, rejects_file
 
 
 def problems(store: Path, header: Header, manifest_ids: Iterable[str] | None = None) -> Iterator[str]:
@@ -24,11 +24,12 @@ def problems(store: Path, header: Header, manifest_ids: Iterable[str] | None = N
         manifest_ids: the utterances that the store should cover: each must be stored or rejected.
     """
     readers = [ShardReader(store, shard, header.declaration) for shard in header.shards]
-    files = [header.rejects, *(file for shard in header.shards for file in shard.files)]
+    files = [file for shard in header.shards for file in shard.files]
+    yield from filter(None, (_problem(rejects_file, store, header),))
     yield from filter(None, (_problem(check_digest, store, file) for file in files))
     yield from filter(None, (_problem(_check_values, reader) for reader in readers))
     if manifest_ids is not None:
-        rejects = read_rejects(store / REJECTS_NAME)
+        rejects = read_rejects(rejects_file(store, header))
         covered = {reject.utterance_id for reject in rejects}.union(*(reader.utterances for reader in readers))
         if missing := sorted(set(manifest_ids) - covered):
             lost = f"{len(missing)} utterances of the manifest are neither stored nor rejected"
@@ -46,7 +47,7 @@ def undamaged(path: Path) -> tuple[Header, list[str]]:
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter
         found = list(pool.map(lambda reader: _problem(_check_files, reader), readers))
     sound = [shard for shard, problem in zip(header.shards, found, strict=True) if problem is None]
-    found += [_problem(check_coverage, path, header), _problem(check_digest, path, header.rejects)]
+    found += [_problem(check_coverage, path, header), _problem(rejects_file, path, header)]
     return replace(header, shards=sound), [problem for problem in found if problem is not None]
 
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from reseed.store import atomic
 from reseed.store.bounded import parse_json, read_json
-from reseed.store.errors import StoreError
+from reseed.store.checks import check_digest
+from reseed.store.errors import StoreBusyError, StoreError
 from reseed.store.format import (
     CATALOGUE_SCHEMA,
     REJECTS_NAME,
@@ -37,11 +38,12 @@ from reseed.store.format import (
 )
 from reseed.store.header import read_header, write_header
 from reseed.store.layouts import Vectors, catalogue_file, vectors_file, write_catalogue, write_hdf5
-from reseed.store.lock import editing, writing
+from reseed.store.lock import LOCK_NAME, editing, writing
 from reseed.store.sealed import check_table, write_table
 from reseed.store.tables import TableFile
 
 REMOVAL_NAME = ".removal.json"
+NEXT_REJECTS_NAME = ".next.rejects.parquet"
 _REJECTS = TableFile("a list of rejects", "reseed extract", StoreError)
 _OURS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-[\w.-]+)?")
 
@@ -111,8 +113,9 @@ def read_seal(store: Path, name: str, layout: str = "hdf5") -> Seal | None:
 
 
 def is_finalised(store: Path, declaration: Declaration, names: Sequence[str]) -> bool:
-    """Say whether `store` is a finished store of this declaration and these shards."""
+    """Say whether `store` is a finished store of this declaration and these shards; what was left to do for it is."""
     try:
+        complete_removal(store)
         header = read_header(store)
     except StoreError:
         return False
@@ -149,8 +152,8 @@ def finalise(
     with _says_where(store), editing(store):
         known = {shard.name: shard for shard in kept}
         shards = [known.get(name) or _shard(store, name, seal, declaration.vectors) for name, seal in seals.items()]
-        write_rejects(store / REJECTS_NAME, rejects)
-        listed = _stored_file(store, REJECTS_NAME)
+        write_rejects(store / NEXT_REJECTS_NAME, rejects)
+        listed = replace(_stored_file(store, NEXT_REJECTS_NAME), name=REJECTS_NAME)
         header = Header(declaration, declaration.fingerprint, expected, stored, len(rejects), shards, listed)
         replace_header(store, header)
     return header
@@ -171,7 +174,8 @@ def replace_header(store: Path, header: Header) -> None:
     """Write store.json, then remove what it does not list: shards of older states, and what killed writers left.
 
     What is to be removed is written down first, so that a removal that is interrupted can be completed: what was
-    dropped must not stay on the disk.
+    dropped must not stay on the disk. New rejects take their place after store.json, for the old ones are the old
+    state's; `rejects_file` finds them meanwhile.
     """
     kept = {Path(file.name).name for shard in header.shards for file in shard.files}
     strays = [
@@ -187,25 +191,50 @@ def replace_header(store: Path, header: Header) -> None:
 def complete_removal(store: Path) -> int:
     """Remove what an edit was to remove when it was interrupted; returns how many files that were.
 
-    Nothing is removed where the edit had not come to replace store.json: the old state stands.
+    Nothing is removed where the edit had not come to replace store.json: the old state stands. Whoever is at an edit
+    completes it himself.
     """
-    note = store / REMOVAL_NAME
-    if not note.exists():
+    left = (REMOVAL_NAME, NEXT_REJECTS_NAME, LOCK_NAME)
+    if not any((store / name).exists() for name in left):
         return 0
-    with editing(store):
-        header = read_header(store)
-        kept = {Path(file.name).name for shard in header.shards for file in shard.files}
-        try:
-            planned = read_json(note)
-            names = planned["remove"] if planned["shards"] == [shard.name for shard in header.shards] else []
-        except (OSError, ValueError, KeyError, TypeError):
-            names = []
-        gone = [store / "shards" / name for name in names if _OURS.fullmatch(str(name)) and name not in kept]
-        found = [path for path in gone if path.exists()]
-        for path in found:
-            path.unlink(missing_ok=True)
-        note.unlink(missing_ok=True)
+    try:
+        with editing(store):
+            return _complete_removal(store)
+    except StoreBusyError:
+        return 0
+
+
+def _complete_removal(store: Path) -> int:
+    note, rejects = store / REMOVAL_NAME, store / NEXT_REJECTS_NAME
+    header = read_header(store)
+    if rejects.exists() and atomic.sha256_file(rejects) == header.rejects.sha256:
+        rejects.replace(store / REJECTS_NAME)
+    kept = {Path(file.name).name for shard in header.shards for file in shard.files}
+    try:
+        planned = read_json(note)
+        names = planned["remove"] if planned["shards"] == [shard.name for shard in header.shards] else []
+    except (OSError, ValueError, KeyError, TypeError):
+        names = []
+    gone = [store / "shards" / name for name in names if _OURS.fullmatch(str(name)) and name not in kept]
+    found = [path for path in gone if path.exists()]
+    for path in (*found, note, rejects):
+        path.unlink(missing_ok=True)
     return len(found)
+
+
+def rejects_file(store: Path, header: Header) -> Path:
+    """Return the list of rejects of a state of a store: it may not yet have taken its place.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
+    for name in (REJECTS_NAME, NEXT_REJECTS_NAME, REJECTS_NAME):  # it may take its place in between
+        try:
+            check_digest(store, replace(header.rejects, name=name))
+            return store / name
+        except StoreError as error:
+            found = error
+    raise found
 
 
 def removed_files(count: int) -> str:

@@ -90,7 +90,7 @@ def test_every_section_is_changed_here():
 
 def test_a_run_of_every_rule_has_every_rule(whole):
     listed = reseed("run", whole / "whole.yaml", "--runs", whole / "nowhere", "--dry-run")
-    assert [rule for rule in RULES if not re.search(rf"^rule {rule}:", listed, re.MULTILINE)] == []
+    assert set(RULES) <= set(planned(listed))
 
 
 @pytest.fixture(scope="module")
@@ -128,15 +128,19 @@ def test_a_run_stopped_after_every_rule_under_a_changed_setting_ends_as_a_clean_
     shutil.rmtree(whole / "runs")
     shutil.copytree(whole / "finished", whole / "runs")
     listed = reseed(*changed, "--dry-run")
-    for rule in dict.fromkeys(re.findall(r"^rule (\w+):", listed, re.MULTILINE)):
-        if rule in RULES:
-            reseed(*changed, "--until", rule)
+    for rule in planned(listed):
+        reseed(*changed, "--until", rule)
     reseed(*changed)
     stopped = artefacts(whole / "runs")
     assert stopped.keys() == clean.keys()
     assert [name for name in clean if stopped[name] != clean[name]] == []
     assert "Nothing to be done" in reseed(*changed)
     shutil.rmtree(whole / "runs")
+
+
+def planned(listed: str) -> list[str]:
+    """Return the rules that a dry run lists in its table of jobs."""
+    return [rule for rule in re.findall(r"^(\w+) +\d+$", listed, re.MULTILINE) if rule in RULES]
 
 
 def artefacts(run: Path) -> dict[str, bytes]:

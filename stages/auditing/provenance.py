@@ -20,8 +20,7 @@ from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Find
 from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.common.prose import counted, first_few
 from reseed.stages.extraction.lineage import find_path
-from reseed.store import EmbeddingStore, Reject, ReseedError, read_rejects
-from reseed.store.format import REJECTS_NAME
+from reseed.store import EmbeddingStore, Reject, ReseedError
 
 _REJECTED = 0.05
 _BATCH = 65_536
@@ -92,7 +91,7 @@ def manifest_check(evidence: Evidence) -> ManifestCheck | Unchecked:
 def rejects(evidence: Evidence) -> list[Reject]:
     """Return what a store has left out; nothing where the file cannot be read, which the rule on files says."""
     try:
-        return list(read_rejects(evidence.store.path / REJECTS_NAME))
+        return evidence.store.vectors.rejects()
     except (ReseedError, OSError, pa.ArrowException):
         return []
 

@@ -157,8 +157,7 @@ def test_writers_killed_at_random_moments_and_resumed_end_with_the_bytes_of_one_
         import sys
         from pathlib import Path
         from tests.store.test_damage import MANY
-        from reseed.store.atomic import _sha256_of
-from tests.store.stores import write
+        from tests.store.stores import write
         print("ready", flush=True)
         while True:
             write(Path(sys.argv[1]), shards=MANY)

@@ -1,7 +1,4 @@
-import itertools
 import json
-import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -138,42 +135,6 @@ def test_compacting_joins_neighbours_and_changes_no_vector(tmp_path):
     assert store.utterance_ids() == ids
     assert store.fingerprint == declaration.fingerprint, "the same vectors, declared alike"
     assert compact(tmp_path, rows_per_shard=18).shards == header.shards
-
-
-def _edit_script(edit: str) -> list[str]:
-    code = f"import sys; from pathlib import Path; from reseed.store import {edit.split('(')[0]}; {edit}"
-    return [sys.executable, "-c", code]
-
-
-GONE = {
-    "drop(Path(sys.argv[1]), speakers=['s1'])": ("u2", "u3"),
-    "drop(Path(sys.argv[1]), utterances=['u0'])": ("u0",),
-    "compact(Path(sys.argv[1]), rows_per_shard=10_000)": (),
-}
-ROUNDS = int(os.environ.get("RESEED_KILLS", "4"))
-
-
-@pytest.mark.parametrize("pair", list(itertools.combinations(GONE, 2)), ids=["drops", "drop-compact", "drop-compact-2"])
-def test_edits_at_once_are_done_one_after_the_other_or_refused(tmp_path, pair):
-    """Whatever the interleaving, the store is that of the edits that said they were done, whole and readable."""
-    write(tmp_path / "fresh", SHARDS)
-    for trial in range(ROUNDS):
-        store = tmp_path / f"store{trial}"
-        shutil.copytree(tmp_path / "fresh", store)
-        racing = [
-            subprocess.Popen([*_edit_script(edit), str(store)], stderr=subprocess.PIPE, text=True, cwd=ROOT)
-            for edit in pair
-        ]
-        said = [process.communicate()[1] for process in racing]
-        done = [edit for edit, process in zip(pair, racing, strict=True) if process.returncode == 0]
-        assert done, said
-        for edit, process, words in zip(pair, racing, said, strict=True):
-            assert process.returncode == 0 or "is being changed by " in words, (edit, words)
-        gone = {name for edit in done for name in GONE[edit]}
-        opened = EmbeddingStore(store)
-        opened.verify()
-        assert set(opened.utterance_ids()) == {f"u{n}" for n in range(5)} - gone
-        assert not (store / ".lock").exists()
 
 
 def test_a_lock_says_who_holds_it_and_goes_with_its_process(tmp_path):

@@ -1,0 +1,168 @@
+"""Edits of one store at the same time, and readers beside them: whatever the interleaving, all see whole states.
+
+RESEED_KILLS says how many rounds of each pair of edits; processes are forked from one that has the libraries loaded.
+"""
+
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from reseed.stages.verify import verify
+from reseed.store import (
+    EmbeddingStore,
+    Reject,
+    StoreBusyError,
+    StoreChangedError,
+    append_shards,
+    compact,
+    drop,
+    edited,
+    finalise,
+)
+from reseed.store.lock import editing
+from tests.store.stores import declare, write_shards
+
+ROOT = Path(__file__).resolve().parents[2]
+ROUNDS = int(os.environ.get("RESEED_KILLS", "2"))
+EVERYTHING = ROUNDS >= 100
+
+
+def fresh(store: Path, **declared: str) -> None:
+    declaration = declare(**declared)
+    names = write_shards(store, [("u0", "u1"), ("u2", "u3"), ("u4",)], declaration)
+    finalise(store, declaration, names, 6, [Reject("bad", "extract", "is silent")])
+
+
+def append(store: Path, utterance: str) -> None:
+    """Append as `reseed append` does."""
+    with editing(store):
+        before = EmbeddingStore(store)
+        declaration = edited(before.header.declaration, "append", utterance)
+        first = max(shard.index for shard in before.shards) + 1
+        names = write_shards(store, [(utterance,)], declaration, first)
+        append_shards(store, names, declaration, before.header.expected + 1, before.rejects())
+
+
+def verified(store: Path) -> None:
+    """Verify as `reseed verify` does, which starts over where the store was changed."""
+    try:
+        verify(store=store)
+    except StoreChangedError:
+        verified(store)
+
+
+EDITS: dict[str, Callable[[Path], object]] = {
+    "append": lambda store: append(store, "u5"),
+    "append-other": lambda store: append(store, "u6"),
+    "drop-speaker": lambda store: drop(store, speakers=["s1"]),
+    "drop-rejected": lambda store: drop(store, utterances=["u0", "bad"]),
+    "compact": lambda store: compact(store, rows_per_shard=10_000),
+    "verify": lambda store: verified(store),
+    "extract": lambda store: fresh(store, space="toy:2"),
+}
+PAIRS = [*itertools.combinations_with_replacement(EDITS, 2)]
+CASES = PAIRS if EVERYTHING else [("drop-speaker", "drop-rejected"), ("append", "compact"), ("extract", "verify")]
+
+
+@pytest.mark.parametrize("pair", CASES, ids=":".join)
+def test_edits_at_once_are_done_one_after_the_other_or_refused_and_readers_see_whole_states(tmp_path, pair):
+    code = "import sys, tests.store.test_races as races; races.rounds(*sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path), *pair], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)
+
+
+def rounds(folder: str, first: str, second: str) -> None:
+    """Run the rounds of one pair; ends with 1 and the reason where one goes wrong."""
+    here = Path(folder)
+    fresh(here / "fresh")
+    orders = {"before": [], "first": [first], "second": [second], "both": [first, second], "both-back": [second, first]}
+    for name, order in orders.items():
+        shutil.copytree(here / "fresh", here / name)
+        for edit in order:
+            with suppress(Exception):
+                EDITS[edit](here / name)
+    states = {name: files(here / name) for name in orders}
+    seen = [look(here / name) for name in orders]
+    generator, counts = random.Random(first + second), {"refused": 0, "reads": 0, "changed": 0}
+    for _ in range(ROUNDS):
+        store = here / "store"
+        shutil.copytree(here / "fresh", store)
+        start = time.monotonic() + 0.002
+        ends = [start + generator.uniform(0, 0.05) for _ in (first, second)]
+        racing = [forked(run_edit, edit, store, at) for edit, at in zip((first, second), ends, strict=True)]
+        reading, stop = os.pipe(), here / "stop"
+        reader = forked(keep_reading, store, seen, stop, reading[1])
+        os.close(reading[1])
+        statuses = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in racing]
+        stop.touch()
+        with os.fdopen(reading[0]) as said:
+            counted = json.loads(said.read() or "{}")
+        assert os.waitpid(reader, 0)[1] == 0, "a reader failed"
+        ended = {(0, 0): ("both", "both-back"), (0, 3): ("first",), (3, 0): ("second",)}[*statuses]
+        assert files(store) in [states[name] for name in ended], (ended, sorted(files(store)))
+        counts["refused"] += statuses.count(3)
+        counts = {key: number + counted.get(key, 0) for key, number in counts.items()}
+        stop.unlink()
+        shutil.rmtree(store)
+    print(f"{first} and {second}: {ROUNDS} rounds, {counts}")
+
+
+def forked(function: Callable[..., int], *arguments: object) -> int:
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            status = function(*arguments)
+        except BaseException as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        os._exit(status)
+    return process
+
+
+def run_edit(edit: str, store: Path, at: float) -> int:
+    """Do an edit at some time; 3 where it is refused because of another one."""
+    while time.monotonic() < at:
+        pass
+    try:
+        EDITS[edit](store)
+    except StoreBusyError:
+        return 3
+    return 0
+
+
+def keep_reading(store: Path, seen: list[object], stop: Path, out: int) -> int:
+    """Read a store over and over: by the library, and by a command, which starts over where it was changed."""
+    counts = {"reads": 0, "changed": 0}
+    while not stop.exists():
+        try:
+            assert look(store) in seen, "a mixture was read"
+            counts["reads"] += 1
+        except StoreChangedError:
+            counts["changed"] += 1
+    os.write(out, json.dumps(counts).encode())
+    return 0
+
+
+def look(store: Path) -> object:
+    """Return all that a reader sees of a store."""
+    opened = EmbeddingStore(store)
+    rows = opened.rows().to_pydict()
+    opened.verify()
+    return opened.fingerprint, opened.utterance_ids(), opened.vectors().tobytes(), rows, opened.rejects(), len(opened)
+
+
+def files(store: Path) -> dict[str, bytes]:
+    """Return the files of a store; nobody who writes shards removes the locks of those shards."""
+    found = {str(path.relative_to(store)): path for path in store.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in found.items()}
