@@ -99,7 +99,7 @@ def rounds(folder: str, first: str, second: str) -> None:
         store = here / "store"
         shutil.copytree(here / "fresh", store)
         start = time.monotonic() + 0.002
-        ends = [start + generator.uniform(0, 0.05) for _ in (first, second)]
+        ends = [start + generator.uniform(0, 0.15) for _ in (first, second)]
         racing = [forked(run_edit, edit, store, at) for edit, at in zip((first, second), ends, strict=True)]
         reading, stop = os.pipe(), here / "stop"
         reader = forked(keep_reading, store, seen, stop, reading[1])
