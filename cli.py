@@ -130,6 +130,24 @@ def _path_option(name: str, text: str, **options: Any) -> _Decorator:
     return click.option(f"--{name}", type=_FILE, help=text, **{"required": True, **options})
 
 
+def _watched(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+    """Say once the command has ended whether it has put another result in the place of one that is at `path` now."""
+    from reseed.stages.common.replaced import result_at, was_replaced
+
+    before = None if path is None else result_at(path)
+
+    def say() -> None:
+        if before and was_replaced(before):
+            log(f"replaced {before.in_words()}")
+
+    context.call_on_close(say)
+    return path
+
+
+def _output_option(name: str, text: str, **options: Any) -> _Decorator:
+    return _path_option(name, text, callback=_watched, **options)
+
+
 def _set_option(
     text: str = "Override a setting, e.g. train.seed.epochs=3; `reseed config --reference` lists all.",
 ) -> _Decorator:
@@ -185,7 +203,7 @@ def _load(config: Path, overrides: Sequence[str]) -> Any:
 
 @main.command()
 @_config_options
-@_path_option("root", "Corpus folder to write.")
+@_output_option("root", "Corpus folder to write.")
 def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
     """Make a synthetic corpus: generated voices, noises, music and rooms."""
     from reseed.stages.synthesise import synthesise as stage
@@ -208,8 +226,8 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
     help="What the recordings are.",
 )
 @click.option("--split", help="Split to record, to keep of a list, or a data set's own (a+b joins two).")
-@_path_option("utterances", "Manifest to write (.parquet).")
-@_path_option("rejects", "Rejects to write (.parquet), with the reason for each.")
+@_output_option("utterances", "Manifest to write (.parquet).")
+@_output_option("rejects", "Rejects to write (.parquet), with the reason for each.")
 def prepare(config: Path, overrides: Sequence[str], **paths: Any) -> None:
     """List recordings and decode each once: what can be used, and why not the rest."""
     from reseed.stages.prepare import prepare as stage
@@ -226,7 +244,7 @@ def _sides(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @main.command()
 @_sides
-@_path_option("found", "The same as JSON, to write.", required=False)
+@_output_option("found", "The same as JSON, to write.", required=False)
 @click.option("--fail", is_flag=True, help="Exit with 1 where anything is shared.")
 @click.pass_context
 def leakage(
@@ -247,8 +265,8 @@ def leakage(
 @main.command()
 @_config_options
 @_path_option("utterances", "Manifest of the speech.")
-@_path_option("trials", "Trials to write (.parquet).")
-@_path_option("enrolments", "Enrolment models to write (.parquet), where a trial enrols several.", required=False)
+@_output_option("trials", "Trials to write (.parquet).")
+@_output_option("enrolments", "Enrolment models to write (.parquet), where a trial enrols several.", required=False)
 def trials(config: Path, overrides: Sequence[str], **paths: Path) -> None:
     """Read a trial list (VoxCeleb, Kaldi, CSV) or generate one from speaker labels."""
     from reseed.stages.trials import make_trials
@@ -259,7 +277,7 @@ def trials(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 
 def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        _path_option("store", "The store; finished shards of the same recipe are kept."),
+        _output_option("store", "The store; finished shards of the same recipe are kept."),
         _TRAINED,
         _path_option("frontend", "Folder of `reseed train-frontend`, to stand before the backbone.", required=False),
         _source_options,
@@ -361,7 +379,7 @@ def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
 @click.argument("utterance")
 @click.option("--view", required=True, help="Which rendering, e.g. noise.")
 @click.option("--crop", type=click.IntRange(0), default=0, show_default=True, help="Which crop.")
-@click.option("--out", type=_FILE, help="Write the audio here (.wav).")
+@click.option("--out", type=_FILE, callback=_watched, help="Audio to write (.wav).")
 @click.option("--from", "moved", multiple=True, metavar="ROLE=PATH", help="Where a manifest or the backbone lies now.")
 @_DEVICE
 @_JSON
@@ -400,7 +418,7 @@ def compact(store: Path, rows: int) -> None:
 @_config_options
 @_SYSTEM
 @_path_option("store", "Store of training embeddings.")
-@_path_option("model", "Model directory to write.")
+@_output_option("model", "Model directory to write.")
 @_PROCESSES
 @_TENSORBOARD
 def train(config: Path, overrides: Sequence[str], system: str, processes: int, **paths: Any) -> None:
@@ -427,7 +445,7 @@ def train(config: Path, overrides: Sequence[str], system: str, processes: int, *
 @_SYSTEM
 @click.option("--vary", multiple=True, metavar="KEY=A,B", help="Values of a setting, or of seed; repeat for a grid.")
 @_path_option("store", "Store of training embeddings.")
-@_path_option("sweep", "Directory to write: table, plot, and the best model.")
+@_output_option("sweep", "Directory to write: table, plot, and the best model.")
 def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[str], **paths: Path) -> None:
     """Train an enhancer under many settings from one cache; rank them on utterances held out."""
     from reseed.stages.sweep import SweepOrder
@@ -453,7 +471,7 @@ def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[st
 @_source_options
 @_path_option("anchors", "Store of clean vectors of the backbone that is started from.", required=False)
 @_path_option("base", "Folder of a trained backbone to start from.", required=False)
-@_path_option("model", "Folder to write: weights, train.jsonl, card.")
+@_output_option("model", "Folder to write: weights, train.jsonl, card.")
 @_PROCESSES
 @_TENSORBOARD
 def train_backbone(
@@ -481,7 +499,7 @@ def train_backbone(
 @_source_options
 @_path_option("store", "Store of the speech by the backbone, with a view clean.")
 @_TRAINED
-@_path_option("model", "Folder to write: weights, train.jsonl, card.")
+@_output_option("model", "Folder to write: weights, train.jsonl, card.")
 @_TENSORBOARD
 def train_frontend(
     config: Path,
@@ -511,7 +529,7 @@ def train_frontend(
 
 @main.command()
 @click.argument("source", type=_FILE)
-@click.argument("output", type=_FILE)
+@click.argument("output", type=_FILE, callback=_watched)
 @_config_options
 @_path_option("frontend", "Folder of `reseed train-frontend`.")
 @_TRAINED
@@ -528,7 +546,7 @@ def denoise(config: Path, overrides: Sequence[str], trained: Path | None, **path
 @click.option("--name", required=True, help="Which entry of the section align.")
 @_path_option("enrolment", "Store of the enrolment side.")
 @_path_option("test", "Store of the test side: the same speech by another backbone.")
-@_path_option("model", "Folder to write.")
+@_output_option("model", "Folder to write.")
 def align(config: Path, overrides: Sequence[str], name: str, **paths: Path) -> None:
     """Learn maps of two backbones' embeddings into one space, from the crops that both stores hold."""
     from reseed.stages.align import align as stage
@@ -542,7 +560,7 @@ def align(config: Path, overrides: Sequence[str], name: str, **paths: Path) -> N
 @_path_option("store", "Store to map.")
 @_path_option("model", "Folder of the alignment.")
 @click.option("--side", type=click.Choice(["enrolment", "test"]), required=True, help="Which side the store is.")
-@_path_option("mapped", "Store to write.")
+@_output_option("mapped", "Store to write.")
 def map_(**options: Any) -> None:
     """Map a store of one side into the space that an alignment shares."""
     from reseed.stages.map import map_store
@@ -553,7 +571,7 @@ def map_(**options: Any) -> None:
 @main.command()
 @click.argument("checkpoint", type=_FILE)
 @_path_option("store", "Store of the backbone that the network was trained with.")
-@_path_option("model", "Model directory to write.")
+@_output_option("model", "Model directory to write.")
 @_set_option("How it samples, e.g. noise_draws=0; `reseed config --reference` lists the settings of seed.")
 def adopt(checkpoint: Path, overrides: Sequence[str], **paths: Path) -> None:
     """Make a model of a released checkpoint of SEED's network."""
@@ -568,7 +586,7 @@ def adopt(checkpoint: Path, overrides: Sequence[str], **paths: Path) -> None:
 
 @main.command()
 @click.argument("model", type=_FILE)
-@_path_option("output", "File to write.")
+@_output_option("output", "File to write.")
 @click.option("--format", "format", default="onnx", show_default=True, help="onnx or torchscript.")
 def export_model(**options: Any) -> None:
     """Write a model as ONNX or TorchScript: embeddings in, enhanced embeddings out."""
@@ -584,7 +602,7 @@ def export_model(**options: Any) -> None:
 @click.option("--device", help="cpu, cuda or auto (default: that of --config, or auto).")
 @_path_option("store", "Store to enhance.")
 @_path_option("model", "Model directory.")
-@_path_option("enhanced", "Store to write.")
+@_output_option("enhanced", "Store to write.")
 def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, device: str | None, **paths: Path) -> None:
     """Enhance a store of embeddings with a trained model: a store of the same catalogue."""
     from reseed.stages.enhance import enhance as stage
@@ -608,8 +626,8 @@ def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, dev
 @_path_option("cohort-utterances", "Manifest of those of its utterances to use.", required=False)
 @_path_option("enrolment", "Store that enrolment comes from, if not --store (see `reseed map`).", required=False)
 @_path_option("enrolment-cohort", "The cohort as the enrolment side has it.", required=False)
-@_path_option("scores", "Scores to write (.parquet).")
-@_path_option("identification", "Ranks of the true speakers to write (.parquet).")
+@_output_option("scores", "Scores to write (.parquet).")
+@_output_option("identification", "Ranks of the true speakers to write (.parquet).")
 @click.option("--allow-missing", is_flag=True, help="Leave out trials whose utterances are not stored.")
 @_DASK
 def score(
@@ -629,8 +647,8 @@ def score(
 @main.command()
 @_config_options
 @_path_option("utterances", "Manifest to divide.")
-@_path_option("held-out", "Manifest to write: the speakers held out.")
-@_path_option("rest", "Manifest to write: everybody else.")
+@_output_option("held-out", "Manifest to write: the speakers held out.")
+@_output_option("rest", "Manifest to write: everybody else.")
 def divide(config: Path, overrides: Sequence[str], **paths: Path) -> None:
     """Hold out speakers for calibration: calibrate.share of those with several utterances."""
     from reseed.stages.divide import divide as stage
@@ -646,7 +664,7 @@ def divide(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 @_path_option("store", "Store whose vectors are measured.")
 @_path_option("reference", "Store of the same space with noisy views, to learn SNR from.")
 @_path_option("utterances", "Manifest of the speech.")
-@_path_option("quality", "Measures to write (.parquet).")
+@_output_option("quality", "Measures to write (.parquet).")
 def quality(**paths: Path) -> None:
     """Measure each stored utterance for calibration: duration, norm, SNR estimated from its vectors."""
     from reseed.stages.quality import quality as stage
@@ -663,7 +681,7 @@ def quality(**paths: Path) -> None:
 @_path_option("quality", "Quality measures of the utterances.", required=False)
 @_path_option("held-out-enrolments", "What the held-out enrolment models are made of.", required=False)
 @_path_option("enrolments", "What the enrolment models are made of.", required=False)
-@_path_option("calibrated", "Calibrated scores to write (.parquet).")
+@_output_option("calibrated", "Calibrated scores to write (.parquet).")
 def calibrate(config: Path, overrides: Sequence[str], **options: Any) -> None:
     """Turn scores into log-likelihood ratios by held-out trials; fuse several systems."""
     from reseed.stages.calibrate import calibrate as stage
@@ -676,7 +694,7 @@ def calibrate(config: Path, overrides: Sequence[str], **options: Any) -> None:
 @click.argument("store", type=_FILE)
 @click.option("--view", default="clean", show_default=True, help="Which rendering.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Neighbours kept of each utterance.")
-@_path_option("neighbours", "Neighbours to write (.parquet).")
+@_output_option("neighbours", "Neighbours to write (.parquet).")
 @_DEVICE
 @_JSON
 def all_pairs(as_json: bool, device: str, **options: Any) -> None:
@@ -710,7 +728,7 @@ def threshold(as_json: bool, **options: Any) -> None:
 @_path_option("frontend", "Front end whose spectrograms are shown; repeat for each.", multiple=True, required=False)
 @_path_option("utterances", "Manifest of the speech.")
 @_path_option("leakage", "What `reseed leakage` found.", required=False)
-@_path_option("report", "Folder to write index.html and metrics.json to.")
+@_output_option("report", "Folder to write index.html and metrics.json to.")
 def report(
     config: Path,
     overrides: Sequence[str],
@@ -743,7 +761,7 @@ def report(
 
 @main.command()
 @click.argument("runs", nargs=-1, type=_FILE, required=True)
-@_path_option("report", "Folder to write index.html and metrics.json to.")
+@_output_option("report", "Folder to write index.html and metrics.json to.")
 @click.option("--title", default="Runs compared", show_default=True, help="Heading of the page.")
 @_set_option("A setting of the section report, e.g. seed=1.")
 def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> None:
@@ -782,7 +800,7 @@ def verify(store: Path, utterances: Path | None) -> None:
 @click.argument("store", type=_FILE)
 @click.option("--against", type=_FILE, help="Another store: of evaluation, another version, or what it was made from.")
 @click.option("--relation", help="What that is: leakage, versions or parent (default: told from ids and lineage).")
-@click.option("--page", type=_FILE, help="HTML page to write.")
+@click.option("--page", type=_FILE, callback=_watched, help="HTML page to write.")
 @click.option(
     "--replay",
     type=click.IntRange(0),
@@ -831,7 +849,7 @@ def browse(run: Path, host: str, port: int) -> None:
 
 @main.command(name="export")
 @click.argument("store", type=_FILE)
-@_path_option("output", "File (parquet) or directory (kaldi, npy, webdataset) to write.")
+@_output_option("output", "File (parquet) or directory (kaldi, npy, webdataset) to write.")
 @_FORMAT
 @click.option("--view", help="Only this view.")
 def export_(**options: Any) -> None:
@@ -843,7 +861,7 @@ def export_(**options: Any) -> None:
 
 @main.command(name="import")
 @click.argument("source", type=_FILE)
-@_path_option("store", "Store to write.")
+@_output_option("store", "Store to write.")
 @_FORMAT
 @_set_option("A setting, e.g. space=arcface:r100 or id=image_id; `reseed config --reference` lists all.")
 def import_(source: Path, store: Path, format: str, overrides: Sequence[str]) -> None:

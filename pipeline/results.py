@@ -14,7 +14,7 @@ from reseed.pipeline import layout
 from reseed.stages.common.terminal import log
 from reseed.store import atomic
 
-_NO_RESULT = {layout.PAGE.name, layout.RESULTS_CONFIG.name}  # the page says when and how long as well
+_NO_RESULT = {layout.PAGE.name, layout.RESULTS_CONFIG.name}  # a page with another title has the same results
 
 
 def settings_of_results(folder: Path) -> Path | None:

@@ -31,8 +31,8 @@ class SharedStore:
         return {"store": self.name, "holds": self.holds, "bytes": self.size, "runs": self.runs, "used": self.is_used}
 
     def line(self) -> str:
-        used = ", ".join(self.runs) or ("by runs elsewhere" if self.is_used else "by no run")
-        return f"{self.name[:16]}  {self.size / 1e6:,.1f} MB, {self.holds}; used: {used}"
+        used = ", ".join(self.runs) or ("runs elsewhere" if self.is_used else "no run")
+        return f"{self.name[:16]}: used by {used}; {self.size / 1e6:,.1f} MB, {self.holds}"
 
 
 def find_stores(folder: Path, runs: list[Path]) -> list[SharedStore]:

@@ -48,7 +48,7 @@ def test_runs_share_a_store_though_one_is_killed_and_go_apart_with_their_setting
     listed = json.loads(reseed("runs", "--runs", runs, "--stores", pool, "--json"))["stores"]
     assert {tuple(store["runs"]) for store in listed} == {("a",), ("b",)}
     shutil.rmtree(runs / "b")
-    assert "; used: by no run" in reseed("runs", "--runs", runs, "--stores", pool)
+    assert ": used by no run; " in reseed("runs", "--runs", runs, "--stores", pool)
 
 
 def test_shared_stores_on_another_disk_are_refused_before_any_step(folder, copied):
