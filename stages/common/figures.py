@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from reseed.stages.common.terminal import printable
 from reseed.stages.common.theme import THEMES, Theme
 
 WIDTH_IN = 11.2
@@ -18,6 +21,8 @@ WIDTH_IN = 11.2
 
 PERCENT = FuncFormatter(lambda value, _: f"{value:g}\u202f%")
 
+
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # a name may hold them, no file of XML
 
 _STYLE: Any = {
     "text.parse_math": False,  # ids may hold a dollar sign
@@ -56,8 +61,10 @@ def figure(theme: Theme, height_in: float, **options: Any) -> Iterator[Figure]:
 def to_svg(drawn: Figure) -> str:
     """Return a figure as SVG text: the same figure gives the same bytes."""
     buffer = io.StringIO()
-    drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a name's character is a box then
+        drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return _NOT_XML.sub(lambda found: printable(found[0]), buffer.getvalue())
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 from reseed.stages.common.theme import THEMES
 from reseed.stages.report import ReportSettings, report
 from tests.browser import launched, needs_browser, opened
-from tests.stages.scoring.example import add_scorings, fuse, make_example
+from tests.stages.scoring.example import SYSTEMS, add_scorings, fuse, make_example
 
 pytestmark = needs_browser
 
@@ -26,6 +26,7 @@ def page_path(tmp_path_factory):
         report=root / "report",
         title="In a browser",
         note="Generated vectors.",
+        config="name: example\n",
         settings=ReportSettings(bootstrap_replicates=20),
     )
     return root / "report" / "index.html"
@@ -197,3 +198,29 @@ def test_text_stands_out_from_what_it_lies_on(seen):
     for pair in {tuple(pair) for pair in pairs}:
         low, high = sorted(map(luminance, pair))
         assert (high + 0.05) / (low + 0.05) >= 4.5, pair
+
+
+def test_names_with_markup_and_control_characters_are_shown_and_not_obeyed(browser, tmp_path, monkeypatch):
+    evil = "\x1b]0;x\x07\u202e<img src=x onerror=alert(1)><script>alert(2)<!--]]>$\\frac"
+    views = {"clean": {}, f"noise{evil}": {"noise": 5.0}}
+    monkeypatch.setitem(SYSTEMS, f"wccn{evil}", SYSTEMS["wccn"])
+    example = make_example(tmp_path, views=views, systems=("raw", f"wccn{evil}"), described=True)
+    report(
+        scores=example.scores,
+        identification=example.identification,
+        stores=example.stores,
+        utterances=example.utterances,
+        report=tmp_path / "report",
+        title=f"Title {evil}",
+        note=f"Note {evil}",
+        config="name: example\n",
+        settings=ReportSettings(bootstrap_replicates=5),
+    )
+    page = tmp_path / "report" / "index.html"
+    assert all(line.isprintable() for line in page.read_text().replace("\u202f", " ").replace("\xa0", " ").split("\n"))
+    with opened(browser, page.as_uri()) as shown:
+        pictures = shown.page.evaluate("Promise.all([...document.images].map((image) => image.decode().then(() => 1)))")
+        assert sum(pictures) == len(pictures) > 3
+        assert shown.messages == []
+        assert shown.page.locator("img[src=x]").count() == 0
+        assert r"\x1b]0;x\x07\u202e<img src=x" in shown.page.locator("h1").inner_text()
