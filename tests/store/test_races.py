@@ -34,7 +34,7 @@ from tests.store.stores import declare, write_shards
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = int(os.environ.get("RESEED_KILLS", "2"))
-EVERYTHING = ROUNDS >= 100
+EVERYTHING = ROUNDS >= 20
 
 
 def fresh(store: Path, **declared: str) -> None:
