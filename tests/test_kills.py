@@ -1,14 +1,14 @@
 """Every command that writes, killed at any moment and called once more: it ends as if it had been left alone.
 
-A kill comes before the n-th change of a file or directory, for all n where RESEED_KILLS is 100 or more, and after any
-share of the command's time. In between a reader finds the old state or the new one, or nothing.
+A kill comes before the n-th change of a file or directory: where RESEED_KILLS is 100 or more, before each of the first
+thirty and at growing distances from there, and after any share of the command's time. In between a reader finds the old state or the new one, or nothing.
 """
 
 import os
 import random
 import time
 from dataclasses import dataclass
-from itertools import count
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ KILLS = int(os.environ.get("RESEED_KILLS", "0"))
 EVERYTHING = KILLS >= 100
 SHARE = ("init", "prepare-train.noise", "import-parquet", "drop")
 NEEDED = ("prepare-train", "prepare-train.noise", "extract", "export-parquet")
+EACH = [*range(1, 31), *(round(30 * 1.3**step) for step in range(1, 20))]
 
 State = dict[str, object]
 
@@ -53,11 +54,9 @@ def test_every_command_is_known_to_write_or_to_read():
 def test_a_command_killed_before_any_change_and_repeated_ends_as_one_left_alone(house, name):
     ends = left_alone(VERBS[name], house)
     generator = random.Random(name)
-    places = count(1) if EVERYTHING else [generator.randint(1, 12)]
-    for number in places:
-        if not killed_and_repeated(VERBS[name], house, ends, KILLED_BEFORE=number):
-            break
-    print(f"{name}: {number - 1} kills, one before each change")
+    places = EACH if EVERYTHING else [generator.randint(1, 12)]
+    kills = [*takewhile(lambda place: killed_and_repeated(VERBS[name], house, ends, KILLED_BEFORE=place), places)]
+    print(f"{name}: {len(kills)} kills, each before a change")
 
 
 @pytest.mark.parametrize("name", VERBS if EVERYTHING else ())

@@ -99,6 +99,11 @@ VERBS = {
         )
         for split in ("dev", "rest")
     },
+    "leakage": Verb(
+        "leakage --training utterances=corpus/train.parquet --evaluation utterances=corpus/dev.parquet"
+        " --found leakage.json",
+        ("leakage.json",),
+    ),
     "extract": Verb(f"extract {_speech('train')} --store stores/train", ("stores/train",)),
     "extract-job": Verb(f"extract {_speech('train')} --job 1/2 --store stores/job", ("stores/job", "stores/job.jobs")),
     "extract-dev": Verb(f"extract {_speech('dev')} --section evaluation --store stores/dev", ("stores/dev",)),

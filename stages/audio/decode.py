@@ -81,7 +81,7 @@ def read(
     _check_exists(path)
     with _opened(path) as file:
         rate = file.samplerate
-        file.seek(min(round(start_s * rate), file.frames))
+        _skip(file, min(round(start_s * rate), file.frames))
         wanted = None if duration_s is None else round(duration_s * rate)
         blocks = list(_blocks(file, channel, wanted))
         found = sum(map(len, blocks))
@@ -89,6 +89,15 @@ def read(
             of = "" if wanted is None else f" of {wanted}"
             raise AudioError(f"is cut short: {found}{of} samples from {start_s:.3f} s on")
         return resampled(np.concatenate(blocks), rate, sample_rate_hz)
+
+
+def _skip(file: soundfile.SoundFile, samples: int) -> None:
+    """Go to a sample; some codings (GSM 6.10) can only be read from the beginning."""
+    if file.seekable():
+        file.seek(samples)
+    else:
+        for _ in _blocks(file, None, samples):
+            pass
 
 
 def resampled(waveform_T: Waveform, rate_hz: int, wanted_hz: int) -> Waveform:
