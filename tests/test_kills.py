@@ -1,7 +1,8 @@
 """Every command that writes, killed at any moment and called once more: it ends as if it had been left alone.
 
 A kill comes before the n-th change of a file or directory: where RESEED_KILLS is 100 or more, before each of the first
-thirty and at growing distances from there, and after any share of the command's time. In between a reader finds the old state or the new one, or nothing.
+thirty and at growing distances from there, and after any share of the command's time. In between a reader finds the old
+state or the new one, or nothing.
 """
 
 import os
