@@ -18,8 +18,6 @@ trust_vectors(RUN)
 PLAN = Plan(RUN)
 INPUTS = Inputs(PLAN)
 BACKBONE, TRAIN, EVALUATION = PLAN.configured, PLAN.train, PLAN.evaluation
-# Several trainings on one machine take turns worse than they share: two of one thread are faster than one of two.
-SHARE = max(1, (workflow.cores or 1) // max(1, len(RUN.trained_backbones)))
 # On a cluster a job asks for a GPU where the run says `device: cuda`; `auto` takes one where the job has one.
 GPU = {"gpu": 1, "gpu_manufacturer": "nvidia"} if RUN.device.startswith("cuda") else {}
 

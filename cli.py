@@ -1,6 +1,7 @@
 """The command line: one command per verb; parses, calls one stage, prints. No logic lives here."""
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -8,12 +9,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from reseed.stages.common import terminal
-from reseed.stages.common.terminal import log
 from reseed.store import ReseedError, StoreChangedError, Terminated
 from reseed.store.errors import HungUp, ended_by
 
@@ -52,30 +52,42 @@ class Group(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             with _terminable():
-                return super().invoke(context)
+                super().invoke(context)
+                if sys.stdout:
+                    sys.stdout.flush()  # what cannot be printed is an error, and is one here
         except KeyboardInterrupt as error:
             status, ended = ended_by(error)
-            with suppress(OSError):  # the terminal may be gone
-                log(f"reseed: {str(error) or f'{ended}; the same command goes on where that is possible'}")
-            context.exit(status)
-        except ReseedError as error:
-            if context.params.get(_DEBUG):
-                raise
-            click.echo(f"reseed: {terminal.lines(error.lines)}", err=True)
-            context.exit(1)
-        except OSError as error:
-            if context.params.get(_DEBUG) or isinstance(error, BrokenPipeError):
-                raise
-            log(f"reseed: {error.filename or 'system'}: {error.strerror}")
-            context.exit(1)
+            _end(context, str(error) or f"{ended}; the same command goes on where that is possible", status=status)
         except (click.exceptions.Exit, click.Abort, click.ClickException):
             raise
         except Exception as error:
             if context.params.get(_DEBUG):
                 raise
-            told = " ".join(str(error).split())
-            log(f"reseed: unexpected {type(error).__name__}: {told}; `reseed --debug` shows where")
-            context.exit(1)
+            _end(context, *_told(error))
+
+
+def _told(error: Exception) -> Sequence[str]:
+    """Return an error in a line, or a few; in none where whoever read the output has closed it, as `head` does."""
+    if isinstance(error, ReseedError):
+        return error.lines
+    if isinstance(error, BrokenPipeError):
+        return ()
+    if isinstance(error, OSError):
+        return (f"{error.filename or 'the output or a temporary file'}: {error.strerror or error}",)
+    return (f"unexpected {type(error).__name__}: {' '.join(str(error).split())}; `reseed --debug` shows where",)
+
+
+def _end(context: click.Context, *lines: str, status: int = 1) -> NoReturn:
+    """Say why a command ends, and end it, though nothing can be said: the terminal is gone, a log's disk is full."""
+    with suppress(OSError):
+        if lines:
+            click.echo(f"reseed: {terminal.lines(lines)}", err=True)
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:  # what is left in the buffer would fail once more at the very end, with a traceback
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    context.exit(status)
 
 
 @contextmanager
@@ -113,6 +125,9 @@ def _terminable() -> Iterator[None]:
 @click.version_option(package_name="reseed")
 def main(debug: bool) -> None:
     """Noise-robust speaker embeddings, offline: extract once, then train, enhance and score from the cache."""
+    from reseed.stages.common.threads import compute_with
+
+    compute_with(1)
 
 
 _SOURCES = {
@@ -198,6 +213,15 @@ def _load(config: Path, overrides: Sequence[str]) -> Any:
 
     run = load_config(config, overrides)
     trust_vectors(run)
+    return run
+
+
+def _load_training(config: Path, overrides: Sequence[str]) -> Any:
+    """Load the configuration of a training, which computes with the threads that this says."""
+    from reseed.stages.common.threads import compute_with
+
+    run = _load(config, overrides)
+    compute_with(run.threads)
     return run
 
 
@@ -427,7 +451,7 @@ def train(config: Path, overrides: Sequence[str], system: str, processes: int, *
     from reseed.stages.train import EnhancerOrder
     from reseed.stages.train import train as stage
 
-    run = _load(config, overrides)
+    run = _load_training(config, overrides)
     chosen = run.enhancer(system)
     order = EnhancerOrder(
         enhancer=chosen.method,
@@ -451,7 +475,7 @@ def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[st
     from reseed.stages.sweep import SweepOrder
     from reseed.stages.sweep import sweep as stage
 
-    run = _load(config, overrides)
+    run = _load_training(config, overrides)
     chosen = run.enhancer(system)
     order = SweepOrder(
         enhancer=chosen.method,
@@ -485,7 +509,7 @@ def train_backbone(
     from reseed.stages.train_backbone import BackboneOrder
     from reseed.stages.train_backbone import train_backbone as stage
 
-    run = _load(config, overrides)
+    run = _load_training(config, overrides)
     sources = _sources(options)
     device = resolved(run.device) if options["processes"] > 1 else _device(run.device)
     settings = run.backbone_training(name)
@@ -512,7 +536,7 @@ def train_frontend(
     from reseed.stages.train_frontend import FrontendOrder
     from reseed.stages.train_frontend import train_frontend as stage
 
-    run = _load(config, overrides)
+    run = _load_training(config, overrides)
     sources = _sources(paths)
     backbone, backbone_settings = _chosen(run, trained)
     order = FrontendOrder(
@@ -551,7 +575,7 @@ def align(config: Path, overrides: Sequence[str], name: str, **paths: Path) -> N
     """Learn maps of two backbones' embeddings into one space, from the crops that both stores hold."""
     from reseed.stages.align import align as stage
 
-    run = _load(config, overrides)
+    run = _load_training(config, overrides)
     chosen = run.aligner(name)
     _say(stage(method=chosen.method, settings=chosen.settings, seed=chosen.seed, **paths))
 
@@ -700,7 +724,9 @@ def calibrate(config: Path, overrides: Sequence[str], **options: Any) -> None:
 def all_pairs(as_json: bool, device: str, **options: Any) -> None:
     """Score every pair of utterances: nearest neighbours, histograms and EER, in bounded memory."""
     from reseed.stages.all_pairs import all_pairs as stage
+    from reseed.stages.common.threads import compute_with, given_cores
 
+    compute_with(given_cores())  # inner products of whole vectors: the same bits in any number of threads
     found = stage(device=_device(device), **options)
     _show(found, as_json)
 

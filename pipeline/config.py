@@ -32,6 +32,8 @@ class RunConfig(Components):
         note: text under that heading.
         device: what computes; auto takes a GPU where there is one.
         check_vectors: hash the vectors of a store before they are read; false leaves it out, for stores on slow disks.
+        threads: CPU threads that a training computes with; its weights depend on them in their last bits, so that the
+            machine has no say in it. All else computes in one thread, as often side by side as there are cores.
         corpus: where the recordings lie.
         synthesise: a synthetic corpus to make first, in place of corpus.root.
         trials: which recordings are compared with which.
@@ -50,6 +52,7 @@ class RunConfig(Components):
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$"
     )
     check_vectors: bool = True
+    threads: int = Field(default=1, ge=1)
     synthesise: SynthesiseSettings | None = None
     corpus: CorpusSettings = CorpusSettings()
     trials: TrialSettings = TrialSettings()
@@ -150,6 +153,10 @@ class RunConfig(Components):
                 value = value[key]
             chosen.append(value)
         return digest(chosen)
+
+    def training_digest(self, entry: str) -> str:
+        """Return the digest of what a training depends on; of one thread it is what it was before threads were set."""
+        return self.digest("seed", entry, *(["threads"] if self.threads > 1 else []))
 
     def backbone_files(self) -> str:
         """Return a digest of the files that the backbone is loaded from, by place, size and time of change."""

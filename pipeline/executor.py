@@ -5,12 +5,14 @@ import re
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from reseed.pipeline.sections import DASK
 from reseed.stages.common.device import gpu_count
 from reseed.stages.common.execution import Execute, in_process
 from reseed.stages.common.terminal import log
+from reseed.stages.common.threads import compute_with, given_cores
 from reseed.store import ConfigError, ReseedError
 
 if typing.TYPE_CHECKING:  # Dask takes a second to import, and most extractions do without
@@ -75,11 +77,22 @@ def _client(dask: str) -> Iterator["Client"]:
         yield client
 
 
+@dataclass(frozen=True)
+class OneThread:
+    """Calls a function as this process would: what computes has one thread, whatever a worker was started with."""
+
+    function: Callable[[int], Any]
+
+    def __call__(self, number: int) -> Any:
+        compute_with(1)
+        return self.function(number)
+
+
 def _spread(client: "Client", function: Callable[[int], Any], numbers: Sequence[int]) -> Iterator[Any]:
     """Yield each result as it is done. Dask itself repeats what a lost worker was at."""
     from dask.distributed import KilledWorker, as_completed
 
-    futures = client.map(function, numbers, pure=False)
+    futures = client.map(OneThread(function), numbers, pure=False)
     try:
         for future in as_completed(futures):
             yield future.result()
@@ -93,11 +106,10 @@ def _spread(client: "Client", function: Callable[[int], Any], numbers: Sequence[
 
 
 def _local_cluster(workers: int) -> "LocalCluster":
-    """Start processes of one Dask thread each, which share the cores evenly among their compute threads."""
+    """Start processes of one Dask thread each, which share the cores evenly."""
     from dask.distributed import LocalCluster
 
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // workers))
-    os.environ["OMP_NUM_THREADS"] = threads  # workers inherit it; this process itself does not compute
+    os.environ["OMP_NUM_THREADS"] = str(max(1, given_cores() // workers))  # said to the workers, which inherit it
     # Port 0 is any free one: even without a dashboard Dask warns where its usual port is taken, e.g. by another run.
     return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", memory_limit=0)
 

@@ -108,7 +108,7 @@ class Inputs:
 
     def backbone_digest(self, name: str) -> str:
         """Return a digest of the settings that a backbone or front end is trained by."""
-        return self.run.digest("seed", self._entry_of(name))
+        return self.run.training_digest(self._entry_of(name))
 
     def _entry_of(self, name: str) -> str:
         return f"frontends.{name}" if name in self.run.frontends else f"backbones.{name}"
@@ -131,7 +131,7 @@ class Inputs:
         return enhanced_by(model, self.plan.configured).enhancer
 
     def training_digest(self, model: str) -> str:
-        return self.run.digest("seed", f"train.{self.entry(model)}")
+        return self.run.training_digest(f"train.{self.entry(model)}")
 
     def enhanced_from(self, enhanced: str, split: str) -> Path:
         """Return the store that is enhanced."""
@@ -192,7 +192,7 @@ class Inputs:
         return layout.store_json(sides.enrolment if side == "enrolment" else sides.test, split)
 
     def alignment_digest(self, alignment: str) -> str:
-        return self.run.digest("seed", f"align.{self.run.alignments[alignment].entry}")
+        return self.run.training_digest(f"align.{self.run.alignments[alignment].entry}")
 
     def aligned(self, pair: str, aligned: str) -> list[Option]:
         """Return the stores of both sides of a pair that is scored."""

@@ -18,6 +18,5 @@ def write_starter(folder: Path) -> Path:
     path = folder / NAME
     if path.exists():
         raise ConfigError(f"{path} exists already; edit it, or give another folder")
-    folder.mkdir(parents=True, exist_ok=True)
     write_text(path, (project_file("configs") / "starter.yaml").read_text(encoding="utf-8"))
     return path

@@ -6,19 +6,19 @@ Shapes: T samples, H frequencies, M bands, F frames.
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from reseed.stages.audio.decode import Waveform, read
+from reseed.stages.audio.encode import write_audio
 from reseed.stages.audio.listing import AUDIO_SUFFIXES, audio_files
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.frontends.folder import load_frontend
 from reseed.stages.frontends.masked import MaskedBackbone
 from reseed.stages.frontends.unet import STRIDE
 from reseed.store import AudioError, ReseedError
-from reseed.store.atomic import atomic_path
+from reseed.store.atomic import atomic_files
 
 HOP_SAMPLES = 160
 _WRITTEN = (".flac", ".wav")
@@ -46,7 +46,7 @@ def denoise(*, source: Path, output: Path, frontend: Path, backbone: Backbone, d
     masked = load_frontend(frontend, backbone)[0].frozen(device)
     if source.is_dir():
         return _denoise_folder(source, output, masked)
-    _write(output, enhanced(read(source, masked.sample_rate_hz), masked), masked.sample_rate_hz)
+    write_audio(output, enhanced(read(source, masked.sample_rate_hz), masked), masked.sample_rate_hz)
     return f"{output}: {source} denoised by {masked.name}"
 
 
@@ -56,14 +56,15 @@ def _denoise_folder(source: Path, output: Path, masked: MaskedBackbone) -> str:
     if not files:
         raise ReseedError(f"{source} holds no audio ({', '.join(sorted(AUDIO_SUFFIXES))})")
     bad = []
-    for path in files:
-        try:
-            waveform_T = read(path, masked.sample_rate_hz)
-        except AudioError as error:
-            bad.append(f"{path} {error}")
-            continue
-        target = output / path.relative_to(source)  # with its own suffix too: a.wav and a.mp3 are two recordings
-        _write(target.with_name(f"{target.name}.flac"), enhanced(waveform_T, masked), masked.sample_rate_hz)
+    with atomic_files(output) as staged:
+        for path in files:
+            try:
+                waveform_T = read(path, masked.sample_rate_hz)
+            except AudioError as error:
+                bad.append(f"{path} {error}")
+                continue
+            target = staged / path.relative_to(source)  # with its own suffix too: a.wav and a.mp3 are two recordings
+            write_audio(target.with_name(f"{target.name}.flac"), enhanced(waveform_T, masked), masked.sample_rate_hz)
     if len(bad) == len(files):
         raise AudioError(f"none of the {len(files)} recordings of {source} can be decoded, e.g. {bad[0]}")
     left = f"; {len(bad)} left out, e.g. {bad[0]}" if bad else ""
@@ -112,9 +113,3 @@ def _masked(waveform_T: Tensor, masked: MaskedBackbone) -> Tensor:
         gain_HF = F.pad(gain_HF, (0, frames - gain_HF.shape[1]), mode="replicate")
     heard_T = torch.istft(stft_HF * gain_HF[:, :frames], size, HOP_SAMPLES, window=window, length=padded_BT.shape[1])
     return heard_T[: len(waveform_T)].cpu()
-
-
-def _write(path: Path, waveform_T: Waveform, rate_hz: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary:
-        soundfile.write(temporary, waveform_T, rate_hz, format=path.suffix[1:].upper())

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from reseed.stages.audio.manifest import ROW_GROUP, Manifest
 from reseed.store import ManifestError
-from reseed.store.atomic import digest
+from reseed.store.atomic import atomic_paths, digest
 from reseed.store.sealed import write_table
 
 
@@ -35,6 +35,7 @@ def divide(*, utterances: Path, held_out: Path, rest: Path, share: float, seed: 
             "fewer than two speakers on one side, too few to calibrate by"
         )
     out = pc.is_in(table["speaker_id"], value_set=pa.array(sorted(chosen), pa.string()))
-    for path, mask in ((held_out, out), (rest, pc.invert(out))):
-        write_table(path, table.filter(mask), row_group_size=ROW_GROUP)
+    with atomic_paths(held_out, rest) as temporaries:
+        for temporary, mask in zip(temporaries, (out, pc.invert(out)), strict=True):
+            write_table(temporary, table.filter(mask), row_group_size=ROW_GROUP)
     return f"{held_out}: {len(chosen)} of {len(useful)} speakers with two or more utterances held out"

@@ -34,7 +34,8 @@ def export(*, store: Path, output: Path, format: str, view: str | None = None) -
 
     Raises:
         ConfigError: no such format or view.
-        StoreError: the store is damaged or empty, something else is at `output`, or the disk is full or read-only.
+        StoreError: the store is damaged or empty, or something else is at `output`.
+        WriteError: the disk is full or read-only.
     """
     opened = EmbeddingStore(store, check=True)
     if view is not None and view not in opened.views:
@@ -44,11 +45,7 @@ def export(*, store: Path, output: Path, format: str, view: str | None = None) -
     if len(opened) == 0:
         raise StoreError(f"{store} holds no vectors; there is nothing to export")
     header = _header(opened, format, view)
-    try:
-        format_called(format).write(output, header, _batches(opened, header.rows, view))
-    except OSError as error:
-        fault = error.strerror or error
-        raise StoreError(f"{output} cannot be written ({fault}); make room there or write it elsewhere") from error
+    format_called(format).write(output, header, _batches(opened, header.rows, view))
     views = ", ".join(shown.name for shown in header.views)
     return f"{output}: {header.rows} x {header.dim} vectors of {store}, views {views}, written as {format}"
 

@@ -5,6 +5,7 @@ The file takes "embedding" [B, D], float32, and gives "enhanced" [B, D]. What wa
 Shapes: B batch, D embedding dimension.
 """
 
+import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -85,9 +86,11 @@ def _run_onnx(path: Path, given_BD: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _write_torchscript(module: nn.Module, example_BD: Tensor, path: Path) -> None:
+    written = io.BytesIO()  # torch's own writer does not survive a full disk
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as above
-        torch.jit.trace(module, example_BD).save(str(path))
+        torch.jit.save(torch.jit.trace(module, example_BD), written)
+    path.write_bytes(written.getbuffer())
 
 
 def _run_torchscript(path: Path, given_BD: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,10 +13,11 @@ from pydantic import Field
 from reseed.stages.audio.candidates import Candidates, accept, inspect_listed
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.demographics import Demographics, read_demographics
-from reseed.stages.audio.listing import file_errors, list_recordings
+from reseed.stages.audio.listing import list_recordings
 from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA
 from reseed.stages.common.section import AbsolutePath, OneOf, Section
 from reseed.store import ManifestError, write_rejects
+from reseed.store.atomic import atomic_paths
 from reseed.store.sealed import table_writer
 
 _WRITTEN = pa.unify_schemas([UTTERANCES_SCHEMA, CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA])
@@ -71,13 +72,13 @@ def prepare(
         listed = DATASETS[settings.dataset].recordings(source, kind, split)
     candidates = inspect_listed(listed)
     accepted, rejected = accept(candidates, settings.min_duration_s if is_speech else 0.0)
-    with file_errors(rejects, "written"):
-        write_rejects(rejects, rejected)
     if not len(accepted):
+        write_rejects(rejects, rejected)
         first = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
         raise ManifestError(f"{source}: no usable recording{first}")
-    with file_errors(utterances, "written"):
-        written = _write(utterances, candidates, accepted, demographics)
+    with atomic_paths(utterances, rejects) as (utterances_file, rejects_file):
+        written = _write(utterances_file, candidates, accepted, demographics)
+        write_rejects(rejects_file, rejected)
     return _summary(source, written, len(rejected)) + _unknown(written, settings.speakers, demographics)
 
 

@@ -18,6 +18,7 @@ from reseed.stages.common.execution import Execute
 from reseed.stages.trial_scoring.files import SCORES, SCORES_SCHEMA, scores_schema
 from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.trial_scoring import TrialScoring
+from reseed.store.atomic import atomic_paths
 from reseed.store.sealed import table_writer, write_table
 
 
@@ -34,15 +35,14 @@ def score(order: ScoreOrder, *, execute: Execute | None = None) -> str:
     """
     scoring = TrialScoring(order)
     ranks: dict[str, pa.Table] = {}
-    with (
-        table_writer(order.scores, scores_schema(scoring.origin()), compression="zstd") as writer,
-    ):
-        for view, tables in _scored(scoring, execute):
-            for table in tables:
-                writer.write_table(table)
-            if view not in ranks:  # now, while the vectors of this view are in memory
-                ranks[view] = scoring.ranks(view)
-    write_table(order.identification, pa.concat_tables(ranks.values()), compression="zstd")
+    with atomic_paths(order.scores, order.identification) as (scores, identification):
+        with table_writer(scores, scores_schema(scoring.origin()), compression="zstd") as writer:
+            for view, tables in _scored(scoring, execute):
+                for table in tables:
+                    writer.write_table(table)
+                if view not in ranks:  # now, while the vectors of this view are in memory
+                    ranks[view] = scoring.ranks(view)
+        write_table(identification, pa.concat_tables(ranks.values()), compression="zstd")
     return _sentence(scoring)
 
 
@@ -82,7 +82,6 @@ def _scored(scoring: TrialScoring, execute: Execute | None) -> Iterator[tuple[st
             yield view, scoring.scores(part)
         return
     scores = scoring.order.scores
-    scores.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scores.parent, prefix=f".{scores.stem}.") as folder:
         task = PartTask(scoring.order.absolute(), Path(folder).resolve())
         names = sorted(execute(task, range(len(scoring.parts))))

@@ -23,11 +23,11 @@ from reseed.stages.audio.datasets.trial_lists import (
     utterances_named,
     without_suffix,
 )
-from reseed.stages.audio.listing import file_errors
 from reseed.stages.audio.manifest import Manifest, Utterance, read_manifest
 from reseed.stages.common.section import AbsolutePath, Section, Takes
 from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA, TRIALS_SCHEMA
 from reseed.store import ManifestError
+from reseed.store.atomic import atomic_paths
 from reseed.store.sealed import write_table
 
 Trial = tuple[str, str, bool | None, str | None]
@@ -87,13 +87,12 @@ def make_trials(
         )
     if models and enrolments is None:
         raise ManifestError(f"the {len(models)} enrolment models need a file of their own; give --enrolments FILE")
-    with file_errors(trials, "written"):
-        write_table(trials, table)
-    if enrolments is not None:
-        rows = [(model, utterance) for model, members in sorted(models.items()) for utterance in members]
-        pairs = [dict(zip(ENROLMENTS_SCHEMA.names, row, strict=True)) for row in rows]
-        with file_errors(enrolments, "written"):
-            write_table(enrolments, pa.Table.from_pylist(pairs, ENROLMENTS_SCHEMA))
+    rows = [(model, utterance) for model, members in sorted(models.items()) for utterance in members]
+    pairs = [dict(zip(ENROLMENTS_SCHEMA.names, row, strict=True)) for row in rows]
+    tables = [table, pa.Table.from_pylist(pairs, ENROLMENTS_SCHEMA)]
+    with atomic_paths(trials, *([] if enrolments is None else [enrolments])) as temporaries:
+        for written, temporary in zip(tables, temporaries, strict=False):
+            write_table(temporary, written)
     counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(table["is_target"]).to_pylist()}
     return (
         f"{len(table)} trials{f' of {title}' if title else ''}: {counts.get(True, 0)} target,"

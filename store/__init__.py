@@ -17,6 +17,7 @@ from reseed.store.errors import (
     StoreChangedError,
     StoreError,
     Terminated,
+    WriteError,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ __all__ = [
     "StoreChangedError",
     "StoreError",
     "Terminated",
+    "WriteError",
     "append_shards",
     "compact",
     "drop",

@@ -1,20 +1,24 @@
 """Files that are either whole or absent: write beside, fsync, rename, fsync the directory."""
 
+import errno
 import glob
 import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import stat
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
+
+from reseed.store.errors import WriteError
 
 FileState = tuple[int, ...]
 
@@ -22,26 +26,85 @@ _TEMPORARY_MARK = ".tmp-"
 _HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
 _A_DAY_S = 86_400.0
 _HASHING = [Lock() for _ in range(64)]
+_OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # no reading fails so
+
+
+@contextmanager
+def atomic_paths(*paths: Path) -> Iterator[list[Path]]:
+    """Yield a temporary path beside each of `paths`; on success they replace these, on failure all is as it was.
+
+    What killed writers left behind is removed. The files are readable for whom their directory is, whatever the umask
+    of the process that happens to write them.
+
+    Raises:
+        WriteError: the disk is full or read-only, or the directory cannot be written.
+    """
+    temporaries = [_temporary(path) for path in paths]
+    with writing(*paths), ExitStack() as undone:
+        for path, temporary in zip(paths, temporaries, strict=True):
+            undone.enter_context(directory_of(path))
+            remove_temporaries(path)
+            undone.callback(temporary.unlink, missing_ok=True)
+        yield temporaries
+        for path, temporary in zip(paths, temporaries, strict=True):
+            temporary.chmod(path.parent.stat().st_mode & 0o666)
+            _fsync(temporary)
+        for path, temporary in zip(paths, temporaries, strict=True):
+            temporary.replace(path)
+            _fsync(path.parent)
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on failure it is removed.
+    """Yield a temporary path beside `path`, as `atomic_paths` does for several files that belong together.
 
-    What killed writers of `path` left behind is removed. The file is readable for whom its directory is, whatever the
-    umask of the process that happens to write it.
+    Of those that `atomic_paths` has yielded each is itself what is yielded.
     """
-    make_directory(path.parent)
-    remove_temporaries(path)
-    temporary = _temporary(path)
-    try:
+    if path.name.endswith(_own_mark()):
+        yield path
+        return
+    with atomic_paths(path) as (temporary,):
         yield temporary
-        temporary.chmod(path.parent.stat().st_mode & 0o666)
-        _fsync(temporary)
-        temporary.replace(path)
-        _fsync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(*paths: Path) -> Iterator[None]:
+    """Raise what prevents files from being written as a WriteError: which, why, how much is free, what to do.
+
+    What is written into something that is itself temporary is left to whoever writes that.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = [path for path in paths if error.filename and _concerns(Path(os.fsdecode(error.filename)), path)]
+        if any(_own_mark() in str(path) for path in paths) or not (named or error.errno in _OF_DISKS):
+            raise
+        path = (named or paths)[0]
+        raise WriteError(f"{path} cannot be written{_reason(error, path)} and run again") from error
+
+
+def _concerns(named: Path, path: Path) -> bool:
+    """Whether a file that an error names is `path`, what is written in its place, or a directory above."""
+    return named in (path, _temporary(path), *path.parents) or _temporary(path) in named.parents
+
+
+def _reason(error: OSError, path: Path) -> str:
+    if error.errno == errno.ENOSPC:
+        place = os.statvfs(next(folder for folder in (path, *path.parents) if folder.exists()))
+        if place.f_files and not place.f_favail:
+            return ": the disk holds as many files as it can (no inode is free); remove some"
+        return f": it needs more than the {_size(place.f_bavail * place.f_frsize)} that are free on the disk; make room"
+    if error.errno == errno.EDQUOT:
+        return ": the quota on this disk is used up; make room, or have it raised,"
+    if error.errno == errno.EFBIG:
+        most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        limited = f" (ulimit -f: {_size(most)})" if most != resource.RLIM_INFINITY else ""
+        return f": it grows larger than a file may be here{limited}; raise that"
+    return f" ({os.strerror(error.errno or 0)}); give a place that can be"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size:,} bytes"
 
 
 def holds_only(path: Path, names: Collection[str]) -> bool:
@@ -60,39 +123,67 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     neither is in place. What killed writers left behind is removed.
     """
     path = path.resolve()
-    make_directory(path.parent)
-    remove_temporaries(path)
     temporary = _temporary(path)
     replaced = path.with_name(f"{temporary.name}-old")
-    make_directory(temporary)
-    try:
-        yield temporary
-        if path.exists():
-            path.rename(replaced)
-        temporary.rename(path)
-        _fsync(path.parent)
-        shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(path), directory_of(path):
+        remove_temporaries(path)
+        try:
+            make_directory(temporary)
+            yield temporary
+            if path.exists():
+                path.rename(replaced)
+            temporary.rename(path)
+            _fsync(path.parent)
+            shutil.rmtree(replaced, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def atomic_files(folder: Path) -> Iterator[Path]:
+    """Yield a temporary directory; on success its files take their places in `folder`, on failure none of them does.
+
+    They do so in the order in which they were written. What else is in `folder` stays.
+    """
+    folder = folder.resolve()
+    staged = _temporary(folder / "files")
+    with writing(folder), directory_of(staged):
+        remove_temporaries(folder / "files")
+        try:
+            make_directory(staged)
+            yield staged
+            files = [path for path in staged.rglob("*") if path.is_file()]
+            for file in sorted(files, key=lambda path: path.stat().st_mtime_ns):
+                place = folder / file.relative_to(staged)
+                make_directory(place.parent)
+                file.replace(place)
+                _fsync(place.parent)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def link(source: Path, path: Path) -> None:
     """Make `path` another name of the file `source`, atomically; what it was the name of keeps its other names."""
-    make_directory(path.parent)
-    remove_temporaries(path)
     temporary = _temporary(path)
-    try:
-        temporary.hardlink_to(source)
-        temporary.replace(path)
-        _fsync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path), directory_of(path):
+        remove_temporaries(path)
+        try:
+            temporary.hardlink_to(source)
+            temporary.replace(path)
+            _fsync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -106,6 +197,20 @@ def make_directory(path: Path) -> None:
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
         folder.chmod(folder.parent.stat().st_mode & 0o7777 & ~stat.S_ISVTX)
+
+
+@contextmanager
+def directory_of(path: Path) -> Iterator[None]:
+    """Make the directory of a file to come; where that fails, or the file does, no new directory is left."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    try:
+        make_directory(path.parent)
+        yield
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):  # another writer may have put a file there
+                folder.rmdir()
+        raise
 
 
 def remove_temporaries(path: Path) -> None:
@@ -126,7 +231,11 @@ def remove_temporaries(path: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}{_TEMPORARY_MARK}{_HOST}-{os.getpid()}")
+    return path.with_name(f".{path.name}{_own_mark()}")
+
+
+def _own_mark() -> str:
+    return f"{_TEMPORARY_MARK}{_HOST}-{os.getpid()}"
 
 
 def sha256_file(path: Path) -> str:
@@ -162,5 +271,7 @@ def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:  # it does not say of which file
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(descriptor)

@@ -8,7 +8,8 @@
     │   ├── StoreBusyError   somebody else is changing it
     │   └── StoreChangedError  somebody else has changed it since it was opened
     ├── ModelError           a model is missing, damaged, or was made for other embeddings
-    └── ScoringError         scores or labels from which no metric can be computed
+    ├── ScoringError         scores or labels from which no metric can be computed
+    └── WriteError           a file cannot be written: the disk is full or read-only, or it is not allowed
 
 Messages say what is wrong, where, and what to do.
 """
@@ -58,6 +59,10 @@ class ModelError(ReseedError):
 
 class ScoringError(ReseedError):
     """Scores or labels from which no metric can be computed."""
+
+
+class WriteError(ReseedError):
+    """A file cannot be written: the disk is full or read-only, a quota is used up, or it is not allowed."""
 
 
 class Terminated(KeyboardInterrupt):

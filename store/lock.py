@@ -9,16 +9,16 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
 
+from reseed.store import atomic
 from reseed.store.errors import StoreBusyError
 from reseed.store.format import shard_path
 
 LOCK_NAME = ".lock"
 
-_held: set[tuple[Path, int]] = set()  # (store or shard, thread): an edit that is made of edits takes the lock once
+_held: set[tuple[Path, int]] = set()  # (lock, thread): an edit that is made of edits takes the lock once
 
 
 @contextmanager
@@ -30,22 +30,10 @@ def editing(store: Path, *, wait: bool = False) -> Iterator[None]:
 
     Raises:
         StoreBusyError: another process or thread holds it; says which.
+        WriteError: the store cannot be written.
     """
-    key = (store.resolve(), threading.get_ident())
-    if key in _held:
+    with _holding(store / LOCK_NAME, f"{store} is being changed", wait):
         yield
-        return
-    store.mkdir(parents=True, exist_ok=True)
-    path = store / LOCK_NAME
-    with _locked(path, wait) as file:
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        _held.add(key)
-        try:
-            yield
-        finally:
-            _held.discard(key)
-            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -56,42 +44,45 @@ def writing(store: Path, name: str, *, wait: bool = False) -> Iterator[None]:
         wait: until whoever is at it has written it, or is gone.
 
     Raises:
-        StoreBusyError: another process or thread is at it.
+        StoreBusyError: another process or thread is at it; says which.
+        WriteError: the store cannot be written.
     """
-    path = shard_path(store, f".{name}", "lock")
+    with _holding(shard_path(store, f".{name}", "lock"), f"{store}: shard {name} is being written", wait):
+        yield
+
+
+@contextmanager
+def _holding(path: Path, busy: str, wait: bool) -> Iterator[None]:
     key = (path.resolve(), threading.get_ident())
     if key in _held:
         yield
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise StoreBusyError(f"{store}: shard {name} is being written by another process; wait for it") from None
+    with atomic.writing(path), atomic.directory_of(path):
+        descriptor = _locked(path, busy, wait)
         _held.add(key)
         try:
+            with suppress(OSError):  # a full disk has no room for a name, and an edit may be what makes room
+                os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
             yield
         finally:
             _held.discard(key)
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
 
 
-def _locked(path: Path, wait: bool) -> TextIO:
+def _locked(path: Path, busy: str, wait: bool) -> int:
     """Open and lock a file, which its last holder may have removed in between: then it is made anew."""
     while True:
-        file = path.open("a+", encoding="utf-8")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                file.truncate(0)
-                return file
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if path.exists() and path.stat().st_ino == os.fstat(descriptor).st_ino:
+                os.truncate(descriptor, 0)
+                return descriptor
         except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            file.close()
-            raise StoreBusyError(
-                f"{path.parent} is being changed by {holder}; wait until that is done and run again"
-            ) from None
+            holder = os.read(descriptor, 200).decode(errors="replace").strip() or "another process"
+            os.close(descriptor)
+            raise StoreBusyError(f"{busy} by {holder}; wait until that is done and run again") from None
         except FileNotFoundError:
             pass
-        file.close()
+        os.close(descriptor)

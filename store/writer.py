@@ -5,11 +5,9 @@ catalogue's schema metadata carries the seal: the store's fingerprint, the diges
 A writer that dies leaves the old state or the new one, never a mixture: store.json alone says what the store is.
 """
 
-import errno
 import json
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -80,12 +78,13 @@ def write_shard(
 
     Raises:
         StoreError: shapes that do not fit, a required column missing, vectors that are not finite, another writer
-            on the same shard, or a disk that is full or read-only.
+            on the same shard.
+        WriteError: the disk is full or read-only.
     """
     _check(index, vectors, catalogue, declaration)
     name = shard_name(index, declaration.fingerprint, source)
     dense = np.ascontiguousarray(vectors, dtype=declaration.dtype)
-    with _says_where(store), writing(store, name):
+    with writing(store, name):
         vectors_bytes, vectors_sha256 = 0, ""
         if declaration.vectors == "hdf5":
             with atomic.atomic_path(vectors_file(store, name, "hdf5")) as temporary:
@@ -140,7 +139,8 @@ def finalise(
             again would take long, and would put damage since then on record as sound.
 
     Raises:
-        StoreError: a shard is missing or cut, the counts do not add up, or the disk is full or read-only.
+        StoreError: a shard is missing or cut, or the counts do not add up.
+        WriteError: the disk is full or read-only.
     """
     seals = _complete(store, declaration, names)
     if rejects is None:
@@ -149,7 +149,7 @@ def finalise(
     if stored + len(rejects) != expected:
         counts = f"{stored} stored + {len(rejects)} rejected"
         raise StoreError(f"{store}: {counts} utterances are not the {expected} asked for; extract the store again")
-    with _says_where(store), editing(store):
+    with editing(store):
         known = {shard.name: shard for shard in kept}
         shards = [known.get(name) or _shard(store, name, seal, declaration.vectors) for name, seal in seals.items()]
         write_rejects(store / NEXT_REJECTS_NAME, rejects)
@@ -254,18 +254,6 @@ def read_rejects(path: Path) -> list[Reject]:
         StoreError: missing, damaged, or no such file.
     """
     return [Reject(**row) for row in _REJECTS.read(path, REJECTS_SCHEMA).to_pylist()]
-
-
-@contextmanager
-def _says_where(store: Path) -> Iterator[None]:
-    """Turn what the operating system says of a disk into one clear line."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno == errno.ENOSPC or "No space left" in str(error) or "errno = 28" in str(error)
-        if full:
-            raise StoreError(f"{store}: no space left on the disk; make room and run again, nothing is lost") from error
-        raise StoreError(f"{store} cannot be written ({error.strerror or error}); give a directory that can") from error
 
 
 def _check(index: int, vectors: Vectors, catalogue: pa.Table, declaration: Declaration) -> None:

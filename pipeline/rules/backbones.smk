@@ -17,7 +17,7 @@ rule train_backbone:
         layout.log("train_backbone", "{backbone}"),
     benchmark:
         layout.benchmark("train_backbone", "{backbone}")
-    threads: SHARE
+    threads: RUN.threads
     resources:
         **GPU,
     message:
@@ -43,7 +43,7 @@ rule train_frontend:
         layout.log("train_frontend", "{frontend}"),
     benchmark:
         layout.benchmark("train_frontend", "{frontend}")
-    threads: SHARE
+    threads: RUN.threads
     resources:
         **GPU,
     message:

@@ -15,6 +15,7 @@ rule train:
         layout.log("train", "{model}"),
     benchmark:
         layout.benchmark("train", "{model}")
+    threads: RUN.threads
     resources:
         **GPU,
     message:

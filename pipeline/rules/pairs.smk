@@ -14,6 +14,7 @@ rule align:
         layout.log("align", "{pair}", "{alignment}"),
     benchmark:
         layout.benchmark("align", "{pair}", "{alignment}")
+    threads: RUN.threads
     message:
         "align: {wildcards.pair} by {wildcards.alignment}"
     shell:

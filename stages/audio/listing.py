@@ -73,14 +73,14 @@ def listing_digest(source: Path) -> str:
 
 
 @contextmanager
-def file_errors(path: Path, done: str) -> Iterator[None]:
-    """Raise what prevents a file from being `done` ("read", "written") as a ManifestError that names the file."""
+def file_errors(path: Path) -> Iterator[None]:
+    """Raise what prevents a file from being read as a ManifestError that names the file."""
     try:
         yield
     except UnicodeDecodeError as error:
-        raise ManifestError(f"{path} cannot be {done}: it is not UTF-8 text ({error})") from error
+        raise ManifestError(f"{path} cannot be read: it is not UTF-8 text ({error})") from error
     except (OSError, csv.Error) as error:
-        raise ManifestError(f"{path} cannot be {done} ({getattr(error, 'strerror', None) or error})") from error
+        raise ManifestError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -89,7 +89,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         ManifestError: it cannot be read.
     """
-    with file_errors(path, "read"), path.open(encoding="utf-8-sig") as file:
+    with file_errors(path), path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield number, line.strip()
@@ -221,7 +221,7 @@ def _column(row: Mapping[str, Any], name: str) -> Any:
 
 
 def _csv_rows(source: Path) -> Iterator[Mapping[str, Any]]:
-    with file_errors(source, "read"), source.open(encoding="utf-8-sig", newline="") as file:
+    with file_errors(source), source.open(encoding="utf-8-sig", newline="") as file:
         yield from csv.DictReader(file, delimiter="\t" if source.suffix.lower() == ".tsv" else ",")
 
 

@@ -63,7 +63,6 @@ def write_page(path: Path, evidence: Evidence, audit: Audit) -> None:
         box=_BOX,
         digest=_DIGEST,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
 
 

@@ -12,6 +12,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from reseed.store.atomic import directory_of, writing
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -31,9 +33,12 @@ class Workspace:
 @contextmanager
 def workspace(beside: Path | None) -> Iterator[Workspace]:
     """Make a workspace in a folder that all workers see; None: in the system's folder for temporary files."""
-    if beside is not None:
-        beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=beside, prefix=".audit-") as folder:
+    place = (beside or Path(tempfile.gettempdir())) / "arrays of an audit"  # a name for messages
+    with (
+        writing(place),
+        directory_of(place),
+        tempfile.TemporaryDirectory(dir=place.parent, prefix=".audit-") as folder,
+    ):
         yield Workspace(Path(folder).resolve())
 
 

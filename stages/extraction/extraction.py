@@ -24,7 +24,7 @@ from reseed.stages.audio.manifest import Manifest, Utterance, digest_of, digest_
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.table import load_backbone
 from reseed.stages.common.device import claimed
-from reseed.stages.common.threads import default_decoders, thread_map
+from reseed.stages.common.threads import default_decoders, lanes, thread_map
 from reseed.stages.extraction.declaration import declare
 from reseed.stages.extraction.embedder import Embedder
 from reseed.stages.extraction.order import ExtractOrder
@@ -146,9 +146,18 @@ class Extraction:
             return error
 
     def _embedded(self, draws: Iterator[Draw]) -> Iterator[NDArray[np.float32]]:
-        """Yield vectors [B, D] batch by batch; a device computes one while the next is being put together."""
+        """Yield vectors [B, D] batch by batch; a device computes one while the next is being put together.
+
+        The cores of a CPU compute a batch each: whole batches side by side give the same bits on any number of cores.
+        """
+        batches = _batched(draws, self.order.settings.batch)
+        side_by_side = 1 if self.embedder.device.type == "cuda" or self.order.settings.compile else lanes()
+        if side_by_side > 1:
+            embedder = self.embedder
+            yield from thread_map(lambda batch: embedder(batch).numpy(), batches, side_by_side, 2 * side_by_side)
+            return
         computing: deque[Tensor] = deque()
-        for batch in _batched(draws, self.order.settings.batch):
+        for batch in batches:
             computing.append(self.embedder(batch))
             if len(computing) > 1:
                 yield computing.popleft().cpu().numpy()

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
 from reseed.stages.audio.draw import Draw
+from reseed.stages.audio.encode import encoded, write_audio
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import ExtractSettings
@@ -20,7 +19,6 @@ from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.lineage import find_path
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError
-from reseed.store.atomic import atomic_path
 from reseed.store.inputs import Parent
 
 
@@ -86,11 +84,7 @@ class Replayer:
         again = self.extraction.embedder([drawn])[0].cpu().numpy().astype(np.float64)
         if out is not None:
             rate = self.extraction.backbone.sample_rate_hz
-            try:
-                with atomic_path(out) as temporary:
-                    soundfile.write(temporary, mix([drawn], rate)[0].numpy(), rate, subtype="FLOAT", format="WAV")
-            except soundfile.LibsndfileError as error:
-                raise ConfigError(f"{out} cannot be written ({error})") from error
+            write_audio(out, mix([drawn], rate)[0].numpy(), rate, subtype="FLOAT" if out.suffix == ".wav" else None)
         cosine = float(stored @ again / (np.linalg.norm(stored) * np.linalg.norm(again)))
         return Replayed(utterance, view, crop, cosine, float(np.abs(stored - again).max()), catalogue_row, out)
 
@@ -102,9 +96,8 @@ class Replayer:
         """
         self.store.get(utterance, view=view, crop=crop)  # says what is not stored
         _, drawn = self._drawn(utterance, view, crop)
-        rate, file = self.extraction.backbone.sample_rate_hz, BytesIO()
-        soundfile.write(file, mix([drawn], rate)[0].numpy(), rate, subtype="FLOAT", format="WAV")
-        return file.getvalue()
+        rate = self.extraction.backbone.sample_rate_hz
+        return encoded(mix([drawn], rate)[0].numpy(), rate, "WAV", "FLOAT")
 
     def _drawn(self, utterance: str, view: str, crop: int) -> tuple[dict[str, Any], Draw]:
         drawn = self.extraction.reader.draws(self._row(utterance))

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from reseed.stages.interop.exchange import Batch, rechunked
 from reseed.stages.interop.plan import ImportPlan
-from reseed.store import StoreError
+from reseed.store.atomic import directory_of, writing
 
 
 def arranged(batches: Iterable[Batch], plan: ImportPlan, rows: int, scratch: Path) -> Iterator[Batch]:
@@ -45,15 +45,11 @@ def _sorted(batches: Iterable[Batch], plan: ImportPlan, rows: int, scratch: Path
 def _copied(batches: Iterable[Batch], scratch: Path) -> Batch:
     """Return all rows as one batch, its vectors mapped from a file that vanishes with the map."""
     tables = []
-    try:
-        scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=scratch) as file:
-            for batch in batches:
-                tables.append(batch.rows)
-                file.write(np.ascontiguousarray(batch.vectors).data)
-            file.flush()
-            rows = pa.concat_tables(tables)
-            return Batch(rows, np.memmap(file, batch.vectors.dtype, "r", shape=(len(rows), batch.vectors.shape[1])))
-    except OSError as error:
-        fault = f"{scratch} cannot take a copy of vectors that are not in order ({error.strerror or error})"
-        raise StoreError(f"{fault}; make room, or sort the source by id, crop and view") from error
+    copy = scratch / "copy of vectors that are not in order"  # its name is for messages alone
+    with writing(copy), directory_of(copy), tempfile.TemporaryFile(dir=scratch) as file:
+        for batch in batches:
+            tables.append(batch.rows)
+            file.write(np.ascontiguousarray(batch.vectors).data)
+        file.flush()
+        rows = pa.concat_tables(tables)
+        return Batch(rows, np.memmap(file, batch.vectors.dtype, "r", shape=(len(rows), batch.vectors.shape[1])))

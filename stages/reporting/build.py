@@ -20,11 +20,10 @@ from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.systems import Loaded
 from reseed.stages.reporting.setup import contradiction
 from reseed.stages.reporting.table import as_csv, table_files
-from reseed.store.atomic import write_json, write_text
+from reseed.store.atomic import atomic_files, write_json, write_text
 from reseed.store.sealed import digests_of, write_record
 
 PAGE, DIGESTS = "index.html", "digests.json"
-_NO_DATA = (".html", ".yaml", DIGESTS)  # the page is written last
 
 
 def build(loaded: Loaded, report: Path, title: str, notes: Sequence[str], settings: ReportSettings) -> str:
@@ -73,29 +72,31 @@ def _write(
     """Write all files, the page last; of those that not every report has, remove an earlier one's."""
     measured = [measurement.row() for measurement in results.measurements]
     groups = [group.row() for group in results.groups]
-    write_json(report / "metrics.json", measured)
-    write_text(report / "metrics.csv", as_csv(measured))
-    write_json(report / "groups.json", groups)
-    write_text(report / "groups.csv", as_csv(groups))
-    for name, content in rows.items():
-        if content:
-            write_json(report / name, content)
-        else:
-            (report / name).unlink(missing_ok=True)
-    write_json(report / "summary.json", [summary.row() for summary in results.summaries])
-    svgs = {f"{plot.name}.{theme}.svg": svg for plot in shown.plots for theme, svg in plot.svgs.items()}
-    _write_all(report / "plots", svgs)
-    _write_all(report / "tables", {name: text for table in shown.tables for name, text in table_files(table).items()})
-    data = {name: sha256 for name, sha256 in digests_of(report).items() if not name.endswith(_NO_DATA)}
-    write_record(report / DIGESTS, {"files": data})
-    write_text(report / PAGE, page)
+    pictures = {f"plots/{plot.name}.{theme}.svg": svg for plot in shown.plots for theme, svg in plot.svgs.items()}
+    tables = {f"tables/{name}": text for table in shown.tables for name, text in table_files(table).items()}
+    with atomic_files(report) as staged:
+        write_json(staged / "metrics.json", measured)
+        write_text(staged / "metrics.csv", as_csv(measured))
+        write_json(staged / "groups.json", groups)
+        write_text(staged / "groups.csv", as_csv(groups))
+        for name, content in rows.items():
+            if content:
+                write_json(staged / name, content)
+        write_json(staged / "summary.json", [summary.row() for summary in results.summaries])
+        for name, text in {**pictures, **tables}.items():
+            write_text(staged / name, text)
+        write_record(staged / DIGESTS, {"files": digests_of(staged)})
+        write_text(staged / PAGE, page)
+    for name in (name for name, content in rows.items() if not content):
+        (report / name).unlink(missing_ok=True)
+    _remove_stale(report / "plots", pictures)
+    _remove_stale(report / "tables", tables)
 
 
-def _write_all(folder: Path, files: Mapping[str, str]) -> None:
-    """Write files; remove those of an earlier report that this one does not have."""
+def _remove_stale(folder: Path, files: Mapping[str, str]) -> None:
+    """Remove the files of an earlier report that this one does not have."""
+    names = {Path(name).name for name in files}
     suffixes = {Path(name).suffix for name in files}
     for stale in folder.glob("*"):
-        if stale.suffix in suffixes and stale.name not in files:
+        if stale.suffix in suffixes and stale.name not in names:
             stale.unlink()
-    for name, text in files.items():
-        write_text(folder / name, text)

@@ -6,10 +6,11 @@ Shapes: T samples.
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 from numpy.typing import NDArray
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.signal import butter, sosfilt
+
+from reseed.stages.audio.encode import write_audio
 
 SAMPLE_RATE_HZ = 16_000
 HIGHEST_PEAK = 0.98
@@ -68,5 +69,4 @@ def add_at(mixture_T: Samples, event_T: Samples, start: int) -> None:
 
 def write(path: Path, waveform_T: Samples) -> None:
     """Write a waveform as mono 16-bit FLAC, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sf.write(path, waveform_T, SAMPLE_RATE_HZ, subtype="PCM_16", format="FLAC")
+    write_audio(path, waveform_T, SAMPLE_RATE_HZ, subtype="PCM_16")

@@ -1,5 +1,6 @@
 """What a training that was killed is resumed from: all of its state, in one file beside the model to come."""
 
+import io
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,8 +35,9 @@ class TrainingCheckpoint:
 
     def save(self, state: State) -> None:
         """Write a state: numbers, strings, tensors, and lists and dicts of them."""
-        with atomic.atomic_path(self.path) as temporary:
-            torch.save({"key": self._key, "state": state}, temporary)
+        written = io.BytesIO()  # torch's own writer does not survive a full disk
+        torch.save({"key": self._key, "state": state}, written)
+        atomic.write_bytes(self.path, written.getbuffer())
         self._saved_s = time.monotonic()
 
     def load(self) -> State | None:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from reseed.stages.common.section import Section
@@ -95,8 +95,7 @@ class TrainedFolder(Generic[Info]):
         self.check_replaceable(path)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         with atomic.atomic_directory(path) as directory:
-            with atomic.atomic_path(directory / self.weights_file) as temporary:
-                save_file(tensors, temporary)
+            atomic.write_bytes(directory / self.weights_file, save(tensors))
             info = info.model_copy(update={"weights_sha256": atomic.sha256_file(directory / self.weights_file)})
             atomic.write_text(directory / HISTORY, "".join(json.dumps(row) + "\n" for row in history))
             atomic.write_text(directory / CARD, card(info))

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from reseed.stages.training.checkpoint import TrainingCheckpoint
 from reseed.store import ConfigError
 
@@ -40,7 +42,9 @@ class TrainingOrder:
         Args:
             belongs_to: JSON-like; a training that differs in any of it starts over.
         """
-        return TrainingCheckpoint(self._checkpoint_file, belongs_to, self.checkpoint_every_s)
+        threads = torch.get_num_threads()
+        shared = {"threads": threads} if threads > 1 else {}  # they decide the last bits
+        return TrainingCheckpoint(self._checkpoint_file, {**belongs_to, **shared}, self.checkpoint_every_s)
 
     def remove_checkpoint(self) -> None:
         """Remove the checkpoint, once the model is written."""

@@ -93,8 +93,6 @@ def _run(rank: int, work: Callable[[Order, ProcessGroup], object], order: Order,
     on_gpu = torch.device(order.device).type == "cuda"
     if on_gpu:
         torch.cuda.set_device(rank)
-    else:
-        torch.set_num_threads(max(1, torch.get_num_threads() // processes))
     distributed.init_process_group(
         "nccl" if on_gpu else "gloo",
         init_method=f"file://{folder / 'rendezvous'}",

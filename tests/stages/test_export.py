@@ -12,7 +12,7 @@ import pytest
 
 from reseed.stages.export import export
 from reseed.stages.interop.table import FORMATS
-from reseed.store import ConfigError, Declaration, EmbeddingStore, StoreError, finalise, write_shard
+from reseed.store import ConfigError, Declaration, EmbeddingStore, StoreError, WriteError, finalise, write_shard
 from reseed.store.inputs import DeclaredInputs
 from tests.stages.interop.examples import file_size_limit, files_under, output_of, write_odd_store
 from tests.stages.stores import write_store
@@ -89,7 +89,7 @@ def test_a_damaged_store_leaves_the_older_export_as_it_was(tmp_path, kind):
     shutil.rmtree(output.parent)
     with pytest.raises(StoreError, match="is damaged"):
         export(store=store.path, output=output, format=kind)
-    assert list(output.parent.glob("*")) == []
+    assert not output.parent.exists()
 
 
 @formats
@@ -97,13 +97,11 @@ def test_a_full_disk_is_one_clear_line_and_leaves_nothing(tmp_path, kind):
     store = write_store(tmp_path / "store")
     output = output_of(tmp_path / "out", kind)
     with (
-        pytest.raises(
-            StoreError, match=rf"out/{output.name} cannot be written \(.*[Ff]ile too large.*\); make room there"
-        ),
+        pytest.raises(WriteError, match=rf"out/{output.name} cannot be written: it grows larger than a file may be"),
         file_size_limit(4_000),
     ):
         export(store=store.path, output=output, format=kind)
-    assert list(output.parent.iterdir()) == []
+    assert not output.parent.exists()
     export(store=store.path, output=output, format=kind)
 
 

@@ -1,12 +1,13 @@
 """Whole files or none, readable for whom their directory is, and nothing left behind by killed writers."""
 
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
 
-from reseed.store import atomic
+from reseed.store import WriteError, atomic
 
 
 @pytest.mark.parametrize(("directory", "file"), [(0o755, 0o644), (0o700, 0o600), (0o770, 0o660)])
@@ -45,3 +46,26 @@ def test_the_next_write_removes_what_a_killed_writer_left_and_spares_a_living_on
     living.communicate()
     atomic.write_text(tmp_path / "x.json", "whole")
     assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_files_that_belong_together_take_their_places_together_or_none_does(tmp_path):
+    folder, (first, second) = tmp_path / "report", (tmp_path / "new" / "a", tmp_path / "b")
+    atomic.write_text(folder / "page", "old")
+    second.write_text("old")
+    for whole in (atomic.atomic_files(folder), atomic.atomic_paths(first, second)):
+        with pytest.raises(WriteError, match="the quota on this disk is used up"), whole as made:
+            atomic.write_text(made[1] if isinstance(made, list) else made / "page", "new")
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert left == ["b", "report", "report/page"]
+    assert (second.read_text(), (folder / "page").read_text()) == ("old", "old")
+    with atomic.atomic_files(folder) as staged, atomic.atomic_paths(first, second) as made:
+        atomic.write_text(staged / "plots" / "a.svg", "new")
+        for path in made:
+            atomic.write_text(path, "new")
+    assert [path.read_text() for path in (first, second, folder / "plots" / "a.svg", folder / "page")] == [
+        "new",
+        "new",
+        "new",
+        "old",
+    ]

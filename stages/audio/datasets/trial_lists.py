@@ -157,7 +157,7 @@ class _Conditions:
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, Line]]:
-    with file_errors(path, "read"), path.open(encoding="utf-8-sig", newline="") as file:
+    with file_errors(path), path.open(encoding="utf-8-sig", newline="") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
             yield number, _csv_trial(path, number, row)
 
