@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from reseed.stages.common import terminal
+from reseed.stages.common.terminal import log
 from reseed.store import ReseedError, StoreChangedError, Terminated
 from reseed.store.errors import HungUp, ended_by
 

@@ -34,7 +34,7 @@ PLACES = {  # name -> umask, cores, environment
 }
 if int(os.environ.get("RESEED_KILLS", "0")) < 4:
     del PLACES["all"], PLACES["pinned"]
-TIMES = ("train.jsonl", "README.md")  # say how long it took
+TIMES = ("train.jsonl", "README.md", "model.json")  # say how long it took, or carry the digest of what does
 
 
 @pytest.fixture

@@ -52,10 +52,8 @@ def test_files_that_belong_together_take_their_places_together_or_none_does(tmp_
     folder, (first, second) = tmp_path / "report", (tmp_path / "new" / "a", tmp_path / "b")
     atomic.write_text(folder / "page", "old")
     second.write_text("old")
-    for whole in (atomic.atomic_files(folder), atomic.atomic_paths(first, second)):
-        with pytest.raises(WriteError, match="the quota on this disk is used up"), whole as made:
-            atomic.write_text(made[1] if isinstance(made, list) else made / "page", "new")
-            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+    with pytest.raises(WriteError, match="the quota on this disk is used up"):
+        _write_over_a_quota(folder, first, second)
     left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
     assert left == ["b", "report", "report/page"]
     assert (second.read_text(), (folder / "page").read_text()) == ("old", "old")
@@ -69,3 +67,10 @@ def test_files_that_belong_together_take_their_places_together_or_none_does(tmp_
         "new",
         "old",
     ]
+
+
+def _write_over_a_quota(folder, first, second):
+    with atomic.atomic_files(folder) as staged, atomic.atomic_paths(first, second) as made:
+        atomic.write_text(staged / "page", "new")
+        atomic.write_text(made[1], "new")
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
