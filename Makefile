@@ -34,5 +34,7 @@ lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
 	  --extra demo --extra dev --extra slurm pyproject.toml -o requirements.lock
 
+# The environment alone: runs are results, which nothing here removes.
 clean:
-	rm -rf $(VENV) runs
+	@test ! -e $(VENV) || test -e $(VENV)/pyvenv.cfg || { echo "$(VENV) is no environment, so it is not removed"; exit 1; }
+	rm -rf $(VENV)

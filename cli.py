@@ -180,6 +180,12 @@ _PROCESSES = click.option(
     "--processes", type=click.IntRange(1), default=1, show_default=True, help="Share batches over GPUs."
 )
 _TENSORBOARD = _path_option("tensorboard", "Folder for TensorBoard's files.", required=False)
+_RECORDINGS = _path_option(
+    "recordings",
+    "Folder that recordings may be opened in; repeat for more (default: in the run).",
+    required=False,
+    multiple=True,
+)
 _TRAINED = _path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False)
 
 
@@ -406,6 +412,7 @@ def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
 @click.option("--crop", type=click.IntRange(0), default=0, show_default=True, help="Which crop.")
 @click.option("--out", type=_FILE, callback=_watched, help="Audio to write (.wav).")
 @click.option("--from", "moved", multiple=True, metavar="ROLE=PATH", help="Where a manifest or the backbone lies now.")
+@_RECORDINGS
 @_DEVICE
 @_JSON
 def replay(as_json: bool, **options: Any) -> None:
@@ -835,6 +842,7 @@ def verify(store: Path, utterances: Path | None) -> None:
     show_default=True,
     help="Of how many shards to make a row again, where the recordings are there.",
 )
+@_RECORDINGS
 @click.option("--fail-on", multiple=True, metavar="RULE", help="Exit with 1 where this rule fails, or any.")
 @_DASK
 @_JSON
@@ -867,11 +875,12 @@ def sql(store: Path, query: str, as_json: bool) -> None:
 @click.argument("run", type=_FILE)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0: any free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-def browse(run: Path, host: str, port: int) -> None:
+@_RECORDINGS
+def browse(run: Path, **options: Any) -> None:
     """Look through a run in a browser: hear an utterance in every view, its neighbours, its scores. Read-only."""
     from reseed.stages.browse import browse as stage
 
-    stage(run=run, host=host, port=port, ready=lambda address: click.echo(f"{address}  (Ctrl+C ends it)"))
+    stage(run=run, **options, ready=lambda address: click.echo(f"{address}  (Ctrl+C ends it)"))
 
 
 @main.command(name="export")

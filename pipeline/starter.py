@@ -16,7 +16,7 @@ def write_starter(folder: Path) -> Path:
         ConfigError: there is one already.
     """
     path = folder / NAME
-    if path.exists():
+    if path.exists() or path.is_symlink():
         raise ConfigError(f"{path} exists already; edit it, or give another folder")
     write_text(path, (project_file("configs") / "starter.yaml").read_text(encoding="utf-8"))
     return path

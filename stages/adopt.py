@@ -35,7 +35,7 @@ def adopt(*, checkpoint: Path, store: Path, model: Path, settings: SeedConfig = 
         ModelError: no checkpoint, one with code in it, of another network or another dimension than the store.
         StoreError: the store cannot be read.
     """
-    FOLDER.check_replaceable(model)
+    FOLDER.check_replaceable(model, store, checkpoint)
     source = EmbeddingStore(store)
     state = network_state(read_state(present(checkpoint)), checkpoint)
     dim = state[_FIRST].shape[1]

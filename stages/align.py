@@ -22,7 +22,7 @@ def align(*, enrolment: Path, test: Path, model: Path, method: str, settings: Se
         StoreError: the stores share no utterance or no view, or their crops differ; says so with counts.
         ModelError: the method cannot be used on these, or `model` is something else.
     """
-    FOLDER.check_replaceable(model)
+    FOLDER.check_replaceable(model, enrolment, test)
     first, second = EmbeddingStore(enrolment), EmbeddingStore(test)
     views = shared_views(first, second)
     rows = shared_rows(first, second, views, seed)

@@ -16,6 +16,7 @@ from reseed.stages.common.terminal import lines
 from reseed.stages.scoring.all_pairs import BINS, PairScan, histogram_eer, histogram_quantiles, scan_pairs
 from reseed.stages.scoring.cosine import utterance_embeddings
 from reseed.store import EmbeddingStore, ScoringError, StoreError
+from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import table_writer
 
 NEIGHBOURS_SCHEMA = pa.schema(
@@ -90,6 +91,8 @@ def all_pairs(*, store: Path, view: str, top: int, neighbours: Path, device: str
         StoreError: the store or the view is missing.
         ScoringError: fewer than two utterances, or a vector without direction.
     """
+    check_apart([neighbours], [store], ScoringError)
+    check_table_output(neighbours, "a file of neighbours", NEIGHBOURS_SCHEMA, error=ScoringError)
     source = EmbeddingStore(store)
     if view not in source.views:
         raise StoreError(f"{store} has the views {', '.join(source.views)}, not {view!r}; name one of them")

@@ -1,5 +1,6 @@
 """`audit`: pass over a store block by block, judge it by rules, and say so in words, as JSON and as one page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from reseed.stages.auditing.blocks import AuditedStore
@@ -9,8 +10,10 @@ from reseed.stages.auditing.measures import measures
 from reseed.stages.auditing.table import GROUPS, check_choices, failures, judge
 from reseed.stages.auditing.workspace import workspace
 from reseed.stages.common.execution import Execute, in_process
+from reseed.stages.common.pages import check_page
 from reseed.stages.extraction.lineage import ancestry
 from reseed.store import undamaged
+from reseed.store.outputs import check_apart
 
 
 def audit(
@@ -19,6 +22,7 @@ def audit(
     against: Path | None = None,
     relation: str | None = None,
     replay: int = 32,
+    recordings: Sequence[Path] = (),
     fail_on: tuple[str, ...] = (),
     page: Path | None = None,
     execute: Execute = in_process,
@@ -30,7 +34,9 @@ def audit(
             none: what it was made from, where that is another store that is still there.
         relation: which of these it is, "leakage", "versions" or "parent"; none: told from lineage and shared ids.
         replay: how many shards one row is made again of, where the recordings are there.
-        fail_on: rules, or "any"; a rule that is named and could not be checked counts as failed.
+        recordings: folders in which manifests and recordings may be opened, beside that of the store's run.
+        fail_on: rules, or "any"; a rule that is named and could not be checked counts as failed. A damaged file fails
+            an audit whether or not `files` is named.
         page: HTML file to write.
         execute: calls a function for each block, here or on other machines that share the disk.
 
@@ -39,16 +45,23 @@ def audit(
         ConfigError: no such rule or relation.
     """
     check_choices(fail_on, relation)
+    if page is not None:
+        check_apart([page], [store, against])
+        check_page(page)
     header, problems = undamaged(store)
     origin = ancestry(store, header)
     against = against or origin.parent
     other = None if against is None else AuditedStore(against, *undamaged(against))
     with workspace(None if execute is in_process else (page or store).resolve().parent) as shared:
         audited = AuditedStore(store, header, problems)
-        evidence = Evidence(audited, execute, shared, origin, other=other, relation=relation, replay=replay)
+        evidence = Evidence(
+            audited, execute, shared, origin, other=other, relation=relation, replay=replay, recordings=recordings
+        )
         evidence.gather(GROUPS)
         findings = judge(evidence)
-        found = Audit(store, header.fingerprint, findings, failures(findings, fail_on), page, measures(evidence))
+        damaged = [*problems, *(other.problems if other else [])]
+        failed = failures(findings, [*fail_on, *(["files"] if damaged else [])])
+        found = Audit(store, header.fingerprint, findings, failed, page, measures(evidence))
         if page is not None:
             from reseed.stages.auditing.page import write_page  # matplotlib takes seconds
 

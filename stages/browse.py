@@ -1,7 +1,7 @@
 """`browse`: look through a run in a browser, on a local port, until it is interrupted."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reseed.stages.auditing.browsing.server import Server
@@ -11,11 +11,19 @@ from reseed.store import ConfigError
 from reseed.store.errors import ended_by
 
 
-def browse(*, run: Path, host: str = "127.0.0.1", port: int = 8000, ready: Callable[[str], None] = print) -> None:
+def browse(
+    *,
+    run: Path,
+    recordings: Sequence[Path] = (),
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    ready: Callable[[str], None] = print,
+) -> None:
     """Serve a run until the process is interrupted. Nothing can be changed, and nothing but the run's stores is shown.
 
     Args:
         run: the folder of a run, or a store.
+        recordings: folders in which manifests and recordings may be opened, beside that of the store's run.
         host: an address of this machine; other machines reach only what is not loopback.
         port: 0: any that is free.
         ready: called with the address once the server listens.
@@ -23,7 +31,7 @@ def browse(*, run: Path, host: str = "127.0.0.1", port: int = 8000, ready: Calla
     Raises:
         ConfigError: no store there, or the port is taken.
     """
-    stores = RunStores(run)
+    stores = RunStores(run, recordings)
     try:
         server = Server((host, port), stores)
     except OSError as error:

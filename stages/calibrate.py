@@ -28,6 +28,7 @@ from reseed.stages.trial_scoring.quality_measures import QualityMeasures
 from reseed.stages.trial_scoring.settings import CalibrationSettings
 from reseed.store import ScoringError
 from reseed.store.atomic import digest
+from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import table_writer
 
 _BATCH_P = 262_144
@@ -60,6 +61,9 @@ def calibrate(
     Raises:
         ScoringError: files do not match, or hold no labelled trials of both classes.
     """
+    read = (held_out_quality, quality, held_out_enrolments, enrolments)
+    check_apart([calibrated], [*held_out, *scores, *read], ScoringError)
+    check_table_output(calibrated, "a score file", SCORES_SCHEMA, error=ScoringError)
     if settings.quality and (held_out_quality is None or quality is None):
         raise ScoringError(f"{', '.join(settings.quality)}: give --quality and --held-out-quality")
     learnt, mapped = _opened(held_out, scores)

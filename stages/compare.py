@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from reseed.stages.reporting.build import build
+from reseed.stages.reporting.build import build, check_replaceable
 from reseed.stages.reporting.results.comparable import keep_comparable
 from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.reporting.results.load import load
@@ -35,5 +35,6 @@ def compare(*, runs: Sequence[RunFiles], report: Path, title: str, settings: Rep
         raise ScoringError(f"{len(names)} run to compare; give two or more")
     if len(set(names)) < len(names):
         raise ScoringError(f"two of the runs {', '.join(names)} have one name; rename the folder of one")
+    check_replaceable(report, runs)
     loaded, left_out = keep_comparable(load(runs))
     return build(loaded, report, title, [_NOTE, *left_out], settings)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reseed.stages.audio.decode import Waveform, read
-from reseed.stages.audio.encode import write_audio
+from reseed.stages.audio.encode import check_writable, write_audio
 from reseed.stages.audio.listing import AUDIO_SUFFIXES, audio_files
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.frontends.folder import load_frontend
@@ -19,6 +19,7 @@ from reseed.stages.frontends.masked import MaskedBackbone
 from reseed.stages.frontends.unet import STRIDE
 from reseed.store import AudioError, ReseedError
 from reseed.store.atomic import atomic_files
+from reseed.store.outputs import check_apart
 
 HOP_SAMPLES = 160
 _WRITTEN = (".flac", ".wav")
@@ -41,8 +42,11 @@ def denoise(*, source: Path, output: Path, frontend: Path, backbone: Backbone, d
         raise ReseedError(f"{source} does not exist; give a recording or a folder of them")
     if source.resolve() == output.resolve():
         raise ReseedError(f"{output} is the source itself; give another place to write to")
-    if source.is_file() and output.suffix.lower() not in _WRITTEN:
-        raise ReseedError(f"{output} is neither {' nor '.join(_WRITTEN)}; choose one of these")
+    if source.is_file():
+        if output.suffix.lower() not in _WRITTEN:
+            raise ReseedError(f"{output} is neither {' nor '.join(_WRITTEN)}; choose one of these")
+        check_writable(output)
+    check_apart([output], [frontend])
     masked = load_frontend(frontend, backbone)[0].frozen(device)
     if source.is_dir():
         return _denoise_folder(source, output, masked)
@@ -55,6 +59,8 @@ def _denoise_folder(source: Path, output: Path, masked: MaskedBackbone) -> str:
     files = [path for path in audio_files(source) if inside not in path.resolve().parents]
     if not files:
         raise ReseedError(f"{source} holds no audio ({', '.join(sorted(AUDIO_SUFFIXES))})")
+    for path in files:
+        check_writable(_target(output, source, path))
     bad = []
     with atomic_files(output) as staged:
         for path in files:
@@ -63,8 +69,7 @@ def _denoise_folder(source: Path, output: Path, masked: MaskedBackbone) -> str:
             except AudioError as error:
                 bad.append(f"{path} {error}")
                 continue
-            target = staged / path.relative_to(source)  # with its own suffix too: a.wav and a.mp3 are two recordings
-            write_audio(target.with_name(f"{target.name}.flac"), enhanced(waveform_T, masked), masked.sample_rate_hz)
+            write_audio(_target(staged, source, path), enhanced(waveform_T, masked), masked.sample_rate_hz)
     if len(bad) == len(files):
         raise AudioError(f"none of the {len(files)} recordings of {source} can be decoded, e.g. {bad[0]}")
     left = f"; {len(bad)} left out, e.g. {bad[0]}" if bad else ""
@@ -113,3 +118,9 @@ def _masked(waveform_T: Tensor, masked: MaskedBackbone) -> Tensor:
         gain_HF = F.pad(gain_HF, (0, frames - gain_HF.shape[1]), mode="replicate")
     heard_T = torch.istft(stft_HF * gain_HF[:, :frames], size, HOP_SAMPLES, window=window, length=padded_BT.shape[1])
     return heard_T[: len(waveform_T)].cpu()
+
+
+def _target(output: Path, source: Path, path: Path) -> Path:
+    """Return where a recording is written, with its own suffix too: a.wav and a.mp3 are two recordings."""
+    target = output / path.relative_to(source)
+    return target.with_name(f"{target.name}.flac")

@@ -5,10 +5,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reseed.stages.audio.manifest import ROW_GROUP, Manifest
+from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA, Manifest
 from reseed.store import ManifestError
 from reseed.store.atomic import atomic_paths, digest
+from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import write_table
+
+_SCHEMA = pa.unify_schemas([UTTERANCES_SCHEMA, CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA])
 
 
 def divide(*, utterances: Path, held_out: Path, rest: Path, share: float, seed: int) -> str:
@@ -23,6 +26,11 @@ def divide(*, utterances: Path, held_out: Path, rest: Path, share: float, seed: 
     Raises:
         ManifestError: too few such speakers for two on either side.
     """
+    check_apart([held_out, rest], [utterances], ManifestError)
+    for path in (held_out, rest):
+        check_table_output(
+            path, "a manifest", _SCHEMA, [*CONTENT_SCHEMA.names, *DEMOGRAPHICS_SCHEMA.names], ManifestError
+        )
     table = Manifest(utterances).table()
     counts = {row["values"]: row["counts"] for row in pc.value_counts(table["speaker_id"]).to_pylist()}
     counts.pop(None, None)

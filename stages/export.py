@@ -17,6 +17,7 @@ from reseed.stages.interop.columns import conform
 from reseed.stages.interop.exchange import BATCH_ROWS, Batch, ExportedView, ExportHeader
 from reseed.stages.interop.table import format_called
 from reseed.store import ConfigError, EmbeddingStore, StoreError
+from reseed.store.outputs import check_apart
 
 
 def export(*, store: Path, output: Path, format: str, view: str | None = None) -> str:
@@ -40,8 +41,7 @@ def export(*, store: Path, output: Path, format: str, view: str | None = None) -
     opened = EmbeddingStore(store, check=True)
     if view is not None and view not in opened.views:
         raise ConfigError(f"{store}: no view {view!r}; there are {', '.join(opened.views)}")
-    if output.resolve().is_relative_to(store.resolve()):
-        raise ConfigError(f"{output} lies in the store {store} itself; write the export elsewhere")
+    check_apart([output], [store])
     if len(opened) == 0:
         raise StoreError(f"{store} holds no vectors; there is nothing to export")
     header = _header(opened, format, view)

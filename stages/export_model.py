@@ -9,6 +9,7 @@ import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile, is_zipfile
 
 import numpy as np
 import onnxruntime
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from reseed.stages.enhancers.base import Enhancer
 from reseed.stages.enhancers.folder import load_model
 from reseed.store import ConfigError, ModelError, atomic
+from reseed.store.outputs import check_apart, check_file
 
 _OPSET = 18
 _TRACED, _CHECKED = 2, 7  # rows: others in the check, so that a batch size that was fixed in tracing shows
@@ -51,6 +53,8 @@ def export_model(*, model: Path, output: Path, format: str = "onnx") -> str:
     """
     if format not in FORMATS:
         raise ConfigError(f"there is no format {format!r} for models; choose one of {', '.join(FORMATS)}")
+    check_apart([output], [model], ModelError)
+    check_file(output, f"a model exported as {format}", _IS_ONE[format], ModelError)
     network, info = load_model(model)
     _check_deterministic(network, model)
     write, run = FORMATS[format]
@@ -98,6 +102,20 @@ def _run_torchscript(path: Path, given_BD: NDArray[np.float32]) -> NDArray[np.fl
         warnings.simplefilter("ignore")  # as above
         return torch.jit.load(str(path))(torch.from_numpy(given_BD)).numpy()
 
+
+def _is_onnx(path: Path) -> bool:
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception:  # onnxruntime has no error of its own for what is no ONNX
+        return False
+    return [value.name for value in (*session.get_inputs(), *session.get_outputs())] == ["embedding", "enhanced"]
+
+
+def _is_torchscript(path: Path) -> bool:
+    return is_zipfile(path) and any(name.endswith("reseed/stages/export_model.py") for name in ZipFile(path).namelist())
+
+
+_IS_ONE = {"onnx": _is_onnx, "torchscript": _is_torchscript}
 
 FORMATS: dict[str, tuple[Callable[..., None], Callable[..., NDArray[np.float32]]]] = {
     "onnx": (_write_onnx, _run_onnx),

@@ -14,6 +14,7 @@ from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, StoreError, atomic, finalise
 from reseed.store.format import Header
 from reseed.store.lock import editing
+from reseed.store.outputs import check_apart, check_store
 from reseed.store.share import link_store
 from reseed.store.writer import complete_removal
 
@@ -105,6 +106,8 @@ def extract(
         ManifestError: a manifest cannot be read.
         StoreError: the store cannot be written, or was edited since it was extracted.
     """
+    check_apart([store], [*order.manifests.values(), order.frontend], StoreError)
+    check_store(store)
     extraction = Extraction.open(order)
     place = store if shared is None else shared / extraction.declaration.fingerprint
     is_linked = _is_done(store, extraction)

@@ -20,7 +20,6 @@ from reseed.stages.common.terminal import log
 from reseed.stages.interop.arrange import arranged
 from reseed.stages.interop.columns import Columns, conform
 from reseed.stages.interop.exchange import Batch, Reader
-from reseed.stages.interop.output import check_replaceable
 from reseed.stages.interop.plan import STAGE, ImportPlan, Scan, cell_name, make_plan, scan
 from reseed.stages.interop.table import format_called
 from reseed.store import (
@@ -35,8 +34,8 @@ from reseed.store import (
     shard_name,
     write_shard,
 )
-from reseed.store.format import HEADER_NAME, REJECTS_NAME
 from reseed.store.inputs import ImportedInputs, Parent
+from reseed.store.outputs import check_apart, check_store
 from reseed.store.sealed import DamagedError, check_listed
 
 
@@ -86,7 +85,8 @@ def import_store(*, source: Path, store: Path, format: str, settings: ImportSett
         ConfigError: no such format; no name for the space, or another than the source carries.
         StoreError: a source that cannot be read, or something at `store` that is not a store.
     """
-    check_replaceable(store, _is_store, "a store")
+    check_apart([store], [source], StoreError)
+    check_store(store)
     if not source.exists():
         raise StoreError(f"{source} does not exist; give what is to be imported")
     arriving = _Import(source, format, format_called(format).read(source, settings.embedding), settings)
@@ -210,11 +210,3 @@ def _without_unusable(batch: Batch, plan: ImportPlan) -> tuple[Batch, list[Rejec
         utterance_id = batch.rows["utterance_id"][utterance * plan.per_utterance].as_py()
         rejects.append(Reject(utterance_id, STAGE, f"{where} holds no finite {batch.vectors.dtype} vector"))
     return batch.take(np.flatnonzero(np.repeat(is_whole_U, plan.per_utterance))) if rejects else batch, rejects
-
-
-def _is_store(path: Path) -> bool:
-    """Say whether `path` is a store, or what an interrupted writer left of one."""
-    if not path.is_dir():
-        return False
-    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
-    return HEADER_NAME in names or names <= {"shards", REJECTS_NAME}

@@ -18,6 +18,8 @@ from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, RO
 from reseed.stages.common.section import AbsolutePath, OneOf, Section
 from reseed.store import ManifestError, write_rejects
 from reseed.store.atomic import atomic_paths
+from reseed.store.format import REJECTS_SCHEMA
+from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import table_writer
 
 _WRITTEN = pa.unify_schemas([UTTERANCES_SCHEMA, CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA])
@@ -64,6 +66,10 @@ def prepare(
         ManifestError: nothing usable at `source`.
         ConfigError: no such data set, or it has no such kind or split.
     """
+    check_apart([utterances, rejects], [source] if source.is_file() else [], ManifestError)
+    optional = [*CONTENT_SCHEMA.names, *DEMOGRAPHICS_SCHEMA.names]
+    check_table_output(utterances, "a manifest", _WRITTEN, optional, ManifestError)
+    check_table_output(rejects, "a list of rejects", REJECTS_SCHEMA, error=ManifestError)
     is_speech = kind == "speech"
     demographics = read_demographics(settings.speakers) if settings.speakers and is_speech else {}
     if settings.dataset is None:

@@ -19,6 +19,7 @@ from reseed.stages.scoring.snr import CLEAN_DB, SnrEstimate, fit_snr
 from reseed.stages.trial_scoring.files import QUALITY_SCHEMA
 from reseed.stages.trial_scoring.inputs.lists import read_durations
 from reseed.store import EmbeddingStore, ManifestError, ScoringError
+from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import write_table
 
 _FITTED_N = 100_000
@@ -38,6 +39,8 @@ def quality(*, store: Path, reference: Path, utterances: Path, quality: Path) ->
         StoreError, ManifestError: a file cannot be read, or the manifest lacks an utterance.
         ScoringError: the stores are of two spaces, or the reference tells no SNR.
     """
+    check_apart([quality], [store, reference, utterances], ScoringError)
+    check_table_output(quality, "a file of quality measures", QUALITY_SCHEMA, error=ScoringError)
     source, known = EmbeddingStore(store), EmbeddingStore(reference)
     if source.space != known.space:
         raise ScoringError(

@@ -1,10 +1,12 @@
 """`replay`: render the audio behind a stored vector again, embed it, and compare."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from reseed.stages.audio.encode import check_writable
 from reseed.stages.extraction.replayer import Replayed, Replayer
 from reseed.store import ConfigError
+from reseed.store.outputs import check_apart
 
 
 def replay(
@@ -15,6 +17,7 @@ def replay(
     crop: int = 0,
     out: Path | None = None,
     moved: Mapping[str, Path] | None = None,
+    recordings: Sequence[Path] = (),
     device: str = "cpu",
 ) -> Replayed:
     """Make one stored vector again from its recording.
@@ -23,6 +26,7 @@ def replay(
         out: write the rendered audio here, a .wav in float32, which clips nothing.
         moved: role ("utterances", "noise", ..., "backbone") -> manifest or weights, where they no longer lie where the
             store says.
+        recordings: folders in which manifests and recordings may be opened, beside that of the store's run.
 
     Raises:
         StoreError: no such vector, or a store that was not extracted from audio.
@@ -31,4 +35,7 @@ def replay(
     """
     if out is not None and out.suffix.lower() != ".wav":
         raise ConfigError(f"{out} is not a .wav, which alone holds what is louder than full scale; name one")
-    return Replayer(store, moved=moved, device=device).replay(utterance, view, crop, out)
+    if out is not None:
+        check_apart([out], [store])
+        check_writable(out)
+    return Replayer(store, moved=moved, recordings=recordings, device=device).replay(utterance, view, crop, out)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from reseed.stages.reporting.build import build
+from reseed.stages.reporting.build import build, check_replaceable
 from reseed.stages.reporting.results.files import BackbonePair, RunFiles
 from reseed.stages.reporting.results.load import load
 from reseed.stages.reporting.results.settings import ReportSettings
@@ -46,6 +46,7 @@ def report(
         ManifestError: the manifest cannot be read.
     """
     run = RunFiles("", scores, identification, stores, utterances, backbone_pairs or {}, frontends, leakage)
+    check_replaceable(report, [run])
     kept = report / "config.yaml"
     kept.unlink(missing_ok=True)  # until the report is whole it is of no configuration
     done = build(load([run]), report, title, [note], settings)

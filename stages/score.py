@@ -15,10 +15,12 @@ from threading import get_ident
 import pyarrow as pa
 
 from reseed.stages.common.execution import Execute
-from reseed.stages.trial_scoring.files import SCORES, SCORES_SCHEMA, scores_schema
+from reseed.stages.trial_scoring.files import IDENTIFICATION_SCHEMA, SCORES, SCORES_SCHEMA, scores_schema
 from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.trial_scoring import TrialScoring
+from reseed.store import ScoringError
 from reseed.store.atomic import atomic_paths
+from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import table_writer, write_table
 
 
@@ -33,6 +35,9 @@ def score(order: ScoreOrder, *, execute: Execute | None = None) -> str:
         ManifestError: the trial list or manifest cannot be read, or names an utterance that the store lacks.
         ScoringError: a vector has no direction, or the cohort does not fit the trials.
     """
+    check_apart([order.scores, order.identification], order.inputs, ScoringError)
+    check_table_output(order.scores, "a score file", SCORES_SCHEMA, error=ScoringError)
+    check_table_output(order.identification, "an identification file", IDENTIFICATION_SCHEMA, error=ScoringError)
     scoring = TrialScoring(order)
     ranks: dict[str, pa.Table] = {}
     with atomic_paths(order.scores, order.identification) as (scores, identification):

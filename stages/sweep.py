@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,15 @@ from reseed.stages.common.device import torch_device
 from reseed.stages.common.section import Section
 from reseed.stages.common.terminal import log
 from reseed.stages.enhancers.base import Enhancer, TrainedEnhancer
-from reseed.stages.enhancers.folder import ModelInfo, save_model
+from reseed.stages.enhancers.folder import FOLDER, ModelInfo, save_model
 from reseed.stages.enhancers.table import enhancer_class, make_enhancer
 from reseed.stages.training.data import TrainingData, open_data
 from reseed.stages.training.folder import Epoch
 from reseed.stages.training.loop import optimise
 from reseed.stages.training.settings import TrainingSettings
 from reseed.store import ConfigError, EmbeddingStore, ModelError, atomic
+from reseed.store.bounded import read_json
+from reseed.store.outputs import check_apart, check_folder
 
 HELD_OUT = 0.1
 _DIVERGED: Epoch = {"epoch": 0, "step": 0, "loss": math.inf, "validation_eer": 0.5}
@@ -121,7 +124,9 @@ def sweep(order: SweepOrder) -> str:
         StoreError: a store that cannot be trained on.
         ModelError: `sweep` is something other than a sweep, or no candidate gave numbers.
     """
-    _check_replaceable(order.sweep)
+    files = "|".join([*map(re.escape, (_TABLE, _ROWS, _PLOT)), f"{_BEST}/({FOLDER.pattern})"])
+    check_folder(order.sweep, "a sweep", _is_sweep, files, ModelError)
+    check_apart([order.sweep], [order.store], ModelError)
     candidates, device = plan(order), torch_device(order.device)
     store = EmbeddingStore(order.store)
     data = open_data(store, candidates[0].held_out, device)
@@ -234,6 +239,6 @@ def _finite(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _check_replaceable(path: Path) -> None:
-    if path.exists() and not (path / _ROWS).exists():
-        raise ModelError(f"{path} exists and is not a sweep, so it is not replaced; choose another path or remove it")
+def _is_sweep(path: Path) -> bool:
+    rows = read_json(path / _ROWS)
+    return isinstance(rows, list) and all("history" in row and "validation_eer" in row for row in rows)

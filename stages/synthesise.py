@@ -1,6 +1,6 @@
 """`synthesise`: nothing but a seed -> a corpus folder of speech, noise, music and room responses, all made here."""
 
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -13,9 +13,14 @@ from reseed.stages.common.section import Section
 from reseed.stages.synthesis.voices import Voice, plan_voices
 from reseed.store import ConfigError
 from reseed.store.atomic import atomic_directory, write_json, write_text
+from reseed.store.bounded import read_json, read_text
+from reseed.store.outputs import check_folder
 
 _README, _RECORD = "README.md", "synthesis.json"
-_CONTENTS = {_README, _RECORD, "speech", "noise", "music", "rir"}
+_FILES = (
+    rf"{re.escape(_README)}|{re.escape(_RECORD)}|speech/\w+/espeak/(?P<voice>[^/]+)/(?P=voice)-\d+\.flac"
+    r"|(noise|music|rir)/\w+/(?P<kind>[^/]+)/(?P=kind)-\d+\.flac"
+)
 _HEADLINE = "Everything in this folder is synthetic: made by `reseed`"
 
 # Raise when the same settings and seed no longer give the same files.
@@ -82,7 +87,7 @@ def synthesise(*, root: Path, settings: SynthesiseSettings, seed: int) -> None:
     if _is_made(root, recipe):
         return
     check_installed()
-    _check_replaceable(root)
+    check_folder(root, "a synthetic corpus", _is_synthetic, _FILES)
     voices = plan_voices(settings.voices.model_dump(), seed)
     with atomic_directory(root) as building:
         _render(building, voices, settings, seed)
@@ -92,27 +97,14 @@ def synthesise(*, root: Path, settings: SynthesiseSettings, seed: int) -> None:
 
 def _is_made(root: Path, recipe: Mapping[str, Any]) -> bool:
     try:
-        record = json.loads((root / _RECORD).read_text(encoding="utf-8"))
+        record = read_json(root / _RECORD)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     return isinstance(record, dict) and {**record, **recipe} == record
 
 
-def _check_replaceable(root: Path) -> None:
-    """Let nothing be replaced that another call of `synthesise` could not make again."""
-    if not root.is_dir():
-        if root.exists():
-            raise ConfigError(f"{root} is a file; choose a folder")
-        return
-    names = {path.name for path in root.iterdir() if not path.name.startswith(".")}
-    if names and not _is_ours(root / _README):
-        raise ConfigError(f"{root} exists and is no synthetic corpus; choose another folder")
-    if foreign := sorted(names - _CONTENTS):
-        raise ConfigError(f"{root} is to be made again, but {foreign[0]} is no part of it; move {foreign[0]} elsewhere")
-
-
-def _is_ours(readme: Path) -> bool:
-    return readme.is_file() and readme.read_text(encoding="utf-8", errors="replace").startswith(_HEADLINE)
+def _is_synthetic(root: Path) -> bool:
+    return read_text(root / _README).startswith(_HEADLINE)
 
 
 def _render(root: Path, voices: Mapping[str, Sequence[Voice]], settings: SynthesiseSettings, seed: int) -> None:

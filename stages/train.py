@@ -63,7 +63,7 @@ def train(order: EnhancerOrder, group: ProcessGroup = ONE_PROCESS) -> None:
     if order.processes > group.size:
         run_in_processes(train, order, order.processes)
         return
-    FOLDER.check_replaceable(order.model)
+    FOLDER.check_replaceable(order.model, order.store)
     store, device = EmbeddingStore(order.store), torch_device(order.device)
     data = open_data(store, order.held_out, device, order.resident_limit_bytes, group)
     if group.is_main:

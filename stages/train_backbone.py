@@ -84,7 +84,7 @@ def train_backbone(order: BackboneOrder, group: ProcessGroup = ONE_PROCESS) -> N
     if order.processes > group.size:
         run_in_processes(train_backbone, order, order.processes)
         return
-    FOLDER.check_replaceable(order.model)
+    FOLDER.check_replaceable(order.model, order.utterances, order.anchors, order.base, *order.sources.values())
     settings = order.settings
     backbone = make_backbone(settings, order.seed, order.base)
     anchors = Anchors(EmbeddingStore(order.anchors), backbone, settings.crop_s) if order.anchors else None

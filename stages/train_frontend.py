@@ -57,7 +57,7 @@ def train_frontend(order: FrontendOrder) -> str:
         StoreError: the store is of another backbone or another length of crops.
         ModelError: the backbone opens no spectrum, training diverged, or `model` is something else.
     """
-    FOLDER.check_replaceable(order.model)
+    FOLDER.check_replaceable(order.model, order.utterances, order.store, *order.sources.values())
     settings, device = order.settings, torch_device(order.device)
     backbone = require_stages(load_backbone(order.backbone, order.backbone_settings), "a front end").frozen(device)
     anchors = Anchors(EmbeddingStore(order.store), backbone, settings.crop_s)

@@ -28,6 +28,7 @@ from reseed.stages.common.section import AbsolutePath, Section, Takes
 from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA, TRIALS_SCHEMA
 from reseed.store import ManifestError
 from reseed.store.atomic import atomic_paths
+from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import write_table
 
 Trial = tuple[str, str, bool | None, str | None]
@@ -74,6 +75,9 @@ def make_trials(
     Raises:
         ManifestError: an unreadable line, an unknown utterance, or too few labelled speakers.
     """
+    check_apart([trials, enrolments], [utterances, settings.list, settings.enrolment], ManifestError)
+    check_table_output(trials, "a list of trials", TRIALS_SCHEMA, error=ManifestError)
+    check_table_output(enrolments, "a list of enrolments", ENROLMENTS_SCHEMA, error=ManifestError)
     if settings.list is None:
         listed_trials, models = generate_trials(read_manifest(utterances), settings, seed)
         table, title, dropped = _table(listed_trials), None, 0

@@ -11,7 +11,7 @@ import shutil
 import socket
 import stat
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -105,14 +105,6 @@ def _reason(error: OSError, path: Path) -> str:
 
 def _size(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size:,} bytes"
-
-
-def holds_only(path: Path, names: Collection[str]) -> bool:
-    """Whether there is nothing at `path`, or a directory of no other files than these.
-
-    Snakemake removes a rule's declared output before it repeats it, and leaves the rest of its directory.
-    """
-    return not path.exists() or (path.is_dir() and {file.name for file in path.iterdir()} <= set(names))
 
 
 @contextmanager

@@ -69,7 +69,8 @@ def parse_json(text: str | bytes) -> Any:
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     _check_depth(value)
-    if ("\\ud" if isinstance(text, str) else b"\\ud") in text.lower():  # half a character cannot be written again
+    halves = "\\ud" in text.lower() if isinstance(text, str) else b"\\ud" in text.lower()
+    if halves:  # half a character cannot be written again
         json.dumps(value, ensure_ascii=False).encode()
     return value
 
@@ -92,7 +93,7 @@ def lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:
 
 
 def _check_depth(value: Any) -> None:
-    level = [[value]]
+    level: list[Any] = [[value]]
     for _ in range(DEEPEST + 1):
         inside = (each for outer in level for each in (outer.values() if isinstance(outer, dict) else outer))
         level = [each for each in inside if isinstance(each, dict | list)]

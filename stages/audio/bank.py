@@ -4,7 +4,7 @@ Shapes: T samples.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -18,6 +18,8 @@ from reseed.stages.audio.manifest import Manifest, check_unchanged
 from reseed.store import AudioError, ManifestError
 
 WHOLE_S = 60.0  # recordings up to this long are decoded once and kept; of longer ones, what is needed is read
+CheckPath = Callable[[str, str], None]
+
 _CACHE_BYTES = 256 << 20
 _COLUMNS = ["utterance_id", "path", "speaker_id", "start_s", "duration_s", "sha256"]
 
@@ -46,10 +48,11 @@ class AudioBank:
     Args:
         sources: kind -> manifest; drawn from in the order of the ids, whatever order they come in.
         sample_rate_hz: rate at which all waveforms are returned.
+        check: called with kind and path before a recording is opened; raises where it may not be.
     """
 
-    def __init__(self, sources: Mapping[str, Manifest], sample_rate_hz: int) -> None:
-        self._sample_rate_hz = sample_rate_hz
+    def __init__(self, sources: Mapping[str, Manifest], sample_rate_hz: int, check: CheckPath | None = None) -> None:
+        self._sample_rate_hz, self._check = sample_rate_hz, check
         self._tables = {kind: _in_order(manifest.table(_COLUMNS)) for kind, manifest in sources.items()}
         self._cache: OrderedDict[Recording, Waveform] = OrderedDict()
         self._cached_bytes = 0
@@ -100,6 +103,8 @@ class AudioBank:
         return waveform_T
 
     def _decode(self, recording: Recording, start_s: float, duration_s: float) -> Waveform:
+        if self._check is not None:
+            self._check(recording.kind, recording.path)
         try:
             check_unchanged(recording.path, recording.sha256)
             start_s += recording.start_s

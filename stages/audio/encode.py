@@ -12,6 +12,18 @@ from numpy.typing import NDArray
 
 from reseed.store import ConfigError
 from reseed.store.atomic import write_bytes
+from reseed.store.outputs import check_file
+
+_MARK = "made by reseed"
+
+
+def check_writable(path: Path) -> None:
+    """Check that a recording may be written at `path`: nothing is there, or one that was made here.
+
+    Raises:
+        ConfigError: something else is there.
+    """
+    check_file(path, "a recording made by reseed", _is_ours)
 
 
 def write_audio(path: Path, waveform_T: NDArray[Any], rate_hz: int, subtype: str | None = None) -> None:
@@ -31,5 +43,15 @@ def write_audio(path: Path, waveform_T: NDArray[Any], rate_hz: int, subtype: str
 def encoded(waveform_T: NDArray[Any], rate_hz: int, container: str, subtype: str | None = None) -> bytes:
     """Return a waveform as an audio file, made in memory: writing to a disk, libsndfile hides that it is full."""
     file = io.BytesIO()
-    soundfile.write(file, waveform_T, rate_hz, subtype=subtype, format=container)
+    with soundfile.SoundFile(file, "w", rate_hz, 1, subtype, format=container) as written:
+        written.comment = _MARK
+        written.write(waveform_T)
     return file.getvalue()
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with soundfile.SoundFile(path) as file:
+            return bool(file.comment == _MARK)
+    except soundfile.LibsndfileError:
+        return False

@@ -5,6 +5,7 @@ A store is passed over twice: what the second pass gathers may build on what the
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar, cast
 
 from reseed.stages.auditing.blocks import AuditedBlock, AuditedStore, RowKey
@@ -41,6 +42,7 @@ class Evidence:
     Args:
         other: the store it is compared with, and what that is to it where somebody said so.
         replay: how many shards one row is made again of.
+        recordings: folders in which manifests and recordings may be opened, beside that of the store's run.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Evidence:
         other: AuditedStore | None = None,
         relation: str | None = None,
         replay: int = 0,
+        recordings: Sequence[Path] = (),
     ) -> None:
         self.store, self.other, self.relation, self.replay = store, other, relation, replay
+        self.recordings = recordings
         self.execute, self.workspace, self.ancestry = execute, workspace, ancestry
         self._gathered: dict[type, Accumulator] = {}
         self._concluded: dict[Callable[[Evidence], object], object] = {}
@@ -78,7 +82,7 @@ class Evidence:
         """Add to a row of a table the command that lets one hear it, where there are recordings behind the store."""
         if key is None or self.ancestry.extracted is None:
             return row
-        return {**row, "hear": replay_command(self.ancestry.extracted.path, key)}
+        return {**row, "hear": replay_command(self.ancestry.extracted.path, key, self.recordings)}
 
     def offender(self, key: RowKey) -> Offender:
         """Return a row as offenders name it."""

@@ -95,9 +95,10 @@ class Audit:
         return lines([self.verdict, *judged, *([f"page: {self.page}"] if self.page else [])])
 
 
-def replay_command(store: Path, key: RowKey) -> str:
+def replay_command(store: Path, key: RowKey, recordings: Sequence[Path] = ()) -> str:
     """Return the command that makes a row again and writes what it sounds like."""
     words = ["reseed", "replay", str(store), key.utterance_id, "--view", key.view, "--crop", str(key.crop)]
     if key.utterance_id.startswith("-"):
         words = [*words[:3], *words[4:], "--", key.utterance_id]
-    return shlex.join([*words[:2], "--out", "heard.wav", *words[2:]])
+    named = [word for folder in recordings for word in ("--recordings", str(folder))]
+    return shlex.join([*words[:2], *named, "--out", "heard.wav", *words[2:]])

@@ -19,8 +19,9 @@ from reseed.stages.auditing.evidence import Evidence, RuleGroup
 from reseed.stages.auditing.finding import FAILED, LISTED, PASSED, SKIPPED, Finding, FirstFew, Offender, Unchecked
 from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.common.prose import counted, first_few
+from reseed.stages.extraction.allowed import Allowed
 from reseed.stages.extraction.lineage import find_path
-from reseed.store import EmbeddingStore, Reject, ReseedError
+from reseed.store import EmbeddingStore, ManifestError, Reject, ReseedError
 
 _REJECTED = 0.05
 _BATCH = 65_536
@@ -82,6 +83,10 @@ def manifest_check(evidence: Evidence) -> ManifestCheck | Unchecked:
     path = None if origin is None else _manifest_path(origin)
     if origin is None or path is None:
         return Unchecked("It names no manifest, or none that is still there.")
+    try:
+        Allowed(origin.path, evidence.recordings).check("utterances", path)
+    except ManifestError as error:
+        return Unchecked(f"{error}.")
     try:
         return _check(evidence, path, _is_unchanged(path, origin))
     except (ReseedError, OSError, ValueError, KeyError) as error:

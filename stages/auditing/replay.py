@@ -79,7 +79,7 @@ def _replayed(evidence: Evidence, origin: EmbeddingStore) -> Iterator[ReplayedRo
     store = evidence.store
     if origin.path.resolve() != store.vectors.path:
         raise StoreError(f"it was made from {origin.path}; audit that")
-    replayer = Replayer(origin.path)
+    replayer = Replayer(origin.path, recordings=evidence.recordings)
     first_block = {part.shard: number for number, part in reversed(list(enumerate(store.slices)))}
     shards = len(store.header.shards)
     for position in np.unique(np.linspace(0, shards - 1, evidence.replay).astype(int)).tolist() if shards else ():

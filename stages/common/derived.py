@@ -24,6 +24,7 @@ from reseed.store import (
     write_shard,
 )
 from reseed.store.inputs import DerivedInputs, Parent
+from reseed.store.outputs import check_apart, check_store
 from reseed.store.shards import EXTRACT_AGAIN
 
 Vectors = NDArray[Any]
@@ -68,8 +69,8 @@ def derive(
     Raises:
         StoreError: the source is damaged or holds vectors that are not finite, or is `target` itself.
     """
-    if target.resolve() == source.path.resolve():
-        raise StoreError(f"{target} is the store to {verb}; write the new store elsewhere")
+    check_apart([target], [source.path, model], StoreError)
+    check_store(target)
     names = [shard_name(shard.index, declaration.fingerprint, shard.digest) for shard in source.shards]
     missing = [place for place, name in enumerate(names) if read_seal(target, name, declaration.vectors) is None]
     log(f"{verb} {source.path} by {model}: {len(missing)} of {len(source.shards)} shards to do")

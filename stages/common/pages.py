@@ -6,6 +6,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reseed.stages.common.terminal import printable
+from reseed.store import ConfigError, ReseedError
+from reseed.store.bounded import read_text
+from reseed.store.outputs import check_file
+
+_MARK = '<meta name="generator" content="reseed">'  # of common/base.html.j2
 
 
 def render(template: str, **values: object) -> str:
@@ -15,6 +20,11 @@ def render(template: str, **values: object) -> str:
     A page extends "common/base.html.j2", which brings the style that all pages share.
     """
     return _environment().get_template(template).render(**values)
+
+
+def check_page(path: Path, error: type[ReseedError] = ConfigError) -> None:
+    """Check that a page may be written at `path`: nothing is there, or a page that `render` made."""
+    check_file(path, "a page of reseed", lambda path: _MARK in read_text(path), error)
 
 
 @cache

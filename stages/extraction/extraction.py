@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reseed.stages.audio.bank import AudioBank
+from reseed.stages.audio.bank import AudioBank, CheckPath
 from reseed.stages.audio.draw import Draw
 from reseed.stages.audio.manifest import Manifest, Utterance, digest_of, digest_rows, manifest_digest
 from reseed.stages.backbones.base import Backbone
@@ -56,8 +56,11 @@ class Extraction:
     declaration: Declaration
 
     @classmethod
-    def open(cls, order: ExtractOrder) -> "Extraction":
+    def open(cls, order: ExtractOrder, check: CheckPath | None = None) -> "Extraction":
         """Load the backbone, read the manifests and declare the store.
+
+        Args:
+            check: called with role and path before a recording that a view draws is opened.
 
         Raises:
             ConfigError: the backbone lacks a setting.
@@ -69,7 +72,7 @@ class Extraction:
         row_digests = {path: digest_rows(Manifest(path)) for path in {*order.manifests.values()}}
         digests = {role: digest_of(row_digests[path]) for role, path in order.manifests.items()}
         sources = {kind: manifest for kind, manifest in manifests.items() if kind != "utterances"}
-        bank = AudioBank(sources, backbone.sample_rate_hz)
+        bank = AudioBank(sources, backbone.sample_rate_hz, check)
         return cls(
             order,
             manifests["utterances"],

@@ -1,6 +1,6 @@
 """Render the audio behind stored vectors again, embed it, and compare."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.backbones.table import backbone_class
 from reseed.stages.common.terminal import lines
+from reseed.stages.extraction.allowed import Allowed
 from reseed.stages.extraction.declaration import extracted_inputs
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.lineage import find_path
@@ -56,15 +57,27 @@ class Replayer:
     Args:
         moved: role ("utterances", "noise", ..., "backbone") -> manifest or weights, where they no longer lie where the
             store says.
+        recordings: folders in which manifests and recordings may be opened, see `stages.extraction.allowed`.
 
     Raises:
         StoreError: a store that was not extracted from audio, or by another backbone, rendering or cut than now.
         ManifestError: a manifest is gone, or is another one than the store was made from.
     """
 
-    def __init__(self, store: Path, *, moved: Mapping[str, Path] | None = None, device: str = "cpu") -> None:
-        self.store = EmbeddingStore(store)
-        self.extraction = Extraction.open(_order(self.store, moved or {}, device))
+    def __init__(
+        self,
+        store: Path,
+        *,
+        moved: Mapping[str, Path] | None = None,
+        recordings: Sequence[Path] = (),
+        device: str = "cpu",
+    ) -> None:
+        self.store, moved = EmbeddingStore(store), moved or {}
+        self._allowed = Allowed(store, recordings, moved)
+        order = _order(self.store, moved, device)
+        for role, path in order.manifests.items():
+            self._allowed.check(role, path)
+        self.extraction = Extraction.open(order, self._allowed.check)
         self._check()
         self._rows: dict[str, Utterance] = {}
 
@@ -112,7 +125,9 @@ class Replayer:
                 f"{self.extraction.order.utterances} does not list {utterance!r}; where it was appended, give that "
                 "manifest with --from utterances=PATH"
             )
-        return self._rows[utterance]
+        row = self._rows[utterance]
+        self._allowed.check("utterances", row.path)
+        return row
 
     def _check(self) -> None:
         """Compare what there is now with what the store was made from."""

@@ -31,7 +31,7 @@ def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
     """Write OUTPUT/embeddings.ark (float32), .scp with the archive's full path, utt2spk and export.json."""
     archive = output.resolve() / _ARK
     with (
-        export_directory(output, header) as directory,
+        export_directory(output, header, f"{_ARK}|{_SCP}|{_UTT2SPK}") as directory,
         atomic.atomic_path(directory / _ARK) as ark_path,
         atomic.atomic_path(directory / _SCP) as scp_path,
         atomic.atomic_path(directory / _UTT2SPK) as utt2spk_path,

@@ -22,7 +22,7 @@ _VECTORS, _ROWS = "vectors.npy", "rows.jsonl"
 def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
     """Write OUTPUT/vectors.npy in the store's own dtype, OUTPUT/rows.jsonl and OUTPUT/export.json."""
     with (
-        export_directory(output, header) as directory,
+        export_directory(output, header, f"{_VECTORS}|{_ROWS}") as directory,
         atomic.atomic_path(directory / _VECTORS) as vectors_path,
         atomic.atomic_path(directory / _ROWS) as rows_path,
         vectors_path.open("wb") as vectors_file,

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Dimension, ExportHeader, Vectors, parse_header, rechunked
-from reseed.stages.interop.output import check_replaceable
 from reseed.store import StoreError
+from reseed.store.outputs import check_file
 from reseed.store.sealed import DamagedError, check_table, table_writer
 
 EMBEDDING = "embedding"
@@ -30,7 +30,7 @@ def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
     Vectors are float32 whatever the store holds: many readers stumble over half floats. They are neither compressed nor
     encoded by a dictionary, since neither makes them smaller.
     """
-    check_replaceable(output, _is_export, "a Parquet file exported by reseed")
+    check_file(output, "a Parquet file exported by reseed", _is_export, StoreError)
     tables = (_with_vectors(batch, header.dim) for batch in rechunked(batches, BATCH_ROWS))
     first = next(tables)
     schema = first.schema.with_metadata({_HEADER_KEY: header.model_dump_json()})
@@ -94,10 +94,7 @@ def _encoding(schema: pa.Schema) -> dict[str, Any]:
 
 
 def _is_export(path: Path) -> bool:
-    try:
-        return _HEADER_KEY in (pq.read_schema(path).metadata or {})
-    except (OSError, pa.ArrowException):
-        return False
+    return _HEADER_KEY in (pq.read_schema(path).metadata or {})
 
 
 def _schema(path: Path) -> pa.Schema:

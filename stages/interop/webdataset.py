@@ -30,7 +30,7 @@ _FAULTS = (OSError, EOFError, tarfile.TarError, zlib.error)
 def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
     """Write OUTPUT/00000.tar and following, in the store's own dtype, and OUTPUT/export.json."""
     numbers = count()
-    with export_directory(output, header) as directory:
+    with export_directory(output, header, r"\d{5,}\.tar") as directory:
         for index, batch in enumerate(rechunked(batches, _ROWS_PER_TAR)):
             with (
                 atomic.atomic_path(directory / f"{index:05d}.tar") as path,

@@ -6,8 +6,10 @@ from typing import Any
 
 from reseed.stages.audio.shared import read_shared
 from reseed.stages.common.figures import Plot
+from reseed.stages.common.pages import check_page
 from reseed.stages.common.prose import counted
 from reseed.stages.common.terminal import log
+from reseed.stages.common.theme import THEMES
 from reseed.stages.reporting.contents import Contents, contents
 from reseed.stages.reporting.page import render_page
 from reseed.stages.reporting.plots.distances import speaker_distances
@@ -20,7 +22,10 @@ from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.systems import Loaded
 from reseed.stages.reporting.setup import contradiction
 from reseed.stages.reporting.table import as_csv, table_files
+from reseed.store import ScoringError
 from reseed.store.atomic import atomic_files, write_json, write_text
+from reseed.store.bounded import read_json, read_text
+from reseed.store.outputs import check_apart, check_file
 from reseed.store.sealed import digests_of, write_record
 
 PAGE, DIGESTS = "index.html", "digests.json"
@@ -66,6 +71,34 @@ def leaks(runs: Sequence[RunFiles]) -> list[str]:
     return [f"{name}: {each}" if name else str(each) for name, each in found]
 
 
+def check_replaceable(report: Path, runs: Sequence[RunFiles]) -> None:
+    """Check that what is to be written takes the place of an earlier report's files alone; others stay as they are.
+
+    Raises:
+        ScoringError: something else is there, or something that the report is made from.
+    """
+    read = [path for run in runs for path in (*run.scores, *run.identification, *run.stores, run.utterances)]
+    check_apart([report], read, ScoringError)
+    if report.is_symlink() or (report.exists() and not report.is_dir()):
+        raise ScoringError(f"{report} is no folder but a file or link, which is not replaced; choose another path")
+    check_page(report / PAGE, ScoringError)
+    summary = report / "summary.json"
+    check_file(report / "config.yaml", "that of a report", lambda _: summary.is_file(), ScoringError)
+    for name in ("metrics", "groups", "summary", "across", "spread", "digests"):
+        check_file(report / f"{name}.json", "of a report", _is_rows, ScoringError)
+    for name in ("metrics", "groups"):
+        check_file(
+            report / f"{name}.csv", "of a report", lambda path: read_text(path).startswith("system,"), ScoringError
+        )
+
+
+def _is_rows(path: Path) -> bool:
+    rows = read_json(path)
+    if path.name == DIGESTS:
+        return isinstance(rows, dict) and isinstance(rows.get("files"), dict)
+    return isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+
+
 def _write(
     report: Path, results: Results, rows: Mapping[str, list[dict[str, Any]]], shown: Contents, page: str
 ) -> None:
@@ -89,14 +122,15 @@ def _write(
         write_text(staged / PAGE, page)
     for name in (name for name, content in rows.items() if not content):
         (report / name).unlink(missing_ok=True)
-    _remove_stale(report / "plots", pictures)
-    _remove_stale(report / "tables", tables)
+    _remove_stale(report / "plots", pictures, [f".{theme.name}.svg" for theme in THEMES])
+    _remove_stale(report / "tables", tables, [".csv", ".tex", ".json"])
 
 
-def _remove_stale(folder: Path, files: Mapping[str, str]) -> None:
-    """Remove the files of an earlier report that this one does not have."""
+def _remove_stale(folder: Path, files: Mapping[str, str], endings: Sequence[str]) -> None:
+    """Remove what this report does not have of an earlier one, of which there is a file for each ending."""
     names = {Path(name).name for name in files}
-    suffixes = {Path(name).suffix for name in files}
-    for stale in folder.glob("*"):
-        if stale.suffix in suffixes and stale.name not in names:
-            stale.unlink()
+    for first in folder.glob(f"*{endings[0]}"):
+        earlier = [first.with_name(first.name.removesuffix(endings[0]) + ending) for ending in endings]
+        if first.name not in names and all(path.is_file() for path in earlier):
+            for path in earlier:
+                path.unlink()

@@ -7,6 +7,7 @@ FOLDER/README.md       the card
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from reseed.stages.common.section import Section
 from reseed.store import ConfigError, ModelError, atomic
+from reseed.store.outputs import check_apart, check_folder
 from reseed.store.sealed import digests_of, read_record, write_record
 
 HISTORY, CARD = "train.jsonl", "README.md"
@@ -60,15 +62,30 @@ class TrainedFolder(Generic[Info]):
     weights_file: str = "weights.safetensors"
     other_files: tuple[str, ...] = ()
 
-    def check_replaceable(self, path: Path) -> None:
+    def check_replaceable(self, path: Path, *inputs: Path | None) -> None:
         """Refuse to write where something else is.
 
+        Args:
+            inputs: what the training reads.
+
         Raises:
-            ModelError: `path` is a file, or a folder that holds other things.
+            ModelError: `path` is a file or a link, a folder that holds other things, or not apart from an input.
         """
-        files = {self.info_file, self.weights_file, HISTORY, CARD, *self.other_files}
-        if not (path / self.info_file).exists() and not atomic.holds_only(path, files):
-            raise ModelError(f"{path} exists and is not {self.noun}, so it is not replaced; choose another path")
+        check_folder(path, self.noun, self._is_one, self.pattern, ModelError)
+        check_apart([path], inputs, ModelError)
+
+    @property
+    def pattern(self) -> str:
+        """Pattern of the paths of its files."""
+        files = (self.info_file, self.weights_file, HISTORY, CARD, *self.other_files)
+        return "|".join(map(re.escape, files))
+
+    def _is_one(self, path: Path) -> bool:
+        if (path / self.info_file).exists():
+            self._read_info(path)
+            return True
+        # Snakemake removes a rule's declared output before it repeats it, and leaves the rest of its directory.
+        return all((path / name).exists() for name in (self.weights_file, HISTORY, CARD))
 
     def write(
         self,

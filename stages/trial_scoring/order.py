@@ -39,6 +39,12 @@ class ScoreOrder:
     enrolment_cohort: Path | None = None
     device: str = "cpu"
 
+    @property
+    def inputs(self) -> list[Path | None]:
+        """What is read."""
+        stores = [self.store, self.cohort, self.enrolment, self.enrolment_cohort]
+        return [*stores, self.trials, self.utterances, self.enrolments, self.cohort_utterances]
+
     def absolute(self) -> "ScoreOrder":
         """Return the same order with its paths made absolute, as another process in another folder needs it."""
         paths = {name: value.resolve() for name, value in vars(self).items() if isinstance(value, Path)}

@@ -9,7 +9,7 @@ import pytest
 
 from reseed.stages.audio.manifest import read_manifest
 from reseed.stages.audio.recipe import ExtractSettings
-from reseed.stages.audit import audit
+from reseed.stages.audit import audit as audit_stage
 from reseed.stages.auditing.finding import FAILED, PASSED, SKIPPED
 from reseed.stages.enhance import enhance
 from reseed.stages.enhancers.wccn import WccnConfig
@@ -50,6 +50,10 @@ def folder(tmp_path_factory):
         order = ExtractOrder(manifests["speech"], "ge2e", settings, seed=0, sources=sources)
         extract(order=order, store=root / split, shards=6)
     return root
+
+
+def audit(store, **options):
+    return audit_stage(store=store, recordings=[store.parent, REAL], **options)
 
 
 def failed(audited):

@@ -32,6 +32,7 @@ HOSTILE = "<img src=x onerror=alert(1)>/../../etc/passwd' or 1=1 --"
 def run(tmp_path_factory):
     """The folder of a run: an extracted store, one enhanced from it, one whose ids are markup."""
     root = tmp_path_factory.mktemp("run")
+    (root / "config.yaml").touch()
     corpus = write_corpus(root / "recordings", splits=("train",), speakers=4, takes=3)
     manifests = prepared(corpus, root / "corpus", ("speech", "noise"))
     settings = ExtractSettings(views={"clean": {}, "noise": {"noise": 5}}, crops={"count": 1, "duration_s": 1.6})

@@ -144,7 +144,7 @@ def test_model_of_another_dimension_names_both_dimensions(model, tmp_path):
 
 def test_store_is_never_enhanced_onto_itself(store, model):
     before = contents(store.path)
-    with pytest.raises(StoreError, match="is the store to enhance; write the new store elsewhere"):
+    with pytest.raises(StoreError, match="which is to be read; write it elsewhere"):
         enhance(store=store.path, model=model, enhanced=store.path, seed=0)
     assert contents(store.path) == before
 

@@ -1,6 +1,10 @@
 import json
+import os
+import shutil
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,8 +12,9 @@ import soundfile
 
 from reseed.stages.audio.manifest import read_manifest
 from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
-from reseed.stages.extraction.replayer import Replayer
-from reseed.stages.replay import replay
+from reseed.stages.extraction.allowed import Allowed
+from reseed.stages.extraction.replayer import Replayer as StrictReplayer
+from reseed.stages.replay import replay as replay_stage
 from reseed.store import EmbeddingStore, ManifestError, ModelError, StoreError
 from tests.corpus import write_manifest
 from tests.stages.backbones.checkpoints import waves_network
@@ -23,6 +28,11 @@ SETTINGS = ExtractSettings(
     crops=CropSettings(count=3, duration_s=1.6),
     batch=7,
 )
+
+
+ANYWHERE = [Path("/")]
+Replayer = partial(StrictReplayer, recordings=ANYWHERE)
+replay = partial(replay_stage, recordings=ANYWHERE)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +56,22 @@ def test_the_audio_is_written_and_the_command_says_how_well_it_agrees(store, tmp
     replayer = Replayer(store)
     name = replayer.store.utterance_ids()[0]
     out = tmp_path / "heard.wav"
-    command = [sys.executable, "-m", "reseed.cli", "replay", store, name, "--view", "all", "--crop", "2", "--out", out]
+    command = [
+        sys.executable,
+        "-m",
+        "reseed.cli",
+        "replay",
+        store,
+        name,
+        "--view",
+        "all",
+        "--crop",
+        "2",
+        "--out",
+        out,
+        "--recordings",
+        "/",
+    ]
     done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     facts = json.loads(done.stdout)
     assert facts["cosine"] > 0.99999
@@ -91,3 +116,36 @@ def test_a_network_that_was_moved_is_found_by_its_role_whatever_its_setting_is_c
         Replayer(tmp_path / "store")
     replayer = Replayer(tmp_path / "store", moved={"backbone": moved})
     assert replayer.replay(replayer.store.utterance_ids()[0], "clean").cosine > 0.99999
+
+
+def test_recordings_are_opened_in_the_run_of_the_store_and_where_the_user_says_alone(manifests, store, tmp_path):
+    name = EmbeddingStore(store).utterance_ids()[0]
+    with pytest.raises(ManifestError, match=r"outside of its run; .* --recordings "):
+        StrictReplayer(store)
+    folder = Path(read_manifest(manifests["speech"])[0].path).parent
+    for recordings in (list(manifests.values()), [folder]):  # the manifests alone, one folder of recordings alone
+        with pytest.raises(ManifestError, match="outside of its run"):
+            StrictReplayer(store, recordings=recordings).replay(name, "noise")
+    run = tmp_path / "run"
+    shutil.copytree(store, run / "stores" / "s")
+    with pytest.raises(ManifestError, match="outside of its run"):
+        StrictReplayer(run / "stores" / "s", recordings=[run])
+    (run / "config.yaml").touch()
+    (run / "link").symlink_to("/")
+    with pytest.raises(ManifestError, match="outside of its run"):  # a link in the run does not lead out of it
+        Allowed(run / "stores" / "s").check("noise", run / "link" / "etc" / "passwd")
+    Allowed(run / "stores" / "s").check("noise", run / "corpus" / "n.wav")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "loop", "folder", "nul"])
+def test_what_a_store_names_and_is_no_file_is_never_opened(tmp_path, kind):
+    path = tmp_path / "named"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind != "nul":
+        path.symlink_to({"device": "/dev/zero", "loop": path}[kind])
+    named = str(path) + ("\0" if kind == "nul" else "")
+    with pytest.raises(ManifestError, match="cannot be opened|outside of its run"):
+        Allowed(tmp_path, [tmp_path]).check("utterances", named)

@@ -198,12 +198,23 @@ def test_the_page_says_what_was_compared(page):
 
 
 def test_a_second_run_gives_the_same_bytes_and_nothing_of_an_earlier_report_lingers(example, made, tmp_path):
-    stale = [tmp_path / "again" / name for name in ("plots/old.svg", "tables/old.tex")]
-    for path in stale:
-        path.parent.mkdir(parents=True)
+    stale = [
+        tmp_path / "again" / name
+        for name in (
+            "plots/old.dark.svg",
+            "plots/old.light.svg",
+            *(f"tables/old.{end}" for end in ("csv", "tex", "json")),
+        )
+    ]
+    mine = [tmp_path / "again" / name for name in ("plots/mine.svg", "tables/mine.csv")]
+    for path in (*stale, *mine):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("old")
     again = make_report(example, tmp_path / "again")
     assert not any(path.exists() for path in stale)
+    for path in mine:
+        assert path.read_text() == "old"
+        path.unlink()
     names = sorted(str(path.relative_to(made)) for path in made.rglob("*.*"))
     tables = ["summary", "eer", "eer_by_kind", *(metric for metric in METRICS if metric.table)]
     assert sum(name.startswith("tables/") for name in names) == 3 * len(tables)

@@ -148,14 +148,16 @@ def test_a_corpus_of_another_seed_is_replaced(tmp_path, corpus):
 def test_a_corpus_with_a_file_of_ones_own_is_left_alone(tmp_path, corpus):
     shutil.copytree(corpus, tmp_path / "corpus")
     (tmp_path / "corpus" / "notes.txt").touch()
-    with pytest.raises(ConfigError, match=r"but notes.txt is no part of it; move notes.txt elsewhere"):
+    with pytest.raises(ConfigError, match=r"choose another path, or move 'notes.txt' out of it"):
         synthesise(root=tmp_path / "corpus", settings=TINY, seed=4)
     assert (tmp_path / "corpus" / "notes.txt").exists()
 
 
 def test_a_folder_that_is_no_synthetic_corpus_is_left_alone(tmp_path):
     (tmp_path / "mine.flac").touch()
-    with pytest.raises(ConfigError, match=r"is no synthetic corpus"):
+    with pytest.raises(
+        ConfigError, match=r"is not a synthetic corpus, so it is not replaced; choose another path, or move 'mine.flac'"
+    ):
         synthesise(root=tmp_path, settings=TINY, seed=3)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.flac"]
 

@@ -4,7 +4,7 @@ Shapes: U utterances, C crops, V views, D embedding dimension.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -78,8 +78,8 @@ class RunStores:
         ConfigError: there is no finished store.
     """
 
-    def __init__(self, run: Path) -> None:
-        self.run = run
+    def __init__(self, run: Path, recordings: Sequence[Path] = ()) -> None:
+        self.run, self.recordings = run, tuple(recordings)
         self._hearing = Lock()
         self._heard: tuple[object, Sound] | None = None
         if not self.paths:
@@ -100,7 +100,7 @@ class RunStores:
         path = self.paths.get(name)
         if path is None:
             raise StoreError(f"no store {name!r} in this run")
-        browsed = _opened(path, (path / HEADER_NAME).stat().st_mtime_ns)
+        browsed = _opened(path, (path / HEADER_NAME).stat().st_mtime_ns, self.recordings)
         for shard in browsed.store.shards:  # a mapped file that was cut meanwhile would end the process
             for file in shard.files:
                 check_size(path, file)
@@ -127,8 +127,8 @@ class BrowsedStore:
         StoreError: such an utterance is not stored.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.store = path, EmbeddingStore(path)
+    def __init__(self, path: Path, recordings: Sequence[Path] = ()) -> None:
+        self.path, self.store, self.recordings = path, EmbeddingStore(path), recordings
         self._reference = AuditedStore(path, self.store.header).reference
 
     @cached_property
@@ -197,7 +197,7 @@ class BrowsedStore:
 
     @cached_property
     def _replayer(self) -> Replayer:
-        return Replayer(extracted_store(self.path).path)
+        return Replayer(extracted_store(self.path).path, recordings=self.recordings)
 
     def _vectors(self, utterance_id: str) -> Float32:
         """Return the vectors of an utterance, [C, V, D]."""
@@ -227,6 +227,6 @@ def _text(value: object) -> str:
 
 
 @lru_cache(maxsize=8)
-def _opened(path: Path, state: int) -> BrowsedStore:
+def _opened(path: Path, state: int, recordings: tuple[Path, ...]) -> BrowsedStore:
     """Keep the last stores; one that is written anew is opened anew."""
-    return BrowsedStore(path)
+    return BrowsedStore(path, recordings)

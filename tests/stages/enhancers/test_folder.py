@@ -84,11 +84,14 @@ def test_loaded_model_is_frozen(model):
 
 
 def test_new_model_replaces_the_old_one_whole(model):
-    (model / "stray.txt").write_text("of the old model")
+    (model / "train.jsonl").write_text("of the old model")
     save_model(model, make_enhancer("wccn", WccnConfig(), 4), info("wccn", {"shrinkage": 1.0}, dim=4), [])
     assert load_model(model)[1].enhancer == "wccn"
-    assert not (model / "stray.txt").exists()
+    assert (model / "train.jsonl").read_text() == ""
     assert [path.name for path in model.parent.iterdir()] == ["model"]
+    (model / "notes.txt").write_text("mine")
+    with pytest.raises(ModelError, match="or move 'notes.txt' out of it"):
+        save_model(model, make_enhancer("wccn", WccnConfig(), 4), info("wccn", {}, dim=4), [])
 
 
 def test_failed_save_leaves_the_old_model(model, monkeypatch):
