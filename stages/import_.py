@@ -85,7 +85,7 @@ def import_store(*, source: Path, store: Path, format: str, settings: ImportSett
         ConfigError: no such format; no name for the space, or another than the source carries.
         StoreError: a source that cannot be read, or something at `store` that is not a store.
     """
-    check_apart([store], [source], StoreError)
+    check_apart([store], [source] if source.is_file() else [], StoreError)
     check_store(store)
     if not source.exists():
         raise StoreError(f"{source} does not exist; give what is to be imported")

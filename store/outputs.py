@@ -105,7 +105,7 @@ def check_store(path: Path) -> None:
     """
     if not path.is_dir():
         if path.exists() or path.is_symlink():
-            raise StoreError(_refusal(path, "a store", " but a file"))
+            raise StoreError(_refusal(path, "a store"))
         return
     header = path / HEADER_NAME
     if not header.exists():
@@ -139,7 +139,7 @@ def _check_place(path: Path, noun: str, error: type[ReseedError]) -> None:
     if not path.exists():
         return
     if not path.is_dir():
-        raise error(_refusal(path, noun, " but a file"))
+        raise error(_refusal(path, noun))
     place = path.resolve()
     for what, folder in (("the folder that you are in", Path.cwd()), ("your home", Path.home())):
         if place == folder or place in folder.parents:
