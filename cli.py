@@ -1012,12 +1012,15 @@ def _assignment(text: str) -> tuple[str, Path]:
 
 
 def _values(text: str) -> tuple[str, list[Any]]:
-    import yaml
+    from reseed.pipeline.reading import parse_value
 
     name, _, listed = text.partition("=")
     if not name or not listed:
         raise click.UsageError(f"{text!r} is not KEY=A,B, e.g. lr=0.0001,0.001")
-    return name, yaml.safe_load(f"[{listed}]")
+    try:
+        return name, parse_value(f"[{listed}]")
+    except ValueError as error:
+        raise click.UsageError(f"{text!r} is not KEY=A,B, e.g. lr=0.0001,0.001 ({error})") from None
 
 
 def _device(setting: str) -> str:

@@ -10,6 +10,9 @@ from pydantic import BaseModel
 
 from reseed.pipeline.kinds import entry_of, kind_at
 from reseed.store import ConfigError
+from reseed.store.bounded import read_text
+
+_MOST_BYTES, _MOST_VALUES, _DEEPEST = 4 << 20, 100_000, 64
 
 _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 # What PyYAML says, and what that means to somebody who wrote settings.
@@ -49,8 +52,9 @@ class SettingsFile:
             ConfigError: no file, or no YAML; says in which line.
         """
         try:
-            loader = yaml.SafeLoader(path.read_text(encoding="utf-8-sig"))
+            loader = yaml.SafeLoader(read_text(path, _MOST_BYTES, "utf-8-sig"))
             root = loader.get_single_node()
+            _check_size(root)
         except FileNotFoundError:
             raise ConfigError(f"{path} does not exist; `reseed init` writes a configuration to begin with") from None
         except OSError as error:
@@ -59,6 +63,8 @@ class SettingsFile:
             raise ConfigError(f"{path}, {_in_plain_words(error)}") from None
         except (yaml.YAMLError, UnicodeDecodeError):
             raise ConfigError(f"{path} is not plain text in UTF-8") from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{path} holds no settings: {_beyond_reason(error)}") from None
         if not isinstance(root, yaml.MappingNode):
             raise ConfigError(f"{path} holds no settings; `reseed init` writes a configuration to begin with")
         file = cls()
@@ -67,6 +73,8 @@ class SettingsFile:
             file.tree = _unshared(loader.construct_document(root))
         except yaml.MarkedYAMLError as error:
             raise ConfigError(f"{path}, {_in_plain_words(error)}") from None
+        except Exception as error:  # PyYAML makes numbers and dates of texts that are none
+            raise ConfigError(f"{path}: a value is not what its tag says ({error}); put it in quotes") from None
         return file
 
     def _look_at(self, node: yaml.Node, way: tuple[str, ...], seen: set[int]) -> None:
@@ -100,6 +108,48 @@ class SettingsFile:
                 value = value.get(part) if isinstance(value, dict) else ()
             if value is None and entry_of(kind_at(model, way[:-1])) is not None:
                 yield ".".join(way), line
+
+
+def parse_value(text: str) -> Any:
+    """Return the value of one setting, as YAML reads it.
+
+    Raises:
+        ValueError: no YAML, or beyond reason.
+    """
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_size(node)
+        return _unshared(loader.construct_document(node))
+    except Exception as error:  # as above
+        raise ValueError(_beyond_reason(error)) from None
+
+
+def _check_size(node: yaml.Node | None) -> None:
+    """Check that settings are of a size that somebody may have written, every alias written out.
+
+    Raises:
+        ValueError: deeper than _DEEPEST, of more than _MOST_VALUES values, or inside themselves.
+    """
+    level = [node] if node is not None else []
+    total = 0
+    for _ in range(_DEEPEST):
+        total += len(level)
+        if total > _MOST_VALUES:
+            raise ValueError(f"they have more than {_MOST_VALUES:,} values once aliases are written out")
+        inner = (each for outer in level if isinstance(outer, yaml.CollectionNode) for each in outer.value)
+        level = [part for each in inner for part in (each if isinstance(each, tuple) else (each,))]
+        if not level:
+            return
+    raise ValueError(f"they are nested deeper than {_DEEPEST} levels")
+
+
+def _beyond_reason(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return f"they are nested deeper than {_DEEPEST} levels"
+    return " ".join(str(error).split())
 
 
 def _line(node: yaml.Node) -> int:

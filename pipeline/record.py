@@ -17,6 +17,7 @@ from typing import IO, Literal
 
 from reseed.pipeline import layout
 from reseed.store import ReseedError
+from reseed.store.bounded import read_json
 
 Outcome = Literal["finished", "failed", "interrupted"]
 _TRIES, _PAUSE_S = 20, 0.05  # whoever asks whether the lock is held, holds it for an instant
@@ -76,7 +77,7 @@ def at_work(folder: Path, *, recorded: bool = True) -> Iterator[int]:
 def read_record(folder: Path) -> Record | None:
     """Return who was at work in a folder last; None where nobody, an older version, or a cut file says."""
     try:
-        return Record(**json.loads((folder / layout.LOCK).read_text(encoding="utf-8")))
+        return Record(**read_json(folder / layout.LOCK))
     except (OSError, TypeError, ValueError):
         return None
 

@@ -1,6 +1,5 @@
 """The runs of a folder: when each was made, what state it is in, which settings differ between them, what they give."""
 
-import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from reseed.pipeline.shared import SharedStore, find_stores
 from reseed.stages.common.terminal import lines, printable
 from reseed.stages.trial_scoring.origin import RAW
 from reseed.store import ConfigError
+from reseed.store.bounded import read_json
 
 _WIDTH = 100
 _NAME_WIDTH = 28
@@ -186,7 +186,7 @@ def _figures(path: Path) -> list[Figure]:
     if path.stat().st_size > _LARGEST:
         raise ValueError
     found: dict[tuple[str, str], list[float]] = {}
-    for row in json.loads(path.read_text(encoding="utf-8")):
+    for row in read_json(path):
         if row["eer"] is not None:
             found.setdefault((str(row["system"]), str(row["scoring"])), []).append(float(row["eer"]))
     return [Figure(*names, sum(eers) / len(eers), len(eers)) for names, eers in found.items()]

@@ -4,10 +4,10 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from reseed.pipeline.mistakes import Location, Problem, SettingsError, leave_out
+from reseed.pipeline.reading import parse_value
 from reseed.stages.common.section import CONFLICTS_ALLOWED
 from reseed.store import ConfigError
 
@@ -93,6 +93,6 @@ def _apply(raw: dict[str, Any], override: str) -> None:
         if not isinstance(raw, dict):
             raise ConfigError(f"--set {override!r}: {section} is a value, not a section")
     try:
-        raw[key] = yaml.safe_load(text)
-    except yaml.YAMLError:
+        raw[key] = parse_value(text)
+    except ValueError:
         raise ConfigError(f"--set {override!r}: {text!r} is not YAML; quote it, or close its brackets") from None

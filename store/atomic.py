@@ -18,6 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from reseed.store.bounded import check_regular
 from reseed.store.errors import WriteError
 
 FileState = tuple[int, ...]
@@ -231,7 +232,8 @@ def _own_mark() -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file as hex, reading 1 MiB at a time."""
+    """Return the SHA-256 of a file as hex, reading 1 MiB at a time; OSError where it is no regular file."""
+    check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -75,15 +75,15 @@ def parse_json(text: str | bytes) -> Any:
     return value
 
 
-def lines(path: Path, encoding: str = "utf-8") -> Iterator[str]:
-    r"""Yield the lines of a text, ended by \n as in the file.
+def lines(path: Path, encoding: str = "utf-8", newline: str | None = "\n") -> Iterator[str]:
+    """Yield the lines of a text; `newline` is that of `open`.
 
     Raises:
         OSError: missing, or no regular file.
         ValueError: a line of more than LONGEST_LINE characters, or another encoding.
     """
     check_regular(path)
-    with path.open(encoding=encoding, newline="\n") as file:
+    with path.open(encoding=encoding, newline=newline) as file:
         number = 0
         while line := file.readline(LONGEST_LINE + 1):
             number += 1

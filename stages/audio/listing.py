@@ -1,7 +1,6 @@
 """Where recordings are listed: a folder, a CSV or JSONL list, a Kaldi directory. Nothing here opens audio."""
 
 import csv
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 from reseed.store import ManifestError
 from reseed.store.atomic import digest
+from reseed.store.bounded import lines, parse_json
 
 KINDS = ("speech", "noise", "music", "rir")  # of recordings
 AUDIO_SUFFIXES = frozenset(
@@ -81,6 +81,8 @@ def file_errors(path: Path) -> Iterator[None]:
         raise ManifestError(f"{path} cannot be read: it is not UTF-8 text ({error})") from error
     except (OSError, csv.Error) as error:
         raise ManifestError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    except ValueError as error:
+        raise ManifestError(f"{path} cannot be read: {error}") from error
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -89,8 +91,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         ManifestError: it cannot be read.
     """
-    with file_errors(path), path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
+    with file_errors(path):
+        for number, line in enumerate(lines(path, "utf-8-sig", newline=None), start=1):
             if line.strip():
                 yield number, line.strip()
 
@@ -221,14 +223,16 @@ def _column(row: Mapping[str, Any], name: str) -> Any:
 
 
 def _csv_rows(source: Path) -> Iterator[Mapping[str, Any]]:
-    with file_errors(source), source.open(encoding="utf-8-sig", newline="") as file:
-        yield from csv.DictReader(file, delimiter="\t" if source.suffix.lower() == ".tsv" else ",")
+    with file_errors(source):
+        yield from csv.DictReader(
+            lines(source, "utf-8-sig", newline=""), delimiter="\t" if source.suffix.lower() == ".tsv" else ","
+        )
 
 
 def _json_rows(source: Path) -> Iterator[Mapping[str, Any]]:
     for number, line in read_lines(source):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             raise ManifestError(f"{source}, line {number}: not JSON ({error}); one object per line") from error
         if not isinstance(row, dict):

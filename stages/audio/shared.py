@@ -5,7 +5,6 @@ them, so that what was renamed or put into another lossless container is found. 
 with loss is another recording.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from reseed.stages.audio.manifest import CONTENT_SCHEMA, Manifest
 from reseed.stages.common.prose import counted, first_few
 from reseed.store import ManifestError
 from reseed.store.atomic import write_json
+from reseed.store.bounded import read_json
 
 _FIRST = 20
 _DIGESTS = ("sha256", *CONTENT_SCHEMA.names)
@@ -85,7 +85,7 @@ def read_shared(path: Path) -> list[Shared]:
         ManifestError: it is missing or another file.
     """
     try:
-        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        rows: list[dict[str, Any]] = read_json(path)
         return [Shared(**row | {"examples": [(first, second) for first, second in row["examples"]]}) for row in rows]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ManifestError(f"{path} does not say what is shared ({error}); make it with `reseed leakage`") from error

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from zipfile import ZipFile, is_zipfile
 
 import torch
 from safetensors.torch import load_file
@@ -20,6 +21,7 @@ from reseed.stages.backbones.folder import FOLDER
 from reseed.stages.common.prose import first_few
 from reseed.store import ModelError
 from reseed.store.atomic import sha256_once
+from reseed.store.bounded import check_regular
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
 # What published checkpoints hold beside the network: the loss it was trained with.
@@ -109,6 +111,7 @@ def present(path: Path) -> Path:
     """
     path = path.expanduser()
     try:
+        check_regular(path)
         with path.open("rb") as file:
             head = file.read(64).lstrip().lower()
     except OSError as error:
@@ -130,11 +133,26 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return _tensors(_read(path, load_file), path)
-    return _tensors(_read(path, lambda file: torch.load(file, map_location="cpu", weights_only=True)), path)
+    return _tensors(_read(path, load_pickled), path)
+
+
+def load_pickled(path: Path) -> Any:
+    """Return what `torch.save` wrote, without running code, and only as large as the file.
+
+    Raises:
+        ValueError: an archive that is larger once it is unpacked.
+        Exception: as `torch.load` raises.
+    """
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+                raise ValueError("it is compressed, as torch.save compresses nothing")
+    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _read(path: Path, read: Any) -> Any:
     try:
+        check_regular(path)
         return read(path)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL (\S+)", str(error))
@@ -146,14 +164,21 @@ def _read(path: Path, read: Any) -> Any:
 
 
 def _tensors(found: Any, path: Path) -> dict[str, Tensor]:
-    if isinstance(found, Mapping):
-        inner = next((found[name] for name in WRAPPERS if isinstance(found.get(name), Mapping)), None)
-        if inner is not None:
-            return _tensors(inner, path)
-        if tensors := {str(key): value for key, value in found.items() if isinstance(value, Tensor)}:
-            return tensors
+    for _ in WRAPPERS:  # one inside another, at most
+        if isinstance(found, Mapping):
+            found = next((found[name] for name in WRAPPERS if isinstance(found.get(name), Mapping)), found)
+    members = found.items() if isinstance(found, Mapping) else ()
+    if tensors := {str(key): value for key, value in members if isinstance(value, Tensor)}:
+        if padded := [key for key, value in tensors.items() if _is_padded(value)]:
+            raise ModelError(f"{path}: {padded[0]} claims more values than the file holds; save plain tensors")
+        return tensors
     held = f"only {first_few(map(str, found))}" if isinstance(found, Mapping) else type(found).__name__
     raise ModelError(f"{path} holds no state dict, but {held}; save the network's state_dict()")
+
+
+def _is_padded(tensor: Tensor) -> bool:
+    """Whether a tensor shows one value of its storage in many places: a few bytes of a file may stand for terabytes."""
+    return tensor.layout != torch.strided or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 
 def below_prefix(state: Mapping[str, Tensor], path: Path, network: type[Backbone]) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from reseed.stages.common.section import Section
 from reseed.store import StoreError
+from reseed.store.bounded import lines
 from reseed.store.sealed import parse_sealed
 
 BATCH_ROWS = 16_384  # 32 MiB of 512-d float32: bounds the memory of every reader and writer here
@@ -188,10 +189,11 @@ def rechunked(batches: Iterable[Batch], rows: int) -> Iterator[Batch]:
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines of a UTF-8 text with their numbers, from 1; raises StoreError where it is none."""
     try:
-        with path.open(encoding="utf-8", newline="\n") as lines:
-            yield from enumerate(lines, start=1)
+        yield from enumerate(lines(path), start=1)
     except UnicodeDecodeError as error:
         raise StoreError(f"{path} is not a text in UTF-8 ({error.reason} at byte {error.start}); convert it") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); give a text of lines") from None
 
 
 def parse_header(text: str | bytes, where: Path) -> ExportHeader | None:

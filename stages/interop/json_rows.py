@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reseed.store import StoreError
+from reseed.store.bounded import parse_json
 
 
 def to_json(rows: pa.Table) -> Iterator[str]:
@@ -25,7 +26,7 @@ def parse_row(text: str | bytes, where: str) -> dict[str, Any]:
         StoreError: not a JSON object; `where` says which.
     """
     try:
-        row = json.loads(text)
+        row = parse_json(text)
     except ValueError as error:
         raise StoreError(f"{where} is not JSON ({error}); write it again") from None
     if not isinstance(row, dict):

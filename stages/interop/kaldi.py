@@ -24,7 +24,8 @@ from reseed.store import StoreError, atomic
 
 _ARK, _SCP, _UTT2SPK = "embeddings.ark", "embeddings.scp", "utt2spk"
 _ALLOWED = "/.:,+=@"
-_FAULTS = (OSError, ValueError, RuntimeError, AssertionError, struct.error)
+_FAULTS = (OSError, ValueError, RuntimeError, AssertionError, OverflowError, MemoryError, struct.error)
+_LONGEST_KEY = 65_536
 
 
 def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
@@ -144,9 +145,12 @@ def _parted(line: str) -> tuple[str, str]:
 def _read_key(ark: BinaryIO, path: Path) -> str | None:
     start = ark.tell()
     try:
-        key: str | None = read_token(ark)
-        if key is None or key.strip("\n").isprintable():
-            return key
+        beginning = ark.read(_LONGEST_KEY)
+        ark.seek(start)
+        if b" " in beginning or len(beginning) < _LONGEST_KEY:  # else all of a file might be taken for a key
+            key: str | None = read_token(ark)
+            if key is None or key.strip("\n").isprintable():
+                return key
     except UnicodeDecodeError:
         pass
     raise StoreError(f"{path} is no Kaldi archive, or is damaged at byte {start}: no key stands there")

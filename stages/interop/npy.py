@@ -15,6 +15,7 @@ from reseed.stages.interop.exchange import Batch, ExportHeader, chunked, numbere
 from reseed.stages.interop.json_rows import parse_row, to_json, to_table
 from reseed.stages.interop.output import EXPORT_HEADER, export_directory, read_export_header
 from reseed.store import StoreError, atomic
+from reseed.store.bounded import check_regular
 
 _VECTORS, _ROWS = "vectors.npy", "rows.jsonl"
 
@@ -94,9 +95,12 @@ def _write_header(file: BinaryIO, header: ExportHeader) -> None:
 
 def _opened(path: Path) -> NDArray[Any]:
     try:
+        check_regular(path)
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged header fails in as many ways as Python's own parser does
         raise StoreError(f"{path} cannot be read ({error}); give an .npy file of numbers") from None
+    if not isinstance(array, np.ndarray):
+        raise StoreError(f"{path} is an archive of arrays; give an .npy file of numbers")
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise StoreError(f"{path} holds {array.dtype} {list(array.shape)}, not numbers [rows, dimensions]")
     return array

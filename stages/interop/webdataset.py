@@ -4,6 +4,7 @@ KEY is `UTTERANCE-cropN-VIEW`, escaped as `stages.interop.keys` says, dots and s
 for a plain tar header it is a number. What a vector is, its utterance id included, stands in the JSON.
 """
 
+import math
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -97,10 +98,22 @@ class WebDatasetReader:
         if data is None:
             raise StoreError(f"{where} has {sorted(arrays) or 'no'} .npy members; name the one that is the embedding")
         try:
-            array: NDArray[Any] = np.load(BytesIO(data), allow_pickle=False)
-        except (ValueError, EOFError) as error:
+            array = _array_in(data)
+        except Exception as error:  # a damaged header fails in as many ways as Python's own parser does
             raise StoreError(f"{where} holds no array ({error}); write it with numpy.save") from None
         return array
+
+
+def _array_in(data: bytes) -> NDArray[Any]:
+    """Return the array of an .npy file; nothing is allocated that the file does not hold."""
+    file = BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read_header(file)
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+        raise ValueError(f"its {len(data)} bytes are not those of {dtype} {list(shape)}")
+    array: NDArray[Any] = np.load(BytesIO(data), allow_pickle=False)
+    return array
 
 
 class _Sample(NamedTuple):

@@ -10,6 +10,7 @@ import torch
 
 from reseed.stages.common.terminal import log
 from reseed.store import atomic
+from reseed.store.bounded import check_regular
 
 State = dict[str, Any]
 
@@ -46,6 +47,7 @@ class TrainingCheckpoint:
         if not self.path.exists():
             return None
         try:
+            check_regular(self.path)
             saved = torch.load(self.path, map_location="cpu", weights_only=True)
             key, state = saved["key"], saved["state"]
         except Exception as error:  # damaged files fail in as many ways as there are formats

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -133,10 +134,12 @@ class TrainedFolder(Generic[Info]):
         """
         info, state = self.read(path)
         try:
+            with torch.device("meta"):  # of shapes alone: a JSON may ask for more than there is memory
+                wanted = build(info).state_dict()
+            self._check_state(path / self.weights_file, state, wanted)
             network = build(info)
-        except (ConfigError, ValidationError) as error:
+        except (ConfigError, ValidationError, ValueError, TypeError, RuntimeError, OverflowError) as error:
             raise self._unusable(f"{path / self.info_file} cannot be used: {_one_line(error)}") from error
-        self._check_state(path / self.weights_file, state, network.state_dict())
         network.load_state_dict(state)
         return network.eval().requires_grad_(False), info
 

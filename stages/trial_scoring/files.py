@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from reseed.stages.trial_scoring.origin import Origin
 from reseed.store import ScoringError
+from reseed.store.bounded import parse_json
 from reseed.store.tables import TableFile
 
 METADATA_KEY = b"reseed"
@@ -91,7 +92,7 @@ def read_origin(path: Path) -> Origin:
     with SCORES.open(path) as file:
         metadata = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
     try:
-        return Origin.parse(json.loads(metadata or b"{}"))
+        return Origin.parse(parse_json(metadata or b"{}"))
     except (AttributeError, TypeError, ValueError):
         raise ScoringError(f"{path} does not say what it was scored from; write it with `reseed score`") from None
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from reseed.stages.audio.listing import AUDIO_SUFFIXES, file_errors, read_lines
 from reseed.store import ManifestError
+from reseed.store.bounded import lines
 
 # (targets, non-targets) -> the list that has so many. Vox1-O, -E, -H: Chung et al., "VoxCeleb2", Interspeech 2018, with
 # the cleaned lists of the VoxCeleb site; CN-Celeb: Li et al. 2022; VC-Mix: Heo et al., arXiv 2309.14741.
@@ -157,8 +158,8 @@ class _Conditions:
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, Line]]:
-    with file_errors(path), path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), start=2):
+    with file_errors(path):
+        for number, row in enumerate(csv.DictReader(lines(path, "utf-8-sig", newline="")), start=2):
             yield number, _csv_trial(path, number, row)
 
 
