@@ -12,15 +12,15 @@ from pathlib import Path
 from reseed.pipeline import layout
 from reseed.pipeline.changes import changes
 from reseed.pipeline.config import RunConfig
-from reseed.pipeline.loading import check_components, dump, load_config
+from reseed.pipeline.loading import dump, load_config
 from reseed.pipeline.plan import Plan
+from reseed.pipeline.preflight import missing_executor, preflight
 from reseed.pipeline.record import at_work
 from reseed.pipeline.results import kept_results, settings_of_results
 from reseed.stages.audio.shared import read_shared
 from reseed.stages.common.device import gpu_count, resolved
 from reseed.stages.common.terminal import log
 from reseed.stages.reporting.results.files import RunFiles
-from reseed.stages.synthesise import check_installed
 from reseed.store import ConfigError, ReseedError, Terminated
 from reseed.store.atomic import make_directory, write_text
 from reseed.store.errors import ended_by
@@ -44,20 +44,20 @@ def run(
         extra: further arguments for Snakemake.
 
     Raises:
-        ConfigError: a section of an enhancer or backbone is wrong, the corpus lacks a folder, or a package is missing.
+        ConfigError: a section of an enhancer or backbone is wrong, or something that the run needs is missing or will
+            not suffice; nothing is started then.
         ReseedError: the run is locked by another process, or a step failed.
     """
-    check_corpus(config)
     settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
     command = _snakemake(folder, settings, cores, profile)
+    for warning in preflight(config, folder, is_local=profile == "local"):
+        log(f"WARNING: {warning}")
     folder.mkdir(parents=True, exist_ok=True)
     if config.extract.stores is not None and not dry_run:
         make_directory(config.extract.stores)
         check_linkable(config.extract.stores, folder)
     with at_work(folder, recorded=not dry_run) as lock:
-        check_components(config)
         if profile == "local":  # elsewhere the jobs run on other machines, which have what the configuration says
-            _check_installed(config)
             config = config.model_copy(update={"device": resolved(config.device)})
             jobs_on_gpus = gpu_count() if config.device == "cuda" else 1  # one on each
             command.append(f"--resources=gpu={jobs_on_gpus}")  # as two words it would take targets along
@@ -89,13 +89,6 @@ def _say_changes(folder: Path, config: RunConfig) -> None:
         log(f"reseed: {folder} {'has results of' if results else 'was last started with'} other settings:")
     for line in found:
         log(f"  {line}")
-
-
-def _check_installed(config: RunConfig) -> None:
-    """Refuse a run that would miss a package hours later."""
-    if config.synthesise is not None:
-        check_installed()
-    config.backbone_settings().check_installed()
 
 
 def files_of(folder: Path) -> RunFiles:
@@ -165,28 +158,6 @@ def _last_error(folder: Path, since_ns: int) -> str:
     return f"see the messages above and {folder / 'logs'}"
 
 
-def check_corpus(config: RunConfig) -> None:
-    """Check that the corpus has every folder that the run will read.
-
-    Raises:
-        ConfigError: names the folders that are missing and the splits that are there.
-    """
-    listed = config.trials.list
-    if listed is not None and not listed.is_file():
-        raise ConfigError(f"the trial list {listed} does not exist")
-    if config.synthesise:
-        return
-    plan, root = Plan(config), config.corpus.root
-    wanted = [*plan.recordings(plan.train).values(), *plan.recordings(plan.evaluation).values()]
-    missing = {str(recordings): path for recordings in wanted if not (path := plan.source(recordings).path).exists()}
-    for name, path in missing.items():
-        if name in config.corpus.sources:
-            raise ConfigError(f"corpus.sources.{name}: {path} does not exist")
-    if missing and root is not None:
-        there = ", ".join(sorted(f"speech/{path.name}" for path in root.glob("speech/*"))) or "no speech folder"
-        raise ConfigError(f"the corpus {root} has no folder {', '.join(missing)}; it has {there}")
-
-
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
@@ -198,6 +169,8 @@ def _snakemake(folder: Path, settings: Path, cores: int, profile: str) -> list[s
     if not chosen.is_dir():
         known = ", ".join(sorted(path.name for path in profiles.iterdir()))
         raise ConfigError(f"no profile {profile!r}; choose {known}, or give the path of one")
+    for missing in missing_executor(chosen):
+        raise ConfigError(missing)
     return [
         *(sys.executable, "-m", "snakemake"),
         *("--snakefile", str(layout.project_file("Snakefile"))),

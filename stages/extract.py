@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reseed.stages.common.execution import Execute, in_process
+from reseed.stages.common.space import check_space
 from reseed.stages.common.terminal import log
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.order import ExtractOrder
@@ -117,6 +118,8 @@ def extract(
     own = [index for index in range(len(plan)) if job is None or index % job.count == job.index]
     missing = set() if done else {*extraction.missing(place, names)}
     todo = [index for index in own if index in missing]
+    rows = sum(plan[index].stop - plan[index].start for index in todo) * extraction.declaration.rows_per_utterance
+    check_space(place, rows, extraction.declaration)
     write = ShardTask.of(extraction, place, plan)
     for written, name in enumerate(execute(write, todo), start=1):
         log(f"{place}: shard {name} written ({written} of {len(todo)})")

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from reseed.stages.common.section import Section
+from reseed.stages.common.space import check_space
 from reseed.stages.common.terminal import log
 from reseed.stages.interop.arrange import arranged
 from reseed.stages.interop.columns import Columns, conform
@@ -181,6 +182,7 @@ def _write(
     names = [shard_name(index, declaration.fingerprint, str(rows)) for index in range(shards)]
     if is_finalised(store, declaration, names):
         return f"{store}: nothing to do, all {shards} shards are sealed"
+    check_space(store, sum(read_seal(store, name, declaration.vectors) is None for name in names) * rows, declaration)
     for index, batch in enumerate(arranged(batches, plan, rows, store.parent)):
         if read_seal(store, names[index], declaration.vectors) is None:
             finite, rejects = _without_unusable(batch, plan)

@@ -20,6 +20,7 @@ from reseed.stages.audio.datasets.trial_lists import (
     ParsedTrials,
     read_models,
     read_trial_list,
+    unknown_names,
     utterances_named,
     without_suffix,
 )
@@ -200,6 +201,11 @@ def _resolved(listed: ParsedTrials, manifest: Manifest, settings: TrialSettings)
     models = {} if settings.enrolment is None else read_models(settings.enrolment)
     ids = manifest.table(["utterance_id"])["utterance_id"].combine_chunks()
     known = utterances_named(chain(listed.names, *models.values()), ids)
+    if not settings.drop_unknown and (unknown := unknown_names(listed, models, known, settings.enrolment)):
+        raise ManifestError(
+            f"{settings.list}, {unknown} (missing or rejected: see rejects.parquet); correct the list or set "
+            "trials.drop_unknown=true"
+        )
     enrolled, tested = set(listed.enrolment_P.tolist()), set(listed.test_P.tolist())
     enrolment_N, test_N, pooled = [], [], {}
     for number, name in enumerate(listed.names):
@@ -225,18 +231,13 @@ def _resolved(listed: ParsedTrials, manifest: Manifest, settings: TrialSettings)
 def _meant(
     listed: ParsedTrials, number: int, recordings: list[str], known: dict[str, list[str]], settings: TrialSettings
 ) -> list[str]:
-    """Return the utterances that one name of a list stands for; none if one of them is missing and may be."""
+    """Return the utterances that one name of a list stands for; none if one of them is missing."""
     for recording in recordings:
         where = f"{settings.list}, line {listed.lines[number]}"
         of_model = "" if recording == listed.names[number] else f" of {settings.enrolment}"
         name = f"{without_suffix(recording)!r}{of_model}"
         if len(known[recording]) > 1:
             raise ManifestError(f"{where}: {name} may be {' or '.join(known[recording])}; name it in full")
-        if not known[recording] and not settings.drop_unknown:
-            raise ManifestError(
-                f"{where}: no utterance {name} in the corpus (missing or rejected: see rejects.parquet);"
-                " correct the list or set trials.drop_unknown=true"
-            )
     found = [utterance_id for recording in recordings for utterance_id in known[recording]]
     return found if len(found) == len(recordings) else []
 

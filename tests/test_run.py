@@ -182,15 +182,17 @@ def extracting(run: Path) -> list[int]:
 
 
 def test_a_failed_step_ends_in_its_one_line(folder, copied):
-    (folder / "trials.txt").write_text("1 toy/s10/s10-0 nobody\n")
-    listed = ("--set", f"trials.list={folder / 'trials.txt'}")
-    output = reseed("run", folder / "toy.yaml", "--runs", copied, *listed, "corpus/trials.parquet", ok=False)
-    assert f"reseed: the run stopped: {folder / 'trials.txt'}, line 1: no utterance 'nobody'" in output.splitlines()[-1]
+    (folder / "noises").mkdir()
+    (folder / "noises" / "a.wav").touch()
+    source = ("--set", f"corpus.sources={{noise/train: {{path: {folder / 'noises'}}}}}")
+    target = "corpus/train/noise/utterances.parquet"
+    output = reseed("run", folder / "toy.yaml", "--runs", copied, *source, target, ok=False)
+    assert f"reseed: the run stopped: {folder / 'noises'}: no usable recording" in output.splitlines()[-1]
 
 
 def test_a_trial_list_that_is_not_there_is_refused_before_any_step(folder):
     output = reseed("run", folder / "toy.yaml", "--runs", folder / "r", "--set", "trials.list=/nowhere.txt", ok=False)
-    assert output == "reseed: the trial list /nowhere.txt does not exist\n"
+    assert output == "reseed: trials.list: /nowhere.txt does not exist\n"
 
 
 def test_a_run_reads_a_published_data_set_where_it_lies(folder, tmp_path):

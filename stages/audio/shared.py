@@ -5,6 +5,8 @@ them, so that what was renamed or put into another lossless container is found. 
 with loss is another recording.
 """
 
+import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reseed.stages.audio.listing import ListedRecording
 from reseed.stages.audio.manifest import CONTENT_SCHEMA, Manifest
 from reseed.stages.common.prose import counted, first_few
 from reseed.store import ManifestError
@@ -21,6 +24,8 @@ from reseed.store.atomic import write_json
 from reseed.store.bounded import read_json
 
 _FIRST = 20
+_SAMPLED = 2000  # files that are looked into: more would take seconds
+_SAMPLE_BYTES = 1 << 14
 _DIGESTS = ("sha256", *CONTENT_SCHEMA.names)
 _WORDS = {"utterances": "speech", "rir": "room responses"}
 
@@ -72,6 +77,50 @@ def shared(training: Mapping[str, Manifest], evaluation: Mapping[str, Manifest])
                 same = sorted(rooms[0].keys() & rooms[1].keys())
                 found += _found("room", both, len(rooms[1]), ((rooms[0][room], rooms[1][room]) for room in same))
     return found
+
+
+def seeming_copies(training: Sequence[ListedRecording], evaluation: Sequence[ListedRecording]) -> int:
+    """Return how many recordings of evaluation seem to be in training: of one size, and alike at three places.
+
+    It takes a moment, and finds no other container; `shared` compares what was decoded.
+    """
+    by_size: dict[int, list[ListedRecording]] = defaultdict(list)
+    for row in training:
+        by_size[_size(row.path)].append(row)
+    by_size.pop(0, None)
+    pairs = [(row, others) for row in evaluation if (others := by_size.get(_size(row.path)))]
+    alike = {str(row.path) for row, others in pairs for row in (row, *others)}
+    samples = {path: _sample(path) for path in alike} if len(alike) <= _SAMPLED else {path: path for path in alike}
+    return sum(
+        any(samples[str(row.path)] == samples[str(other.path)] and _listed_overlap(row, other) for other in others)
+        for row, others in pairs
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _sample(path: str) -> str:
+    """Return a digest of the beginning, middle and end of a file; its path where it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            size = file.seek(0, 2)
+            hasher = hashlib.sha256()
+            for place in (0, size // 2, max(0, size - _SAMPLE_BYTES)):
+                file.seek(place)
+                hasher.update(file.read(_SAMPLE_BYTES))
+    except OSError:
+        return path
+    return hasher.hexdigest()
+
+
+def _listed_overlap(one: ListedRecording, other: ListedRecording) -> bool:
+    ends = [row.start_s + row.duration_s if row.duration_s is not None else math.inf for row in (one, other)]
+    return max(one.start_s, other.start_s) < min(ends)
 
 
 def write_shared(path: Path, found: Sequence[Shared]) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from reseed.stages.common.space import check_space
 from reseed.stages.common.terminal import log
 from reseed.store import (
     Declaration,
@@ -74,6 +75,7 @@ def derive(
     names = [shard_name(shard.index, declaration.fingerprint, shard.digest) for shard in source.shards]
     missing = [place for place, name in enumerate(names) if read_seal(target, name, declaration.vectors) is None]
     log(f"{verb} {source.path} by {model}: {len(missing)} of {len(source.shards)} shards to do")
+    check_space(target, sum(source.shards[place].rows for place in missing), declaration)
     for position in track(missing, verb, console=Console(stderr=True), disable=not sys.stderr.isatty()):
         shard, reader = source.shards[position], source.shard(position)
         vectors_MD = reader.vectors()

@@ -31,10 +31,14 @@ def resolved(setting: str) -> str:
     """
     if setting == "cpu":
         return setting
-    if gpu_count():
-        return "cuda" if setting == "auto" else setting
+    count = gpu_count()
     if setting == "auto":
-        return "cpu"
+        return "cuda" if count else "cpu"
+    number = int(setting.partition(":")[2] or 0) if setting.startswith("cuda") else 0
+    if number < count:
+        return setting
+    if count:
+        raise ConfigError(f"device {setting!r} was asked for, but this machine has {count} of them, from cuda:0 on")
     raise ConfigError(f"device {setting!r} was asked for, but this machine has no usable CUDA device; use cpu or auto")
 
 

@@ -22,6 +22,12 @@ _BLOCK_M = 4096
 _NO_SPREAD = 1e-9  # cosines of a cohort of equal vectors differ by rounding
 
 
+def check_size(size: int, top: int | None) -> None:
+    """Raise ScoringError where a cohort has fewer vectors than are taken of it; None: fewer than two."""
+    if size < (top or 2):
+        raise ScoringError(f"the cohort has {size} vectors, fewer than {top or 2}; give a larger one or lower the top")
+
+
 def cohort_statistics(
     vectors_UD: Floats, cohort_MD: Floats | Iterable[Floats], top: int | None, device: str = "cpu"
 ) -> Statistics:
@@ -50,8 +56,7 @@ def cohort_statistics(
         size += len(block_BD)
         for rows, cosine_UB in _cosines(vectors_UD, block_BD, device):
             gathered.add(rows, cosine_UB)
-    if size < (top or 2):
-        raise ScoringError(f"the cohort has {size} vectors, fewer than {top or 2}; give a larger one or lower the top")
+    check_size(size, top)
     mean_U, deviation_U = gathered.statistics()
     flat_U = deviation_U <= _NO_SPREAD
     if flat_U.any():

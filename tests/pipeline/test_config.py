@@ -11,7 +11,7 @@ from reseed.cli import main
 from reseed.pipeline.layout import project_file
 from reseed.pipeline.loading import as_yaml, check_components, dump, load_config, resolved
 from reseed.pipeline.plan import Plan, Recordings
-from reseed.pipeline.run import check_corpus
+from reseed.pipeline.preflight import preflight
 from reseed.store import ConfigError
 
 CONFIGS = sorted(project_file("configs").glob("*.yaml"))
@@ -66,9 +66,10 @@ def test_sources_name_what_lies_outside_the_corpus_folder(tmp_path, monkeypatch)
     assert (source.path, source.dataset, source.split) == (tmp_path / "musan", "musan", "all")
     assert Plan(config).source(Recordings("noise", "dev")).path == tmp_path / "audio" / "noise" / "dev"
     with pytest.raises(ConfigError, match=r"corpus\.sources\.noise/train: .*musan does not exist"):
-        check_corpus(config)
+        preflight(config, tmp_path, is_local=False)
+    without_root = config.model_copy(update={"corpus": config.corpus.model_copy(update={"root": None})})
     with pytest.raises(ConfigError, match=r"corpus\.sources has no speech/train, and no corpus\.root holds it"):
-        check_corpus(config.model_copy(update={"corpus": config.corpus.model_copy(update={"root": None})}))
+        preflight(without_root, tmp_path, is_local=False)
 
 
 def test_weights_are_found_from_any_folder_and_noticed_when_they_change(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from reseed.cli import main
 from reseed.pipeline.layout import project_file
 from reseed.pipeline.loading import check_components, load_config
-from reseed.pipeline.run import check_corpus
+from reseed.pipeline.preflight import preflight
 from reseed.pipeline.starter import write_starter
 from reseed.store import ConfigError
 from tests.corpus import write_corpus
@@ -19,7 +19,7 @@ STARTER = project_file("configs") / "starter.yaml"
 def test_the_starter_is_a_sound_run_once_it_says_where_the_recordings_lie(tmp_path):
     config = load_config(write_starter(tmp_path), [f"corpus.root={write_corpus(tmp_path / 'corpus')}"])
     check_components(config)
-    check_corpus(config)
+    assert preflight(config, tmp_path, is_local=True) == []
     assert config.systems == ["raw", "vire", "seed"]
 
 

@@ -155,3 +155,10 @@ def test_vectors_that_are_not_finite_name_their_utterance(store, model, tmp_path
     with pytest.raises(StoreError, match=r"shard 00000-\w+: 1 vectors are not finite, first .*utt-001.*, view 'noise'"):
         enhance(store=store.path, model=model, enhanced=tmp_path / "enhanced", seed=0)
     assert not (tmp_path / "enhanced/store.json").exists()
+
+
+def test_a_disk_without_room_is_known_before_the_first_shard(store, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("reseed.stages.common.space.free_bytes_at", lambda path: 1000)
+    with pytest.raises(StoreError, match=r"enhanced will take about .* kB more, and its disk has 1 kB left; make room"):
+        enhance(store=store.path, model=model, enhanced=tmp_path / "enhanced", seed=0)
+    assert not (tmp_path / "enhanced").exists()

@@ -369,3 +369,10 @@ def test_a_job_of_no_known_form_is_refused(text):
 def test_shards_share_the_utterances_evenly():
     assert [piece.stop - piece.start for piece in plan_shards(10, 4)] == [2, 3, 2, 3]
     assert [piece.stop - piece.start for piece in plan_shards(1, 3)] == [0, 0, 1]
+
+
+def test_a_disk_without_room_is_known_before_the_first_recording_is_read(manifests, tmp_path, monkeypatch):
+    monkeypatch.setattr("reseed.stages.common.space.free_bytes_at", lambda path: 1000)
+    with pytest.raises(StoreError, match=r"store will take about 2.64 kB more, and its disk has 1 kB left"):
+        run(manifests, tmp_path / "store")
+    assert not (tmp_path / "store").exists()

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reseed.stages.audio.listing import AUDIO_SUFFIXES, file_errors, read_lines
+from reseed.stages.common.prose import first_few
 from reseed.store import ManifestError
 from reseed.store.bounded import lines
 
@@ -120,6 +121,32 @@ def utterances_named(names: Iterable[str], ids: pa.Array) -> dict[str, list[str]
     }
     by_end = _ending_in({without_suffix(name) for name, found in meant.items() if not found}, ids)
     return {name: found or by_end.get(without_suffix(name), []) for name, found in meant.items()}
+
+
+def unknown_names(
+    listed: ParsedTrials,
+    models: Mapping[str, Sequence[str]],
+    known: Mapping[str, Sequence[str]],
+    enrolment: Path | None,
+) -> str | None:
+    """Say which names of a list mean no utterance, how many there are and in which line the first is; None: none.
+
+    Args:
+        models: what an enrolment id stands for, by the file `enrolment`.
+        known: what `utterances_named` found for all names.
+    """
+    enrolled, tested = set(listed.enrolment_P.tolist()), set(listed.test_P.tolist())
+    lines: dict[str, int] = {}
+    for number, name in enumerate(listed.names):
+        recordings = [*(models.get(name, [name]) if number in enrolled else []), *([name] if number in tested else [])]
+        for recording in (each for each in recordings if not known[each]):
+            of_model = "" if recording == name else f" of {enrolment}"
+            lines.setdefault(f"{without_suffix(recording)!r}{of_model}", listed.lines[number])
+    if not lines:
+        return None
+    first, line = next(iter(lines.items()))
+    rest = f", nor {len(lines) - 1:,} other names: {first_few([*lines][1:])}" if len(lines) > 1 else ""
+    return f"line {line}: no utterance {first} in the corpus{rest}"
 
 
 def without_suffix(name: str) -> str:

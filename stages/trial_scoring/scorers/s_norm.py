@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from reseed.stages.common.section import Section
 from reseed.stages.scoring.cosine import cosine_scores
 from reseed.stages.scoring.curves import Floats
-from reseed.stages.scoring.normalise import Statistics, cohort_statistics, normalise
+from reseed.stages.scoring.normalise import Statistics, check_size, cohort_statistics, normalise
+from reseed.stages.trial_scoring.inputs.cohort import Cohorts
 from reseed.stages.trial_scoring.inputs.sides import Indices, SideVectors
 from reseed.stages.trial_scoring.scorers.base import CohortScorer
 
@@ -13,6 +15,11 @@ Compared = tuple[Floats, Statistics]  # the unit vectors of a side, and what the
 
 class SNorm(CohortScorer[Compared]):
     """S-norm: the cosine against mean and spread of each side's scores with the whole cohort."""
+
+    def __init__(self, config: Section, device: str, cohorts: Cohorts) -> None:
+        super().__init__(config, device, cohorts)
+        for cohort in cohorts:
+            check_size(cohort.size, self.top)
 
     @property
     def top(self) -> int | None:
