@@ -12,7 +12,7 @@ from reseed.stages.audio.listing import ListedRecording, list_recordings
 from reseed.stages.synthesise import PerSplit
 from reseed.store import ConfigError
 
-MOST = 100_000  # recordings of a kind and split that are listed: more would take seconds
+MOST = 50_000  # recordings of a kind and split that are listed: more would take seconds
 
 
 @dataclass(frozen=True)

@@ -151,15 +151,17 @@ class Preflight:
             return
         plan, heard = self.plan, map(self.plan.heard_by, self.config.trained_backbones)
         training, evaluation = (
-            {str(each) for roles in side for each in roles.values() if str(each) in self.listings}
+            {
+                str(each): self.listings[str(each)].rows
+                for roles in side
+                for each in roles.values()
+                if str(each) in self.listings
+            }
             for side in ([plan.recordings(plan.train), *heard], [plan.recordings(plan.evaluation)])
         )
-        for of_evaluation in sorted(evaluation):
-            for of_training in sorted(training):
-                first, second = self.listings[of_training], self.listings[of_evaluation]
-                if count := seeming_copies(first.rows, second.rows):
-                    text = f"{count:,} of {len(second.rows):,} recordings of {of_evaluation} are in {of_training} too"
-                    yield f"{text}: evaluation hears what training has heard, and its figures flatter"
+        for (of_training, of_evaluation), count in sorted(seeming_copies(training, evaluation).items()):
+            text = f"{count:,} of {len(evaluation[of_evaluation]):,} recordings of {of_evaluation} are in {of_training}"
+            yield f"{text} too: evaluation hears what training has heard, and its figures flatter"
 
     def _compare_with_disk(self) -> None:
         """Compare the stores that the run will write with the disk."""

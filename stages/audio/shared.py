@@ -7,7 +7,8 @@ with loss is another recording.
 
 import hashlib
 import math
-from collections import defaultdict
+import os
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,29 +80,44 @@ def shared(training: Mapping[str, Manifest], evaluation: Mapping[str, Manifest])
     return found
 
 
-def seeming_copies(training: Sequence[ListedRecording], evaluation: Sequence[ListedRecording]) -> int:
+def seeming_copies(
+    training: Mapping[str, Sequence[ListedRecording]], evaluation: Mapping[str, Sequence[ListedRecording]]
+) -> dict[tuple[str, str], int]:
     """Return how many recordings of evaluation seem to be in training: of one size, and alike at three places.
 
     It takes a moment, and finds no other container; `shared` compares what was decoded.
+
+    Args:
+        training, evaluation: what is listed, by names, e.g. "noise/train".
+
+    Returns:
+        (name of training, name of evaluation) -> how many, where there are any.
     """
-    by_size: dict[int, list[ListedRecording]] = defaultdict(list)
-    for row in training:
-        by_size[_size(row.path)].append(row)
-    by_size.pop(0, None)
-    pairs = [(row, others) for row in evaluation if (others := by_size.get(_size(row.path)))]
-    alike = {str(row.path) for row, others in pairs for row in (row, *others)}
-    samples = {path: _sample(path) for path in alike} if len(alike) <= _SAMPLED else {path: path for path in alike}
-    return sum(
-        any(samples[str(row.path)] == samples[str(other.path)] and _listed_overlap(row, other) for other in others)
-        for row, others in pairs
-    )
+    paths = [{str(row.path) for rows in side.values() for row in rows} for side in (training, evaluation)]
+    files = {path: _file(path) for path in paths[0] | paths[1]}
+    both = set[int].intersection(*({files[path][0] for path in side} for side in paths)) - {0}
+    alike = [path for path, (size, *_) in files.items() if size in both]
+    are_sampled = len(alike) <= _SAMPLED  # else only what is one file, whatever its paths, is found
+    names = {path: _sample(path) if are_sampled else str(files[path]) for path in alike}
+    heard: dict[tuple[str, str], list[ListedRecording]] = defaultdict(list)
+    for place, row in ((place, row) for place, rows in training.items() for row in rows):
+        if name := names.get(str(row.path)):
+            heard[place, name].append(row)
+    found: Counter[tuple[str, str]] = Counter()
+    for place, row in ((place, row) for place, rows in evaluation.items() for row in rows):
+        if name := names.get(str(row.path)):
+            for other in training:
+                found[other, place] += any(_listed_overlap(row, there) for there in heard.get((other, name), ()))
+    return +found
 
 
-def _size(path: Path) -> int:
+def _file(path: str) -> tuple[int, int, int]:
+    """Return size, device and number of a file; zeros where there is none."""
     try:
-        return path.stat().st_size
+        found = os.stat(path)  # noqa: PTH116  (of 100,000 files, half the time of Path.stat)
     except OSError:
-        return 0
+        return 0, 0, 0
+    return found.st_size, found.st_dev, found.st_ino
 
 
 def _sample(path: str) -> str:
