@@ -29,6 +29,7 @@ from reseed.store import ConfigError, ReseedError
 
 _LOADED_BYTES = 1 << 29  # of a backbone whose files are larger, loading it to see takes seconds
 _JOB_BYTES = 9 * 10**8  # of memory that one job of extraction takes with the smallest backbone, as measured
+_NO_FILES = ("corpus.root", "corpus.sources.", "extract.stores")  # settings of folders: read, and written
 _PERHAPS = 1.2  # of what stores are expected to take: scores, models and records come on top
 
 
@@ -87,7 +88,7 @@ class Preflight:
     def _missing_files(self) -> Iterator[str]:
         named = [*_paths(self.config), *_paths(self.config.backbone_settings(), "backbone.settings.")]
         for key, path in named:
-            if key != "corpus.root" and not key.startswith("corpus.sources.") and not path.is_file():
+            if not key.startswith(_NO_FILES) and not path.is_file():
                 yield f"{key}: {path} {'is no file' if path.exists() else 'does not exist'}"
         table = self.config.corpus.prepare.speakers
         if table is not None and table.is_file():
@@ -165,9 +166,10 @@ class Preflight:
 
     def _compare_with_disk(self) -> None:
         """Compare the stores that the run will write with the disk."""
-        above = next(path for path in (self.folder, *self.folder.resolve().parents) if path.exists())
-        if not os.access(above, os.W_OK):
-            self.errors.append(f"{above} cannot be written to; choose another folder with --runs")
+        for option, folder in (("runs", self.folder), ("stores", self.config.extract.stores)):
+            above = folder and next(path for path in (folder, *folder.resolve().parents) if path.exists())
+            if above and not (above.is_dir() and os.access(above, os.W_OK)):
+                self.errors.append(f"{above} is no folder that can be written to; choose another one with --{option}")
         self.errors += _failure(tempfile.gettempdir)
         needed = self._store_bytes()
         if needed is None:
@@ -190,7 +192,8 @@ class Preflight:
             assert found is not None
             extract = self.config.extract.train if split == self.plan.train else self.config.extract.evaluation
             rows = len(found.rows) * extract.crops.count * len(extract.views)
-            if not (self.folder / path).exists():
+            is_shared = self.config.extract.stores is not None and path.parent.parent.name in self.plan.extracted
+            if not is_shared and not (self.folder / path).exists():  # another run may have extracted a shared one
                 there = sum(each.stat().st_size for each in (self.folder / path.parent / "shards").glob("*"))
                 total += max(0, stored_bytes(rows, self.dimensions, extract.dtype) - there)
         return total

@@ -211,3 +211,11 @@ def test_a_profile_whose_executor_is_not_installed_is_refused(toy):
     (profile / "config.yaml").write_text("executor: of-nobody\n")
     done = CliRunner().invoke(main, ["run", str(toy), "--runs", str(toy.parent / "runs"), "--profile", str(profile)])
     assert "needs snakemake-executor-plugin-of-nobody, not installed here; run `uv pip install" in done.stderr
+
+
+def test_folders_to_write_need_not_be_there_but_must_be_folders(toy):
+    shared = toy.parent / "shared"
+    assert warned(toy, f"extract.stores={shared}") == []
+    shared.touch()
+    said = f"{shared} is no folder that can be written to; choose another one with --stores"
+    assert in_the_way(toy, f"extract.stores={shared}") == [said]
