@@ -1,5 +1,6 @@
 """The command line: one command per verb; parses, calls one stage, prints. No logic lives here."""
 
+import atexit
 import json
 import os
 import shlex
@@ -16,7 +17,7 @@ import click
 from reseed.stages.common import terminal
 from reseed.stages.common.terminal import log
 from reseed.store import ReseedError, StoreChangedError, Terminated
-from reseed.store.errors import HungUp, ended_by
+from reseed.store.errors import HungUp, Interrupted, ended_by
 
 # Stages are imported inside the commands: torch and matplotlib take seconds, and most commands need neither.
 
@@ -24,7 +25,7 @@ _FILE = click.Path(path_type=Path)
 _DEBUG = "debug"
 _TRIES = 10  # of reading a store that others are changing
 _ENDS: dict[int, type[KeyboardInterrupt]] = {
-    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGINT: Interrupted,
     signal.SIGTERM: Terminated,
     signal.SIGHUP: HungUp,
 }
@@ -114,11 +115,18 @@ def _terminable() -> Iterator[None]:
     previous = {number: signal.getsignal(number) for number in heard}
     for number in heard:
         signal.signal(number, end)
+    atexit.register(_deaf)
     try:
         yield
     finally:
         for number in () if ended else heard:
             signal.signal(number, previous[number])
+
+
+def _deaf() -> None:
+    """Let nothing disturb the end of the interpreter: the work is done."""
+    for number in _ENDS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

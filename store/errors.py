@@ -65,7 +65,13 @@ class WriteError(ReseedError):
     """A file cannot be written: the disk is full or read-only, a quota is used up, or it is not allowed."""
 
 
-class Terminated(KeyboardInterrupt):
+class Interrupted(KeyboardInterrupt):
+    """SIGINT ended the work. A class of its own: Python ends otherwise once KeyboardInterrupt passed `exec`."""
+
+    number = signal.SIGINT
+
+
+class Terminated(Interrupted):
     """SIGTERM ended the work: like Ctrl-C it is nobody's error, and nothing that mends errors may catch it."""
 
     number = signal.SIGTERM
@@ -79,5 +85,5 @@ class HungUp(Terminated):
 
 def ended_by(error: KeyboardInterrupt) -> tuple[int, str]:
     """Return the exit status of what a signal ended, 128 and its number, and the word for it."""
-    number = error.number if isinstance(error, Terminated) else signal.SIGINT
+    number = error.number if isinstance(error, Interrupted) else signal.SIGINT
     return 128 + number, {signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}.get(number, "interrupted")
