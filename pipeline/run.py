@@ -1,6 +1,7 @@
 """Execute a run: write its resolved configuration, take its lock, and hand the DAG to Snakemake."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from reseed.store import ConfigError, ReseedError, Terminated
 from reseed.store.atomic import make_directory, write_text
 from reseed.store.errors import ended_by
 from reseed.store.share import check_linkable
+
+_HARDLY_ANY = 1 << 20  # bytes
 
 
 def run(
@@ -155,6 +158,9 @@ def _last_error(folder: Path, since_ns: int) -> str:
         for line in reversed(path.read_text(encoding="utf-8", errors="replace").splitlines()):
             if line.startswith("reseed: "):
                 return f"{line.removeprefix('reseed: ')} ({path})"
+    free = shutil.disk_usage(folder).free
+    if free < _HARDLY_ANY:  # neither Snakemake nor a log has room to say so
+        return f"the disk of {folder} has {free:,} bytes left; make room and run again"
     return f"see the messages above and {folder / 'logs'}"
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from reseed.store import atomic
 from reseed.store.bounded import parse_json, read_json
 from reseed.store.checks import check_digest
-from reseed.store.errors import StoreBusyError, StoreError
+from reseed.store.errors import StoreBusyError, StoreError, WriteError
 from reseed.store.format import (
     CATALOGUE_SCHEMA,
     REJECTS_NAME,
@@ -181,11 +181,24 @@ def replace_header(store: Path, header: Header) -> None:
     strays = [
         path.name for path in (store / "shards").glob("*") if path.name not in kept and _OURS.fullmatch(path.name)
     ]
-    if strays:
-        names = [shard.name for shard in header.shards]
-        atomic.write_json(store / REMOVAL_NAME, {"shards": names, "remove": sorted(strays)})
-    write_header(store, header)
+    try:
+        if strays:
+            names = [shard.name for shard in header.shards]
+            atomic.write_json(store / REMOVAL_NAME, {"shards": names, "remove": sorted(strays)})
+        write_header(store, header)
+    except WriteError:
+        _forget_next(store)
+        raise
     complete_removal(store)
+
+
+def _forget_next(store: Path) -> None:
+    """Remove what was written ahead of a header that could not be: the old state stands."""
+    try:
+        complete_removal(store)
+    except StoreError:  # there is no old state
+        for name in (REMOVAL_NAME, NEXT_REJECTS_NAME):
+            (store / name).unlink(missing_ok=True)
 
 
 def complete_removal(store: Path) -> int:

@@ -48,8 +48,8 @@ def order(tmp_path_factory) -> ExtractOrder:
 
 @pytest.fixture
 def one_thread(monkeypatch):
-    """Vectors agree to the last bit for the same number of compute threads."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    """This process computes in one thread, as the command line does; what it starts is told another number."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
