@@ -53,7 +53,7 @@ def inspect(path: Path) -> Inspection:
     with _opened(path) as file:
         for block_T in _blocks(file, None):
             peak, samples = max(peak, float(np.abs(block_T).max())), samples + len(block_T)
-            sha256.update(np.rint(32_768 * block_T).clip(-32_768, 32_767).astype("<i2").tobytes())
+            sha256.update(np.rint(32_768 * block_T.clip(-1, 1)).clip(-32_768, 32_767).astype("<i2").tobytes())
         announced, rate, channels = file.frames, file.samplerate, file.channels
     if samples == 0:
         raise AudioError("has no samples")
