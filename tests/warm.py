@@ -112,7 +112,7 @@ def _run(client: socket.socket) -> int:
     os.environ.update(environment)
     torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", os.cpu_count())))
     if "KILLED_BEFORE" in environment:
-        _die_before(int(environment["KILLED_BEFORE"]))
+        die_before(int(environment["KILLED_BEFORE"]))
     if "KILLED_AFTER_S" in environment:
         _die_after(float(environment["KILLED_AFTER_S"]))
     try:
@@ -122,7 +122,7 @@ def _run(client: socket.socket) -> int:
     return 0
 
 
-def _die_before(number: int) -> None:
+def die_before(number: int) -> None:
     """Kill this process before its n-th change (from 1) of what its folder holds, or before it syncs a file."""
     left, folder, sync = itertools.count(number - 1, -1), Path.cwd(), os.fsync
 

@@ -3,16 +3,17 @@
 RESEED_KILLS says how many rounds of each pair of edits; processes are forked from one that has the libraries loaded.
 """
 
-import itertools
 import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import combinations_with_replacement, count
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ from reseed.store import (
     finalise,
 )
 from reseed.store.lock import editing
+from reseed.store.writer import complete_removal
 from tests.store.stores import declare, write_shards
+from tests.warm import die_before
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = int(os.environ.get("RESEED_KILLS", "2"))
@@ -46,7 +49,10 @@ def fresh(store: Path, **declared: str) -> None:
 def append(store: Path, utterance: str) -> None:
     """Append as `reseed append` does."""
     with editing(store):
+        complete_removal(store)
         before = EmbeddingStore(store)
+        if utterance in before.utterance_ids():
+            return
         declaration = edited(before.header.declaration, "append", utterance)
         first = max(shard.index for shard in before.shards) + 1
         names = write_shards(store, [(utterance,)], declaration, first)
@@ -70,8 +76,11 @@ EDITS: dict[str, Callable[[Path], object]] = {
     "verify": lambda store: verified(store),
     "extract": lambda store: fresh(store, space="toy:2"),
 }
-PAIRS = [*itertools.combinations_with_replacement(EDITS, 2)]
-CASES = PAIRS if EVERYTHING else [("drop-speaker", "drop-rejected"), ("append", "compact"), ("extract", "verify")]
+# An edit removes the shards that an extraction by another recipe has written so far: that one is to be repeated.
+PAIRS = [
+    pair for pair in combinations_with_replacement(EDITS, 2) if "extract" not in pair or pair == ("verify", "extract")
+]
+CASES = PAIRS if EVERYTHING else [("drop-speaker", "drop-rejected"), ("append", "compact"), ("verify", "extract")]
 
 
 @pytest.mark.parametrize("pair", CASES, ids=":".join)
@@ -80,6 +89,41 @@ def test_edits_at_once_are_done_one_after_the_other_or_refused_and_readers_see_w
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path), *pair], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)
+
+
+@pytest.mark.parametrize("edit", EDITS if EVERYTHING else ("drop-rejected",))
+def test_an_edit_killed_before_any_change_and_repeated_ends_as_one_left_alone(tmp_path, edit):
+    code = "import sys, tests.store.test_races as races; races.kills(*sys.argv[1:])"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path), edit], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    print(done.stdout)
+
+
+def kills(folder: str, edit: str) -> None:
+    """Kill an edit before each of its changes; a reader finds the old state or the new, the edit repeated the new."""
+    here = Path(folder)
+    fresh(here / "fresh")
+    shutil.copytree(here / "fresh", here / "alone")
+    EDITS[edit](here / "alone")
+    seen, wanted = [look(here / "fresh"), look(here / "alone")], files(here / "alone")
+    for number in count(1):
+        store = here / "store"
+        shutil.copytree(here / "fresh", store)
+        status = os.waitpid(forked(die_in_edit, edit, store, number), 0)[1]
+        if os.waitstatus_to_exitcode(status) == 0:
+            break
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+        assert look(store) in seen, number
+        assert os.waitpid(forked(run_edit, edit, store, 0), 0)[1] == 0, number
+        assert files(store) == wanted, (number, sorted(files(store)), sorted(wanted))
+        shutil.rmtree(store)
+    print(f"{edit}: {number - 1} kills")
+
+
+def die_in_edit(edit: str, store: Path, number: int) -> int:
+    os.chdir(store)
+    die_before(number)
+    return run_edit(edit, store, 0)
 
 
 def rounds(folder: str, first: str, second: str) -> None:
