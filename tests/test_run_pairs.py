@@ -39,7 +39,11 @@ def test_a_backbone_is_trained_and_meets_another_one(folder: Path, copied: Path)
 
 def test_a_pair_of_five_seeds_has_cohorts_for_either_side(folder: Path, tmp_path: Path) -> None:
     align = {"quick": {"method": "nessa", "seeds": 5}}
-    sections = SECTIONS | {"align": align, "enhance": {"small": ["wccn"]}, "score": {"scorings": ["cosine", "as_norm"]}}
+    sections = SECTIONS | {
+        "align": align,
+        "enhance": {"small": ["wccn"]},
+        "score": {"scorings": ["cosine", "as_norm"], "cohort": {"top": 4}},
+    }
     path = changed(folder / "toy.yaml", tmp_path / "toy.yaml", **sections)
     listed = reseed("run", path, "--runs", tmp_path / "runs", "--dry-run", "--printshellcmds")
     scorings = [line.strip() for line in listed.splitlines() if "reseed score " in line]
