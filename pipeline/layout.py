@@ -23,6 +23,7 @@ REPORT = Path("report")
 PAGE = REPORT / "index.html"
 METRICS = REPORT / "metrics.json"
 RESULTS_CONFIG = REPORT / "config.yaml"
+RESULTS_DIGESTS = REPORT / "digests.json"
 SUPERSEDED = Path("superseded")
 
 

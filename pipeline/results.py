@@ -14,7 +14,8 @@ from reseed.pipeline import layout
 from reseed.stages.common.terminal import log
 from reseed.store import atomic
 
-_NO_RESULT = {layout.PAGE.name, layout.RESULTS_CONFIG.name}  # a page with another title has the same results
+# Settings may differ without effect; digests follow from the rest.
+_NO_RESULT = {layout.RESULTS_CONFIG.name, layout.RESULTS_DIGESTS.name}
 
 
 def settings_of_results(folder: Path) -> Path | None:
@@ -31,7 +32,7 @@ def is_complete(report: Path) -> bool:
 
 
 def results_digest(report: Path) -> str | None:
-    """Return a digest of all figures, tables and plots of a report; None where it is not complete."""
+    """Return a digest of the page, figures, tables and plots of a report; None where it is not complete."""
     if not is_complete(report):
         return None
     files = sorted(path for path in report.rglob("*") if path.is_file() and path.name not in _NO_RESULT)

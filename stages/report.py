@@ -7,7 +7,6 @@ from reseed.stages.reporting.build import build, check_replaceable
 from reseed.stages.reporting.results.files import BackbonePair, RunFiles
 from reseed.stages.reporting.results.load import load
 from reseed.stages.reporting.results.settings import ReportSettings
-from reseed.store.atomic import write_text
 
 
 def report(
@@ -47,8 +46,4 @@ def report(
     """
     run = RunFiles("", scores, identification, stores, utterances, backbone_pairs or {}, frontends, leakage)
     check_replaceable(report, [run])
-    kept = report / "config.yaml"
-    kept.unlink(missing_ok=True)  # until the report is whole it is of no configuration
-    done = build(load([run]), report, title, [note], settings)
-    write_text(kept, config)
-    return done
+    return build(load([run]), report, title, [note], settings, config)

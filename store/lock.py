@@ -37,7 +37,7 @@ def editing(store: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def writing(store: Path, name: str, *, wait: bool = False) -> Iterator[None]:
+def only_writer(store: Path, name: str, *, wait: bool = False) -> Iterator[None]:
     """Be the only one who writes a shard.
 
     Args:

@@ -36,7 +36,7 @@ from reseed.store.format import (
 )
 from reseed.store.header import read_header, write_header
 from reseed.store.layouts import Vectors, catalogue_file, vectors_file, write_catalogue, write_hdf5
-from reseed.store.lock import LOCK_NAME, editing, writing
+from reseed.store.lock import LOCK_NAME, editing, only_writer
 from reseed.store.sealed import check_table, write_table
 from reseed.store.tables import TableFile
 
@@ -84,7 +84,7 @@ def write_shard(
     _check(index, vectors, catalogue, declaration)
     name = shard_name(index, declaration.fingerprint, source)
     dense = np.ascontiguousarray(vectors, dtype=declaration.dtype)
-    with writing(store, name):
+    with only_writer(store, name):
         vectors_bytes, vectors_sha256 = 0, ""
         if declaration.vectors == "hdf5":
             with atomic.atomic_path(vectors_file(store, name, "hdf5")) as temporary:

@@ -40,4 +40,6 @@ def _environment() -> Environment:
 
 
 def _printable(value: object) -> object:
-    return value if hasattr(value, "__html__") else printable(str(value), keep="\n\t")
+    return (
+        value if hasattr(value, "__html__") else printable(str(value), keep="\n\t\u202f")
+    )  # the last between a number and its unit

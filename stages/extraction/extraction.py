@@ -32,7 +32,7 @@ from reseed.stages.extraction.utterance import CatalogueRow, UtteranceReader
 from reseed.stages.frontends.folder import FrontendInfo, load_frontend
 from reseed.store import AudioError, Declaration, Reject, read_seal, shard_name, write_shard
 from reseed.store.format import CATALOGUE_SCHEMA
-from reseed.store.lock import writing
+from reseed.store.lock import only_writer
 
 _ROWS_PER_SHARD = 32_768
 _LEAST_SHARDS = 8
@@ -115,7 +115,7 @@ class Extraction:
         rows = self.rows[stretch]
         source = manifest_digest(rows)
         name = shard_name(index, self.declaration.fingerprint, source)
-        with writing(store, name, wait=True):
+        with only_writer(store, name, wait=True):
             if read_seal(store, name, self.order.settings.vectors) is None:
                 self._write(store, index, rows, source)
         return name

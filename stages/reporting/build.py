@@ -28,11 +28,16 @@ from reseed.store.bounded import read_json, read_text
 from reseed.store.outputs import check_apart, check_file
 from reseed.store.sealed import digests_of, write_record
 
-PAGE, DIGESTS = "index.html", "digests.json"
+PAGE, DIGESTS, CONFIG = "index.html", "digests.json", "config.yaml"
 
 
-def build(loaded: Loaded, report: Path, title: str, notes: Sequence[str], settings: ReportSettings) -> str:
+def build(
+    loaded: Loaded, report: Path, title: str, notes: Sequence[str], settings: ReportSettings, config: str = ""
+) -> str:
     """Measure what was loaded, write the report and return one sentence on it.
+
+    Args:
+        config: of the run, as YAML; it is kept beside the page.
 
     Raises:
         ScoringError: a condition lacks a class.
@@ -55,7 +60,7 @@ def build(loaded: Loaded, report: Path, title: str, notes: Sequence[str], settin
         "across.json": [pair.row() for pair in results.backbone_pairs],
         "spread.json": [found.row(style.label) for style, found in distances.items()],
     }
-    _write(report, results, rows, shown, render_page(results, shown, title, notes, leaks(loaded.runs)))
+    _write(report, results, rows, shown, config, render_page(results, shown, title, notes, leaks(loaded.runs)))
     labels = {style.label for style in results.styles.values()}
     done = f"{counted(len(labels), 'system')} in {counted(len(results.conditions), 'condition')}"
     return f"{report}: {done}, see {report / PAGE}"
@@ -100,7 +105,12 @@ def _is_rows(path: Path) -> bool:
 
 
 def _write(
-    report: Path, results: Results, rows: Mapping[str, list[dict[str, Any]]], shown: Contents, page: str
+    report: Path,
+    results: Results,
+    rows: Mapping[str, list[dict[str, Any]]],
+    shown: Contents,
+    config: str,
+    page: str,
 ) -> None:
     """Write all files, the page last; of those that not every report has, remove an earlier one's."""
     measured = [measurement.row() for measurement in results.measurements]
@@ -119,8 +129,10 @@ def _write(
         for name, text in {**pictures, **tables}.items():
             write_text(staged / name, text)
         write_record(staged / DIGESTS, {"files": digests_of(staged)})
+        if config:
+            write_text(staged / CONFIG, config)
         write_text(staged / PAGE, page)
-    for name in (name for name, content in rows.items() if not content):
+    for name in (name for name, content in {**rows, CONFIG: config}.items() if not content):
         (report / name).unlink(missing_ok=True)
     _remove_stale(report / "plots", pictures, [f".{theme.name}.svg" for theme in THEMES])
     _remove_stale(report / "tables", tables, [".csv", ".tex", ".json"])
