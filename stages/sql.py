@@ -19,8 +19,7 @@ from reseed.stages.common.terminal import as_json, printable
 from reseed.stages.extraction.lineage import score_files
 from reseed.stages.trial_scoring.files import SCORES
 from reseed.store import ConfigError, EmbeddingStore
-from reseed.store.format import CATALOGUE_SCHEMA, EMBEDDING, REJECTS_NAME
-from reseed.store.layouts import catalogue_file
+from reseed.store.format import CATALOGUE_SCHEMA, EMBEDDING, REJECTS_SCHEMA
 
 _WIDEST = 60  # cells of a terminal
 _MEASURED = 1000  # rows that the widths of columns are taken from
@@ -116,13 +115,14 @@ def _tables(store: Path, opened: EmbeddingStore) -> dict[str, pa.Table | ds.Data
     for path in scores:
         with SCORES.open(path):  # whole as it was written
             pass
-    tables = {"catalogue": _catalogue(opened), "rejects": ds.dataset(store / REJECTS_NAME)}
+    rejects = pa.Table.from_pylist([vars(reject) for reject in opened.rejects()], REJECTS_SCHEMA)
+    tables = {"catalogue": _catalogue(opened), "rejects": rejects}
     return {**tables, "scores": ds.dataset(list(map(str, scores)))} if scores else tables
 
 
 def _catalogue(store: EmbeddingStore) -> pa.Table | ds.Dataset:
     """Return the catalogues of all shards as one table, without vectors."""
-    files = [catalogue_file(store.path, shard.name) for shard in store.shards]
+    files = [store.shard(position).catalogue() for position in range(len(store.shards))]
     if not files:
         return CATALOGUE_SCHEMA.empty_table()
     schema = pa.unify_schemas([pq.read_schema(file).remove_metadata() for file in files])

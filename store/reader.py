@@ -192,7 +192,11 @@ class EmbeddingStore:
         return pa.concat_tables(tables, promote_options="default")
 
     def rejects(self) -> list[Reject]:
-        """Return the utterances that were left out, and why."""
+        """Return the utterances that were left out, and why.
+
+        Raises:
+            StoreError: the list is damaged.
+        """
         return [reject for store in self.stores for reject in store._rejects()]
 
     def _rejects(self) -> list[Reject]:

@@ -91,7 +91,7 @@ class ShardReader:
     def rows(self, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
         """Return the catalogue, in the order of the vectors."""
         with self._as_opened():
-            path = self._catalogue()
+            path = self.catalogue()
             try:
                 wanted = columns if columns is not None else [n for n in pq.read_schema(path).names if n != EMBEDDING]
                 table = pq.read_table(path, columns=list(wanted), filters=filters, page_checksum_verification=True)
@@ -102,7 +102,7 @@ class ShardReader:
     def per_utterance(self, column: str) -> list[str | None]:
         """Return what a column of text says of each utterance, in row order; None where there is no such column."""
         with self._as_opened():
-            return read_per_utterance(self._catalogue(), column, self.declaration.rows_per_utterance)
+            return read_per_utterance(self.catalogue(), column, self.declaration.rows_per_utterance)
 
     @cached_property
     def utterances(self) -> dict[str, int]:
@@ -138,12 +138,13 @@ class ShardReader:
     @cached_property
     def _id_range(self) -> tuple[str, str] | None:
         with self._as_opened():
-            return id_range(self._catalogue())
+            return id_range(self.catalogue())
 
     def _as_opened(self) -> AbstractContextManager[None]:
         return as_opened(self.store, lambda now: self.shard in now.shards)
 
-    def _catalogue(self) -> Path:
+    def catalogue(self) -> Path:
+        """Return where the catalogue lies, once its digest is right."""
         return self._intact(catalogue_file(self.store, self.shard.name))
 
     def _intact(self, path: Path) -> Path:
