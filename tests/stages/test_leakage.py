@@ -12,10 +12,12 @@ from click.testing import CliRunner
 
 from reseed.cli import main
 from reseed.stages.audio.manifest import UTTERANCES_SCHEMA
-from reseed.stages.audio.shared import read_shared
+from reseed.stages.audio.shared import Shared, read_shared, write_shared
 from reseed.stages.audit import audit
 from reseed.stages.leakage import leakage
 from reseed.stages.prepare import PrepareSettings, prepare
+from reseed.stages.reporting.build import leaks
+from reseed.stages.reporting.results.files import RunFiles
 from tests.corpus import prepared, write_corpus, write_wave
 
 
@@ -109,3 +111,11 @@ def test_the_audit_finds_one_noise_folder_on_both_sides(copied):
         path.unlink()
     says = audit(store=train, against=dev, replay=0).findings["leakage"].says
     assert "The manifests of noise are not there to compare recordings by." in says
+
+
+def test_a_run_says_what_is_shared_and_its_report_does(finished, tmp_path):
+    assert read_shared(finished / "corpus" / "leakage.json") == []
+    assert "not apart" not in (finished / "report" / "index.html").read_text()
+    write_shared(tmp_path / "found.json", [Shared("recording", "noise", "noise", 1, 3, [("a", "b")])])
+    run = RunFiles("toy", [], [], [], tmp_path, leakage=tmp_path / "found.json")
+    assert leaks([run]) == ["toy: 1 of 3 recordings of noise: b (there a)"]
