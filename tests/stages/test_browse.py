@@ -46,8 +46,8 @@ def run(tmp_path_factory):
 
 
 @contextmanager
-def served(run, **options):
-    server = Server(("127.0.0.1", 0), RunStores(run), **options)
+def served(run, recordings=(), **options):
+    server = Server(("127.0.0.1", 0), RunStores(run, recordings), **options)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server

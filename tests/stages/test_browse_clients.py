@@ -46,7 +46,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(run):
-    with served(run) as running:
+    with served(run, [run.parent]) as running:
         yield running
 
 
@@ -139,7 +139,7 @@ def answered(client) -> bytes:
 
 
 def test_clients_that_ask_slowly_or_never_are_left_and_do_not_keep_others_out(run):
-    with ExitStack() as stack, served(run, patience_s=0.5) as server:
+    with ExitStack() as stack, served(run, [run.parent], patience_s=0.5) as server:
         slow = [stack.enter_context(connected(server)) for _ in range(80)]
         for client in slow[::2]:
             client.sendall(b"GET / HTT")
@@ -149,7 +149,7 @@ def test_clients_that_ask_slowly_or_never_are_left_and_do_not_keep_others_out(ru
 
 
 def test_a_client_that_sends_a_byte_now_and_then_is_left(run):
-    with served(run, patience_s=0.5) as server, connected(server) as client:
+    with served(run, [run.parent], patience_s=0.5) as server, connected(server) as client:
         client.settimeout(0.05)
         while True:
             try:
@@ -163,7 +163,7 @@ def test_a_client_that_sends_a_byte_now_and_then_is_left(run):
 
 
 def test_a_client_that_never_takes_its_answer_is_left(run, sound):
-    with served(run, patience_s=0.5) as server, ExitStack() as stack:
+    with served(run, [run.parent], patience_s=0.5) as server, ExitStack() as stack:
         for _ in range(40):  # more than are answered at a time
             client = stack.enter_context(connected(server))
             client.sendall(f"GET {sound} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
@@ -199,7 +199,7 @@ STRANGE = {
 @pytest.fixture
 def process(run):
     """`reseed browse` in a process of its own."""
-    command = [sys.executable, "-m", "reseed.cli", "browse", str(run), "--port", "0"]
+    command = [sys.executable, "-m", "reseed.cli", "browse", str(run), "--port", "0", "--recordings", str(run.parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         port = int(running.stdout.readline().split()[0].rstrip("/").rpartition(":")[2])
         running.server_address = ("127.0.0.1", port)
