@@ -126,7 +126,7 @@ def check_apart(
     written = [path for path in outputs if path is not None]
     read = [path for path in inputs if path is not None]
     for output, other in (*product(written, read), *combinations(written, 2)):
-        first, second = output.resolve(), other.resolve()
+        first, second = (Path(os.path.realpath(path)) for path in (output, other))  # of a loop of links too
         if first == second or first in second.parents or second in first.parents:
             how = "is" if first == second else "lies in" if second in first.parents else "holds"
             what = "which is to be read" if other in read else "which is to be written too"
