@@ -132,6 +132,8 @@ def damaged_outcome(reading: Reading, house: Path, way: str, generator: random.R
         differing = {name for name in sound[2].keys() | made.keys() if sound[2].get(name) != made.get(name)}
         if reading.verb.start:  # where it was left as it was: whoever reads it is told
             differing -= {str(reading.victim.relative_to(house))}
+        if reading.verb.command == "audit" and reading.victim.name in said:
+            return "told"  # a page about it is what an audit is for
         is_same = not differing and (bool(reading.verb.made) or said == sound[1])
         return "no difference" if is_same else f"fault: a silent change of {sorted(differing) or said}"
     told = [line for line in said.splitlines() if line.startswith("reseed: ")]
