@@ -22,6 +22,7 @@ from reseed.stages.interop.json_rows import parse_row, to_json, to_table
 from reseed.stages.interop.keys import keys_of
 from reseed.stages.interop.output import EXPORT_HEADER, export_directory, read_export_header
 from reseed.store import StoreError, atomic
+from reseed.store.bounded import check_regular
 
 _ROWS_PER_TAR = 10_000
 _LONGEST_KEY = 90  # with its extension it fits the 100 bytes of a plain tar header, which every tool reads
@@ -78,6 +79,7 @@ class WebDatasetReader:
     def _samples(self, wanted: Callable[[str], bool]) -> Iterator["_Sample"]:
         for path in self._tars:
             try:
+                check_regular(path)
                 with _Archive.open(path) as tar:
                     yield from _samples(path, tar, wanted)
             except _FAULTS as error:

@@ -121,3 +121,9 @@ def test_damaged_and_missing_archives_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(StoreError, match=r"empty holds no .tar file"):
         WebDatasetReader(tmp_path / "empty")
+
+
+def test_a_device_or_pipe_in_place_of_an_archive_is_refused(tmp_path):
+    (tmp_path / "a.tar").symlink_to("/dev/zero")
+    with pytest.raises(StoreError, match="is not a regular file"):
+        next(WebDatasetReader(tmp_path).rows())
