@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reseed.stages.audio.decode import inspect
-from reseed.stages.audio.listing import ListedRecording
+from reseed.stages.audio.listed import ListedRecording
 from reseed.store import AudioError, Reject
 from reseed.store.atomic import sha256_file
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reseed.stages.audio.listing import read_lines
+from reseed.stages.audio.listed import read_lines
 from reseed.store import ManifestError
 
 _COLUMN_NAMES = {

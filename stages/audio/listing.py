@@ -3,12 +3,12 @@
 import csv
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from reseed.stages.audio.kaldi import list_kaldi
+from reseed.stages.audio.listed import ListedRecording, file_errors, read_lines
 from reseed.store import ManifestError
 from reseed.store.atomic import digest
 from reseed.store.bounded import lines, parse_json
@@ -28,19 +28,6 @@ _COLUMN_NAMES = {
     "duration_s": ("duration_s", "duration"),
     "split": ("split",),
 }
-
-
-@dataclass(frozen=True)
-class ListedRecording:
-    """One recording as listed, not yet opened; `problem` says why it cannot be opened at all."""
-
-    utterance_id: str
-    path: Path
-    speaker_id: str | None = None
-    start_s: float = 0.0
-    duration_s: float | None = None
-    split: str | None = None
-    problem: str | None = None
 
 
 def list_recordings(source: Path, speaker_depth: int, split: str | None) -> Iterator[ListedRecording]:
@@ -70,86 +57,6 @@ def listing_digest(source: Path) -> str:
     """Return a digest of which files lie below a folder, or of one file, by name, size and time of change."""
     files = _files_below(source) if source.is_dir() else [source]
     return digest(sorted((str(path), *_size_and_time(path)) for path in files))
-
-
-@contextmanager
-def file_errors(path: Path) -> Iterator[None]:
-    """Raise what prevents a file from being read as a ManifestError that names the file."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"{path} cannot be read: it is not UTF-8 text ({error})") from error
-    except (OSError, csv.Error) as error:
-        raise ManifestError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
-    except ValueError as error:
-        raise ManifestError(f"{path} cannot be read: {error}") from error
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number, line) for each line of a text file that is not blank.
-
-    Raises:
-        ManifestError: it cannot be read.
-    """
-    with file_errors(path):
-        for number, line in enumerate(lines(path, "utf-8-sig", newline=None), start=1):
-            if line.strip():
-                yield number, line.strip()
-
-
-def list_kaldi(folder: Path, recordings_root: Path, split: str | None) -> Iterator[ListedRecording]:
-    """Yield what a Kaldi data directory (wav.scp, utt2spk, segments) lists.
-
-    Args:
-        folder: the data directory.
-        recordings_root: where relative paths of wav.scp start, unless the file is found from the current directory,
-            which is where Kaldi looks.
-        split: written into what is listed.
-
-    Raises:
-        ManifestError: a table cannot be read, or has a key twice or alone.
-    """
-    recordings = _read_kaldi_table(folder / "wav.scp")
-    speakers = _read_kaldi_table(folder / "utt2spk") if (folder / "utt2spk").exists() else {}
-    for utterance_id, recording, start_s, end_s in _segments(folder, recordings):
-        location = recordings.get(recording)
-        problem = None
-        if location is None:
-            problem = f"names the recording {recording}, which wav.scp does not list"
-        elif location.endswith("|"):
-            problem = "is a command in wav.scp; write its output to a file first"
-        listed = Path(location or recording)
-        in_current_folder = problem is None and not listed.is_absolute() and listed.exists()
-        path = listed if in_current_folder else recordings_root / listed
-        duration_s = None if end_s is None else end_s - start_s
-        yield ListedRecording(utterance_id, path, speakers.get(utterance_id), start_s, duration_s, split, problem)
-
-
-def _segments(folder: Path, recordings: Mapping[str, str]) -> Iterator[tuple[str, str, float, float | None]]:
-    path = folder / "segments"
-    if not path.exists():
-        yield from ((recording, recording, 0.0, None) for recording in recordings)
-        return
-    for utterance_id, rest in _read_kaldi_table(path).items():
-        try:
-            recording, start, end = rest.split()
-            start_s, end_s = float(start), float(end)
-        except ValueError:
-            raise ManifestError(f"{path}: {utterance_id} is not followed by recording, start and end") from None
-        yield utterance_id, recording, start_s, None if end_s == -1 else end_s
-
-
-def _read_kaldi_table(path: Path) -> dict[str, str]:
-    """Read a Kaldi table "key rest of line"; a key that comes twice is an error."""
-    table: dict[str, str] = {}
-    for number, line in read_lines(path):
-        key, *rest = line.split(maxsplit=1)
-        if not rest:
-            raise ManifestError(f"{path}, line {number}: {key!r} has nothing after it")
-        if key in table:
-            raise ManifestError(f"{path}, line {number}: {key!r} is listed twice")
-        table[key] = rest[0]
-    return table
 
 
 def _list_folder(folder: Path, speaker_depth: int, split: str | None) -> Iterator[ListedRecording]:

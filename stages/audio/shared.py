@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reseed.stages.audio.listing import ListedRecording
+from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.manifest import CONTENT_SCHEMA, Manifest
 from reseed.stages.common.prose import counted, first_few
 from reseed.store import ManifestError

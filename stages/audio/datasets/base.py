@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reseed.stages.audio.listing import ListedRecording
+from reseed.stages.audio.listed import ListedRecording
 from reseed.store import ConfigError, ManifestError
 
 WHOLE = ("all",)  # the splits of what is published in one piece

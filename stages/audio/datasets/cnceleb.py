@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import WHOLE, Dataset, folder_of
-from reseed.stages.audio.listing import AUDIO_SUFFIXES, ListedRecording, audio_files, read_lines
+from reseed.stages.audio.listed import ListedRecording, read_lines
+from reseed.stages.audio.listing import AUDIO_SUFFIXES, audio_files
 from reseed.store import ManifestError
 
 _CN_CELEB = "CN-Celeb"

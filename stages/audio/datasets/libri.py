@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import Dataset, folder_of
-from reseed.stages.audio.listing import ListedRecording, audio_files
+from reseed.stages.audio.listed import ListedRecording
+from reseed.stages.audio.listing import audio_files
 
 _LIBRITTS_R = "LibriTTS-R"
 _LIBRI_LIGHT = "Libri-Light"

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import WHOLE, Dataset, folder_of
-from reseed.stages.audio.listing import ListedRecording, audio_files, read_lines
+from reseed.stages.audio.listed import ListedRecording, read_lines
+from reseed.stages.audio.listing import audio_files
 
 _MUSAN = "MUSAN"
 _RIRS_NOISES = "RIRS_NOISES"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import Dataset, folder_of
-from reseed.stages.audio.listing import ListedRecording, list_kaldi
+from reseed.stages.audio.kaldi import list_kaldi
+from reseed.stages.audio.listed import ListedRecording
 
 _TITLE = "speechocean762"
 

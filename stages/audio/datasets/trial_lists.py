@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reseed.stages.audio.listing import AUDIO_SUFFIXES, file_errors, read_lines
+from reseed.stages.audio.listed import file_errors, read_lines
+from reseed.stages.audio.listing import AUDIO_SUFFIXES
 from reseed.stages.common.prose import first_few
 from reseed.store import ManifestError
 from reseed.store.bounded import lines

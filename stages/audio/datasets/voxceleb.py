@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import Dataset, folder_of, wrong_folder
-from reseed.stages.audio.listing import ListedRecording, audio_files
+from reseed.stages.audio.listed import ListedRecording
+from reseed.stages.audio.listing import audio_files
 
 _VOXCELEB1 = "VoxCeleb1"
 _VOXCELEB2 = "VoxCeleb2"

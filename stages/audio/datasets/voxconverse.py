@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reseed.stages.audio.datasets.base import Dataset, folder_of
 from reseed.stages.audio.datasets.voxceleb import VOXCELEB1
-from reseed.stages.audio.listing import ListedRecording, read_lines
+from reseed.stages.audio.listed import ListedRecording, read_lines
 from reseed.store import ManifestError
 
 _VOXCONVERSE = "VoxConverse"

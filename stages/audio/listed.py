@@ -1,0 +1,48 @@
+"""What lists of recordings share: a recording as listed, and text files read line by line."""
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from reseed.store import ManifestError
+from reseed.store.bounded import lines
+
+
+@dataclass(frozen=True)
+class ListedRecording:
+    """One recording as listed, not yet opened; `problem` says why it cannot be opened at all."""
+
+    utterance_id: str
+    path: Path
+    speaker_id: str | None = None
+    start_s: float = 0.0
+    duration_s: float | None = None
+    split: str | None = None
+    problem: str | None = None
+
+
+@contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Raise what prevents a file from being read as a ManifestError that names the file."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path} cannot be read: it is not UTF-8 text ({error})") from error
+    except (OSError, csv.Error) as error:
+        raise ManifestError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    except ValueError as error:
+        raise ManifestError(f"{path} cannot be read: {error}") from error
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (number, line) for each line of a text file that is not blank.
+
+    Raises:
+        ManifestError: it cannot be read.
+    """
+    with file_errors(path):
+        for number, line in enumerate(lines(path, "utf-8-sig", newline=None), start=1):
+            if line.strip():
+                yield number, line.strip()
