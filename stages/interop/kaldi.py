@@ -5,7 +5,8 @@ are the speakers. Other columns of the catalogue are not carried. Without reseed
 utterance id as it stands. An archive may hold pickles and an index commands: neither is ever executed.
 """
 
-import struct
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -14,17 +15,19 @@ from typing import Any, BinaryIO, TextIO
 import kaldiio
 import numpy as np
 import pyarrow as pa
-from kaldiio.matio import read_ascii_mat, read_matrix_or_vector, read_token
 from numpy.typing import NDArray
 
 from reseed.stages.interop.exchange import Batch, Dimension, ExportHeader, chunked, numbered_lines
+from reseed.stages.interop.kaldi_arrays import open_archive, read_array
 from reseed.stages.interop.keys import escape, keys_of, parse_key, unescape
 from reseed.stages.interop.output import EXPORT_HEADER, export_directory, read_export_header
 from reseed.store import StoreError, atomic
 
 _ARK, _SCP, _UTT2SPK = "embeddings.ark", "embeddings.scp", "utt2spk"
 _ALLOWED = "/.:,+=@"
-_FAULTS = (OSError, ValueError, RuntimeError, AssertionError, OverflowError, MemoryError, struct.error)
+_PLACE = re.compile(r"(?P<archive>.*?)(?::(?P<offset>\d+))?(?:\[(?P<ranges>[\d:,]*)\])?")
+_BLANK = b" \t\r\n"
+_UNREADABLE = (OSError, EOFError, zlib.error)
 _LONGEST_KEY = 65_536
 
 
@@ -62,11 +65,11 @@ class KaldiReader:
         self.files = [self._path, *([speakers] if self._speakers else [])]
         self.files += [self._path.with_name(EXPORT_HEADER)] if self.header else []
         if self._is_index:
-            self.files += dict.fromkeys(archive for _, archive, _ in self._entries())
+            self.files += dict.fromkeys(archive for _, archive, *_ in self._entries())
 
     def rows(self) -> Iterator[pa.Table]:
         """Yield ids, crops, views and speakers; of an index without opening its archives."""
-        keys = (key for key, _, _ in self._entries()) if self._is_index else (key for key, _ in self._vectors())
+        keys = (key for key, *_ in self._entries()) if self._is_index else (key for key, _ in self._vectors())
         yield from map(self._table, chunked(keys))
 
     def batches(self) -> Iterator[Batch]:
@@ -91,30 +94,32 @@ class KaldiReader:
         )
 
     def _vectors(self) -> Iterator[tuple[str, NDArray[Any]]]:
-        with self._path.open("rb") as ark:
+        with open_archive(self._path) as ark:
             while (key := _read_key(ark, self._path)) is not None:
                 yield key, _read_array(ark, self._path, key)
 
     def _indexed_vectors(self) -> Iterator[tuple[str, NDArray[Any]]]:
         for archive, entries in groupby(self._entries(), key=lambda entry: entry[1]):
-            with archive.open("rb") as ark:
-                for key, _, offset in entries:
+            with open_archive(archive) as ark:
+                for key, _, offset, ranges in entries:
                     ark.seek(offset)
-                    yield key, _read_array(ark, archive, key)
+                    yield key, _read_array(ark, archive, key, ranges)
 
-    def _entries(self) -> Iterator[tuple[str, Path, int]]:
-        """Yield key, archive and byte offset of each line of the index."""
+    def _entries(self) -> Iterator[tuple[str, Path, int, str]]:
+        """Yield key, archive, byte offset and range of each line of the index."""
         for number, line in numbered_lines(self._path):
             key, place = _parted(line)
             where = f"{self._path} line {number}"
-            if not place or place.startswith("|") or place.endswith(("|", "]")):
-                raise StoreError(f"{where} is not KEY ARCHIVE:OFFSET; commands and ranges are not taken")
-            name, _, offset = place.rpartition(":")
-            named, at = (Path(name), int(offset)) if name and offset.isdecimal() else (Path(place), 0)
+            found = _PLACE.fullmatch(place)
+            if found is None or not found["archive"] or place.startswith("|") or place.endswith("|"):
+                raise StoreError(
+                    f"{where} is not KEY ARCHIVE:OFFSET or KEY ARCHIVE:OFFSET[RANGE]; a command is not run"
+                )
+            named = Path(found["archive"])
             archive = next((path for path in (named, self._path.with_name(named.name)) if path.is_file()), None)
             if archive is None:
                 raise StoreError(f"{where}: the archive {named} is not there, nor beside the index; restore it")
-            yield key, archive, at
+            yield key, archive, int(found["offset"] or 0), found["ranges"] or ""
 
 
 def _write_batch(batch: Batch, ark: BinaryIO, scp: TextIO, archive: Path) -> list[str]:
@@ -143,30 +148,20 @@ def _parted(line: str) -> tuple[str, str]:
 
 
 def _read_key(ark: BinaryIO, path: Path) -> str | None:
-    start = ark.tell()
+    start, key = ark.tell(), bytearray()
     try:
-        beginning = ark.read(_LONGEST_KEY)
-        ark.seek(start)
-        if b" " in beginning or len(beginning) < _LONGEST_KEY:  # else all of a file might be taken for a key
-            key: str | None = read_token(ark)
-            if key is None or key.strip("\n").isprintable():
-                return key
-    except UnicodeDecodeError:
-        pass
-    raise StoreError(f"{path} is no Kaldi archive, or is damaged at byte {start}: no key stands there")
+        while (byte := ark.read(1)) and (byte not in _BLANK or not key) and len(key) < _LONGEST_KEY:
+            key += byte if byte not in _BLANK else b""
+        text = key.decode()
+    except (*_UNREADABLE, UnicodeDecodeError):
+        text = "\0"
+    if not text.isprintable() or len(key) == _LONGEST_KEY or (key and not byte):
+        raise StoreError(f"{path} is no Kaldi archive, or is damaged at byte {start}: no key stands there")
+    return text or None
 
 
-def _read_array(ark: BinaryIO, path: Path, key: str) -> NDArray[Any]:
-    # kaldiio's own loaders would execute a pickle; these two read numbers alone.
-    start = ark.tell()
+def _read_array(ark: BinaryIO, path: Path, key: str, ranges: str = "") -> NDArray[Any]:
     try:
-        is_binary = ark.read(2) == b"\0B"
-        ark.seek(start)
-        array, size = (read_matrix_or_vector if is_binary else read_ascii_mat)(ark, return_size=True)
-    except _FAULTS as error:
-        fault = str(error) or "cut short"
-    else:
-        if not is_binary or ark.tell() >= start + size:
-            return array
-        fault = "cut short"
-    raise StoreError(f"{path} cannot be read at {key[:80]!r} ({fault}); give an archive of vectors")
+        return read_array(ark, ranges)
+    except ValueError as error:
+        raise StoreError(f"{path} cannot be read at {key[:80]!r} ({error}); give an archive of vectors") from None

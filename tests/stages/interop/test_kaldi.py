@@ -94,7 +94,7 @@ def test_a_pickle_in_an_archive_is_not_executed(tmp_path, monkeypatch):
     assert not Path("exploded").exists()
 
 
-@pytest.mark.parametrize("place", ["touch exploded |", "| touch exploded", "x.ark:12[0:3]", ""])
+@pytest.mark.parametrize("place", ["touch exploded |", "| touch exploded", "x.ark:12[0;3]|", ""])
 def test_a_command_in_an_index_is_not_executed(tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path)
     Path("a.scp").write_text(f"utt0 {place}\n")
