@@ -154,6 +154,13 @@ class RunConfig(Components):
             chosen.append(value)
         return digest(chosen)
 
+    def corpus_digest(self) -> str:
+        """Return the digest of how recordings are prepared; of averaged ones it is what it was before channels were."""
+        corpus = self.model_dump(mode="json")["corpus"]
+        if corpus["prepare"]["channels"] == "mean":
+            del corpus["prepare"]["channels"]
+        return digest([corpus])
+
     def training_digest(self, entry: str) -> str:
         """Return the digest of what a training depends on; of one thread it is what it was before threads were set."""
         return self.digest("seed", entry, *(["threads"] if self.threads > 1 else []))

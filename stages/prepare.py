@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from reseed.stages.audio.candidates import Candidates, accept, inspect_listed
+from reseed.stages.audio.candidates import CHANNELS, Candidates, accept, choose_channels, inspect_listed
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.demographics import Demographics, read_demographics
 from reseed.stages.audio.listing import list_recordings
-from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA
+from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, LATER, ROW_GROUP, UTTERANCES_SCHEMA
 from reseed.stages.common.section import AbsolutePath, OneOf, Section
 from reseed.store import ManifestError, write_rejects
 from reseed.store.atomic import atomic_paths
@@ -36,12 +36,15 @@ class PrepareSettings(Section):
         min_duration_s: shorter utterances are rejected (speech only; a room response may be short).
         speaker_depth: in a folder: which part of a path names the speaker, counted from the file upwards; 1: the folder
             that holds the file; 0: speakers are unknown.
+        channels: what is read of a recording of several channels where the list names none: their mean, the first, or
+            each, which makes utterances ID-ch0, ID-ch1, ... of the same speaker. Of a room response it is the first.
     """
 
     dataset: Annotated[str, OneOf(tuple(DATASETS))] | None = None
     speakers: AbsolutePath | None = None
     min_duration_s: float = Field(default=0.5, ge=0)
     speaker_depth: int = Field(default=1, ge=0)
+    channels: Annotated[str, OneOf(tuple(CHANNELS))] = "mean"
 
 
 def prepare(
@@ -67,7 +70,7 @@ def prepare(
         ConfigError: no such data set, or it has no such kind or split.
     """
     check_apart([utterances, rejects], [source] if source.is_file() else [], ManifestError)
-    optional = [*CONTENT_SCHEMA.names, *DEMOGRAPHICS_SCHEMA.names]
+    optional = [*LATER, *CONTENT_SCHEMA.names, *DEMOGRAPHICS_SCHEMA.names]
     check_table_output(utterances, "a manifest", _WRITTEN, optional, ManifestError)
     check_table_output(rejects, "a list of rejects", REJECTS_SCHEMA, error=ManifestError)
     is_speech = kind == "speech"
@@ -76,8 +79,9 @@ def prepare(
         listed = list_recordings(source, settings.speaker_depth, split)
     else:
         listed = DATASETS[settings.dataset].recordings(source, kind, split)
-    candidates = inspect_listed(listed)
-    accepted, rejected = accept(candidates, settings.min_duration_s if is_speech else 0.0)
+    is_averaged = kind != "rir"  # of a room response `AudioBank` takes the first channel
+    candidates = choose_channels(inspect_listed(listed), settings.channels, is_averaged)
+    accepted, rejected = accept(candidates, settings.min_duration_s if is_speech else 0.0, is_averaged)
     if not len(accepted):
         write_rejects(rejects, rejected)
         first = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
@@ -95,9 +99,11 @@ def _write(
     written = []
     with table_writer(path, _WRITTEN) as writer:
         for start in range(0, len(accepted), ROW_GROUP):
-            table = _manifest(candidates.rows(accepted[start : start + ROW_GROUP]), demographics)
+            rows = candidates.rows(accepted[start : start + ROW_GROUP])
+            table = _manifest(rows, demographics)
             writer.write_table(table)
-            written.append(table.select(["speaker_id", "duration_s", "sample_rate_hz", "channels"]))
+            table = table.select(["speaker_id", "duration_s", "sample_rate_hz"])
+            written.append(table.append_column("choice", rows["choice"]))
     return pa.concat_tables(written)
 
 
@@ -138,6 +144,5 @@ def _conversions(written: pa.Table) -> Iterable[str]:
     rates = {pair["values"]: pair["counts"] for pair in counted}
     if len(rates) > 1:
         yield "mixed rates " + ", ".join(f"{rate} Hz x {count}" for rate, count in sorted(rates.items()))
-    several = pc.sum(pc.greater(written["channels"], 1)).as_py()
-    if several:
-        yield f"{several} with several channels (averaged)"
+    choices = {pair["values"]: pair["counts"] for pair in pc.value_counts(written["choice"].drop_null()).to_pylist()}
+    yield from (f"{count} with several channels ({choice})" for choice, count in sorted(choices.items()))

@@ -37,6 +37,7 @@ FLOORS = (
     ("stages.training.cache",),
     ("stages.synthesis", "stages.audio.datasets"),
     ("stages.audio",),
+    ("stages.audio.containers",),
     ("stages.interop",),
     ("stages.scoring",),
     ("stages.common",),

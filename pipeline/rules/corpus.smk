@@ -25,7 +25,7 @@ rule prepare:
         utterances=layout.manifest("{split}", "{kind}"),
         rejects=layout.rejects("{split}", "{kind}"),
     params:
-        settings=RUN.digest("corpus"),
+        settings=RUN.corpus_digest(),
         source=of(INPUTS.source_options, "split", "kind"),
         listing=of(INPUTS.listing, "split", "kind"),
     log:

@@ -21,7 +21,7 @@ WHOLE_S = 60.0  # recordings up to this long are decoded once and kept; of longe
 CheckPath = Callable[[str, str], None]
 
 _CACHE_BYTES = 256 << 20
-_COLUMNS = ["utterance_id", "path", "speaker_id", "start_s", "duration_s", "sha256"]
+_COLUMNS = ["utterance_id", "path", "speaker_id", "start_s", "duration_s", "sha256", "channel"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Recording:
     start_s: float
     duration_s: float
     sha256: str
+    channel: int | None = None
 
     @property
     def speaker(self) -> str:
@@ -109,7 +110,7 @@ class AudioBank:
             check_unchanged(recording.path, recording.sha256)
             start_s += recording.start_s
             # Of a response to an array of microphones one is taken: their average would be no room's response.
-            channel = 0 if recording.kind == "rir" else None
+            channel = 0 if recording.kind == "rir" and recording.channel is None else recording.channel
             return read(Path(recording.path), self._sample_rate_hz, start_s, duration_s, channel)
         except AudioError as error:
             if recording.kind == "babble":  # speech: it becomes a reject in its own right, and another voice will do

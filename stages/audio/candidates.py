@@ -35,6 +35,7 @@ _LISTED = pa.schema(
         "listed_s": pa.float64(),
         "split": pa.string(),
         "problem": pa.string(),
+        "channel": pa.int32(),
     }
 )
 _FOUND = pa.schema(
@@ -45,9 +46,13 @@ _FOUND = pa.schema(
         "length_s": pa.float64(),
         "sample_rate_hz": pa.int32(),
         "channels": pa.int32(),
+        "silent_channels": pa.list_(pa.int32()),
+        "fault_of_mean": pa.string(),
         "fault": pa.string(),
     }
 )
+NAMED = "named in the list"  # which channel of several is taken, beside the settings below
+CHANNELS = {"mean": "averaged", "first": "the first of each", "each": "each an utterance"}
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,64 @@ def inspect_listed(recordings: Iterator[ListedRecording]) -> Candidates:
     return Candidates(listed, pa.Table.from_batches(batches, _FOUND).combine_chunks(), file_U)
 
 
-def accept(candidates: Candidates, min_duration_s: float) -> tuple[NDArray[np.int64], list[Reject]]:
-    """Return which rows a manifest takes, in the order of their ids, and why not the others."""
+def choose_channels(candidates: Candidates, setting: str, is_averaged: bool = True) -> Candidates:
+    """Settle which channel each row is of; of a file of one channel it is the only one, whatever it was called.
+
+    Args:
+        setting: of CHANNELS, what is done where the list names none of several.
+        is_averaged: whether several are read as their average where none is chosen; otherwise the first is.
+    """
+    listed, file_U = candidates.listed, candidates.file_U
+    channels_U = pc.fill_null(candidates.found["channels"].combine_chunks().take(file_U), 1).to_numpy()
+    named_U = pc.fill_null(listed["channel"], -1).to_numpy()
+    conflicting = _files_of_two(named_U, file_U, channels_U)
+    if conflicting.any():
+        problem = "has one channel, and the list names several of it"
+        listed = _with(listed, "problem", pc.if_else(pa.array(conflicting), problem, listed["problem"]))
+    is_open_U = (named_U < 0) & (channels_U > 1)
+    copies_U = np.where(is_open_U, channels_U if setting == "each" else 1, 1)
+    row_V = np.repeat(np.arange(len(copies_U)), copies_U)
+    copy_V = np.arange(len(row_V)) - np.repeat(np.cumsum(copies_U) - copies_U, copies_U)
+    is_open_V = is_open_U[row_V]
+    channel_V = np.where(is_open_V & (setting != "mean"), copy_V, named_U[row_V])
+    listed = listed.take(pa.array(row_V))
+    if setting == "each":
+        suffix_V = pa.array(np.where(is_open_V, np.char.add("-ch", copy_V.astype(str)), "").astype(object), pa.string())
+        ids_V = pc.binary_join_element_wise(listed["utterance_id"].combine_chunks(), suffix_V, "")
+        listed = _with(listed, "utterance_id", ids_V)
+    is_none_V = (channel_V < 0) | (channels_U[row_V] == 1)
+    listed = _with(listed, "channel", pa.array(channel_V.astype(np.int32), mask=is_none_V))
+    done = CHANNELS[setting if is_averaged or setting != "mean" else "first"]
+    choice_V = np.where(is_open_V, done, NAMED).astype(object)
+    listed = listed.append_column("choice", pa.array(choice_V, pa.string(), mask=channels_U[row_V] == 1))
+    return Candidates(listed.combine_chunks(), candidates.found, file_U.take(pa.array(row_V)))
+
+
+def _files_of_two(named_U: NDArray[Any], file_U: pa.Array, channels_U: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return the rows of files of one channel of which the list names several."""
+    table = pa.table({"file": file_U, "named": named_U}).filter(pa.array((named_U >= 0) & (channels_U == 1)))
+    counted = table.group_by("file").aggregate([("named", "count_distinct")])
+    several = counted.filter(pc.greater(counted["named_count_distinct"], 1))["file"]
+    found: NDArray[np.bool_] = pc.is_in(file_U, value_set=several.combine_chunks().drop_null()).to_numpy(False)
+    return found & (named_U >= 0)
+
+
+def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
+
+
+def accept(
+    candidates: Candidates, min_duration_s: float, is_averaged: bool = True
+) -> tuple[NDArray[np.int64], list[Reject]]:
+    """Return which rows a manifest takes, in the order of their ids, and why not the others.
+
+    Args:
+        is_averaged: as for `choose_channels`.
+    """
     is_usable_U = np.ones(len(candidates.listed), np.bool_)
     rejects = []
     for number, row in candidates.iterate(np.arange(len(is_usable_U))):
-        reason = _reason(row, min_duration_s)
+        reason = _reason(row, min_duration_s) or _reason_of_channel(row, is_averaged)
         if reason is not None:
             is_usable_U[number] = False
             rejects.append(_reject(row, reason))
@@ -126,6 +183,8 @@ def _inspected_file(listed_path: str) -> dict[str, Any]:
         "length_s": found.duration_s,
         "sample_rate_hz": found.sample_rate_hz,
         "channels": found.channels,
+        "silent_channels": found.silent_channels,
+        "fault_of_mean": found.fault_of_mean,
     }
 
 
@@ -147,6 +206,16 @@ def _reason(row: Mapping[str, Any], min_duration_s: float) -> str | None:
     if duration_s < min_duration_s:
         return f"is too short: {duration_s:.3f} s, at least {min_duration_s} s are wanted"
     return None
+
+
+def _reason_of_channel(row: Mapping[str, Any], is_averaged: bool) -> str | None:
+    """Return why the channel of a row that can be used otherwise cannot be; None if it can."""
+    channel, channels = row["channel"], row["channels"]
+    if channel is None and is_averaged:
+        return row["fault_of_mean"] and str(row["fault_of_mean"])
+    if (channel or 0) >= channels:
+        return f"has {channels} channels, counted from 0, and no channel {channel}"
+    return f"is silent in channel {channel or 0}" if (channel or 0) in row["silent_channels"] else None
 
 
 def _without_repeats(candidates: Candidates, is_usable_U: NDArray[np.bool_]) -> tuple[NDArray[np.int64], list[Reject]]:

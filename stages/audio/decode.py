@@ -1,29 +1,30 @@
-"""Read recordings through soundfile: mono float32 at the wanted rate; every fault is an AudioError.
+"""Read recordings: mono float32 at the wanted rate; every fault is an AudioError.
 
 Shapes: T samples, C channels.
 """
 
 import hashlib
 import math
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from reseed.stages.audio.containers.layout import Layout
+from reseed.stages.audio.streams import Stream, opened
 from reseed.store import AudioError
 
 Waveform = NDArray[np.float32]
 
 SILENCE_DBFS = -80.0
 LOUDEST = 16.0
-_BLOCK_SAMPLES = 1 << 20  # of all channels together: what bounds memory
-_STREAMED = (0, 0xFFFFFFFF)
+CANCELLED_DB = -10.0  # of the mean of channels, against what it would be if they had nothing in common
 
 
 @dataclass(frozen=True)
@@ -31,39 +32,51 @@ class Inspection:
     """What decoding a whole recording once has shown.
 
     Attributes:
+        container, codec: what it is, whatever its name says.
+        samples: of each channel.
         samples_sha256: of its samples, channels averaged, as 16-bit numbers: the same for every lossless container.
+        silent_channels: those in which nothing is to be heard.
+        fault_of_mean: why its channels must not be averaged; None: they may be.
     """
 
-    duration_s: float
+    container: str
+    codec: str
+    samples: int
     sample_rate_hz: int
     channels: int
     samples_sha256: str
+    silent_channels: tuple[int, ...] = ()
+    fault_of_mean: str | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Its length in seconds."""
+        return self.samples / self.sample_rate_hz
 
 
 def inspect(path: Path) -> Inspection:
     """Decode a recording from end to end, block by block.
 
     Raises:
-        AudioError: missing, empty, not audio, cut short, NaN or infinite samples, silent once its channels are
-            averaged, or far outside -1..1.
+        AudioError: missing, empty, not audio, cut short, other samples than were encoded, NaN or infinite samples,
+            silent in all channels, or far outside -1..1.
     """
-    _check_exists(path)
-    _check_riff_whole(path)
-    peak, samples, sha256 = 0.0, 0, hashlib.sha256()
-    with _opened(path) as file:
-        for block_T in _blocks(file, None):
-            peak, samples = max(peak, float(np.abs(block_T).max())), samples + len(block_T)
-            sha256.update(np.rint(32_768 * block_T.clip(-1, 1)).clip(-32_768, 32_767).astype("<i2").tobytes())
-        announced, rate, channels = file.frames, file.samplerate, file.channels
-    if samples == 0:
-        raise AudioError("has no samples")
-    if samples < announced:
-        raise AudioError(f"is cut short: {samples} of {announced} samples can be decoded")
-    if peak < 10 ** (SILENCE_DBFS / 20):
-        raise AudioError(f"is silent: its peak is below {SILENCE_DBFS:.0f} dBFS")
-    if peak > LOUDEST:
-        raise AudioError(f"has samples up to {peak:.4g}; they should lie in -1..1, so it is scaled otherwise")
-    return Inspection(samples / rate, rate, channels, sha256.hexdigest())
+    with _decoding(path, is_thorough=True) as (layout, stream):
+        levels, sums = _Levels(stream.channels), hashlib.md5(usedforsecurity=False)
+        for block_TC in stream.blocks("int32" if layout.md5 else "float32"):
+            if layout.md5:
+                sums.update(_as_encoded(block_TC, layout.bits))
+                block_TC = block_TC.astype(np.float32) * np.float32(2**-31)
+            levels.add(_finite(block_TC))
+        if levels.samples == 0:
+            raise AudioError("has no samples")
+        if levels.samples != (stream.samples or levels.samples):
+            raise AudioError(f"is cut short: {levels.samples} of {stream.samples} samples can be decoded")
+        if layout.md5 not in (None, sums.digest()):
+            raise AudioError("is damaged: its samples are not those that were encoded (their MD5 differs)")
+        levels.check()
+        found = layout.container, stream.codec, levels.samples, stream.sample_rate_hz, stream.channels
+        return Inspection(*found, levels.sha256.hexdigest(), levels.silent(), levels.fault_of_mean())
 
 
 def read(
@@ -76,28 +89,20 @@ def read(
     """Read a stretch of a recording as float32 [T] at `sample_rate_hz`: one channel of it, or all averaged.
 
     Raises:
-        AudioError: as `inspect`, for what is read.
+        AudioError: as `inspect`, for what is read; it has no such channel.
     """
-    _check_exists(path)
-    with _opened(path) as file:
-        rate = file.samplerate
-        _skip(file, min(round(start_s * rate), file.frames))
+    with _decoding(path) as (_, stream):
+        rate = stream.sample_rate_hz
+        if channel is not None and channel >= stream.channels:
+            raise AudioError(f"has {stream.channels} channels, counted from 0, and no channel {channel}")
         wanted = None if duration_s is None else round(duration_s * rate)
-        blocks = list(_blocks(file, channel, wanted))
+        stream.skip(round(start_s * rate))
+        blocks = list(_stretch(stream, channel, wanted))
         found = sum(map(len, blocks))
         if found == 0 or (wanted is not None and found < wanted - 1):
             of = "" if wanted is None else f" of {wanted}"
             raise AudioError(f"is cut short: {found}{of} samples from {start_s:.3f} s on")
         return resampled(np.concatenate(blocks), rate, sample_rate_hz)
-
-
-def _skip(file: soundfile.SoundFile, samples: int) -> None:
-    """Go to a sample; some codings (GSM 6.10) can only be read from the beginning."""
-    if file.seekable():
-        file.seek(samples)
-    else:
-        for _ in _blocks(file, None, samples):
-            pass
 
 
 def resampled(waveform_T: Waveform, rate_hz: int, wanted_hz: int) -> Waveform:
@@ -108,54 +113,101 @@ def resampled(waveform_T: Waveform, rate_hz: int, wanted_hz: int) -> Waveform:
     return found
 
 
-def _blocks(file: soundfile.SoundFile, channel: int | None, wanted: int | None = None) -> Iterator[Waveform]:
-    """Yield what is left of a recording, or so many samples of it, as float32 [T]: one channel, or all averaged.
+@dataclass
+class _Levels:
+    """How loud the channels of a recording are, and their average."""
 
-    Not `file.blocks`: where a file is cut short it gives what its buffer held before.
-    """
-    step = max(1, _BLOCK_SAMPLES // file.channels)
+    channels: int
+    samples: int = 0
+    peak_of_mean: float = 0.0
+    power_of_mean: float = 0.0
+    power: float = 0.0
+    peak_C: NDArray[Any] = field(init=False)
+    sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    def __post_init__(self) -> None:
+        self.peak_C = np.zeros(self.channels)
+
+    def add(self, block_TC: NDArray[Any]) -> None:
+        mean_T = block_TC.mean(axis=1)
+        self.sha256.update(np.rint(32_768 * mean_T.clip(-1, 1)).clip(-32_768, 32_767).astype("<i2").tobytes())
+        self.samples += len(block_TC)
+        self.peak_C = np.maximum(self.peak_C, np.abs(block_TC).max(axis=0))
+        self.peak_of_mean = max(self.peak_of_mean, float(np.abs(mean_T).max()))
+        if self.channels > 1:
+            self.power_of_mean += float(np.vdot(mean_T, mean_T))
+            self.power += float(np.vdot(block_TC, block_TC)) / self.channels
+
+    def silent(self) -> tuple[int, ...]:
+        """Return the channels in which nothing is to be heard."""
+        return tuple(np.flatnonzero(self.peak_C < 10 ** (SILENCE_DBFS / 20)).tolist())
+
+    def check(self) -> None:
+        """Raise if nothing is to be heard in any channel, or if one is far outside -1..1."""
+        if len(self.silent()) == self.channels:
+            raise AudioError(f"is silent: its peak is below {SILENCE_DBFS:.0f} dBFS")
+        peak = self.peak_C.max()
+        if peak > LOUDEST:
+            raise AudioError(f"has samples up to {peak:.4g}; they should lie in -1..1, so it is scaled otherwise")
+
+    def fault_of_mean(self) -> str | None:
+        """Return why the channels must not be averaged; None: they may be."""
+        if self.channels == 1:
+            return None
+        least = 10 ** (CANCELLED_DB / 10) / self.channels
+        if self.peak_of_mean >= 10 ** (SILENCE_DBFS / 20) and self.power_of_mean >= least * self.power:
+            return None
+        lost_db = 10 * math.log10(self.power / max(self.power_of_mean, 1e-30 * self.power))
+        return (
+            f"is all but silent once its {self.channels} channels are averaged, {min(lost_db, 300):.0f} dB below them: "
+            "their phases cancel; name a channel in the list, or choose channels=first or channels=each"
+        )
+
+
+def _as_encoded(block_TC: NDArray[Any], bits: int) -> bytes:
+    """Return samples in int32 as FLAC's MD5 is of them: little-endian, in whole bytes."""
+    if bits == 16:
+        return (block_TC >> 16).astype("<i2").tobytes()
+    shifted_TC = np.ascontiguousarray(block_TC >> 32 - bits, "<i4")
+    return shifted_TC.view(np.uint8).reshape(-1, 4)[:, : (bits + 7) // 8].tobytes()
+
+
+def _finite(block_TC: NDArray[Any]) -> NDArray[Any]:
+    if not np.isfinite(block_TC).all():
+        raise AudioError("has NaN or infinite samples")
+    return block_TC
+
+
+def _stretch(stream: Stream, channel: int | None, wanted: int | None) -> Iterator[Waveform]:
+    """Yield what is left of a recording, or so many samples of it, as float32 [T]: one channel, or all averaged."""
     left = math.inf if wanted is None else wanted
-    while left > 0:
-        block_TC = file.read(int(min(step, left)), dtype="float32", always_2d=True)
-        if not len(block_TC):
-            return
-        if not np.isfinite(block_TC).all():
-            raise AudioError("has NaN or infinite samples")
+    if left <= 0:
+        return
+    for block_TC in stream.blocks(at_most=wanted):
+        block_TC = _finite(block_TC if len(block_TC) <= left else block_TC[: int(left)])
         left -= len(block_TC)
         yield block_TC.mean(axis=1) if channel is None else block_TC[:, channel]
+        if left <= 0:
+            return
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+def _decoding(path: Path, is_thorough: bool = False) -> Iterator[tuple[Layout, Stream]]:
     """Open a recording; whatever goes wrong while it is decoded is that recording's fault and no other's.
 
     Raises:
         AudioError: it cannot be opened, decoded or resampled; says how that showed.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            yield file
-    except AudioError:
-        raise
-    except (soundfile.LibsndfileError, TypeError) as error:
-        hint = "; convert AAC to FLAC with ffmpeg" if path.suffix.lower() in (".m4a", ".aac", ".mp4") else ""
-        raise AudioError(f"cannot be decoded ({str(error).rstrip('.')}){hint}") from error
-    except Exception as error:  # damaged files fail in as many ways as there are codecs
-        raise AudioError(f"cannot be decoded ({type(error).__name__}: {error})") from error
-
-
-def _check_exists(path: Path) -> None:
     if not path.is_file():
         raise AudioError("does not exist" if not path.exists() else "is not a file")
     if path.stat().st_size == 0:
         raise AudioError("is empty (0 bytes)")
-
-
-def _check_riff_whole(path: Path) -> None:
-    """Compare the length a WAV header announces with the file's: libsndfile accepts a cut file in silence."""
-    with path.open("rb") as file:
-        head = file.read(8)
-    if len(head) == 8 and head[:4] == b"RIFF":
-        announced = struct.unpack("<I", head[4:])[0]
-        if announced not in _STREAMED and announced + 8 > path.stat().st_size + 1:
-            raise AudioError(f"is cut short: {path.stat().st_size} of {announced + 8} bytes are there")
+    try:
+        with opened(path, is_thorough) as found:
+            yield found
+    except AudioError:
+        raise
+    except (soundfile.LibsndfileError, TypeError) as error:
+        raise AudioError(f"cannot be decoded ({str(error).rstrip('.')})") from error
+    except Exception as error:  # damaged files fail in as many ways as there are codecs
+        raise AudioError(f"cannot be decoded ({type(error).__name__}: {error})") from error

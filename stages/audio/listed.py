@@ -9,10 +9,17 @@ from pathlib import Path
 from reseed.store import ManifestError
 from reseed.store.bounded import lines
 
+_SIDES = {"a": 0, "b": 1, "left": 0, "right": 1}
+
 
 @dataclass(frozen=True)
 class ListedRecording:
-    """One recording as listed, not yet opened; `problem` says why it cannot be opened at all."""
+    """One recording as listed, not yet opened.
+
+    Attributes:
+        problem: why it cannot be opened at all.
+        channel: the one that is meant, counted from 0; None: the list names none.
+    """
 
     utterance_id: str
     path: Path
@@ -21,6 +28,7 @@ class ListedRecording:
     duration_s: float | None = None
     split: str | None = None
     problem: str | None = None
+    channel: int | None = None
 
 
 @contextmanager
@@ -46,3 +54,18 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(lines(path, "utf-8-sig", newline=None), start=1):
             if line.strip():
                 yield number, line.strip()
+
+
+def channel_of(named: object) -> int | None:
+    """Return the channel that a list names: a number counted from 0, A or B, left or right; None: it names none.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if named is None or named == "":
+        return None
+    text = str(named).strip().lower()
+    channel = _SIDES[text] if text in _SIDES else float(text)
+    if not 0 <= channel < 2**15 or channel != int(channel):
+        raise ValueError(f"{named!r} is no channel")
+    return int(channel)

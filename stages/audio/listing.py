@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from reseed.stages.audio.kaldi import list_kaldi
-from reseed.stages.audio.listed import ListedRecording, file_errors, read_lines
+from reseed.stages.audio.listed import ListedRecording, channel_of, file_errors, read_lines
 from reseed.store import ManifestError
 from reseed.store.atomic import digest
 from reseed.store.bounded import lines, parse_json
 
 KINDS = ("speech", "noise", "music", "rir")  # of recordings
-AUDIO_SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in "wav flac mp3 ogg opus aiff aif au sph w64 m4a aac mp4".split()  # noqa: SIM905
+_SUFFIXES = (
+    "wav flac mp3 ogg oga opus aiff aif aifc au caf sph w64 rf64 m4a aac mp4 mp2 wma amr awb 3gp mka mkv webm mov avi"
 )
+AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 
 # The names that NeMo, lhotse and SpeechBrain lists use for the same things.
 _COLUMN_NAMES = {
@@ -27,6 +27,7 @@ _COLUMN_NAMES = {
     "start_s": ("start_s", "offset", "start"),
     "duration_s": ("duration_s", "duration"),
     "split": ("split",),
+    "channel": ("channel",),
 }
 
 
@@ -108,8 +109,9 @@ def _recording_of(row: Mapping[str, Any], folder: Path) -> ListedRecording:
     try:
         start_s = float(_column(row, "start_s") or 0)
         duration_s = None if duration is None else float(duration)
+        channel = channel_of(_column(row, "channel"))
     except (ValueError, TypeError) as error:
-        problem = f"has a start or duration that is no number ({error})"
+        problem = f"has a start, duration or channel that is no number ({error})"
         return ListedRecording(utterance_id, folder / listed, problem=problem)
     return ListedRecording(
         utterance_id,
@@ -119,6 +121,7 @@ def _recording_of(row: Mapping[str, Any], folder: Path) -> ListedRecording:
         duration_s,
         None if split is None else str(split),
         problem=None if listed else "has no path in the list",
+        channel=channel,
     )
 
 

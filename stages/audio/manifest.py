@@ -35,8 +35,10 @@ UTTERANCES_SCHEMA = pa.schema(
         pa.field("channels", pa.int32(), nullable=False),
         pa.field("split", pa.string()),
         pa.field("sha256", pa.string(), nullable=False),
+        pa.field("channel", pa.int32()),
     ]
 )
+LATER = ("channel",)  # columns that a manifest written before lacks
 
 # What is written beside it where it is known, and what no reader of audio needs. By `samples_sha256`, that of the
 # decoded samples, a recording is found again that was renamed or put into another lossless container.
@@ -46,7 +48,12 @@ DEMOGRAPHICS_SCHEMA = pa.schema([pa.field("gender", pa.string()), pa.field("age"
 
 @dataclass(frozen=True)
 class Utterance:
-    """One row of a manifest: a stretch of a recording. `sha256` is that of the file's bytes."""
+    """One row of a manifest: a stretch of a recording.
+
+    Attributes:
+        sha256: of the file's bytes.
+        channel: the one that is read, counted from 0; None: the average of all.
+    """
 
     utterance_id: str
     path: str
@@ -57,6 +64,7 @@ class Utterance:
     channels: int
     split: str | None
     sha256: str
+    channel: int | None = None
 
 
 class Manifest:
@@ -73,8 +81,9 @@ class Manifest:
         self.path = path
         with MANIFEST.open(path) as file:
             self.columns: list[str] = file.schema_arrow.names
-            MANIFEST.require(file, UTTERANCES_SCHEMA.names)
+            MANIFEST.require(file, [name for name in UTTERANCES_SCHEMA.names if name not in LATER])
             groups = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+        self._of_utterances = [name for name in UTTERANCES_SCHEMA.names if name in self.columns]
         self._edges: list[int] = list(accumulate(groups, initial=0))
 
     def __len__(self) -> int:
@@ -84,19 +93,24 @@ class Manifest:
         start, stop, _ = stretch.indices(len(self))
         first, last = bisect_right(self._edges, start) - 1, bisect_left(self._edges, stop)
         with MANIFEST.open(self.path) as file:
-            table = file.read_row_groups(list(range(first, last)), columns=UTTERANCES_SCHEMA.names)
+            table = file.read_row_groups(list(range(first, last)), columns=self._of_utterances)
         offset = self._edges[first] if first < last else 0
         return [Utterance(**row) for row in table.slice(start - offset, stop - start).to_pylist()]
 
     def __iter__(self) -> Iterator[Utterance]:
         with MANIFEST.open(self.path) as file:
-            for batch in file.iter_batches(_BATCH, columns=UTTERANCES_SCHEMA.names):
+            for batch in file.iter_batches(_BATCH, columns=self._of_utterances):
                 yield from (Utterance(**row) for row in batch.to_pylist())
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return some columns (default: every one) of all rows."""
+        wanted = list(dict.fromkeys([*self.columns, *LATER])) if columns is None else columns
         with MANIFEST.open(self.path) as file:
-            return file.read() if columns is None else MANIFEST.columns(file, columns)
+            table = MANIFEST.columns(file, [name for name in wanted if name in self.columns or name not in LATER])
+        for name in LATER:
+            if name in wanted and name not in table.column_names:
+                table = table.append_column(UTTERANCES_SCHEMA.field(name), pa.nulls(len(table), pa.int32()))
+        return table
 
 
 def read_manifest(path: Path) -> list[Utterance]:
@@ -141,4 +155,5 @@ def digest_of(rows: bytes) -> str:
 
 def _row_digest(row: Utterance) -> bytes:
     listed = [row.utterance_id, row.speaker_id or "", row.sha256, row.start_s, row.duration_s]
+    listed += [] if row.channel is None else [row.channel]
     return hashlib.sha256(json.dumps(listed, ensure_ascii=False).encode()).digest()

@@ -27,7 +27,7 @@ _REJECTED = 0.05
 _BATCH = 65_536
 _FIRST = 20
 _NAMES = ("utterance_id", "speaker_id")
-_RECORDING = ("sha256", "start_s", "duration_s")
+_RECORDING = ("sha256", "start_s", "duration_s", "channel")
 _PATH = re.compile(r"^.*[/\\][^/\\]*?(\.\w{1,5})?\s+(?=\w)")
 
 
@@ -189,10 +189,10 @@ def _is_unchanged(path: Path, origin: EmbeddingStore) -> bool:
 def _listed(path: Path) -> _Listed:
     parts = [np.empty((3, 0), np.uint64)]
     with MANIFEST.open(path) as file:
-        for batch in file.iter_batches(_BATCH, columns=[*_NAMES, *_RECORDING]):
+        recording = [name for name in _RECORDING if name in file.schema_arrow.names]
+        for batch in file.iter_batches(_BATCH, columns=[*_NAMES, *recording]):
             columns = batch.to_pydict()
-            stretches = zip(*(columns[name] for name in _RECORDING), strict=True)
-            recordings = [f"{sha256} {start_s} {duration_s}" for sha256, start_s, duration_s in stretches]
+            recordings = [str(row) for row in zip(*(columns[name] for name in recording), strict=True)]
             parts.append(np.stack(list(map(hashed_ids, (*(columns[name] for name in _NAMES), recordings)))))
     return _Listed(path, *np.concatenate(parts, axis=1))
 

@@ -70,10 +70,12 @@ class UtteranceReader:
         check_unchanged(row.path, row.sha256)
         first_s, samples = min(starts_s), round(crop_s * rate)
         span_s = min(max(starts_s) + crop_s, row.duration_s) - first_s
-        span_T = read(path, rate, row.start_s + first_s, span_s) if span_s <= max(WHOLE_S, crop_s) else None
+        span_T = (
+            read(path, rate, row.start_s + first_s, span_s, row.channel) if span_s <= max(WHOLE_S, crop_s) else None
+        )
         for start_s in starts_s:
             if span_T is None:
-                crop_T = read(path, rate, row.start_s + start_s, min(crop_s, row.duration_s - start_s))
+                crop_T = read(path, rate, row.start_s + start_s, min(crop_s, row.duration_s - start_s), row.channel)
             else:
                 crop_T = span_T[round((start_s - first_s) * rate) :][:samples]
             if float(np.mean(crop_T**2)) < _SILENT_POWER:

@@ -13,6 +13,7 @@ from reseed.pipeline.loading import as_yaml, check_components, dump, load_config
 from reseed.pipeline.plan import Plan, Recordings
 from reseed.pipeline.preflight import preflight
 from reseed.store import ConfigError
+from reseed.store.atomic import digest
 
 CONFIGS = sorted(project_file("configs").glob("*.yaml"))
 MINIMAL = {
@@ -35,6 +36,15 @@ def test_every_shipped_configuration_is_valid_and_survives_being_resolved(path, 
     check_components(config)
     (tmp_path / "config.yaml").write_text(dump(config))
     assert load_config(tmp_path / "config.yaml") == config
+
+
+def test_a_run_made_before_channels_could_be_chosen_is_not_prepared_again(tmp_path):
+    averaged, first = (
+        load_config(write(tmp_path), [f"corpus.prepare.channels={setting}"]) for setting in ("mean", "first")
+    )
+    corpus = averaged.model_dump(mode="json")["corpus"]
+    del corpus["prepare"]["channels"]
+    assert averaged.corpus_digest() == digest([corpus]) != first.corpus_digest()
 
 
 def test_overrides_win_over_yaml_and_yaml_over_defaults(tmp_path):

@@ -25,7 +25,6 @@ _HALVES = {
     "1-E": ("dev", "test"),
     "1-H": ("dev", "test"),
 }
-_AAC = "is AAC, which cannot be decoded here; convert it to FLAC or WAV with ffmpeg and leave the copy beside it"
 
 
 def _voxceleb1(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
@@ -59,7 +58,7 @@ def _utterances(speaker: Path, split: str) -> Iterator[ListedRecording]:
         utterance_id = str(path.relative_to(speaker.parent).with_suffix(""))
         is_aac = path.suffix.lower() == ".m4a"
         if not (is_aac and any(path.with_suffix(suffix).exists() for suffix in (".wav", ".flac"))):
-            yield ListedRecording(utterance_id, path, speaker.name, split=split, problem=_AAC if is_aac else None)
+            yield ListedRecording(utterance_id, path, speaker.name, split=split)
 
 
 VOXCELEB1 = Dataset(_VOXCELEB1, {"speech": tuple(_HALVES)}, _voxceleb1)

@@ -129,7 +129,8 @@ class SpeechReader(BatchReader[Crops]):
         start_s = anchors.start_s(utterance.utterance_id, example.crop) if anchors else slack_s * generator.random()
         check_unchanged(utterance.path, utterance.sha256)
         length_s = min(span_s, utterance.duration_s - start_s)
-        heard_T = read(Path(utterance.path), self.sample_rate_hz, utterance.start_s + start_s, length_s)
+        path, begin_s = Path(utterance.path), utterance.start_s + start_s
+        heard_T = read(path, self.sample_rate_hz, begin_s, length_s, utterance.channel)
         return wrap_pad(heard_T if speed == 1.0 else change_speed(heard_T, speed), samples)
 
     def _batch(self, crops: Sequence[tuple[Example, Draw, int]]) -> Crops:
@@ -155,7 +156,8 @@ def clean_crops(
         start_s = max(0.0, utterance.duration_s - crop_s) / 2
         length_s = min(crop_s, utterance.duration_s - start_s)
         try:
-            heard_T = read(Path(utterance.path), sample_rate_hz, utterance.start_s + start_s, length_s)
+            begin_s = utterance.start_s + start_s
+            heard_T = read(Path(utterance.path), sample_rate_hz, begin_s, length_s, utterance.channel)
         except AudioError as error:
             raise ManifestError(f"{utterance.path} {error}; prepare the speech again") from error
         yield utterance, wrap_pad(heard_T, round(crop_s * sample_rate_hz))

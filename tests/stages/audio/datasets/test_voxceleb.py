@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from reseed.store import ManifestError
+from tests.corpus import voice
 from tests.stages.audio.datasets.miniature import listed, refused, tried, unpack, write_list
+from tests.stages.audio.files import encoded
 
 DEV = ("id10001/1zcIwhmdeo4/00001.wav", "id11251/s4R4hvqrhFw/00009.wav")
 TEST = ("id10270/x6uYqmx31kE/00001.wav", "id10270/8jEAjG6SegY/00008.wav", "id10309/0cYFdtyWVds/00005.wav")
@@ -60,17 +62,22 @@ def test_vox1_e_and_h_trials_span_both_halves(tmp_path):
     assert message == "10 trials: 1 target, 9 non-target, 0 unlabelled"
 
 
-def test_voxceleb2_in_aac_is_refused_with_the_advice_to_convert_it(tmp_path):
+def test_voxceleb2_is_read_as_it_is_published(tmp_path):
     root = tmp_path / "voxceleb2"
-    for name in ("dev/aac/id00012/21Uxsk56VDQ/00001.m4a", "aac/id00017/01dfn2spqyE/00001.m4a"):
-        write_list(root / name, "\0\0\0 ftypM4A ")
-    with pytest.raises(
-        ManifestError, match=r"no usable recording; .*00001: .*is AAC.*convert it to FLAC or WAV with ff"
+    for take, name in enumerate(
+        ("id00012/21Uxsk56VDQ/00001", "id00012/21Uxsk56VDQ/00002", "id09272/u7VNkYraCw0/00027")
     ):
-        listed("voxceleb2", root, "dev")
-    assert set(refused(root)) == {"id00012/21Uxsk56VDQ/00001"}
-    with pytest.raises(ManifestError, match="id00017.*is AAC"):
-        listed("voxceleb2", root, "test")
+        path = root / f"dev/aac/{name}.m4a"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(voice(1, take, 4.0 + take), "aac", "ipod"))
+    path.with_name("00028.m4a").write_bytes(path.read_bytes()[:-3_000])
+    rows = listed("voxceleb2", root, "dev")
+    assert {name: (row.speaker_id, row.duration_s) for name, row in rows.items()} == {
+        "id00012/21Uxsk56VDQ/00001": ("id00012", 4.0),
+        "id00012/21Uxsk56VDQ/00002": ("id00012", 5.0),
+        "id09272/u7VNkYraCw0/00027": ("id09272", 6.0),
+    }
+    assert "cut short" in refused(root)["id09272/u7VNkYraCw0/00028"]
 
 
 def test_voxceleb2_is_read_from_the_copies_beside_its_aac(tmp_path):

@@ -1,0 +1,1 @@
+"""What a file of audio holds, told from its sizes and frames; nothing here decodes."""
