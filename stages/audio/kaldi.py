@@ -49,15 +49,15 @@ class KaldiSides:
         self._sides: dict[str, tuple[str, int]] = {}
         self._recordings: dict[str, list[str]] = {}  # of each file
         for recording, rest in (_read_kaldi_table(path) if path.exists() else {}).items():
-            file, _, side = rest.rpartition(" ")
+            *file, side = rest.rsplit(maxsplit=1)
             try:  # letters, or NIST's numbers, which begin at 1
                 channel = channel_of(side) if side.isalpha() else int(side) - 1
             except ValueError:
                 channel = -1
-            if not file.strip() or channel is None or channel < 0:
+            if not file or channel is None or channel < 0:
                 raise ManifestError(f"{path}: {recording} is not followed by file and channel (A, B, or 1, 2)")
-            self._sides[recording] = (file.strip(), channel)
-            self._recordings.setdefault(file.strip(), []).append(recording)
+            self._sides[recording] = (file[0], channel)
+            self._recordings.setdefault(file[0], []).append(recording)
 
     def recordings(self, recording: str) -> list[str]:
         """Return the recordings that are sides of a file which wav.scp lists; itself where there are none."""
@@ -70,12 +70,17 @@ class KaldiSides:
         if recording in self._sides:
             return *self._sides[recording], None
         sides = self._recordings.get(recording, [])
-        meant = max((side for side in sides if utterance_id.startswith(side)), key=len, default=None)
+        meant = max((side for side in sides if _begins(utterance_id, side)), key=len, default=None)
         if meant is None and len({self._sides[side][1] for side in sides}) > 1:
             return recording, None, f"may be any of {', '.join(sides)} in reco2file_and_channel; name one in segments"
         if meant is None and not sides:
             return recording, None, None
         return recording, self._sides[meant or sides[0]][1], None
+
+
+def _begins(utterance_id: str, recording: str) -> bool:
+    """Return whether an utterance has its name from a recording: call-1-07 from call-1, and call-12-07 not."""
+    return utterance_id.startswith(recording) and not utterance_id[len(recording) :][:1].isalnum()
 
 
 def _segments(

@@ -60,7 +60,7 @@ def test_reco2file_and_channel_says_which_side_an_utterance_is(call):
 
 def test_recordings_may_be_sides_by_their_own_names_in_wav_scp(call):
     kaldi(call, wav_scp="sw1-A call.wav\nsw1-B call.wav\n", utt2spk="sw1-A x\nsw1-B y\n",
-          reco2file_and_channel="sw1-A sw1 1\nsw1-B sw1 2\n")  # fmt: skip
+          reco2file_and_channel="sw1-A\tsw1\t1\nsw1-B sw1 2\n")  # fmt: skip
     assert sides(prepared(call)[0]) == {"sw1-A": 0, "sw1-B": 1}
     kaldi(call, segments="u1 sw1-B 0 2\nu2 sw1-A 0 -1\n", utt2spk="u1 y\nu2 x\n")
     assert sides(prepared(call)[0]) == {"u1": 1, "u2": 0}
@@ -85,6 +85,14 @@ def test_a_side_that_cannot_be_told_is_a_reject_and_never_the_average(call):
     rows, rejects, _ = prepared(call)
     assert sides(rows) == {"u2": 1}
     assert "may be any of call-A, call-B in reco2file_and_channel" in rejects["u1"]
+
+
+def test_a_side_is_told_by_its_whole_name(call):
+    kaldi(call, wav_scp="c call.wav\n", segments="c-1-7 c 0 3\nc-2-7 c 0 3\nc-12-7 c 0 3\n",
+          reco2file_and_channel="c-1 c A\nc-2 c B\n")  # fmt: skip
+    rows, rejects, _ = prepared(call)
+    assert sides(rows) == {"c-1-7": 0, "c-2-7": 1}
+    assert "may be any of c-1, c-2" in rejects["c-12-7"]
 
 
 def test_lines_that_are_none_are_named(call):
