@@ -24,7 +24,7 @@ RULES = [
     for path in sorted(project_file("pipeline").glob("rules/*.smk"))
     for rule in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)
 ]
-NO_INPUT = {"name", "device"}  # where a run is kept, and what computes it
+NO_INPUT = {"name", "device", "check_vectors"}  # where a run is kept, what computes it, how much is checked
 CHANGES = {
     "seed": "5",
     "backbone.settings": "{weights: FOLDER/other.pt}",
@@ -34,6 +34,7 @@ CHANGES = {
     "frontends.mask.lr": "0.01",
     "pairs": "[[small, ge2e]]",
     "align.turned.method": "ridge",
+    "threads": "2",
     "title": "Another",
     "note": "Of another",
     "synthesise.noise_duration_s": "1.1",
@@ -144,7 +145,7 @@ def planned(listed: str) -> list[str]:
 
 
 def artefacts(run: Path) -> dict[str, bytes]:
-    """Return what a run has made, by name."""
-    files = [path for path in run.rglob("*") if path.is_file() and "logs" not in path.parts]
+    """Return what a run has made, by name; beside it lie logs, and results that others took the place of."""
+    files = [path for path in run.rglob("*") if path.is_file() and not {"logs", "superseded"} & {*path.parts}]
     named = {str(path.relative_to(run)): path for path in files}
     return {name: contents(path) for name, path in named.items() if "/." not in f"/{name}"}
