@@ -43,7 +43,11 @@ def test_runs_share_a_store_though_one_is_killed_and_go_apart_with_their_setting
     reseed(*command, "--set", "name=b", "--set", f"extract.evaluation.views={json.dumps(views)}", target)
     assert "all as sealed" in reseed("verify", runs / "a" / STORE)
     assert "all as sealed" in reseed("verify", shared)
-    replayed = json.loads(reseed("replay", runs / "b" / STORE, "toy/s10/s10-0", "--view", "noise", "--json"))
+    replayed = json.loads(
+        reseed(
+            "replay", runs / "b" / STORE, "toy/s10/s10-0", "--view", "noise", "--recordings", folder / "audio", "--json"
+        )
+    )
     assert replayed["cosine"] > 0.9999
     listed = json.loads(reseed("runs", "--runs", runs, "--stores", pool, "--json"))["stores"]
     assert {tuple(store["runs"]) for store in listed} == {("a",), ("b",)}
