@@ -9,7 +9,7 @@ from pathlib import Path
 from reseed.pipeline.plan import Plan, Recordings
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.listed import ListedRecording
-from reseed.stages.audio.listing import list_recordings
+from reseed.stages.audio.lists.table import list_recordings
 from reseed.stages.synthesise import PerSplit
 from reseed.store import ConfigError
 

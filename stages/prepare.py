@@ -13,8 +13,9 @@ from pydantic import Field
 from reseed.stages.audio.candidates import CHANNELS, Candidates, accept, choose_channels, inspect_listed
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.demographics import Demographics, read_demographics
-from reseed.stages.audio.listing import list_recordings
+from reseed.stages.audio.lists.table import list_recordings
 from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, LATER, ROW_GROUP, UTTERANCES_SCHEMA
+from reseed.stages.audio.stretches import settle_stretches
 from reseed.stages.common.section import AbsolutePath, OneOf, Section
 from reseed.store import ManifestError, write_rejects
 from reseed.store.atomic import atomic_paths
@@ -75,12 +76,13 @@ def prepare(
     check_table_output(rejects, "a list of rejects", REJECTS_SCHEMA, error=ManifestError)
     is_speech = kind == "speech"
     demographics = read_demographics(settings.speakers) if settings.speakers and is_speech else {}
+    notes: list[str] = []
     if settings.dataset is None:
-        listed = list_recordings(source, settings.speaker_depth, split)
+        listed = list_recordings(source, settings.speaker_depth, split, notes)
     else:
         listed = DATASETS[settings.dataset].recordings(source, kind, split)
     is_averaged = kind != "rir"  # of a room response `AudioBank` takes the first channel
-    candidates = choose_channels(inspect_listed(listed), settings.channels, is_averaged)
+    candidates = choose_channels(settle_stretches(inspect_listed(listed)), settings.channels, is_averaged)
     accepted, rejected = accept(candidates, settings.min_duration_s if is_speech else 0.0, is_averaged)
     if not len(accepted):
         write_rejects(rejects, rejected)
@@ -89,7 +91,8 @@ def prepare(
     with atomic_paths(utterances, rejects) as (utterances_file, rejects_file):
         written = _write(utterances_file, candidates, accepted, demographics)
         write_rejects(rejects_file, rejected)
-    return _summary(source, written, len(rejected)) + _unknown(written, settings.speakers, demographics)
+    summary = _summary(source, written, len(rejected)) + _unknown(written, settings.speakers, demographics)
+    return ", ".join([summary, *notes])
 
 
 def _write(
@@ -127,16 +130,22 @@ def _unknown(written: pa.Table, table: Path | None, demographics: Mapping[str, D
 
 
 def _summary(source: Path, written: pa.Table, rejected: int) -> str:
-    speakers = pc.count_distinct(written["speaker_id"]).as_py()
     return ", ".join(
         [
             f"{source}: {len(written)} recordings",
-            f"{speakers} speakers" if speakers else "speakers unknown",
+            _said_of_speakers(written["speaker_id"]),
             f"{pc.sum(written['duration_s']).as_py() / 60:.1f} min",
             f"{rejected} rejected",
             *_conversions(written),
         ]
     )
+
+
+def _said_of_speakers(ids: pa.ChunkedArray) -> str:
+    speakers = pc.count_distinct(ids).as_py()
+    if speakers == 1 and ids.null_count == 0 and len(ids) > 1:
+        return f"1 speakers (all are {ids[0].as_py()})"
+    return f"{speakers} speakers" if speakers else "speakers unknown"
 
 
 def _conversions(written: pa.Table) -> Iterable[str]:

@@ -5,16 +5,20 @@ line that says what the file should be.
 """
 
 import errno
+import gzip
+import io
 import json
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 MOST_BYTES = 64 << 20  # a header of 100,000 shards
 LONGEST_LINE = 1 << 20
 DEEPEST = 64
+_GZIP = b"\x1f\x8b"
 
 _TOO_DEEP = f"it is nested deeper than {DEEPEST} levels"
 
@@ -75,15 +79,32 @@ def parse_json(text: str | bytes) -> Any:
     return value
 
 
-def lines(path: Path, encoding: str = "utf-8", newline: str | None = "\n") -> Iterator[str]:
-    """Yield the lines of a text; `newline` is that of `open`.
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read its bytes, or those that gzip compressed into it.
 
     Raises:
         OSError: missing, or no regular file.
-        ValueError: a line of more than LONGEST_LINE characters, or another encoding.
     """
     check_regular(path)
-    with path.open(encoding=encoding, newline=newline) as file:
+    with path.open("rb") as file:
+        is_compressed = file.read(2) == _GZIP
+        file.seek(0)
+        if not is_compressed:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield cast(BinaryIO, unpacked)
+
+
+def lines(path: Path, encoding: str = "utf-8", newline: str | None = "\n") -> Iterator[str]:
+    """Yield the lines of a text, compressed by gzip or not; `newline` is that of `open`.
+
+    Raises:
+        OSError, EOFError, zlib.error: missing, no regular file, or damaged.
+        ValueError: a line of more than LONGEST_LINE characters, or another encoding.
+    """
+    with opened(path) as raw, io.TextIOWrapper(raw, encoding=encoding, newline=newline) as file:
         number = 0
         while line := file.readline(LONGEST_LINE + 1):
             number += 1

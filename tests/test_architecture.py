@@ -35,7 +35,7 @@ FLOORS = (
     ("stages.backbones",),
     ("stages.training",),
     ("stages.training.cache",),
-    ("stages.synthesis", "stages.audio.datasets"),
+    ("stages.synthesis", "stages.audio.datasets", "stages.audio.lists"),
     ("stages.audio",),
     ("stages.audio.containers",),
     ("stages.interop",),

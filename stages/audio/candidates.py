@@ -36,6 +36,9 @@ _LISTED = pa.schema(
         "split": pa.string(),
         "problem": pa.string(),
         "channel": pa.int32(),
+        "start_unit": pa.string(),
+        "length_unit": pa.string(),
+        "has_id": pa.bool_(),
     }
 )
 _FOUND = pa.schema(
@@ -43,6 +46,8 @@ _FOUND = pa.schema(
         "path": pa.string(),
         "sha256": pa.string(),
         "samples_sha256": pa.string(),
+        "container": pa.string(),
+        "codec": pa.string(),
         "length_s": pa.float64(),
         "sample_rate_hz": pa.int32(),
         "channels": pa.int32(),
@@ -104,7 +109,7 @@ def choose_channels(candidates: Candidates, setting: str, is_averaged: bool = Tr
     conflicting = _files_of_two(named_U, file_U, channels_U)
     if conflicting.any():
         problem = "has one channel, and the list names several of it"
-        listed = _with(listed, "problem", pc.if_else(pa.array(conflicting), problem, listed["problem"]))
+        listed = with_column(listed, "problem", pc.if_else(pa.array(conflicting), problem, listed["problem"]))
     is_open_U = (named_U < 0) & (channels_U > 1)
     copies_U = np.where(is_open_U, channels_U if setting == "each" else 1, 1)
     row_V = np.repeat(np.arange(len(copies_U)), copies_U)
@@ -115,9 +120,9 @@ def choose_channels(candidates: Candidates, setting: str, is_averaged: bool = Tr
     if setting == "each":
         suffix_V = pa.array(np.where(is_open_V, np.char.add("-ch", copy_V.astype(str)), "").astype(object), pa.string())
         ids_V = pc.binary_join_element_wise(listed["utterance_id"].combine_chunks(), suffix_V, "")
-        listed = _with(listed, "utterance_id", ids_V)
+        listed = with_column(listed, "utterance_id", ids_V)
     is_none_V = (channel_V < 0) | (channels_U[row_V] == 1)
-    listed = _with(listed, "channel", pa.array(channel_V.astype(np.int32), mask=is_none_V))
+    listed = with_column(listed, "channel", pa.array(channel_V.astype(np.int32), mask=is_none_V))
     done = CHANNELS[setting if is_averaged or setting != "mean" else "first"]
     choice_V = np.where(is_open_V, done, NAMED).astype(object)
     listed = listed.append_column("choice", pa.array(choice_V, pa.string(), mask=channels_U[row_V] == 1))
@@ -133,7 +138,8 @@ def _files_of_two(named_U: NDArray[Any], file_U: pa.Array, channels_U: NDArray[A
     return found & (named_U >= 0)
 
 
-def _with(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+def with_column(table: pa.Table, name: str, column: pa.Array) -> pa.Table:
+    """Return a table with another column in the place of one."""
     return table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
 
 
@@ -158,6 +164,7 @@ def accept(
 
 def _listed_row(recording: ListedRecording) -> dict[str, Any]:
     row = {**vars(recording), "listed_path": str(recording.path), "listed_s": recording.duration_s}
+    row["start_unit"], row["length_unit"] = recording.units
     try:
         f"{recording.utterance_id}{recording.path}".encode()
     except UnicodeEncodeError:
@@ -180,6 +187,8 @@ def _inspected_file(listed_path: str) -> dict[str, Any]:
         "path": str(path.resolve()),
         "sha256": sha256,
         "samples_sha256": found.samples_sha256,
+        "container": found.container,
+        "codec": found.codec,
         "length_s": found.duration_s,
         "sample_rate_hz": found.sample_rate_hz,
         "channels": found.channels,

@@ -1,6 +1,7 @@
 """What lists of recordings share: a recording as listed, and text files read line by line."""
 
 import csv
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from reseed.store import ManifestError
 from reseed.store.bounded import lines
 
+# What the numbers of a stretch are in; untold: to be told from the length of the file.
+SECONDS, SAMPLES, UNTOLD = "s", "samples", "?"
 _SIDES = {"a": 0, "b": 1, "left": 0, "right": 1}
 
 
@@ -19,6 +22,8 @@ class ListedRecording:
     Attributes:
         problem: why it cannot be opened at all.
         channel: the one that is meant, counted from 0; None: the list names none.
+        units: of `start_s` and `duration_s`, where these are no seconds yet.
+        has_id: whether the list names `utterance_id`; it is the path otherwise.
     """
 
     utterance_id: str
@@ -29,6 +34,8 @@ class ListedRecording:
     split: str | None = None
     problem: str | None = None
     channel: int | None = None
+    units: tuple[str, str] = (SECONDS, SECONDS)
+    has_id: bool = True
 
 
 @contextmanager
@@ -38,6 +45,8 @@ def file_errors(path: Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path} cannot be read: it is not UTF-8 text ({error})") from error
+    except (EOFError, zlib.error) as error:
+        raise ManifestError(f"{path} cannot be read: what gzip compressed is cut short or damaged") from error
     except (OSError, csv.Error) as error:
         raise ManifestError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
     except ValueError as error:

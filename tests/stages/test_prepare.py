@@ -244,9 +244,9 @@ def test_the_manifest_digest_survives_moving_the_corpus(tmp_path):
 
 def test_a_fault_of_the_disk_names_the_list_or_the_manifest(tmp_path):
     write_wave(tmp_path / "a.wav", voice(0, 0))
-    (tmp_path / "latin.csv").write_bytes(b"path\nm\xfcller.wav\n")
-    with pytest.raises(ManifestError, match=r"latin\.csv cannot be read: it is not UTF-8 text"):
-        run(tmp_path / "latin.csv", tmp_path)
+    (tmp_path / "mixed.csv").write_bytes("path\nmüller.wav\n".encode() + b"m\xfcller.wav\n")
+    with pytest.raises(ManifestError, match=r"mixed\.csv cannot be read: line 3 is not UTF-8 text"):
+        run(tmp_path / "mixed.csv", tmp_path)
     (tmp_path / "broken.csv").symlink_to("/proc/self/mem")  # opens, and then fails without saying which file it is
     with pytest.raises(ManifestError, match=r"broken\.csv cannot be read \(Input/output error\)"):
         run(tmp_path / "broken.csv", tmp_path)

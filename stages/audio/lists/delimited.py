@@ -1,0 +1,149 @@
+"""Tables of text: the delimiter, quotes and row ends are told from the file, row by row.
+
+A row is one line, unless its text is properly quoted over several. A quotation mark that is never closed is text.
+"""
+
+import csv
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from reseed.stages.audio.lists.columns import has_path, no_path, path_column
+from reseed.stages.audio.lists.row import Row
+from reseed.stages.audio.lists.text import numbered_lines
+from reseed.store import ManifestError
+
+_DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+_SUFFIX = re.compile(r"\.\w{2,5}$")
+_LONGEST = 100  # lines of one row
+
+Numbered = tuple[int, str]
+
+
+def delimited_rows(source: Path, encoding: str) -> Iterator[Row]:
+    """Yield each row of a table with a header, the unreadable with their reason.
+
+    Raises:
+        ManifestError: it cannot be read, or its header names a column twice that is read.
+    """
+    numbered = (each for each in numbered_lines(source, encoding) if each[1].strip())
+    header = next(numbered, None)
+    if header is None:
+        return
+    delimiter, names = _dialect(source, header[1])
+    table = _Table(delimiter, names)
+    waiting: list[Numbered] = []
+    while True:
+        if not waiting:
+            waiting.extend(islice(numbered, 1))
+        if not waiting:
+            return
+        number, line = waiting.pop(0)
+        fields = table.quoted(line)
+        if fields is None and '"' in line:
+            fields = table.joined(line, waiting, numbered)
+        if fields is None:
+            fields = table.literal(line)
+        if fields is None:
+            yield Row(f"line {number}", problem=table.problem(line))
+        else:
+            yield Row(f"line {number}", dict(zip(names, fields, strict=True)))
+
+
+class _Table:
+    """How the rows of a table are divided."""
+
+    def __init__(self, delimiter: str, names: Sequence[str]) -> None:
+        self._delimiter, self._width, self._path_at = delimiter, len(names), names.index(path_column(names))
+
+    def quoted(self, line: str) -> list[str] | None:
+        """Return the fields of a row whose quotes are closed; None: it has none, or other than the header."""
+        if self._width == 1 and '"' not in line:
+            return [line.strip()]
+        for escape in (None, "\\"):
+            try:
+                (fields,) = csv.reader(
+                    [line],
+                    delimiter=self._delimiter,
+                    strict=True,
+                    skipinitialspace=self._delimiter != "\t",
+                    escapechar=escape,
+                    doublequote=escape is None,
+                )
+            except (csv.Error, ValueError):
+                continue
+            if fitting := self._fitting(fields):
+                return fitting
+        return None
+
+    def literal(self, line: str) -> list[str] | None:
+        """Return the fields of a row in which a quotation mark is text."""
+        return self._fitting(line.split(self._delimiter) if self._width > 1 else [line])
+
+    def joined(self, line: str, waiting: list[Numbered], rest: Iterator[Numbered]) -> list[str] | None:
+        """Return the fields of a row that is quoted over several lines, and take these from what follows."""
+        text = line
+        for taken in range(1, _LONGEST):
+            if len(waiting) < taken:
+                waiting.extend(islice(rest, 1))
+            if len(waiting) < taken:
+                return None
+            following = waiting[taken - 1][1]
+            if self._is_row(following, self._path(line.split(self._delimiter))):
+                return None
+            text = f"{text}\n{following}"
+            if '"' in following and (fields := self.quoted(text)):
+                del waiting[:taken]
+                return fields
+        return None
+
+    def _is_row(self, line: str, before: str | None) -> bool:
+        """Whether a line is a row by itself, and no part of the text of the one before: paths are alike."""
+        fields = self.quoted(line) or self.literal(line)
+        if fields is None or before is None:
+            return fields is not None
+        return bool(_SUFFIX.search(self._path(fields) or "")) == bool(_SUFFIX.search(before))
+
+    def _path(self, fields: Sequence[str]) -> str | None:
+        return fields[self._path_at].strip() if self._path_at < len(fields) else None
+
+    def problem(self, line: str) -> str:
+        """Return why a row cannot be read."""
+        found = len(line.split(self._delimiter))
+        word = _DELIMITERS[self._delimiter]
+        if line.count('"') % 2:
+            return f'has a quotation mark that is never closed: write "" for one that is text (header: {self._width})'
+        return f"has {found} fields, and the header {self._width}: quote a text that holds a {word}"
+
+    def _fitting(self, fields: Sequence[str]) -> list[str] | None:
+        """Return as many fields as the header has; what is beyond may be blank."""
+        if len(fields) < self._width or any(field.strip() for field in fields[self._width :]):
+            return None
+        return [field.strip() for field in fields[: self._width]]
+
+
+def _dialect(source: Path, header: str) -> tuple[str, list[str]]:
+    """Return the delimiter that gives a column for the path, else the one that gives most columns; and the names."""
+    likely = "\t" if ".tsv" in source.name.lower() else ","
+    delimiters = sorted(_DELIMITERS, key=lambda each: each != likely)
+    divided = {each: _names(header, each) for each in delimiters}
+    found = max(delimiters, key=lambda each: (has_path(divided[each]), len(divided[each])))
+    names = divided[found]
+    if not has_path(names):
+        raise no_path(str(source), names)
+    twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+    if twice:
+        raise ManifestError(f"{source} has the column {twice[0]} twice; rename one")
+    return found, names
+
+
+def _names(header: str, delimiter: str) -> list[str]:
+    try:
+        (names,) = csv.reader([header], delimiter=delimiter, strict=True, skipinitialspace=delimiter != "\t")
+    except (csv.Error, ValueError):
+        names = header.split(delimiter)
+    names = [name.strip() for name in names]
+    while len(names) > 1 and not names[-1]:
+        names.pop()
+    return names

@@ -1,0 +1,83 @@
+"""Every kind of source that recordings are listed in, and what reads it. Nothing here opens audio."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from reseed.stages.audio.kaldi import list_kaldi
+from reseed.stages.audio.listed import ListedRecording
+from reseed.stages.audio.listing import list_folder
+from reseed.stages.audio.lists.columns import Interpreter
+from reseed.stages.audio.lists.delimited import delimited_rows
+from reseed.stages.audio.lists.json_values import is_json, json_rows
+from reseed.stages.audio.lists.lhotse import flattened
+from reseed.stages.audio.lists.parquet_rows import parquet_rows
+from reseed.stages.audio.lists.places import Places
+from reseed.stages.audio.lists.row import Row
+from reseed.stages.audio.lists.text import encoding_of
+from reseed.store import ManifestError
+
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".list", ".lst", ".txt", ".parquet")
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of a folder, as Hugging Face's audiofolder has it
+
+
+def list_recordings(
+    source: Path, speaker_depth: int, split: str | None, notes: list[str] | None = None
+) -> Iterator[ListedRecording]:
+    """Yield what `source` lists, folder by folder and by name, and in file order for lists.
+
+    Args:
+        notes: gets what there is to say about the whole of it, once it is read to its end.
+
+    Raises:
+        ManifestError: `source` does not exist, is of no known kind, cannot be read, or lacks the column `path`.
+    """
+    notes = notes if notes is not None else []
+    if not source.exists():
+        raise ManifestError(f"{source} does not exist; give a folder of audio, a .csv, a .jsonl or a Kaldi directory")
+    if source.is_dir():
+        if (source / "wav.scp").exists():
+            return list_kaldi(source, source, split)
+        metadata = next((source / name for name in _METADATA if _names_files(source / name)), None)
+        return list_folder(source, speaker_depth, split) if metadata is None else _list_file(metadata, split, notes)
+    if _suffix(source) in SUFFIXES:
+        return _list_file(source, split, notes)
+    raise ManifestError(f"{source} is neither a folder nor a list ({', '.join(SUFFIXES)}, also with .gz)")
+
+
+def _suffix(source: Path) -> str:
+    return Path(source.name.lower().removesuffix(".gz")).suffix
+
+
+def _names_files(path: Path) -> bool:
+    """Whether a file is the metadata of an audiofolder: it has the column `file_name`."""
+    return path.is_file() and "file_name" in next(_rows(path, []), Row("")).values
+
+
+def _list_file(source: Path, split: str | None, notes: list[str]) -> Iterator[ListedRecording]:
+    interpreter = Interpreter(str(source), Places(source), split)
+    for row in _rows(source, notes):
+        recording = interpreter.recording(row)
+        if recording is not None:
+            yield recording
+    notes.extend(interpreter.notes())
+
+
+def _rows(source: Path, notes: list[str]) -> Iterator[Row]:
+    if _suffix(source) == ".parquet":
+        yield from parquet_rows(source)
+        return
+    encoding = encoding_of(source, notes)
+    if is_json(source, encoding) or _suffix(source) in (".json", ".jsonl", ".ndjson"):
+        rows = flattened(
+            source, json_rows(source, encoding), lambda beside: json_rows(beside, encoding_of(beside, notes))
+        )
+        yield from map(_outside_tar, rows)
+    else:
+        yield from delimited_rows(source, encoding)
+
+
+def _outside_tar(row: Row) -> Row:
+    """Refuse a row of NeMo's manifests of tar files, whose paths are names inside these."""
+    if row.problem is None and row.values.get("shard_id") is not None:
+        return Row(row.place, problem=f"is inside a tar file (shard_id {row.values['shard_id']}): give the tar files")
+    return row
