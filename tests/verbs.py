@@ -116,7 +116,7 @@ VERBS = {
     "drop": Verb("drop stores/less --speaker toy/s1 --utterance toy/s2/s2-0", ("stores/less",), "stores/train"),
     "verify": Verb("verify stores/completed", ("stores/completed",), "stores/interrupted"),
     "compact": Verb("compact stores/joined --rows 1000", ("stores/joined",), "stores/train"),
-    "replay": Verb("replay stores/dev toy/s10/s10-0 --view noise --out heard.wav", ("heard.wav",)),
+    "replay": Verb("replay stores/dev toy/s10/s10-0 --view noise --out heard.wav --recordings .", ("heard.wav",)),
     "audit": Verb("audit stores/train --against stores/dev --page audit.html", ("audit.html",)),
     **{
         f"train-{system}": Verb(
