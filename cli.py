@@ -256,7 +256,7 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
 
 @main.command()
 @_config_options
-@_path_option("source", "Folder of audio, .csv or .jsonl list, Kaldi directory, or an unpacked data set.")
+@_path_option("source", "Folder of audio, list (CSV, TSV, JSON, Parquet), Kaldi directory, or an unpacked data set.")
 @click.option(
     "--kind",
     type=click.Choice(["speech", "noise", "music", "rir"]),
@@ -267,11 +267,19 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
 @click.option("--split", help="Split to record, to keep of a list, or a data set's own (a+b joins two).")
 @_output_option("utterances", "Manifest to write (.parquet).")
 @_output_option("rejects", "Rejects to write (.parquet), with the reason for each.")
+@click.option(
+    "--strict",
+    type=click.FloatRange(0, 1),
+    is_flag=False,
+    flag_value=0.0,
+    metavar="[SHARE]",
+    help="Fail where more than this share of what is listed is rejected; alone: where anything is.",
+)
 def prepare(config: Path, overrides: Sequence[str], **paths: Any) -> None:
     """List recordings and decode each once: what can be used, and why not the rest."""
     from reseed.stages.prepare import prepare as stage
 
-    _say(stage(settings=_load(config, overrides).corpus.prepare, **paths))
+    click.echo(stage(settings=_load(config, overrides).corpus.prepare, **paths))
 
 
 def _sides(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,9 +15,11 @@ from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.demographics import Demographics, read_demographics
 from reseed.stages.audio.lists.table import list_recordings
 from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, LATER, ROW_GROUP, UTTERANCES_SCHEMA
+from reseed.stages.audio.overview import COLUMNS, overview
 from reseed.stages.audio.stretches import settle_stretches
+from reseed.stages.common import terminal
 from reseed.stages.common.section import AbsolutePath, OneOf, Section
-from reseed.store import ManifestError, write_rejects
+from reseed.store import ManifestError, Reject, write_rejects
 from reseed.store.atomic import atomic_paths
 from reseed.store.format import REJECTS_SCHEMA
 from reseed.store.outputs import check_apart, check_table_output
@@ -56,8 +58,9 @@ def prepare(
     settings: PrepareSettings,
     kind: str = "speech",
     split: str | None = None,
+    strict: float | None = None,
 ) -> str:
-    """List the recordings under `source`, inspect each, write manifest and rejects, and return one sentence on them.
+    """List the recordings under `source`, inspect each, write manifest and rejects, and return what it saw.
 
     Args:
         source: a folder of audio, a .csv or .jsonl list, a Kaldi directory (wav.scp, utt2spk, segments), or where
@@ -65,9 +68,13 @@ def prepare(
         kind: "speech", "noise", "music" or "rir".
         split: of a data set: its own name of a part, or several joined by "+"; otherwise kept from lists that name
             splits, and written into the manifest.
+        strict: the largest share of what is listed that may be rejected; None: any.
+
+    Returns:
+        A sentence, and the lines of a table.
 
     Raises:
-        ManifestError: nothing usable at `source`.
+        ManifestError: nothing usable at `source`, or more rejects than `strict` allows.
         ConfigError: no such data set, or it has no such kind or split.
     """
     check_apart([utterances, rejects], [source] if source.is_file() else [], ManifestError)
@@ -88,11 +95,22 @@ def prepare(
         write_rejects(rejects, rejected)
         first = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
         raise ManifestError(f"{source}: no usable recording{first}")
+    _check_share(source, strict, len(candidates.listed), rejects, rejected)
     with atomic_paths(utterances, rejects) as (utterances_file, rejects_file):
         written = _write(utterances_file, candidates, accepted, demographics)
         write_rejects(rejects_file, rejected)
     summary = _summary(source, written, len(rejected)) + _unknown(written, settings.speakers, demographics)
-    return ", ".join([summary, *notes])
+    return terminal.lines([", ".join([summary, *notes]), *overview(written, rejected)])
+
+
+def _check_share(source: Path, strict: float | None, of: int, path: Path, rejected: list[Reject]) -> None:
+    """Refuse a share of rejects that is too large; the rejects are written, the manifest is not."""
+    if strict is None or len(rejected) <= strict * of:
+        return
+    write_rejects(path, rejected)
+    first = f"{rejected[0].utterance_id}: {rejected[0].reason}"
+    share = f"{len(rejected):,} of {of:,} are rejected, and {strict:.6g} of them may be"
+    raise ManifestError(f"{source}: {share} (strict); see {path}; the first: {first}")
 
 
 def _write(
@@ -105,8 +123,8 @@ def _write(
             rows = candidates.rows(accepted[start : start + ROW_GROUP])
             table = _manifest(rows, demographics)
             writer.write_table(table)
-            table = table.select(["speaker_id", "duration_s", "sample_rate_hz"])
-            written.append(table.append_column("choice", rows["choice"]))
+            seen = pa.table({name: (table if name in table.column_names else rows)[name] for name in COLUMNS})
+            written.append(seen.append_column("choice", rows["choice"]))
     return pa.concat_tables(written)
 
 

@@ -61,16 +61,10 @@ class _Table:
         """Return the fields of a row whose quotes are closed; None: it has none, or other than the header."""
         if self._width == 1 and '"' not in line:
             return [line.strip()]
-        for escape in (None, "\\"):
+        for text in dict.fromkeys((line, line.replace('\\"', '""'))):  # a quote in a text is "" or \"
             try:
-                (fields,) = csv.reader(
-                    [line],
-                    delimiter=self._delimiter,
-                    strict=True,
-                    skipinitialspace=self._delimiter != "\t",
-                    escapechar=escape,
-                    doublequote=escape is None,
-                )
+                is_spaced = self._delimiter != "\t"
+                (fields,) = csv.reader([text], delimiter=self._delimiter, strict=True, skipinitialspace=is_spaced)
             except (csv.Error, ValueError):
                 continue
             if fitting := self._fitting(fields):
@@ -101,8 +95,8 @@ class _Table:
     def _is_row(self, line: str, before: str | None) -> bool:
         """Whether a line is a row by itself, and no part of the text of the one before: paths are alike."""
         fields = self.quoted(line) or self.literal(line)
-        if fields is None or before is None:
-            return fields is not None
+        if fields is None or before is None:  # without a path before, the text may end here
+            return fields is not None and line.count('"') % 2 == 0
         return bool(_SUFFIX.search(self._path(fields) or "")) == bool(_SUFFIX.search(before))
 
     def _path(self, fields: Sequence[str]) -> str | None:

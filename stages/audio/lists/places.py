@@ -44,8 +44,9 @@ class Places:
             if address := _ADDRESS.match(listed):
                 problem = f"is an address ({address[1]}): copy the recording to a file first"
                 return Place(Path(listed), _without_suffix(listed), problem)
-            path = self._found(listed) or self._found(listed.replace("\\", "/")) or self._folders[0] / listed
-            return Place(path, _without_suffix(listed))
+            if "\\" in listed and not self._found(listed):
+                listed = listed.replace("\\", "/")  # as Windows writes it
+            return Place(self._found(listed) or self._folders[0] / listed, _without_suffix(listed))
         name, rest = next(filter(None, match.groups())), listed[match.end() :]
         if root := os.environ.get(name):
             return Place(Path(root) / rest, _without_suffix(rest))

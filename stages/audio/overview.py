@@ -1,0 +1,86 @@
+"""What `prepare` saw, as a table of a few lines: what can be used, and each kind of reject with what to do."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from reseed.store import Reject
+
+COLUMNS = ("container", "codec", "sample_rate_hz", "channels", "duration_s", "speaker_id")  # those that are described
+_MOST = 6  # values of a line
+_EXAMPLES = 3
+_REMEDIES = (  # what a reason says, the kind it is of, what to do: the first that fits
+    (r"has \d+ fields|quotation mark", "rows that cannot be divided", "mend these lines of the list"),
+    (r"names no recording|has the path", "rows without a recording", "fill in the path, or drop these lines"),
+    (r"inside a tar", "rows of tar files", "give the tar files as the source"),
+    (r"unit: start_s|is no number", "stretches of unknown unit", "name the columns by their unit, or mend the numbers"),
+    (r"no stretch of time|before the stretch", "stretches outside the file", "correct start and end in the list"),
+    (r"which is not set", "paths with a placeholder", "export the variable that they name"),
+    (r"does not exist", "missing files", "paths count from the list's folder, then from the working directory"),
+    (r"has the utterance id of", "ids that come twice", "give each row an id of its own"),
+    (r"is too short", "too short", "lower corpus.prepare.min_duration_s if they are wanted"),
+    (r"is silent|cancel", "silent or cancelling channels", "choose another channel, or leave them out"),
+    (r"NaN|should lie in", "samples out of range", "write them again as they were recorded"),
+    (r"cut short|damaged|is empty|no samples|bytes|MD5", "cut or damaged", "fetch or copy these files again"),
+    (
+        r"cannot be (?:decoded|read)|is no audio|not audio",
+        "not readable as audio",
+        "look at these files, or leave them out",
+    ),
+)
+
+
+def overview(written: pa.Table, rejected: Sequence[Reject]) -> list[str]:
+    """Return the lines of the table: of the rows of a manifest, with COLUMNS, and of the rejects."""
+    speakers, lengths = written["speaker_id"], written["duration_s"]
+    codecs = pc.binary_join_element_wise(written["container"], written["codec"], " ")
+    rates = pc.binary_join_element_wise(written["sample_rate_hz"].cast(pa.string()), "Hz", " ")
+    found = [
+        ("container", _counted(codecs)),
+        ("rate", _counted(rates)),
+        ("channels", _counted(written["channels"].cast(pa.string()))),
+        ("length", _range(lengths, " s", 2)),
+        ("speakers", _of_speakers(speakers)),
+    ]
+    return [f"  {name:<10} {text}" for name, text in found] + [f"  {line}" for line in _of_rejects(rejected)]
+
+
+def _counted(values: pa.ChunkedArray) -> str:
+    counts = sorted(((each["counts"], each["values"]) for each in pc.value_counts(values).to_pylist()), reverse=True)
+    rest = f", {len(counts) - _MOST} more" if len(counts) > _MOST else ""
+    return ", ".join(f"{value or 'unknown'} x {count:,}" for count, value in counts[:_MOST]) + rest
+
+
+def _range(values: pa.ChunkedArray, unit: str, digits: int) -> str:
+    least, most = pc.min_max(values).as_py().values()
+    middle = pc.quantile(values, 0.5)[0].as_py()
+    return f"{least:.{digits}f} to {most:.{digits}f}{unit}, median {middle:.{digits}f}{unit}"
+
+
+def _of_speakers(speakers: pa.ChunkedArray) -> str:
+    counts = pc.value_counts(speakers.drop_null())
+    if not len(counts):
+        return "unknown"
+    each = pc.struct_field(counts, "counts")
+    unknown = f"; {speakers.null_count:,} recordings of unknown speakers" if speakers.null_count else ""
+    return f"{len(counts):,}; recordings of each: {_range(each, '', 0)}{unknown}"
+
+
+def _of_rejects(rejected: Sequence[Reject]) -> Iterator[str]:
+    kinds: dict[tuple[str, str], list[Reject]] = {}
+    counts: dict[tuple[str, str], int] = {}
+    for reject in rejected:
+        kind = next(
+            ((name, remedy) for pattern, name, remedy in _REMEDIES if re.search(pattern, reject.reason)), _OTHER
+        )
+        counts[kind] = counts.get(kind, 0) + 1
+        if counts[kind] <= _EXAMPLES:
+            kinds.setdefault(kind, []).append(reject)
+    for kind, count in sorted(counts.items(), key=lambda item: -item[1]):
+        yield f"rejected   {kind[0]} x {count:,}: {kind[1]}"
+        yield from (f"             {reject.utterance_id}: {reject.reason}" for reject in kinds[kind])
+
+
+_OTHER = ("other", "the reason says what is wrong")
