@@ -101,4 +101,4 @@ def replay_command(store: Path, key: RowKey, recordings: Sequence[Path] = ()) ->
     if key.utterance_id.startswith("-"):
         words = [*words[:3], *words[4:], "--", key.utterance_id]
     named = [word for folder in recordings for word in ("--recordings", str(folder))]
-    return shlex.join([*words[:2], *named, "--out", "heard.wav", *words[2:]])
+    return shlex.join([*words[:2], "--out", "heard.wav", *named, *words[2:]])
