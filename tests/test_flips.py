@@ -126,12 +126,11 @@ def damaged_outcome(reading: Reading, house: Path, way: str, generator: random.R
         before = reading.victim.read_bytes()
         reading.victim.write_bytes(damaged(before, way, generator))
         status, said, made = outcome(reading.verb, house)
-        if not reading.verb.start:  # else it is a copy, which is removed
+        if not any(reading.victim.is_relative_to(house / name) for name in reading.verb.made):
             reading.victim.write_bytes(before)
     if status == 0:
         differing = {name for name in sound[2].keys() | made.keys() if sound[2].get(name) != made.get(name)}
-        if reading.verb.start:  # where it was left as it was: whoever reads it is told
-            differing -= {str(reading.victim.relative_to(house))}
+        differing -= {str(reading.victim.relative_to(house))}  # where an edit left it as it was: its readers are told
         if reading.verb.command == "audit" and reading.victim.name in said:
             return "told"  # a page about it is what an audit is for
         is_same = not differing and (bool(reading.verb.made) or said == sound[1])
