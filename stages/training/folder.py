@@ -34,7 +34,8 @@ class TrainedInfo(Section):
 
     Attributes:
         weights_sha256: SHA-256 of the weights, filled in when they are written.
-        files: SHA-256 of every file beside this one, by name; likewise.
+        files: SHA-256 of the files beside this one, by name; likewise. Not of the history, which says how fast it went:
+            the same training gives the same bytes here.
     """
 
     weights_sha256: str = ""
@@ -119,7 +120,8 @@ class TrainedFolder(Generic[Info]):
             atomic.write_text(directory / CARD, card(info))
             for name, text in (others or {}).items():
                 atomic.write_text(directory / name, text)
-            info = info.model_copy(update={"files": digests_of(directory)})
+            files = {name: sha256 for name, sha256 in digests_of(directory).items() if name != HISTORY}
+            info = info.model_copy(update={"files": files})
             write_record(directory / self.info_file, info.model_dump(mode="json"))
         return info
 

@@ -49,15 +49,15 @@ def trained_state(tmp_path, name: str, enhancer: str, settings, seed: int = 0):
 
 
 @pytest.mark.parametrize("enhancer", ENHANCERS)
-def test_training_twice_gives_identical_weights(enhancer, tmp_path):
+def test_training_twice_gives_identical_weights_and_json(enhancer, tmp_path):
     write_store(tmp_path / "store")
     config = ENHANCERS[enhancer].Config
     settings = config(epochs=2, batch=32) if issubclass(config, TrainingSettings) else config()
     first = trained_state(tmp_path, "first", enhancer, settings)
     second = trained_state(tmp_path, "second", enhancer, settings)
     torch.testing.assert_close(first, second, rtol=0, atol=0)
-    names = [path.read_bytes() for path in sorted(tmp_path.glob("*/model.safetensors"))]
-    assert names[0] == names[1]
+    for name in ("model.safetensors", "model.json"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
 
 def test_another_seed_gives_other_weights(tmp_path):
