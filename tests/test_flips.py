@@ -128,8 +128,8 @@ def damaged_outcome(reading: Reading, house: Path, way: str, generator: random.R
         status, said, made = outcome(reading.verb, house)
         if not any(reading.victim.is_relative_to(house / name) for name in reading.verb.made):
             reading.victim.write_bytes(before)
-    if reading.verb.command == "audit" and status in (0, 1) and reading.victim.name in said:
-        return "told"  # among the answers of its rules, and on its page
+    if reading.verb.command == "audit" and status == 1 and "failed  files" in said:
+        return "refused"  # the page names the file, and all other rules are answered without it
     if status == 0:
         differing = {name for name in sound[2].keys() | made.keys() if sound[2].get(name) != made.get(name)}
         differing -= {str(reading.victim.relative_to(house))}  # where an edit left it as it was: its readers are told
