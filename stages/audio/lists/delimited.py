@@ -4,18 +4,18 @@ A row is one line, unless its text is properly quoted over several. A quotation 
 """
 
 import csv
-import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+from reseed.stages.audio.listing import AUDIO_SUFFIXES
 from reseed.stages.audio.lists.columns import has_path, no_path, path_column
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.lists.text import numbered_lines
 from reseed.store import ManifestError
 
 _DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
-_SUFFIX = re.compile(r"\.\w{2,5}$")
 _LONGEST = 100  # lines of one row
 
 Numbered = tuple[int, str]
@@ -56,6 +56,7 @@ class _Table:
 
     def __init__(self, delimiter: str, names: Sequence[str]) -> None:
         self._delimiter, self._width, self._path_at = delimiter, len(names), names.index(path_column(names))
+        self._named = max(number for number, name in enumerate(names, start=1) if name)
 
     def quoted(self, line: str) -> list[str] | None:
         """Return the fields of a row whose quotes are closed; None: it has none, or other than the header."""
@@ -84,7 +85,7 @@ class _Table:
             if len(waiting) < taken:
                 return None
             following = waiting[taken - 1][1]
-            if self._is_row(following, self._path(line.split(self._delimiter))):
+            if self._is_row(following, line):
                 return None
             text = f"{text}\n{following}"
             if '"' in following and (fields := self.quoted(text)):
@@ -92,15 +93,26 @@ class _Table:
                 return fields
         return None
 
-    def _is_row(self, line: str, before: str | None) -> bool:
-        """Whether a line is a row by itself, and no part of the text of the one before: paths are alike."""
-        fields = self.quoted(line) or self.literal(line)
-        if fields is None or before is None:  # without a path before, the text may end here
-            return fields is not None and line.count('"') % 2 == 0
-        return bool(_SUFFIX.search(self._path(fields) or "")) == bool(_SUFFIX.search(before))
+    def _is_row(self, line: str, before: str) -> bool:
+        """Whether a line is a row by itself, and no part of a text that the row before it leaves open."""
+        fits = (self.quoted(line) or self.literal(line)) is not None
+        names_file = self._names_file(line)
+        if line.count('"') % 2 == 0:
+            return fits or names_file
+        if names_file or self._names_file(before):
+            return names_file and self._names_file(before)
+        return fits and self._has_path(before)
 
-    def _path(self, fields: Sequence[str]) -> str | None:
-        return fields[self._path_at].strip() if self._path_at < len(fields) else None
+    def _names_file(self, line: str) -> bool:
+        fields = (field.strip(' "') for field in line.split(self._delimiter))
+        return any(Path(field).suffix.lower() in AUDIO_SUFFIXES for field in fields)
+
+    def _has_path(self, line: str) -> bool:
+        """Whether the path of a row stands before the quote that it leaves open."""
+        with suppress(csv.Error, ValueError):
+            (fields,) = csv.reader([line], delimiter=self._delimiter, skipinitialspace=self._delimiter != "\t")
+            return self._path_at < len(fields) - 1
+        return False
 
     def problem(self, line: str) -> str:
         """Return why a row cannot be read."""
@@ -111,10 +123,10 @@ class _Table:
         return f"has {found} fields, and the header {self._width}: quote a text that holds a {word}"
 
     def _fitting(self, fields: Sequence[str]) -> list[str] | None:
-        """Return as many fields as the header has; what is beyond may be blank."""
-        if len(fields) < self._width or any(field.strip() for field in fields[self._width :]):
+        """Return as many fields as the header has; those without a name may be left out."""
+        if not self._named <= len(fields) <= self._width:
             return None
-        return [field.strip() for field in fields[: self._width]]
+        return [*(field.strip() for field in fields), *[""] * (self._width - len(fields))]
 
 
 def _dialect(source: Path, header: str) -> tuple[str, list[str]]:
@@ -137,7 +149,4 @@ def _names(header: str, delimiter: str) -> list[str]:
         (names,) = csv.reader([header], delimiter=delimiter, strict=True, skipinitialspace=delimiter != "\t")
     except (csv.Error, ValueError):
         names = header.split(delimiter)
-    names = [name.strip() for name in names]
-    while len(names) > 1 and not names[-1]:
-        names.pop()
-    return names
+    return [name.strip() for name in names]

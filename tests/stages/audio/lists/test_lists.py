@@ -55,7 +55,7 @@ TEXTS = {
     "open.csv": 'speaker,path,text\ns,wav/a.wav,"Hi\nt,wav/b.wav,there\nt,wav/c.wav,she said "no"\n',
     "escaped.csv": 'speaker,path,text\ns,wav/a.wav,"\\"Hi\\", he"\nt,wav/b.wav,"a ""b"", c"\nt,wav/c.wav,\n',
     "several_lines.csv": 'path,text,speaker\nwav/a.wav,"two\nlines, and",s\nwav/b.wav,"x\n\ny",t\nwav/c.wav,z,t\n',
-    "blank_ends.csv": "path,speaker,\nwav/a.wav,s,,\nwav/b.wav,t,\n\nwav/c.wav,t,\n",
+    "blank_ends.csv": "path,speaker,\nwav/a.wav,s,\nwav/b.wav,t,\n\nwav/c.wav,t\n",
     "windows.csv": "path,speaker\nwav\\a.wav,s\nwav\\b.wav,t\nwav\\c.wav,t\n",
     "array.json": json.dumps([{"wav": f"wav/{n}.wav", "spk": "s" if n == "a" else "t"} for n in "abc"], indent=2),
     "printed.json": "\n".join(json.dumps({"wav": f"wav/{n}.wav", "spk": "st"[n > "a"]}, indent=2) for n in "abc"),
