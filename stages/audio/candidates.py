@@ -26,6 +26,9 @@ from reseed.store import AudioError, Reject
 from reseed.store.atomic import sha256_file
 
 _CHUNK = 4096
+_OBJECTS = 2048  # rows at a time that are objects, a kilobyte or two each
+_LEAST_OF_CUT_S = 0.1  # of a stretch that ends behind the recording, as Kaldi's extract-segments has it
+_WIDEBAND_HZ = 16_000  # no network here hears more, so that only to go below it changes what it hears
 _LISTED = pa.schema(
     {
         "utterance_id": pa.string(),
@@ -39,6 +42,8 @@ _LISTED = pa.schema(
         "start_unit": pa.string(),
         "length_unit": pa.string(),
         "has_id": pa.bool_(),
+        "overshoot_s": pa.float64(),
+        "rate_hz": pa.int32(),
     }
 )
 _FOUND = pa.schema(
@@ -75,14 +80,14 @@ class Candidates:
 
     def iterate(self, numbers: NDArray[np.int64]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (number, row) for some rows, never holding more than a chunk of them as objects."""
-        for start in range(0, len(numbers), _CHUNK):
-            chunk = numbers[start : start + _CHUNK]
+        for start in range(0, len(numbers), _OBJECTS):
+            chunk = numbers[start : start + _OBJECTS]
             yield from zip(chunk.tolist(), self.rows(chunk).to_pylist(), strict=True)
 
 
 def inspect_listed(recordings: Iterator[ListedRecording]) -> Candidates:
     """Decode each file once, whatever the number of rows that list it."""
-    chunks = iter(lambda: [_listed_row(recording) for recording in islice(recordings, _CHUNK)], [])
+    chunks = iter(lambda: [_listed_row(recording) for recording in islice(recordings, _OBJECTS)], [])
     batches = [pa.RecordBatch.from_pylist(chunk, _LISTED) for chunk in chunks]
     listed = pa.Table.from_batches(batches, _LISTED).combine_chunks()
     to_open = pc.if_else(pc.is_null(listed["problem"]), listed["listed_path"], pa.scalar(None, pa.string()))
@@ -210,10 +215,13 @@ def _reason(row: Mapping[str, Any], min_duration_s: float) -> str | None:
         return f"is listed from {start_s} s for {listed_s} s, which is no stretch of time"
     remaining_s = length_s - start_s
     duration_s = remaining_s if listed_s is None else listed_s
-    if duration_s > remaining_s + 0.01:
+    if duration_s >= remaining_s + row["overshoot_s"]:
         return f"ends at {length_s:.2f} s, before the stretch {start_s:.2f} + {duration_s:.2f} s"
-    if duration_s < min_duration_s:
-        return f"is too short: {duration_s:.3f} s, at least {min_duration_s} s are wanted"
+    least_s = max(min_duration_s, _LEAST_OF_CUT_S if duration_s > remaining_s + 0.01 else 0)
+    if min(duration_s, remaining_s + 0.01) < least_s:
+        return f"is too short: {min(duration_s, remaining_s):.3f} s, at least {least_s} s are wanted"
+    if row["rate_hz"] and row["rate_hz"] < min(row["sample_rate_hz"], _WIDEBAND_HZ):
+        return f"is brought to {row['rate_hz']} Hz by a command in wav.scp; write its output to a file first"
     return None
 
 

@@ -1,40 +1,148 @@
-"""Kaldi data directories: wav.scp, utt2spk, segments, reco2file_and_channel."""
+"""Kaldi data directories: wav.scp, utt2spk or spk2utt, segments, reco2file_and_channel."""
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from reseed.stages.audio.kaldi_pipes import Piped, read_pipe
 from reseed.stages.audio.listed import ListedRecording, channel_of, read_lines
 from reseed.store import ManifestError
 
+_OVERSHOOT_S = 0.5  # by which a segment may end behind its recording: --max-overshoot of Kaldi's extract-segments
+_SPLIT = re.compile(r"split(\d+)(utt)?")
 
-def list_kaldi(folder: Path, recordings_root: Path, split: str | None) -> Iterator[ListedRecording]:
-    """Yield what a Kaldi data directory (wav.scp, utt2spk, segments) lists.
+
+def kaldi_directories(source: Path) -> dict[Path, Path]:
+    """Return the Kaldi data directories that a folder is, and where their recordings lie.
+
+    It may be one, hold the parts that one was split into (split4, split4utt), or be none.
+
+    Raises:
+        ManifestError: it has features and no recordings, or lacks parts.
+    """
+    if (source / "wav.scp").exists():
+        return {source: source.parent.parent if _SPLIT.fullmatch(source.parent.name) else source}
+    parts = sorted((path.parent for path in source.glob("[0-9]*/wav.scp") if path.parent.name.isdecimal()), key=_number)
+    if parts:
+        wanted = _SPLIT.fullmatch(source.name)
+        if wanted and len(parts) != int(wanted[1]):
+            raise ManifestError(f"{source} has {len(parts)} parts with a wav.scp, not {wanted[1]}; split the data anew")
+        return dict.fromkeys(parts, source.parent if wanted else source)
+    if (source / "feats.scp").exists():
+        raise ManifestError(f"{source} has feats.scp but no wav.scp: of features no sound can be had; add its wav.scp")
+    return {}
+
+
+def _number(part: Path) -> int:
+    return int(part.name)
+
+
+def list_kaldi(
+    folder: Path, recordings_root: Path, split: str | None, notes: list[str] | None = None
+) -> Iterator[ListedRecording]:
+    """Yield what a Kaldi data directory lists.
 
     Args:
         folder: the data directory.
         recordings_root: where relative paths of wav.scp start, unless the file is found from the current directory,
             which is where Kaldi looks.
         split: written into what is listed.
+        notes: gets a word on utterances without a speaker, once all is read.
 
     Raises:
-        ManifestError: a table cannot be read, or has a key twice or alone.
+        ManifestError: a table cannot be read, has a key twice or alone, or utt2spk and spk2utt contradict each other.
     """
     recordings = _read_kaldi_table(folder / "wav.scp")
-    speakers = _read_kaldi_table(folder / "utt2spk") if (folder / "utt2spk").exists() else {}
+    speakers = _speakers(folder)
     sides = KaldiSides(folder)
-    for utterance_id, recording, start_s, end_s, channel in _segments(folder, sides, recordings):
-        file, channel, problem = sides.of(utterance_id, recording, channel)
-        location = recordings.get(recording, recordings.get(file))
+    known, unknown = 0, []
+    for line in _segments(folder, sides, recordings):
+        speaker_id = speakers.get(line.utterance_id)
+        if speaker_id is None:
+            unknown.append(line.utterance_id)
+        else:
+            known += 1
+        file, channel, problem = sides.of(line.utterance_id, line.recording, line.channel)
+        location = recordings.get(line.recording, recordings.get(file))
         if location is None:
-            problem = f"names the recording {recording}, which wav.scp does not list"
-        elif location.endswith("|"):
-            problem = "is a command in wav.scp; write its output to a file first"
-        listed = Path(location or recording)
-        in_current_folder = problem is None and not listed.is_absolute() and listed.exists()
-        path = listed if in_current_folder else recordings_root / listed
-        duration_s = None if end_s is None else end_s - start_s
-        speaker_id = speakers.get(utterance_id)
-        yield ListedRecording(utterance_id, path, speaker_id, start_s, duration_s, split, problem, channel)
+            problem = f"names the recording {line.recording}, which wav.scp does not list"
+            location = line.recording
+        try:
+            piped = _piped(location) if problem is None else Piped(location)
+            start_s, duration_s = line.within(piped)
+            channel = piped.channel_of(line.channel) if piped.is_mono else channel
+        except ValueError as error:
+            piped, start_s, duration_s, problem = Piped(location), line.start_s, None, str(error)
+        path = Path(piped.path)
+        is_here = problem is None and path.exists()
+        path = path if is_here else recordings_root / path
+        yield ListedRecording(
+            line.utterance_id,
+            path,
+            speaker_id,
+            start_s,
+            duration_s,
+            split,
+            problem,
+            channel,
+            overshoot_s=_OVERSHOOT_S,
+            rate_hz=piped.rate_hz,
+        )
+    if speakers and unknown and notes is not None:
+        table = "utt2spk" if (folder / "utt2spk").exists() else "spk2utt"
+        total = known + len(unknown)
+        notes.append(f"{folder / table} knows {known} of {total} utterances, e.g. {unknown[0]} is not in it")
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """One utterance: from start to end (None: to its end) of a recording, and the channel that segments names."""
+
+    utterance_id: str
+    recording: str
+    start_s: float = 0.0
+    end_s: float | None = None
+    channel: int | None = None
+
+    def within(self, piped: Piped) -> tuple[float, float | None]:
+        """Return start and duration (None: to the end) in the file of what a command gives.
+
+        Raises:
+            ValueError: it ends too far behind that.
+        """
+        start_s = piped.start_s + self.start_s
+        end_s = None if self.end_s is None else piped.start_s + self.end_s
+        if piped.end_s is not None:
+            if end_s is not None and end_s >= piped.end_s + _OVERSHOOT_S:
+                length_s = piped.end_s - piped.start_s
+                raise ValueError(f"ends at {length_s:.2f} s by its command, before {self.end_s:.2f} s")
+            end_s = piped.end_s if end_s is None else min(end_s, piped.end_s)
+        return start_s, None if end_s is None else end_s - start_s
+
+
+def _piped(location: str) -> Piped:
+    if location.startswith("|") or location == "-":
+        raise ValueError("is no recording: a command in wav.scp that takes one, or standard input")
+    if not location.endswith("|"):
+        return Piped(location)
+    try:
+        return read_pipe(location)
+    except ValueError as error:
+        raise ValueError(f"is a command in wav.scp: {error}; write its output to a file first") from None
+
+
+def _speakers(folder: Path) -> dict[str, str]:
+    """Return the speaker of each utterance, by utt2spk, by spk2utt, or by both."""
+    paths = folder / "utt2spk", folder / "spk2utt"
+    speakers = _read_kaldi_table(paths[0]) if paths[0].exists() else {}
+    inverse = _read_kaldi_table(paths[1]) if paths[1].exists() else {}
+    for speaker, utterances in inverse.items():
+        for utterance in utterances.split():
+            known = speakers.setdefault(utterance, speaker)
+            if known != speaker:
+                raise ManifestError(f"{paths[1]}: {utterance} is of {speaker}, but elsewhere of {known}; correct one")
+    return speakers
 
 
 class KaldiSides:
@@ -83,14 +191,12 @@ def _begins(utterance_id: str, recording: str) -> bool:
     return utterance_id.startswith(recording) and not utterance_id[len(recording) :][:1].isalnum()
 
 
-def _segments(
-    folder: Path, sides: KaldiSides, recordings: Mapping[str, str]
-) -> Iterator[tuple[str, str, float, float | None, int | None]]:
-    """Yield (utterance, recording, start, end or none, channel or none) of each line, or of each recording."""
+def _segments(folder: Path, sides: KaldiSides, recordings: Mapping[str, str]) -> Iterator[_Segment]:
+    """Yield each line of segments, or each recording."""
     path = folder / "segments"
     if not path.exists():
         for listed in recordings:
-            yield from ((name, name, 0.0, None, None) for name in sides.recordings(listed) or [listed])
+            yield from (_Segment(name, name) for name in sides.recordings(listed) or [listed])
         return
     for utterance_id, rest in _read_kaldi_table(path).items():
         try:
@@ -101,7 +207,7 @@ def _segments(
         except ValueError:
             expected = "recording, start, end and, if need be, channel"
             raise ManifestError(f"{path}: {utterance_id} is not followed by {expected}") from None
-        yield utterance_id, recording, start_s, None if end_s == -1 else end_s, channel
+        yield _Segment(utterance_id, recording, start_s, None if end_s == -1 else end_s, channel)
 
 
 def _read_kaldi_table(path: Path) -> dict[str, str]:

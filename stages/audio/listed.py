@@ -24,6 +24,8 @@ class ListedRecording:
         channel: the one that is meant, counted from 0; None: the list names none.
         units: of `start_s` and `duration_s`, where these are no seconds yet.
         has_id: whether the list names `utterance_id`; it is the path otherwise.
+        overshoot_s: by how much the stretch may end behind the recording, and is cut there.
+        rate_hz: the least that the sound is to have been brought to; None: that of the file.
     """
 
     utterance_id: str
@@ -36,6 +38,8 @@ class ListedRecording:
     channel: int | None = None
     units: tuple[str, str] = (SECONDS, SECONDS)
     has_id: bool = True
+    overshoot_s: float = 0.01
+    rate_hz: int | None = None
 
 
 @contextmanager

@@ -13,10 +13,16 @@ _MOST = 6  # values of a line
 _EXAMPLES = 3
 _REMEDIES = (  # what a reason says, the kind it is of, what to do: the first that fits
     (r"has \d+ fields|quotation mark", "rows that cannot be divided", "mend these lines of the list"),
+    (r"command in wav\.scp", "commands in wav.scp", "write what they give to files, and name these in wav.scp"),
+    (r"which wav\.scp does not list", "recordings not in wav.scp", "add them to wav.scp, or drop these segments"),
     (r"names no recording|has the path", "rows without a recording", "fill in the path, or drop these lines"),
     (r"inside a tar", "rows of tar files", "give the tar files as the source"),
     (r"unit: start_s|is no number", "stretches of unknown unit", "name the columns by their unit, or mend the numbers"),
-    (r"no stretch of time|before the stretch", "stretches outside the file", "correct start and end in the list"),
+    (
+        r"no stretch of time|before the stretch|by its command",
+        "stretches outside the file",
+        "correct start and end in the list",
+    ),
     (r"which is not set", "paths with a placeholder", "export the variable that they name"),
     (r"does not exist", "missing files", "paths count from the list's folder, then from the working directory"),
     (r"has the utterance id of", "ids that come twice", "give each row an id of its own"),

@@ -154,7 +154,7 @@ def test_kaldi_directories_are_read_and_commands_are_refused(tmp_path):
     wave = write_wave(tmp_path / "w" / "a.wav", voice(0, 0))
     kaldi = tmp_path / "kaldi"
     kaldi.mkdir()
-    (kaldi / "wav.scp").write_text(f"rec1 {wave}\nrec2 sph2pipe -f wav x.sph |\n")
+    (kaldi / "wav.scp").write_text(f"rec1 {wave}\nrec2 sox {wave} -t wav - speed 1.1 |\n")
     (kaldi / "utt2spk").write_text("u1 s1\nu2 s1\nu3 s2\n")
     (kaldi / "segments").write_text("u1 rec1 0.5 1.5\nu2 rec2 0 1\nu3 rec9 0 1\n")
     accepted, rejects, _ = run(kaldi, tmp_path)

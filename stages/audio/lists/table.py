@@ -1,9 +1,10 @@
 """Every kind of source that recordings are listed in, and what reads it. Nothing here opens audio."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
-from reseed.stages.audio.kaldi import list_kaldi
+from reseed.stages.audio.kaldi import kaldi_directories, list_kaldi
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.listing import list_folder
 from reseed.stages.audio.lists.columns import Interpreter
@@ -35,8 +36,8 @@ def list_recordings(
     if not source.exists():
         raise ManifestError(f"{source} does not exist; give a folder of audio, a .csv, a .jsonl or a Kaldi directory")
     if source.is_dir():
-        if (source / "wav.scp").exists():
-            return list_kaldi(source, source, split)
+        if kaldi := kaldi_directories(source):
+            return chain.from_iterable(list_kaldi(folder, root, split, notes) for folder, root in kaldi.items())
         metadata = next((source / name for name in _METADATA if _names_files(source / name)), None)
         return list_folder(source, speaker_depth, split) if metadata is None else _list_file(metadata, split, notes)
     if _suffix(source) in SUFFIXES:
