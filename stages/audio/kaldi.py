@@ -10,6 +10,7 @@ from reseed.stages.audio.listed import ListedRecording, channel_of, read_lines
 from reseed.store import ManifestError
 
 _OVERSHOOT_S = 0.5  # by which a segment may end behind its recording: --max-overshoot of Kaldi's extract-segments
+_IN_ARCHIVE = re.compile(r"(.+):\d+(?:\[[\d:,]*\])?")
 _SPLIT = re.compile(r"split(\d+)(utt)?")
 
 
@@ -69,7 +70,7 @@ def list_kaldi(
             problem = f"names the recording {line.recording}, which wav.scp does not list"
             location = line.recording
         try:
-            piped = _piped(location) if problem is None else Piped(location)
+            piped = _piped(location, recordings_root) if problem is None else Piped(location)
             start_s, duration_s = line.within(piped)
             channel = piped.channel_of(line.channel) if piped.is_mono else channel
         except ValueError as error:
@@ -121,10 +122,13 @@ class _Segment:
         return start_s, None if end_s is None else end_s - start_s
 
 
-def _piped(location: str) -> Piped:
+def _piped(location: str, root: Path) -> Piped:
     if location.startswith("|") or location == "-":
         raise ValueError("is no recording: a command in wav.scp that takes one, or standard input")
     if not location.endswith("|"):
+        inside = _IN_ARCHIVE.fullmatch(location)
+        if inside and not (Path(location).exists() or (root / location).exists()):
+            raise ValueError(f"is in the archive {inside[1]}, which is not read in place; write it to a file first")
         return Piped(location)
     try:
         return read_pipe(location)

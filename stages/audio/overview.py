@@ -14,6 +14,7 @@ _EXAMPLES = 3
 _REMEDIES = (  # what a reason says, the kind it is of, what to do: the first that fits
     (r"has \d+ fields|quotation mark", "rows that cannot be divided", "mend these lines of the list"),
     (r"command in wav\.scp", "commands in wav.scp", "write what they give to files, and name these in wav.scp"),
+    (r"is in the archive", "recordings in archives", "write them to files, as wav-copy of Kaldi does, and name these"),
     (r"which wav\.scp does not list", "recordings not in wav.scp", "add them to wav.scp, or drop these segments"),
     (r"names no recording|has the path", "rows without a recording", "fill in the path, or drop these lines"),
     (r"inside a tar", "rows of tar files", "give the tar files as the source"),

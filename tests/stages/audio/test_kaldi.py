@@ -279,3 +279,14 @@ def test_commands_and_segments_meet_in_the_file(data):
     assert "is brought to 8000 Hz by a command in wav.scp" in rejects["low-1"]
     assert "has the effect speed 1.1, which changes the sound; write its output to a file first" in rejects["fast-1"]
     assert "a command in wav.scp that takes one" in rejects["to-1"]
+
+
+def test_recordings_in_archives_are_refused_as_such_and_a_colon_in_a_name_is_none(data):
+    (data / "r.wav").rename(data / "r:12")
+    scp = "a data/x.ark:1234\nb /far/raw mfcc.1.ark:9[0:8000]\nc r:12\nd data/gone.wav\n"
+    rows, rejects, message = prepared(tables(data, wav_scp=scp))
+    assert list(rows) == ["c"]
+    assert "is in the archive data/x.ark, which is not read in place" in rejects["a"]
+    assert "is in the archive /far/raw mfcc.1.ark, which is not read in place" in rejects["b"]
+    assert "does not exist" in rejects["d"]
+    assert "recordings in archives x 2" in message
