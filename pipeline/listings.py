@@ -23,7 +23,7 @@ class Listing:
     Attributes:
         name: "speech/train".
         rows: those that can be opened, as far as a list tells.
-        is_whole: there are no more than these.
+        is_whole: there are no more than these, and their ids are known.
     """
 
     name: str
@@ -60,7 +60,9 @@ def listing(plan: Plan, recordings: Recordings) -> Listing:
     else:
         found = DATASETS[source.dataset].recordings(source.path, recordings.kind, source.split)
     rows = list(islice(found, MOST + 1))
-    return Listing(name, [row for row in rows[:MOST] if row.problem is None], is_whole=len(rows) <= MOST)
+    unnamed = [row.utterance_id for row in rows if not row.has_id]  # told apart once their files are opened
+    is_whole = len(rows) <= MOST and len(unnamed) == len({*unnamed})
+    return Listing(name, [row for row in rows[:MOST] if row.problem is None], is_whole)
 
 
 def _synthetic(plan: Plan, recordings: Recordings) -> list[ListedRecording]:

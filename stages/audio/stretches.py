@@ -28,13 +28,14 @@ def settle_stretches(candidates: Candidates) -> Candidates:
 
 def _in_seconds(candidates: Candidates) -> Candidates:
     listed = candidates.listed
-    start_unit_U, length_unit_U = (listed[name].to_numpy() for name in ("start_unit", "length_unit"))
-    untold_U = (start_unit_U == UNTOLD) | (length_unit_U == UNTOLD)
-    if not (untold_U | (start_unit_U == SAMPLES) | (length_unit_U == SAMPLES)).any():
+    untold_start_U, untold_length_U = (_is(listed[name], UNTOLD) for name in ("start_unit", "length_unit"))
+    sampled_start_U, sampled_length_U = (_is(listed[name], SAMPLES) for name in ("start_unit", "length_unit"))
+    untold_U = untold_start_U | untold_length_U
+    if not (untold_U | sampled_start_U | sampled_length_U).any():
         return candidates
     start_U, given_U = (_floats(listed[name]) for name in ("start_s", "listed_s"))
     length_U, rate_U = (_floats(_of_files(candidates, name)) for name in ("length_s", "sample_rate_hz"))
-    end_U = np.where(start_unit_U == UNTOLD, start_U, 0) + np.where(length_unit_U == UNTOLD, np.nan_to_num(given_U), 0)
+    end_U = np.where(untold_start_U, start_U, 0) + np.where(untold_length_U, np.nan_to_num(given_U), 0)
     whole_U = (end_U == np.rint(end_U)) & (start_U == np.rint(start_U))
     with np.errstate(invalid="ignore"):
         like_seconds_U = untold_U & (end_U > 0) & (end_U <= _SLACK * length_U + 1)
@@ -51,12 +52,13 @@ def _in_seconds(candidates: Candidates) -> Candidates:
         wrong_U = surely_samples_U
     else:
         wrong_U = like_samples_U
-    in_samples_U = [
-        (unit_U == SAMPLES) | (untold_U & (unit_U == UNTOLD) & are_samples) for unit_U in (start_unit_U, length_unit_U)
-    ]
     problems = _problems(candidates, wrong_U, are_samples, bool(like_seconds_U.any()), length_U)
-    for name, values_U, is_U in zip(("start_s", "listed_s"), (start_U, given_U), in_samples_U, strict=True):
-        seconds_U = np.where(is_U, values_U / rate_U, values_U)
+    columns = (
+        ("start_s", start_U, sampled_start_U | (untold_start_U & are_samples)),
+        ("listed_s", given_U, sampled_length_U | (untold_length_U & are_samples)),
+    )
+    for name, values_U, in_samples_U in columns:
+        seconds_U = np.where(in_samples_U, values_U / rate_U, values_U)
         is_known_U = ~np.isnan(values_U) & ~np.isnan(seconds_U)
         listed = with_column(listed, name, pa.array(seconds_U, mask=~is_known_U & (name == "listed_s")))
     return replace(candidates, listed=with_column(listed, "problem", problems))
@@ -131,6 +133,11 @@ def _varies(grouped: pa.Table, name: str) -> pa.ChunkedArray:
 
 def _of_files(candidates: Candidates, name: str) -> pa.Array:
     return candidates.found[name].combine_chunks().take(candidates.file_U)
+
+
+def _is(column: pa.ChunkedArray, value: str) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = pc.equal(column, value).to_numpy()
+    return found
 
 
 def _floats(column: pa.ChunkedArray | pa.Array) -> NDArray[np.float64]:

@@ -132,6 +132,15 @@ def test_stretches_are_in_the_unit_that_their_files_allow_and_get_ids_of_their_o
     assert prepared("stretches.csv", text)[:2] == (HALVES, {})
 
 
+def test_sides_of_a_file_without_ids_get_ids_of_their_own(prepared, corpus):
+    sides = 0.1 * np.random.default_rng(5).standard_normal((2 * RATE, 2))
+    write_wave(corpus / "wav" / "call.wav", sides, RATE)
+    text = "wav,spk,channel,start,stop\nwav/call.wav,s,A,0,2\nwav/call.wav,t,B,0,2\nwav/call.wav,t,B,0,2\n"
+    rows, rejects, _ = prepared("sides.csv", text)
+    assert rows == {"wav/call-ch0": ("s", 0, 2), "wav/call-ch1": ("t", 0, 2)}
+    assert "has the utterance id of" in rejects["wav/call-ch1"]
+
+
 @pytest.mark.parametrize("numbers", ["0,600", "0,6000", "100,1200"])
 def test_units_that_cannot_be_told_are_refused(prepared, numbers):
     with pytest.raises(ManifestError, match="samples, frames or milliseconds cannot be told; name the columns"):
