@@ -76,7 +76,7 @@ def list_kaldi(
         except ValueError as error:
             piped, start_s, duration_s, problem = Piped(location), line.start_s, None, str(error)
         path = Path(piped.path)
-        is_here = problem is None and path.exists()
+        is_here = problem is None and _exists(path)
         path = path if is_here else recordings_root / path
         yield ListedRecording(
             line.utterance_id,
@@ -127,13 +127,20 @@ def _piped(location: str, root: Path) -> Piped:
         raise ValueError("is no recording: a command in wav.scp that takes one, or standard input")
     if not location.endswith("|"):
         inside = _IN_ARCHIVE.fullmatch(location)
-        if inside and not (Path(location).exists() or (root / location).exists()):
+        if inside and not (_exists(Path(location)) or _exists(root / location)):
             raise ValueError(f"is in the archive {inside[1]}, which is not read in place; write it to a file first")
         return Piped(location)
     try:
         return read_pipe(location)
     except ValueError as error:
         raise ValueError(f"is a command in wav.scp: {error}; write its output to a file first") from None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name longer than any file has
+        return False
 
 
 def _speakers(folder: Path) -> dict[str, str]:

@@ -290,3 +290,9 @@ def test_recordings_in_archives_are_refused_as_such_and_a_colon_in_a_name_is_non
     assert "is in the archive /far/raw mfcc.1.ark, which is not read in place" in rejects["b"]
     assert "does not exist" in rejects["d"]
     assert "recordings in archives x 2" in message
+
+
+def test_a_name_that_no_file_can_have_is_one_reject(data):
+    rows, rejects, _ = prepared(tables(data, wav_scp=f"a data/r.wav\nb {'long' * 2_000}.wav\nc {'x' * 5_000}:12\n"))
+    assert list(rows) == ["a"]
+    assert set(rejects) == {"b", "c"}
