@@ -1,6 +1,6 @@
 """Files that somebody made to do harm, read by each command that reads their kind: a result or one line, within bounds.
 
-All are drawn from a seed. RESEED_KILLS sets how many are tried (eight by default).
+All are drawn from a seed. RESEED_KILLS sets how many are tried (four by default).
 """
 
 import json
@@ -194,7 +194,7 @@ def campaign(folder: Path, rounds: int, seed: int) -> None:
 
 
 def test_a_hostile_file_gives_a_result_or_one_line(tmp_path):
-    rounds = int(os.environ.get("RESEED_KILLS", "8"))
+    rounds = int(os.environ.get("RESEED_KILLS", "4"))
     (tmp_path / "world").mkdir()
     world = str(tmp_path / "world")
     code = f"import pathlib, tests.test_hostile as t; t.campaign(pathlib.Path({world!r}), {rounds}, 0)"

@@ -1,5 +1,6 @@
 """The base of every section of the configuration, and the kinds of value that several sections share."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,5 +116,13 @@ Entry = TypeVar("Entry")
 # A section of named entries; null switches one off.
 Entries = Annotated[dict[str, Entry], BeforeValidator(_without_nulls)]
 
+
+def _absolute(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path.expanduser()))  # `resolve` raises where links lead in a circle
+    except RuntimeError as error:
+        raise ValueError(f"{path} names no folder of a user ({error})") from None
+
+
 # A path that holds wherever the run goes on: relative ones are those of the folder in which the run was started.
-AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())]
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]

@@ -102,7 +102,10 @@ class KaldiReader:
         for archive, entries in groupby(self._entries(), key=lambda entry: entry[1]):
             with open_archive(archive) as ark:
                 for key, _, offset, ranges in entries:
-                    ark.seek(offset)
+                    try:
+                        ark.seek(offset)
+                    except (OSError, OverflowError, ValueError) as error:
+                        raise StoreError(f"{archive} has no place {offset} for {key[:80]!r} ({error})") from None
                     yield key, _read_array(ark, archive, key, ranges)
 
     def _entries(self) -> Iterator[tuple[str, Path, int, str]]:

@@ -132,3 +132,10 @@ def test_keys_that_export_json_promises_but_the_archive_lacks_are_named(exported
     write_record(exported / "export.json", read_record(exported / "export.json") | {"files": {}})
     with pytest.raises(StoreError, match="'utt0' is not UTTERANCE-cropN-VIEW; remove export.json"):
         imported(exported, tmp_path / "copy")
+
+
+def test_an_index_that_points_beyond_any_file_is_one_clear_error(tmp_path):
+    (tmp_path / "a.ark").write_bytes(b"")
+    (tmp_path / "a.scp").write_text(f"u {tmp_path}/a.ark:{10**20}\n")
+    with pytest.raises(StoreError, match="has no place 1000"):
+        next(KaldiReader(tmp_path / "a.scp").batches())
