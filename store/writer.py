@@ -160,12 +160,12 @@ def finalise(
 
 
 def _complete(store: Path, declaration: Declaration, names: Sequence[str]) -> dict[str, Seal]:
-    """Return the seals of shards by their names; raises StoreError where one is missing or cut."""
+    """Return the seals of shards by their names; raises StoreError where one is missing, cut or damaged."""
     seals = {name: seal for name in names if (seal := read_seal(store, name, declaration.vectors)) is not None}
     missing = [name for name in names if name not in seals]
     if missing:
         raise StoreError(
-            f"{store}: {len(missing)} of {len(names)} shards are missing, first {missing[0]}; extract them"
+            f"{store}: {len(missing)} of {len(names)} shards are missing or damaged, first {missing[0]}; extract them"
         )
     return seals
 

@@ -54,14 +54,14 @@ def test_appended_vectors_are_those_of_an_extraction_of_everything(manifests, ha
 
 
 def test_another_recipe_cannot_be_appended_and_is_named(manifests, half, tmp_path):
-    run(half, tmp_path)
+    run(half, tmp_path / "s")
     with pytest.raises(StoreError, match=r"made by another recipe.*\(seed: 3 in the store, 4 now\)"):
-        grow(manifests, half, tmp_path, seed=4)
+        grow(manifests, half, tmp_path / "s", seed=4)
     other = SETTINGS.model_copy(update={"views": {**VIEWS, "noise": View(noise=0)}})
     with pytest.raises(StoreError, match="views: .* in the store"):
-        grow(manifests, half, tmp_path, settings=other)
+        grow(manifests, half, tmp_path / "s", settings=other)
     with pytest.raises(StoreError, match="babble manifest"):
-        grow(manifests, half, tmp_path, sources={"noise": manifests["noise"], "rir": manifests["rir"]})
+        grow(manifests, half, tmp_path / "s", sources={"noise": manifests["noise"], "rir": manifests["rir"]})
 
 
 def test_rejects_are_retried_alone(manifests, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from reseed.stages.export import export
 from reseed.stages.import_ import ImportSettings, import_store
 from reseed.stages.interop.table import FORMATS
-from reseed.store import ConfigError, EmbeddingStore, StoreError, read_rejects
+from reseed.store import ConfigError, EmbeddingStore, StoreError, WriteError, read_rejects
 from reseed.store.sealed import read_record, sealed_text
 from tests.stages.interop.examples import file_size_limit, files_under, write_odd_store
 
@@ -71,7 +71,7 @@ def test_rows_in_any_order_end_in_the_order_of_a_store(tmp_path, rows_per_shard)
 def test_no_room_for_a_copy_of_unsorted_vectors_is_one_clear_line(tmp_path):
     source = write_faces(tmp_path / "a.parquet", grid("ab")[::-1], np.ones((8, 1_000)))
     with (
-        pytest.raises(StoreError, match=r"cannot take a copy of vectors that are not in order \(File too large\)"),
+        pytest.raises(WriteError, match=r"copy of vectors that are not in order cannot be written: it grows larger"),
         file_size_limit(4_000),
     ):
         imported(source, tmp_path / "s")

@@ -98,7 +98,9 @@ def test_the_loss_falls_and_the_backbone_behind_it_has_a_space_of_its_own(corpus
     assert masked.fingerprint != raw.fingerprint
     assert np.abs(masked.vectors("noise")[:] - raw.vectors("noise")[:]).max() > 1e-4
     network, _ = load_frontend(frontend, GE2E())
-    rendered = replay(store=tmp_path / "masked", utterance=masked.utterance_ids()[0], view="noise")
+    rendered = replay(
+        store=tmp_path / "masked", utterance=masked.utterance_ids()[0], view="noise", recordings=[tmp_path.parent]
+    )
     assert network.space == masked.space
     assert rendered.cosine > 0.999
 

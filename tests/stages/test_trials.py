@@ -6,7 +6,7 @@ import pytest
 
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.trials import TrialSettings, generate_trials, make_trials
-from reseed.store import ManifestError, WriteError
+from reseed.store import ManifestError
 from tests.corpus import write_manifest
 
 
@@ -104,7 +104,7 @@ def test_a_list_or_a_place_that_the_system_refuses_is_named(tmp_path):
     with pytest.raises(ManifestError, match=r"mem cannot be read \(Input/output error\)"):
         make(tmp_path, list=tmp_path / "vox.txt")
     (tmp_path / "trials.parquet").mkdir()
-    with pytest.raises(WriteError, match=r"trials\.parquet cannot be written \(Is a directory\)"):
+    with pytest.raises(ManifestError, match=r"trials\.parquet exists and is not a list of trials but a folder"):
         make(tmp_path)
 
 

@@ -74,7 +74,9 @@ def test_an_append_does_not_put_damage_on_record_as_sound(tmp_path, vectors):
         file.seek(40)
         file.write(bytes([byte ^ 1]))
     new = edited(declaration, "append", "x")
-    append_shards(tmp_path, write_shards(tmp_path, [("u5",)], new, first=3), new, expected=6)
+    shards = write_shards(tmp_path, [("u5",)], new, first=3)
+    with pytest.raises(StoreError, match=f"missing or damaged, first {damaged.stem}"):
+        append_shards(tmp_path, shards, new, expected=6)
     with pytest.raises(StoreError, match=damaged.name):
         EmbeddingStore(tmp_path).verify()
 

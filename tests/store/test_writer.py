@@ -21,7 +21,7 @@ def test_the_same_input_gives_the_same_bytes(tmp_path):
 def test_finalise_names_missing_shards_and_wrong_counts(tmp_path):
     declaration = declare()
     (name,) = write_shards(tmp_path, [("u0",)], declaration)
-    with pytest.raises(StoreError, match="1 of 2 shards are missing, first 00001-00000000"):
+    with pytest.raises(StoreError, match="1 of 2 shards are missing or damaged, first 00001-00000000"):
         finalise(tmp_path, declaration, [name, "00001-00000000"], 2)
     with pytest.raises(StoreError, match=r"1 stored \+ 0 rejected utterances are not the 2 asked for"):
         finalise(tmp_path, declaration, [name], 2)
