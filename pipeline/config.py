@@ -52,7 +52,7 @@ class RunConfig(Components):
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$"
     )
     check_vectors: bool = True
-    threads: int = Field(default=1, ge=1)
+    threads: int = Field(default=1, ge=1, le=1024)
     synthesise: SynthesiseSettings | None = None
     corpus: CorpusSettings = CorpusSettings()
     trials: TrialSettings = TrialSettings()

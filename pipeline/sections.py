@@ -100,7 +100,7 @@ class ExtractionSettings(Section):
     train: ExtractSettings = Field(examples=[{"recipe": "seed"}])
     evaluation: ExtractSettings = Field(examples=[{"recipe": "grid"}])
     shards: int | None = Field(default=None, ge=1, le=99_999)
-    jobs: int = Field(default=2, ge=1)
+    jobs: int = Field(default=2, ge=1, le=100_000)
     dask: Annotated[str, Takes("local, local:4 (workers) or an address such as tcp://host:8786")] | None = Field(
         default=None, pattern=DASK
     )

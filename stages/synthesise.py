@@ -34,9 +34,9 @@ class PerSplit(Section):
         train, dev, test: how many there are in that split.
     """
 
-    train: int = Field(ge=1)
-    dev: int = Field(ge=1)
-    test: int = Field(ge=1)
+    train: int = Field(ge=1, le=100_000)
+    dev: int = Field(ge=1, le=100_000)
+    test: int = Field(ge=1, le=100_000)
 
 
 class SynthesiseSettings(Section):
@@ -60,7 +60,7 @@ class SynthesiseSettings(Section):
     music: PerSplit = PerSplit(train=18, dev=6, test=12)
     music_duration_s: float = Field(default=9.0, ge=1)
     rooms: PerSplit = PerSplit(train=12, dev=4, test=6)
-    positions_per_room: int = Field(default=4, ge=1)
+    positions_per_room: int = Field(default=4, ge=1, le=10_000)
 
 
 def check_installed() -> None:

@@ -39,8 +39,8 @@ class NessaConfig(Section):
     """
 
     sides: Literal["enrolment", "test", "both"] = "both"
-    dimensions: int = Field(default=128, ge=2)
-    hidden: int = Field(default=256, ge=0)
+    dimensions: int = Field(default=128, ge=2, le=65_536)
+    hidden: int = Field(default=256, ge=0, le=65_536)
     positives: Literal["utterance", "speaker"] = "utterance"
     temperature: float = Field(default=0.1, gt=0)
     shrinkage: float = Field(default=0.2, gt=0)

@@ -81,8 +81,8 @@ class CropSettings(Section):
         placement: whether crops lie at random or evenly spaced.
     """
 
-    count: int = Field(default=1, ge=1)
-    duration_s: float = Field(default=1.6, gt=0)
+    count: int = Field(default=1, ge=1, le=10_000)
+    duration_s: float = Field(default=1.6, gt=0, le=86_400)
     placement: Literal["random", "even"] = "random"
 
 
@@ -147,7 +147,7 @@ class ExtractSettings(Section):
     vectors: Literal["hdf5", "parquet"] = "hdf5"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     batch: int = Field(default=64, ge=1)
-    decoders: int | None = Field(default=None, ge=1)
+    decoders: int | None = Field(default=None, ge=1, le=1024)
     compile: bool = False
 
     @model_validator(mode="before")

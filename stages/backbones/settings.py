@@ -155,7 +155,7 @@ class OnnxConfig(BackboneConfig):
     model: Path = Field(examples=["speaker.onnx"])
     input: Literal["auto", "waveform", "fbank"] = "auto"
     output: str | None = None
-    sample_rate_hz: int | None = Field(default=None, ge=8000)
+    sample_rate_hz: int | None = Field(default=None, ge=8000, le=768_000)
     scale: float | None = Field(default=None, gt=0)
     window: Literal["hamming", "povey"] | None = None
     cmn: bool | None = None

@@ -57,7 +57,7 @@ class SeedConfig(TrainingSettings):
     prediction: Prediction = "sample"
     sampling_timestep: int = Field(default=50, ge=0, lt=TIMESTEPS)
     sampling_steps: int = Field(default=1, ge=1)
-    noise_draws: int = Field(default=0, ge=0)
+    noise_draws: int = Field(default=0, ge=0, le=10_000)
 
     def conflicts(self) -> Iterator[Conflict]:
         yield from super().conflicts()

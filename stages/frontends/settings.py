@@ -27,7 +27,7 @@ class FrontendTraining(SpeechTraining):
     score: Literal["speaker", "anchor"] = "speaker"
     sharpness: float | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0)
-    width: int = Field(default=16, ge=2)
+    width: int = Field(default=16, ge=2, le=4096)
     epochs: int = Field(default=50, ge=1)
     batch: int = Field(default=32, ge=2)
     lr: float = Field(default=1e-3, gt=0)

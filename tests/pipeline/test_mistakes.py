@@ -122,7 +122,7 @@ enhance: {near: [mse]}
         "name: must be a name of letters, digits, _, . and -, not 'my run'; e.g. demo",
         "device: must be auto, cpu, cuda or cuda:N (the GPU numbered N), not 'gpu'",
         "extract.train.views.noise.noise: must be a number or a range [low, high], not 'loud'",
-        "extract.train.crops.count: must be a whole number of at least 1, not 0",
+        "extract.train.crops.count: must be a whole number from 1 to 10000, not 0",
         f"score.scorings: must be {A_SCORER}, not 'asnorm'; did you mean 'as_norm'?",
         "enhance.near: names 'mse'; train has wccn, gentle",
         "corpus.evaluation: is 'train', as corpus.train is; choose a split of other speakers",

@@ -33,7 +33,7 @@ class SpeechTraining(TrainingSettings):
     """
 
     crop_s: float = Field(default=1.6, gt=0.1)
-    crops: int = Field(default=1, ge=1)
+    crops: int = Field(default=1, ge=1, le=10_000)
     speeds: tuple[Speed, ...] = Field(default=(1.0,), min_length=1)
     views: Entries[View] = {"clean": View()}
 
@@ -73,7 +73,7 @@ class BackboneTraining(SpeechTraining):
     anchored: bool = False
     joint: bool = False
     channels: int = Field(default=256, ge=8, multiple_of=8)
-    dimensions: int = Field(default=192, ge=2)
+    dimensions: int = Field(default=192, ge=2, le=65_536)
     bands: int = Field(default=80, ge=8, multiple_of=8)
     head: Literal["aam", "softmax"] | None = "aam"
     margin: float = Field(default=0.2, ge=0, lt=1.57)

@@ -19,7 +19,7 @@ class ReportSettings(Section):
         projection_speakers: speakers in that figure.
     """
 
-    bootstrap_replicates: int = Field(default=1000, ge=0)
+    bootstrap_replicates: int = Field(default=1000, ge=0, le=1_000_000)
     p_target: float = Field(default=0.05, gt=0, lt=1)
     c_miss: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     c_fa: float = Field(default=1.0, gt=0, allow_inf_nan=False)
