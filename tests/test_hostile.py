@@ -193,6 +193,12 @@ def campaign(folder: Path, rounds: int, seed: int) -> None:
             print(json.dumps({**row, "seconds": round(time.monotonic() - started, 1)}), flush=True)
 
 
+def _says_why(row: dict) -> bool:
+    """Say whether a refusal is one line; a run lists all that is in its way, an audit its rules."""
+    is_audit = row["line"].startswith("audit") and row["said"].startswith("Do not trust")
+    return row["file"] == "run.yaml" or is_audit or len(re.findall(r"^reseed: ", row["said"], re.M)) == 1
+
+
 def test_a_hostile_file_gives_a_result_or_one_line(tmp_path):
     rounds = int(os.environ.get("RESEED_KILLS", "4"))
     (tmp_path / "world").mkdir()
@@ -207,7 +213,7 @@ def test_a_hostile_file_gives_a_result_or_one_line(tmp_path):
         row
         for row in rows
         if row["status"] not in (0, 1, 2) or row["hacked"] or "Traceback" in row["said"] or "unexpected" in row["said"]
-        or (row["status"] == 1 and row["file"] != "run.yaml" and len(re.findall(r"^reseed: ", row["said"], re.M)) != 1)
+        or (row["status"] == 1 and not _says_why(row))
     ]  # fmt: skip
     assert len(rows) >= rounds
     assert not bad, "\n".join(" | ".join(map(str, row.values())) for row in bad)

@@ -224,8 +224,8 @@ def test_a_dry_run_changes_nothing(folder, copied):
     assert times(copied / "toy") == before
 
 
-def test_a_run_in_use_is_not_started_twice(folder, finished):
-    with (finished / ".lock").open("w") as lock:
+def test_a_run_in_use_is_not_started_twice(folder, copied):
+    with (copied / "toy" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        output = reseed("run", folder / "toy.yaml", "--runs", folder / "runs", ok=False)
+        output = reseed("run", folder / "toy.yaml", "--runs", copied, ok=False)
     assert "is in use by another `reseed run`" in output
