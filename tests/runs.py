@@ -18,6 +18,18 @@ from tests.corpus import write_corpus
 from tests.warm import commands
 
 _SPEEDS = re.compile(rb'"(pairs|crops)_per_s": \d+')
+# Settings for commands that are called by themselves.
+RUN = """
+name: mine
+device: cpu
+synthesise: {}
+calibrate: {}
+extract:
+  train: {views: {clean: {}, noise: {noise: [0, 15]}}}
+  evaluation: {views: {clean: {}}}
+train: {wccn: {}}
+"""
+
 VIEWS = {"clean": {}, "noise": {"noise": [0, 15]}, "reverb_babble": {"reverb": True, "babble": 5}}
 
 

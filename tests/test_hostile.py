@@ -23,20 +23,11 @@ import torch
 
 from reseed.stages.enhancers.mlp import RdmMlp
 from tests.corpus import voice, write_wave
+from tests.runs import RUN
 from tests.stages.stores import write_store
 
 ROOT = Path(__file__).resolve().parents[1]
 MORE_MEMORY, PATIENCE_S = 3 << 30, 600  # a command beyond either has blown up or hangs
-RUN = """
-name: mine
-device: cpu
-synthesise: {}
-calibrate: {}
-extract:
-  train: {views: {clean: {}, noise: {noise: [0, 15]}}}
-  evaluation: {views: {clean: {}}}
-train: {wccn: {}}
-"""
 EXPORTED = {"npy": "npy", "kaldi": "kaldi", "tar": "webdataset", "table.parquet": "parquet"}
 TRIALS = "trials --config run.yaml --set trials.list=trials.txt --utterances utterances.parquet"
 AUDIT, ENHANCE = "audit store --replay 0", "enhance --store store --model model --enhanced out"

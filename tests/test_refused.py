@@ -8,18 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from reseed.cli import main
+from tests.runs import RUN
 from tests.stages.stores import write_store
-
-RUN = """
-name: mine
-device: cpu
-synthesise: {}
-calibrate: {}
-extract:
-  train: {views: {clean: {}, noise: {noise: [0, 15]}}}
-  evaluation: {views: {clean: {}}}
-train: {wccn: {}}
-"""
 
 REPORT = "report --config run.yaml --scores s --identification i --store store --utterances u"
 SCORE = "score --config run.yaml --system raw --store store --trials t --utterances u"
