@@ -6,7 +6,6 @@ Shapes: T samples.
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reseed.stages.audio.decode import Waveform, read
+from reseed.stages.audio.location import Location
 from reseed.stages.audio.manifest import Manifest, check_unchanged
 from reseed.store import AudioError, ManifestError
 
@@ -111,7 +111,7 @@ class AudioBank:
             start_s += recording.start_s
             # Of a response to an array of microphones one is taken: their average would be no room's response.
             channel = 0 if recording.kind == "rir" and recording.channel is None else recording.channel
-            return read(Path(recording.path), self._sample_rate_hz, start_s, duration_s, channel)
+            return read(Location.parse(recording.path), self._sample_rate_hz, start_s, duration_s, channel)
         except AudioError as error:
             if recording.kind == "babble":  # speech: it becomes a reject in its own right, and another voice will do
                 raise

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ from numpy.typing import NDArray
 
 from reseed.stages.audio.decode import inspect
 from reseed.stages.audio.listed import ListedRecording
+from reseed.stages.audio.location import Location
+from reseed.stages.audio.opener import sha256_of
 from reseed.store import AudioError, Reject
-from reseed.store.atomic import sha256_file
 
 _CHUNK = 4096
 _OBJECTS = 2048  # rows at a time that are objects, a kilobyte or two each
@@ -91,7 +91,7 @@ def inspect_listed(recordings: Iterator[ListedRecording]) -> Candidates:
     batches = [pa.RecordBatch.from_pylist(chunk, _LISTED) for chunk in chunks]
     listed = pa.Table.from_batches(batches, _LISTED).combine_chunks()
     to_open = pc.if_else(pc.is_null(listed["problem"]), listed["listed_path"], pa.scalar(None, pa.string()))
-    paths = pc.unique(to_open).drop_null().sort()
+    paths = pc.unique(to_open).drop_null()  # as they are listed: recordings of an archive as they lie in it
     batches = []
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for start in range(0, len(paths), _CHUNK):
@@ -180,16 +180,16 @@ def _listed_row(recording: ListedRecording) -> dict[str, Any]:
 
 
 def _inspected_file(listed_path: str) -> dict[str, Any]:
-    path = Path(listed_path)
+    location = Location.parse(listed_path)
     try:
-        sha256 = sha256_file(path) if path.is_file() else ""
-        found = inspect(path)
+        sha256 = sha256_of(location)
+        found = inspect(location)
     except AudioError as error:
         return {"fault": str(error)}
     except OSError as error:
         return {"fault": f"cannot be read ({error.strerror})"}
     return {
-        "path": str(path.resolve()),
+        "path": str(location.resolved()),
         "sha256": sha256,
         "samples_sha256": found.samples_sha256,
         "container": found.container,

@@ -17,6 +17,7 @@ import soxr
 from numpy.typing import NDArray
 
 from reseed.stages.audio.containers.layout import Layout
+from reseed.stages.audio.location import Location
 from reseed.stages.audio.streams import Stream, opened
 from reseed.store import AudioError
 
@@ -54,14 +55,14 @@ class Inspection:
         return self.samples / self.sample_rate_hz
 
 
-def inspect(path: Path) -> Inspection:
+def inspect(where: Path | Location) -> Inspection:
     """Decode a recording from end to end, block by block.
 
     Raises:
         AudioError: missing, empty, not audio, cut short, other samples than were encoded, NaN or infinite samples,
             silent in all channels, or far outside -1..1.
     """
-    with _decoding(path, is_thorough=True) as (layout, stream):
+    with _decoding(where, is_thorough=True) as (layout, stream):
         levels, sums = _Levels(stream.channels), hashlib.md5(usedforsecurity=False)
         for block_TC in stream.blocks("int32" if layout.md5 else "float32"):
             if layout.md5:
@@ -80,7 +81,7 @@ def inspect(path: Path) -> Inspection:
 
 
 def read(
-    path: Path,
+    where: Path | Location,
     sample_rate_hz: int,
     start_s: float = 0.0,
     duration_s: float | None = None,
@@ -91,7 +92,7 @@ def read(
     Raises:
         AudioError: as `inspect`, for what is read; it has no such channel.
     """
-    with _decoding(path) as (_, stream):
+    with _decoding(where) as (_, stream):
         rate = stream.sample_rate_hz
         if channel is not None and channel >= stream.channels:
             raise AudioError(f"has {stream.channels} channels, counted from 0, and no channel {channel}")
@@ -192,18 +193,14 @@ def _stretch(stream: Stream, channel: int | None, wanted: int | None) -> Iterato
 
 
 @contextmanager
-def _decoding(path: Path, is_thorough: bool = False) -> Iterator[tuple[Layout, Stream]]:
+def _decoding(where: Path | Location, is_thorough: bool = False) -> Iterator[tuple[Layout, Stream]]:
     """Open a recording; whatever goes wrong while it is decoded is that recording's fault and no other's.
 
     Raises:
         AudioError: it cannot be opened, decoded or resampled; says how that showed.
     """
-    if not path.is_file():
-        raise AudioError("does not exist" if not path.exists() else "is not a file")
-    if path.stat().st_size == 0:
-        raise AudioError("is empty (0 bytes)")
     try:
-        with opened(path, is_thorough) as found:
+        with opened(Location.of(where), is_thorough) as found:
             yield found
     except AudioError:
         raise

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from reseed.stages.audio.location import Location
 from reseed.store import ManifestError
 from reseed.store.bounded import lines
 
@@ -29,7 +30,7 @@ class ListedRecording:
     """
 
     utterance_id: str
-    path: Path
+    path: Path | Location
     speaker_id: str | None = None
     start_s: float = 0.0
     duration_s: float | None = None

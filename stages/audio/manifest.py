@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from reseed.stages.audio.location import Location
+from reseed.stages.audio.opener import sha256_of
 from reseed.store import AudioError, ManifestError
-from reseed.store.atomic import sha256_once
 from reseed.store.tables import TableFile
 
 _BATCH = 4096
@@ -51,7 +52,8 @@ class Utterance:
     """One row of a manifest: a stretch of a recording.
 
     Attributes:
-        sha256: of the file's bytes.
+        path: the text of a `Location`.
+        sha256: of the recording's bytes.
         channel: the one that is read, counted from 0; None: the average of all.
     """
 
@@ -123,15 +125,13 @@ def read_manifest(path: Path) -> list[Utterance]:
 
 
 def check_unchanged(path: str, sha256: str) -> None:
-    """Compare a recording with what `prepare` saw; each file is hashed once.
+    """Compare a recording with what `prepare` saw; each is hashed once.
 
     Raises:
         AudioError: it is gone, cannot be read, or is another one now.
     """
-    if not Path(path).is_file():
-        raise AudioError("does not exist")
     try:
-        found = sha256_once(Path(path))
+        found = sha256_of(Location.parse(path))
     except OSError as error:
         raise AudioError(f"cannot be read ({error.strerror or error})") from error
     if found != sha256:

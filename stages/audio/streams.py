@@ -4,11 +4,10 @@ Shapes: T samples, C channels.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Protocol
 
 import av
@@ -18,6 +17,8 @@ from numpy.typing import NDArray
 
 from reseed.stages.audio.containers.layout import Layout, Seekable, Source, Stitched
 from reseed.stages.audio.containers.table import behind, layout_of
+from reseed.stages.audio.location import Location
+from reseed.stages.audio.opener import opened_bytes, state_of_file
 from reseed.store import AudioError
 
 Samples = NDArray[Any]  # [T, C] in float32, or in int32 scaled to all its bits
@@ -51,8 +52,8 @@ class Stream(Protocol):
 
 
 @contextmanager
-def opened(path: Path, is_thorough: bool = False) -> Iterator[tuple[Layout, Stream]]:
-    """Walk a file and open it.
+def opened(location: Location, is_thorough: bool = False) -> Iterator[tuple[Layout, Stream]]:
+    """Walk a recording and open it.
 
     Args:
         is_thorough: check also what decides nothing but whether the file is sound.
@@ -60,18 +61,18 @@ def opened(path: Path, is_thorough: bool = False) -> Iterator[tuple[Layout, Stre
     Raises:
         AudioError: it is cut short or damaged, or nothing decodes it.
     """
-    with path.open("rb") as given, ExitStack() as stack:
-        status = path.stat()
-        size, changed_ns = status.st_size, status.st_mtime_ns
-        layout = layout_of(given, is_thorough) if is_thorough else _layout(path, size, changed_ns)
-        file = behind(Source(given, size), layout.offset).file
+    with opened_bytes(location) as given, ExitStack() as stack:
+        layout = layout_of(given, is_thorough) if is_thorough else _layout(location, state_of_file(location))
+        file = behind(Source.of(given), layout.offset).file
+        given.seek(0)
+        whole = given if location.part else location.file  # by its name decoders read a file faster
         if layout.ffmpeg is not None:
-            yield layout, _by_ffmpeg(stack, _whole(path, file, layout), layout.ffmpeg, layout.samples)
+            yield layout, _by_ffmpeg(stack, _for_ffmpeg(whole, file, layout), layout.ffmpeg, layout.samples)
             return
         try:
-            stream: Stream = _by_soundfile(stack, path, file, layout)
+            stream: Stream = _by_soundfile(stack, whole, file, layout)
         except soundfile.LibsndfileError:
-            other = _otherwise(stack, path, file, layout)
+            other = _otherwise(stack, whole, file, layout)
             if other is None:
                 raise
             stream = other
@@ -79,25 +80,25 @@ def opened(path: Path, is_thorough: bool = False) -> Iterator[tuple[Layout, Stre
 
 
 @lru_cache(maxsize=4096)
-def _layout(path: Path, size: int, changed_ns: int) -> Layout:
-    with path.open("rb") as file:
+def _layout(location: Location, state: Hashable) -> Layout:
+    with opened_bytes(location) as file:
         return layout_of(file, is_thorough=False)
 
 
-def _otherwise(stack: ExitStack, path: Path, file: Seekable, layout: Layout) -> Stream | None:
+def _otherwise(stack: ExitStack, whole: Seekable | str, file: Seekable, layout: Layout) -> Stream | None:
     """Open with FFmpeg what soundfile knows the container of, and not the codec; None: nor does FFmpeg."""
     name = _FFMPEG.get(layout.container.split()[0]) if len(layout.recordings) < 2 else None
     with suppress(AudioError):
-        return None if name is None else _by_ffmpeg(stack, _whole(path, file, layout), name, None)
+        return None if name is None else _by_ffmpeg(stack, _for_ffmpeg(whole, file, layout), name, None)
     return None
 
 
-def _by_soundfile(stack: ExitStack, path: Path, file: Seekable, layout: Layout) -> Stream:
+def _by_soundfile(stack: ExitStack, whole: Seekable | str, file: Seekable, layout: Layout) -> Stream:
     """Open a file as it is where its header leads to as many samples as there are, otherwise the pieces of it."""
     least, most = (layout.samples or 0) - layout.most_trimmed, layout.samples
     if not layout.recordings or most is not None:
         try:
-            found = stack.enter_context(soundfile.SoundFile(path))
+            found = stack.enter_context(soundfile.SoundFile(whole))
             if not layout.recordings or least <= found.frames <= (most or 0):
                 return _Soundfile([found])
         except (soundfile.LibsndfileError, TypeError):
@@ -108,7 +109,7 @@ def _by_soundfile(stack: ExitStack, path: Path, file: Seekable, layout: Layout) 
     return _Soundfile([stack.enter_context(soundfile.SoundFile(piece, **raw)) for piece in stitched])
 
 
-def _by_ffmpeg(stack: ExitStack, file: Stitched | str, name: str, samples: int | None) -> Stream:
+def _by_ffmpeg(stack: ExitStack, file: Seekable | str, name: str, samples: int | None) -> Stream:
     try:
         container = stack.enter_context(av.open(file, "r", format=name, metadata_errors="ignore"))
         return _FFmpeg(container, samples)
@@ -116,9 +117,11 @@ def _by_ffmpeg(stack: ExitStack, file: Stitched | str, name: str, samples: int |
         raise AudioError(f"cannot be decoded (FFmpeg: {error.strerror})") from error
 
 
-def _whole(path: Path, file: Seekable, layout: Layout) -> Stitched | str:
-    """Return what FFmpeg is given: pieces of the file, or the file itself, which nothing but its path makes a URL."""
-    return Stitched(file, layout.recordings[0]) if layout.recordings and not layout.raw else f"file:{path}"
+def _for_ffmpeg(whole: Seekable | str, file: Seekable, layout: Layout) -> Seekable | str:
+    """Return what FFmpeg is given: pieces of the file, or the file itself, whose name must not be taken for a URL."""
+    if layout.recordings and not layout.raw:
+        return Stitched(file, layout.recordings[0])
+    return f"file:{whole}" if isinstance(whole, str) else whole
 
 
 class _Soundfile:

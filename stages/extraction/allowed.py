@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reseed.stages.audio.location import Location
 from reseed.store import ManifestError
 from reseed.store.bounded import check_regular
 
@@ -33,7 +34,7 @@ class Allowed:
         Raises:
             ManifestError: it lies elsewhere, or is there and no file.
         """
-        place = Path(path)
+        place = Location.parse(str(path)).path
         try:
             real = place.resolve()
             if place.exists():

@@ -5,13 +5,13 @@ Shapes: T samples.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from reseed.stages.audio.bank import WHOLE_S, AudioBank
 from reseed.stages.audio.decode import Waveform, read
 from reseed.stages.audio.draw import Draw, crop_starts, draw, stable_seed, wrap_pad
+from reseed.stages.audio.location import Location
 from reseed.stages.audio.manifest import Utterance, check_unchanged
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.store import AudioError
@@ -66,16 +66,16 @@ class UtteranceReader:
 
     def _crops(self, row: Utterance, starts_s: Sequence[float]) -> Iterator[Waveform]:
         """Yield the crops; the stretch that holds them is decoded once unless it is long, and never more than that."""
-        rate, crop_s, path = self.sample_rate_hz, self.settings.crops.duration_s, Path(row.path)
+        rate, crop_s, place = self.sample_rate_hz, self.settings.crops.duration_s, Location.parse(row.path)
         check_unchanged(row.path, row.sha256)
         first_s, samples = min(starts_s), round(crop_s * rate)
         span_s = min(max(starts_s) + crop_s, row.duration_s) - first_s
         span_T = (
-            read(path, rate, row.start_s + first_s, span_s, row.channel) if span_s <= max(WHOLE_S, crop_s) else None
+            read(place, rate, row.start_s + first_s, span_s, row.channel) if span_s <= max(WHOLE_S, crop_s) else None
         )
         for start_s in starts_s:
             if span_T is None:
-                crop_T = read(path, rate, row.start_s + start_s, min(crop_s, row.duration_s - start_s), row.channel)
+                crop_T = read(place, rate, row.start_s + start_s, min(crop_s, row.duration_s - start_s), row.channel)
             else:
                 crop_T = span_T[round((start_s - first_s) * rate) :][:samples]
             if float(np.mean(crop_T**2)) < _SILENT_POWER:

@@ -329,7 +329,7 @@ def test_a_recording_that_cannot_be_read_is_a_reject(manifests, tmp_path, monkey
             raise PermissionError(13, "Permission denied")
         return sha256_file(path)
 
-    monkeypatch.setattr("reseed.stages.audio.manifest.sha256_once", refuse)
+    monkeypatch.setattr("reseed.stages.audio.opener.sha256_once", refuse)
     run(manifests, tmp_path)
     (reject,) = read_rejects(tmp_path / "rejects.parquet")
     assert reject.reason.endswith("cannot be read (Permission denied)")

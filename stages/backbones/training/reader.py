@@ -14,6 +14,7 @@ import torch
 from reseed.stages.audio.bank import AudioBank
 from reseed.stages.audio.decode import Waveform, read
 from reseed.stages.audio.draw import Draw, change_speed, draw, stable_seed, wrap_pad
+from reseed.stages.audio.location import Location
 from reseed.stages.audio.manifest import Manifest, Utterance, check_unchanged, manifest_digest
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import sources_needed
@@ -129,8 +130,8 @@ class SpeechReader(BatchReader[Crops]):
         start_s = anchors.start_s(utterance.utterance_id, example.crop) if anchors else slack_s * generator.random()
         check_unchanged(utterance.path, utterance.sha256)
         length_s = min(span_s, utterance.duration_s - start_s)
-        path, begin_s = Path(utterance.path), utterance.start_s + start_s
-        heard_T = read(path, self.sample_rate_hz, begin_s, length_s, utterance.channel)
+        place, begin_s = Location.parse(utterance.path), utterance.start_s + start_s
+        heard_T = read(place, self.sample_rate_hz, begin_s, length_s, utterance.channel)
         return wrap_pad(heard_T if speed == 1.0 else change_speed(heard_T, speed), samples)
 
     def _batch(self, crops: Sequence[tuple[Example, Draw, int]]) -> Crops:
@@ -157,7 +158,7 @@ def clean_crops(
         length_s = min(crop_s, utterance.duration_s - start_s)
         try:
             begin_s = utterance.start_s + start_s
-            heard_T = read(Path(utterance.path), sample_rate_hz, begin_s, length_s, utterance.channel)
+            heard_T = read(Location.parse(utterance.path), sample_rate_hz, begin_s, length_s, utterance.channel)
         except AudioError as error:
             raise ManifestError(f"{utterance.path} {error}; prepare the speech again") from error
         yield utterance, wrap_pad(heard_T, round(crop_s * sample_rate_hz))

@@ -1,0 +1,81 @@
+"""Where the bytes of a recording are: in a file of their own, or in a part of another one. Nothing here opens it.
+
+As text, which is what the column `path` of a manifest holds:
+
+    /data/a.flac                           a file
+    /data/shard-000003.tar:1536+48210      48,210 bytes of a file, from byte 1,536 on
+    /data/set.zip:1536+48210,deflate       the same, compressed
+    /data/train.parquet:audio.bytes[17]    a cell of a Parquet table: column, and row counted from 0
+
+A path that is a file is that file, whatever it looks like.
+"""
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+_RANGE = re.compile(r"(?P<file>.+):(?P<start>\d{1,19})\+(?P<length>\d{1,19})(?P<deflated>,deflate)?", re.DOTALL)
+_CELL = re.compile(r"(?P<file>.+):(?P<column>[^:/\[\]]+)\[(?P<row>\d{1,19})\]", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class ByteRange:
+    """`length` bytes of a file from `start` on, which `deflate` may have compressed."""
+
+    start: int
+    length: int
+    is_deflated: bool = False
+
+    def __str__(self) -> str:
+        """Return it as it stands behind the name of the file."""
+        return f"{self.start}+{self.length}" + (",deflate" if self.is_deflated else "")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of a column of a Parquet table; of a member of a struct the column is "audio.bytes"."""
+
+    column: str
+    row: int
+
+    def __str__(self) -> str:
+        """Return it as it stands behind the name of the file."""
+        return f"{self.column}[{self.row}]"
+
+
+@dataclass(frozen=True)
+class Location:
+    """A file, or a part of one."""
+
+    file: str
+    part: ByteRange | Cell | None = None
+
+    @classmethod
+    def of(cls, where: "Path | Location") -> "Location":
+        """Take a path as the file that it names."""
+        return where if isinstance(where, Location) else cls(str(where))
+
+    @classmethod
+    def parse(cls, text: str) -> "Location":
+        """Read what `str` has written."""
+        match = _RANGE.fullmatch(text) or _CELL.fullmatch(text)
+        if match is None or os.path.lexists(text):
+            return cls(text)
+        given = match.groupdict()
+        if "row" in given:
+            return cls(given["file"], Cell(given["column"], int(given["row"])))
+        return cls(given["file"], ByteRange(int(given["start"]), int(given["length"]), bool(given["deflated"])))
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.file)
+
+    def resolved(self) -> "Location":
+        """Return the same with the path of its file made absolute, its links followed."""
+        return replace(self, file=str(self.path.resolve()))
+
+    def __str__(self) -> str:
+        """Return it as one text."""
+        return self.file if self.part is None else f"{self.file}:{self.part}"

@@ -1,0 +1,176 @@
+"""The bytes of a recording, wherever they are, as one file that is sought in.
+
+Of a file that recordings are parts of, a handle is kept open over all of them, whichever thread reads; what was read
+last is kept, so that what hashes a recording and what decodes it read it once.
+"""
+
+import hashlib
+import io
+import os
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Protocol
+
+from reseed.stages.audio.containers.layout import Seekable, Stitched
+from reseed.stages.audio.location import ByteRange, Location
+from reseed.store import AudioError
+from reseed.store.atomic import sha256_once, state_of
+from reseed.store.bounded import check_regular
+
+_HANDLES = 64  # files that are kept open
+_HELD_BYTES = 64 << 20  # of recordings that were read last
+_LARGEST_HELD = 16 << 20  # a larger one is read piece by piece
+
+
+class Handle(Protocol):
+    """A file that is read at any place, by several threads at once.
+
+    Attributes:
+        state: changes when the file does.
+    """
+
+    size: int
+    state: Hashable
+
+    def read_at(self, start: int, count: int) -> bytes:
+        """Return `count` bytes from `start` on; fewer where the file ends."""
+
+
+@contextmanager
+def opened_bytes(location: Location) -> Iterator[Seekable]:
+    """Open a recording.
+
+    Raises:
+        AudioError: there is no such file, or no such part of it.
+        OSError: it cannot be read.
+    """
+    state = state_of_file(location)
+    if location.part is None:
+        with location.path.open("rb") as file:
+            yield file
+        return
+    yield _part(location, location.part, _local(location.path, state))
+
+
+def state_of_file(location: Location) -> Hashable:
+    """Return what changes when the file of a recording does, as far as can be known without reading it.
+
+    Raises:
+        AudioError: it does not exist, is no file, or is empty.
+    """
+    path = location.path
+    if not path.is_file():
+        raise AudioError("does not exist" if not path.exists() else "is not a file")
+    if path.stat().st_size == 0:
+        raise AudioError("is empty (0 bytes)")
+    return state_of(path)
+
+
+def sha256_of(location: Location) -> str:
+    """Return the SHA-256 of a recording's bytes as hex, computed once as long as its file is the same.
+
+    Raises:
+        AudioError, OSError: as `opened_bytes`.
+    """
+    if location.part is None:
+        state_of_file(location)
+        return sha256_once(location.path)
+    return _sha256_of(location, state_of_file(location))
+
+
+@lru_cache(maxsize=65_536)
+def _sha256_of(location: Location, state: Hashable) -> str:
+    hasher = hashlib.sha256()
+    with opened_bytes(location) as file:
+        while data := file.read(1 << 20):
+            hasher.update(data)
+    return hasher.hexdigest()
+
+
+@lru_cache(maxsize=_HANDLES)
+def _local(path: Path, state: Hashable) -> "_LocalFile":
+    return _LocalFile(path, state)
+
+
+class _LocalFile:
+    """A file of this machine; closed when nobody refers to it any more."""
+
+    def __init__(self, path: Path, state: Hashable) -> None:
+        self._descriptor: int | None = None
+        self.size, self.state = check_regular(path), state
+        self._descriptor = os.open(path, os.O_RDONLY)
+
+    def read_at(self, start: int, count: int) -> bytes:
+        assert self._descriptor is not None
+        found = os.pread(self._descriptor, count, start)
+        while len(found) < count and (more := os.pread(self._descriptor, count - len(found), start + len(found))):
+            found += more
+        return found
+
+    def __del__(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+
+def _part(location: Location, part: object, handle: Handle) -> Seekable:
+    if not isinstance(part, ByteRange) or part.is_deflated:
+        raise AudioError("lies in an archive of a kind that is not read in place")
+    end = part.start + part.length
+    if end > handle.size:
+        raise AudioError(f"is cut short: its file ends at byte {handle.size} of {end}")
+    if part.length > _LARGEST_HELD:
+        return Stitched(_Cursor(handle), (range(part.start, end),))
+    key = location, handle.state
+    data = _RECENT.get(key)
+    if data is None:
+        data = handle.read_at(part.start, part.length)
+        _RECENT.put(key, data)
+    return io.BytesIO(data)
+
+
+class _Cursor:
+    """A place in a file that others read, too."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle, self._place = handle, 0
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._handle.size}[whence]
+        self._place = start + offset
+        return self._place
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = max(0, self._handle.size - self._place)
+        found = self._handle.read_at(self._place, left if size < 0 else min(size, left))
+        self._place += len(found)
+        return found
+
+
+class _Recent:
+    """The bytes of recordings that were read last, up to `most` together."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held = most, 0
+        self._data: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable) -> bytes | None:
+        with self._lock:
+            if key in self._data:
+                self._data.move_to_end(key)
+            return self._data.get(key)
+
+    def put(self, key: Hashable, data: bytes) -> None:
+        with self._lock:
+            if key not in self._data:
+                self._data[key] = data
+                self._held += len(data)
+            while self._held > self._most:
+                self._held -= len(self._data.popitem(last=False)[1])
+
+
+_RECENT = _Recent(_HELD_BYTES)
