@@ -928,6 +928,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.argument("snakemake", nargs=-1, type=click.UNPROCESSED),
         click.option("--dry-run", is_flag=True, help="Show what would be done."),
+        click.option("--until", multiple=True, metavar="RULE", help="Stop once the steps of a rule are done."),
         click.option("--profile", default="local", show_default=True, help="Profile: local, slurm or a path."),
         click.option("--cores", type=click.IntRange(1), help="Local cores to use (default: all)."),
         click.option("--runs", type=_FILE, default=Path("runs"), show_default=True, help="Where runs are kept."),
@@ -1003,6 +1004,7 @@ def _run(
     cores: int | None,
     profile: str,
     dry_run: bool,
+    until: Sequence[str],
     snakemake: Sequence[str],
     stores: Path | None,
 ) -> None:
@@ -1013,7 +1015,8 @@ def _run(
     shared = [] if stores is None else [f"extract.stores={json.dumps(str(stores))}"]
     loaded = _load(config, [*overrides, *shared])
     folder = runs / loaded.name
-    execute(loaded, folder=folder, cores=cores or available_cores(), profile=profile, dry_run=dry_run, extra=snakemake)
+    cores = cores or available_cores()
+    execute(loaded, folder=folder, cores=cores, profile=profile, dry_run=dry_run, until=until, extra=snakemake)
     for sentence in [] if dry_run else shared_by(folder):
         click.echo(f"WARNING: training and evaluation share {sentence}", err=True)
     if not dry_run and (folder / layout.PAGE).exists():

@@ -18,6 +18,7 @@ from reseed.pipeline.plan import Plan
 from reseed.pipeline.preflight import missing_executor, preflight
 from reseed.pipeline.record import at_work
 from reseed.pipeline.results import kept_results, settings_of_results
+from reseed.pipeline.until import outputs_of
 from reseed.stages.audio.shared import read_shared
 from reseed.stages.common.device import gpu_count, resolved
 from reseed.stages.common.terminal import log
@@ -37,6 +38,7 @@ def run(
     cores: int,
     profile: str = "local",
     dry_run: bool = False,
+    until: Sequence[str] = (),
     extra: Sequence[str] = (),
 ) -> None:
     """Bring the run in `folder` up to date with `config`; what is up to date already is left alone.
@@ -44,11 +46,12 @@ def run(
     Args:
         cores: local cores to use.
         profile: a Snakemake profile: a name under configs/profiles, or a path.
+        until: rules after which to stop; none: all is done.
         extra: further arguments for Snakemake.
 
     Raises:
-        ConfigError: a section of an enhancer or backbone is wrong, or something that the run needs is missing or will
-            not suffice; nothing is started then.
+        ConfigError: a section of an enhancer or backbone is wrong, something that the run needs is missing or will not
+            suffice, or it has no rule to stop after; nothing is started then.
         ReseedError: the run is locked by another process, or a step failed.
     """
     settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
@@ -64,16 +67,18 @@ def run(
             config = config.model_copy(update={"device": resolved(config.device)})
             jobs_on_gpus = gpu_count() if config.device == "cuda" else 1  # one on each
             command.append(f"--resources=gpu={jobs_on_gpus}")  # as two words it would take targets along
-        command += [*(["--dry-run"] if dry_run else []), *extra]
         _say_changes(folder, config)
         with nullcontext() if dry_run else kept_results(folder):
             _write_if_changed(folder / settings, dump(config))
+            wanted = outputs_of(until, command, _environment()) if until else []
+            command += [*(["--dry-run"] if dry_run else []), *extra, *(["--", *wanted] if wanted else [])]
             started_ns = time.time_ns()
             status = _execute(command, lock)
         (folder / layout.DRY_CONFIG).unlink(missing_ok=True)
         if status != 0:
             raise ReseedError(f"the run stopped: {_last_error(folder, started_ns)}")
-        if not (dry_run or extra) and settings_of_results(folder):  # all is up to date: what changed is of no effect
+        is_whole = not (dry_run or until or extra)
+        if is_whole and settings_of_results(folder):  # all is up to date: what changed is of no effect
             _write_if_changed(folder / layout.RESULTS_CONFIG, dump(config))
 
 

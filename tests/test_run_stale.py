@@ -94,6 +94,17 @@ def test_a_run_of_every_rule_has_every_rule(whole):
     assert set(RULES) <= set(planned(listed))
 
 
+def test_a_run_until_a_rule_has_all_its_steps_wherever_they_stand(whole):
+    listed = reseed("run", whole / "whole.yaml", "--runs", whole / "nowhere", "--until", "extract", "--dry-run")
+    assert re.search("^extract +5$", listed, re.MULTILINE)
+    assert "BUG" not in listed
+
+
+def test_a_run_until_a_rule_that_it_lacks_says_which_there_are(whole):
+    told = reseed("run", whole / "whole.yaml", "--runs", whole / "nowhere", "--until", "sael", "--dry-run", ok=False)
+    assert "--until sael: this run has no such step; choose align, calibrate" in told
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A folder with the configuration of a run that has every rule."""
@@ -124,6 +135,7 @@ def test_a_run_stopped_after_every_rule_under_a_changed_setting_ends_as_a_clean_
     if not (whole / "finished").exists():
         reseed(*unchanged)
         (whole / "runs").rename(whole / "finished")
+    shutil.rmtree(whole / "runs", ignore_errors=True)  # of a setting that failed
     reseed(*changed)
     clean = artefacts(whole / "runs")
     shutil.rmtree(whole / "runs")

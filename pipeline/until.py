@@ -1,0 +1,35 @@
+"""The files that a run stops at: those of some rules, wherever they stand in its DAG."""
+
+import csv
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from reseed.store import ConfigError, ReseedError
+
+
+def outputs_of(rules: Sequence[str], command: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """Return the files that some rules make in a run, as Snakemake lists them.
+
+    Snakemake's own --until never starts what depends on a step of such a rule, not even another step of it: stores that
+    a trained front end extracts depend on a store that was extracted for its training.
+
+    Args:
+        command: that which starts the run.
+
+    Raises:
+        ConfigError: the run has no step of that rule.
+        ReseedError: Snakemake cannot list the run.
+    """
+    listed = subprocess.run(
+        [*command, "--summary"], env=dict(environment), stdout=subprocess.PIPE, text=True, check=False
+    )
+    if listed.returncode != 0:
+        raise ReseedError("the run cannot be listed: see the messages above")
+    rows = list(csv.DictReader(listed.stdout.splitlines(), delimiter="\t"))
+    known = sorted({row["rule"] for row in rows})
+    for rule in rules:
+        if rule not in known:
+            raise ConfigError(f"--until {rule}: this run has no such step; choose {', '.join(known)}")
+    # A temporary file is made beside another one, and would be kept if it were asked for.
+    lasting = [row for row in rows if row["status"] != "removed temp file"]
+    return [row["output_file"] for row in lasting if row["rule"] in rules]
