@@ -51,6 +51,12 @@ class Group(click.Group):
 
     command_class = Command
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(context, args)
+        except OSError as error:  # --help and --version print while they are parsed
+            _end(context, *_told(error))
+
     def invoke(self, context: click.Context) -> Any:
         try:
             with _terminable():

@@ -56,6 +56,7 @@ def run(
     """
     settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
     command = _snakemake(folder, settings, cores, profile)
+    _check_ours(folder)
     for warning in preflight(config, folder, is_local=profile == "local"):
         log(f"WARNING: {warning}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +81,18 @@ def run(
         is_whole = not (dry_run or until or extra)
         if is_whole and settings_of_results(folder):  # all is up to date: what changed is of no effect
             _write_if_changed(folder / layout.RESULTS_CONFIG, dump(config))
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuse a folder whose config.yaml is of something else: no run has been there, and it is none of a run."""
+    path = folder / layout.CONFIG
+    if path.exists() and not any((folder / mark).exists() for mark in (layout.LOCK, ".snakemake")):
+        try:
+            load_config(path)
+        except ConfigError:
+            raise ConfigError(
+                f"{path} is not the configuration of a run and is not replaced; choose another name or --runs"
+            ) from None
 
 
 def _say_changes(folder: Path, config: RunConfig) -> None:

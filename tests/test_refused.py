@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,24 @@ def test_a_file_of_somebody_is_not_replaced(world, name):
     mine.mkdir()
     refused(line.replace("OUT", "mine"), world, "folder")
     mine.rmdir()
+
+
+@pytest.mark.parametrize("text", ["replicas: 2\n", "- a\n- b\n", "", "{", "name: 5\n"])
+def test_a_configuration_of_something_else_is_not_replaced_by_a_run(world, text):
+    (world / "runs" / "mine").mkdir(parents=True, exist_ok=True)
+    (world / "runs" / "mine" / "config.yaml").write_text(text)
+    for more in ("", " --dry-run"):
+        refused(f"run run.yaml{more}", world, "mine/config.yaml is not the configuration of a run")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which only Linux has")
+@pytest.mark.parametrize("line", ["--help", "--version", "config --reference"])
+def test_what_cannot_be_printed_is_one_line(line):
+    command = [sys.executable, "-c", "from reseed.cli import main; main()", *line.split()]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
+    assert "No space left on device" in result.stderr
 
 
 @pytest.mark.parametrize("name", [name for name, (_, line) in WRITERS.items() if " store" in line])
