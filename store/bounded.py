@@ -64,12 +64,13 @@ def parse_json(text: str | bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ValueError: no JSON, longer than MOST_BYTES, nested deeper than DEEPEST, or with text that is none.
+        ValueError: no JSON, longer than MOST_BYTES, nested deeper than DEEPEST, with a name that comes twice, or with
+            text that is none.
     """
     if len(text) > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_without_repeats)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     _check_depth(value)
@@ -111,6 +112,14 @@ def lines(path: Path, encoding: str = "utf-8", newline: str | None = "\n") -> It
             if len(line) > LONGEST_LINE:
                 raise ValueError(f"line {number} has more than {LONGEST_LINE:,} characters")
             yield line
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the name {max(names, key=names.count)!r} comes twice in an object")
+    return found
 
 
 def _check_depth(value: Any) -> None:

@@ -49,7 +49,7 @@ def file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise ManifestError(f"{path} cannot be read: it is not UTF-8 text ({error})") from error
+        raise ManifestError(f"{path} cannot be read: it is not {error.encoding.upper()} text ({error})") from error
     except (EOFError, zlib.error) as error:
         raise ManifestError(f"{path} cannot be read: what gzip compressed is cut short or damaged") from error
     except (OSError, csv.Error) as error:

@@ -9,9 +9,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from reseed.stages.audio.listed import SAMPLES, SECONDS, UNTOLD, ListedRecording, channel_of
+from reseed.stages.audio.listing import AUDIO_SUFFIXES
 from reseed.stages.audio.lists.places import Places
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.common.prose import first_few
@@ -82,7 +84,19 @@ def path_column(names: Sequence[str]) -> str:
 def no_path(source: str, names: Iterable[object]) -> ManifestError:
     """Return the error that says that none does."""
     known = ", ".join(_NAMES["path"].split()[:4])
-    return ManifestError(f"{source} has no column for the path (one of {known}); it has {', '.join(map(str, names))}")
+    found = [text if (text := str(name)).isprintable() else ascii(text) for name in names]
+    words = (word.strip("\"'") for name in found for word in name.split())
+    is_headless = any(Path(word).suffix.lower() in AUDIO_SUFFIXES for word in words)
+    advice = ": its first line is no header; put one before it, such as path,speaker" if is_headless else ""
+    return ManifestError(
+        f"{source} has no column for the path (one of {known}); it has {', '.join(found)[:500]}{advice}"
+    )
+
+
+def repeated_column(names: Sequence[str]) -> str | None:
+    """Return a column that is read and comes twice; None: there is none."""
+    counts = Counter(map(_plain, names))
+    return next((name for name in read_columns(names) if counts[_plain(name)] > 1), None)
 
 
 def read_columns(names: Iterable[object]) -> list[str]:
@@ -143,7 +157,7 @@ class Interpreter:
         try:
             start, length, units = _stretch(given["start"], given["stop"], given["duration"])
             channel = channel_of(given["channel"][0])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             problem = problem or f"has a start, duration or channel that is no number ({row.place}: {error})"
         return ListedRecording(
             place.name if utterance_id is None else str(utterance_id),
@@ -209,7 +223,7 @@ def _stretch(start: tuple[Any, str], stop: tuple[Any, str], duration: tuple[Any,
     """Return start, length (None: to the end) and their units; of an end and a duration the end is taken.
 
     Raises:
-        TypeError, ValueError: one is no number, or start and end are in different units.
+        TypeError, ValueError, OverflowError: one is no number, or start and end are in different units.
     """
     first = _number(start[0]) if start[0] is not None else 0.0
     if stop[0] is None:
@@ -237,4 +251,7 @@ def _in_seconds(
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float) or "_" in str(value):
         raise ValueError(f"{value!r} is no number")
-    return float(value)
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not written like 62.5") from None

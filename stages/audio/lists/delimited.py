@@ -4,13 +4,14 @@ A row is one line, unless its text is properly quoted over several. A quotation 
 """
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from reseed.stages.audio.listing import AUDIO_SUFFIXES
-from reseed.stages.audio.lists.columns import has_path, no_path, path_column
+from reseed.stages.audio.lists.columns import has_path, no_path, path_column, repeated_column
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.lists.text import numbered_lines
 from reseed.store import ManifestError
@@ -28,10 +29,10 @@ def delimited_rows(source: Path, encoding: str) -> Iterator[Row]:
         ManifestError: it cannot be read, or its header names a column twice that is read.
     """
     numbered = (each for each in numbered_lines(source, encoding) if each[1].strip())
-    header = next(numbered, None)
+    header = next((line for _, line in numbered if not _is_before_header(line)), None)
     if header is None:
         return
-    delimiter, names = _dialect(source, header[1])
+    delimiter, names = _dialect(source, header)
     table = _Table(delimiter, names)
     waiting: list[Numbered] = []
     while True:
@@ -47,6 +48,8 @@ def delimited_rows(source: Path, encoding: str) -> Iterator[Row]:
             fields = table.literal(line)
         if fields is None:
             yield Row(f"line {number}", problem=table.problem(line))
+        elif fields == names:
+            yield Row(f"line {number}", problem="is the header once more: of lists that are joined one is enough")
         else:
             yield Row(f"line {number}", dict(zip(names, fields, strict=True)))
 
@@ -116,6 +119,8 @@ class _Table:
 
     def problem(self, line: str) -> str:
         """Return why a row cannot be read."""
+        if "\0" in line:
+            return "holds a NUL: the list is damaged"
         found = len(line.split(self._delimiter))
         word = _DELIMITERS[self._delimiter]
         if line.count('"') % 2:
@@ -123,10 +128,18 @@ class _Table:
         return f"has {found} fields, and the header {self._width}: quote a text that holds a {word}"
 
     def _fitting(self, fields: Sequence[str]) -> list[str] | None:
-        """Return as many fields as the header has; those without a name may be left out."""
-        if not self._named <= len(fields) <= self._width:
+        """Return as many fields as the header has; those without a name may be left out, and more may be blank."""
+        if len(fields) < self._named or any(map(str.strip, fields[self._width :])):
             return None
-        return [*(field.strip() for field in fields), *[""] * (self._width - len(fields))]
+        fields = [field.strip() for field in fields[: self._width]]
+        return None if any("\0" in field for field in fields) else [*fields, *[""] * (self._width - len(fields))]
+
+
+def _is_before_header(line: str) -> bool:
+    """Whether a line is Excel's word on the delimiter, or a comment and no header behind a #."""
+    if re.fullmatch(r'"?sep=.?"?', line.strip()):
+        return True
+    return line.startswith("#") and not any(has_path(_names(line, each)) for each in _DELIMITERS)
 
 
 def _dialect(source: Path, header: str) -> tuple[str, list[str]]:
@@ -138,9 +151,8 @@ def _dialect(source: Path, header: str) -> tuple[str, list[str]]:
     names = divided[found]
     if not has_path(names):
         raise no_path(str(source), names)
-    twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
-    if twice:
-        raise ManifestError(f"{source} has the column {twice[0]} twice; rename one")
+    if twice := repeated_column(names):
+        raise ManifestError(f"{source} has the column {twice} twice; rename one")
     return found, names
 
 
@@ -149,4 +161,4 @@ def _names(header: str, delimiter: str) -> list[str]:
         (names,) = csv.reader([header], delimiter=delimiter, strict=True, skipinitialspace=delimiter != "\t")
     except (csv.Error, ValueError):
         names = header.split(delimiter)
-    return [name.strip() for name in names]
+    return [name.strip("# ") if not number else name.strip() for number, name in enumerate(names)]

@@ -59,10 +59,12 @@ def _is_of_lines(source: Path, encoding: str) -> bool:
     text = "".join(islice(pieces(source, encoding), LONGEST_LINE >> 16)).lstrip()
     line, end, rest = text.partition("\n")
     try:
-        value = json.loads(line)
+        value, length = json.JSONDecoder().raw_decode(line)
     except (ValueError, RecursionError):
         # broken, or the first of many lines
         return bool(end) and rest.lstrip().startswith("{") and line.rstrip().endswith("}")
+    if line[length:].strip():
+        return False  # of several objects
     return not _is_mapping_of_rows(value)
 
 
@@ -147,13 +149,11 @@ class _Values:
             if not self._more():
                 return ""
 
-    def _more(self) -> bool:
-        """Read a piece; what is behind is let go."""
-        for piece in self._text:
-            if piece:
-                self._held, self._at = self._held[self._at :] + piece, 0
-                return True
-        return False
+    def _more(self, pieces: int = 1) -> bool:
+        """Read so many pieces; what is behind is let go."""
+        found = "".join(islice(filter(None, self._text), pieces))
+        self._held, self._at = self._held[self._at :] + found, 0
+        return bool(found)
 
     def _take(self, expected: str) -> str:
         found = self._next()
@@ -174,8 +174,7 @@ class _Values:
             except RecursionError:
                 raise ManifestError(f"{self._source}, line {line}: it is nested too deep; {_ADVICE}") from None
             except ValueError as error:
-                is_longer = len(self._held) < MOST_BYTES and [self._more() for _ in range(wanted)][-1]
-                if not is_longer:
+                if len(self._held) >= MOST_BYTES or not self._more(wanted):
                     raise ManifestError(f"{self._source}, line {line}: not JSON ({error}); {_ADVICE}") from error
                 wanted *= 2
         text = self._held[self._at : end]

@@ -2,11 +2,16 @@
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unicodedata import normalize
+from urllib.parse import unquote
 
-# $data_root/a.wav, ${DATA}/a.wav, {data_root}/a.wav
-_ROOT = re.compile(r"(?:\$\{(\w+)\}|\$(\w+)|\{(\w+)\})(?:[/\\]+|$)")
+# $data_root/a.wav, ${DATA}/a.wav, {data_root}/a.wav, %DATA%\a.wav
+_ROOT = re.compile(r"(?:\$\{(\w+)\}|\$(\w+)|\{(\w+)\}|%([A-Za-z_]\w+)%)(?:[/\\]+|$)")
+_FILE_ADDRESS = re.compile(r"file:(?://(?:localhost)?)?(?=/)", re.IGNORECASE)
+_DRIVE = re.compile(r"[A-Za-z]:[/\\]|\\\\")
 _ADDRESS = re.compile(r"([A-Za-z][\w+.-]+)://")
 
 
@@ -39,26 +44,40 @@ class Places:
         """Return where a file lies that the list names; of several places the first where there is one."""
         match = _ROOT.match(listed)
         if match is None or self._found(listed):
-            if listed.startswith("file://"):
-                listed = listed.removeprefix("file://")
-            if address := _ADDRESS.match(listed):
-                problem = f"is an address ({address[1]}): copy the recording to a file first"
-                return Place(Path(listed), _without_suffix(listed), problem)
-            if "\\" in listed and not self._found(listed):
-                listed = listed.replace("\\", "/")  # as Windows writes it
-            return Place(self._found(listed) or self._folders[0] / listed, _without_suffix(listed))
+            return self._without_root(listed)
         name, rest = next(filter(None, match.groups())), listed[match.end() :]
         if root := os.environ.get(name):
-            return Place(Path(root) / rest, _without_suffix(rest))
+            return replace(self._without_root(str(Path(root) / rest)), name=_without_suffix(rest.replace("\\", "/")))
         if found := self._found(rest):
             return Place(found, _without_suffix(rest))
         problem = f"begins with {name}, which is not set: export {name}=FOLDER"
         return Place(Path(listed), _without_suffix(rest), problem)
 
+    def _without_root(self, listed: str) -> Place:
+        if address := _FILE_ADDRESS.match(listed):
+            listed = unquote(listed[address.end() :])
+        elif address := _ADDRESS.match(listed):
+            problem = f"is an address ({address[1]}): copy the recording to a file first"
+            return Place(Path(listed), _without_suffix(listed), problem)
+        for reading in (listed, *_readings(listed)):
+            if found := self._found(reading):
+                return Place(found, _without_suffix(reading))
+        listed, is_drive = listed.replace("\\", "/"), _DRIVE.match(listed)
+        wrong = "is a path of Windows: list it as it is on this machine" if is_drive else None
+        return Place(self._folders[0] / listed, _without_suffix(listed), wrong)
+
     def _found(self, listed: str) -> Path | None:
-        if "\0" in listed:
+        try:
+            return next((path for folder in self._folders if (path := folder / listed).exists()), None)
+        except (OSError, ValueError):  # a name that no file can have
             return None
-        return next((path for folder in self._folders if (path := folder / listed).exists()), None)
+
+
+def _readings(listed: str) -> Iterator[str]:
+    """Yield what a path may mean under which there is no file: of Windows, in quotes, of macOS, of a web page."""
+    plain = listed.replace("\\", "/").strip("\"'\u2018\u2019\u201c\u201d`")
+    yield from (plain, re.sub("^~(?=/)", lambda _: os.environ.get("HOME", "~"), plain), unquote(plain))
+    yield from (normalize(form, plain) for form in ("NFC", "NFD"))
 
 
 def _without_suffix(listed: str) -> str:

@@ -9,6 +9,7 @@ from reseed.stages.audio.listed import file_errors
 from reseed.store import ManifestError
 from reseed.store.bounded import lines, opened
 
+_ZIP = b"PK\3\4"
 _HEAD_BYTES = 4096
 _PIECE = 1 << 16
 _MARKS = (  # the longer first: one begins with another
@@ -18,6 +19,7 @@ _MARKS = (  # the longer first: one begins with another
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_MARK = "\ufeff"  # at the beginning of a text, and of each of several that were joined
 _RUN = re.compile(rb"[\x80-\xff]{2,}")
 
 
@@ -29,6 +31,8 @@ def encoding_of(path: Path, notes: list[str]) -> str:
     """
     with file_errors(path), opened(path) as file:
         head = file.read(_HEAD_BYTES)
+        if head.startswith(_ZIP):
+            raise ManifestError(f"{path} is a spreadsheet or another zip file; save it as .csv")
         if found := _told_by(head):
             return found
         valid, invalid, first, high, in_runs = 0, 0, 0, 0, 0
@@ -80,7 +84,7 @@ def numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
     """
     with file_errors(path):
         for number, line in enumerate(lines(path, encoding, newline=None), start=1):
-            yield number, line.rstrip("\n")
+            yield number, line.rstrip("\n").lstrip(_MARK)
 
 
 def pieces(path: Path, encoding: str) -> Iterator[str]:

@@ -56,6 +56,16 @@ TEXTS = {
     "escaped.csv": 'speaker,path,text\ns,wav/a.wav,"\\"Hi\\", he"\nt,wav/b.wav,"a ""b"", c"\nt,wav/c.wav,\n',
     "several_lines.csv": 'path,text,speaker\nwav/a.wav,"two\nlines, and",s\nwav/b.wav,"x\n\ny",t\nwav/c.wav,z,t\n',
     "blank_ends.csv": "path,speaker,\nwav/a.wav,s,\nwav/b.wav,t,\n\nwav/c.wav,t\n",
+    "excel.csv": "sep=;\r\npath;speaker\r\nwav/a.wav;s\r\nwav/b.wav;t\r\nwav/c.wav;t\r\n",
+    "commented.csv": "# by me\n# again\npath,speaker\nwav/a.wav,s\nwav/b.wav,t\nwav/c.wav,t\n",
+    "commented_header.tsv": "#path\tspeaker\nwav/a.wav\ts\nwav/b.wav\tt\nwav/c.wav\tt\n",
+    "surplus_blanks.csv": "path,speaker\nwav/a.wav,s,\nwav/b.wav,t, ,\nwav/c.wav,t\n",
+    "unread_twice.csv": "x,path,x,speaker\n,wav/a.wav,1,s\n2,wav/b.wav,,t\n,wav/c.wav,,t\n",
+    "joined.csv": "\ufeffpath,speaker\nwav/a.wav,s\n\ufeffwav/b.wav,t\nwav/c.wav,t\n",
+    "joined.jsonl": "\n".join(f'\ufeff{{"path": "wav/{n}.wav", "spk": "{"st"[n > "a"]}"}}' for n in "abc"),
+    "two_in_a_line.jsonl": '{"path": "wav/a.wav", "spk": "s"} {"path": "wav/b.wav", "spk": "t"}\n'
+    '{"path": "wav/c.wav", "spk": "t"}',
+    "long_values.json": json.dumps([{"path": f"wav/{n}.wav", "x": 149_000 * "x", "spk": "st"[n > "a"]} for n in "abc"]),
     "windows.csv": "path,speaker\nwav\\a.wav,s\nwav\\b.wav,t\nwav\\c.wav,t\n",
     "array.json": json.dumps([{"wav": f"wav/{n}.wav", "spk": "s" if n == "a" else "t"} for n in "abc"], indent=2),
     "printed.json": "\n".join(json.dumps({"wav": f"wav/{n}.wav", "spk": "st"[n > "a"]}, indent=2) for n in "abc"),
@@ -99,6 +109,8 @@ def test_lists_may_be_compressed(prepared, name):
         ("wav/c.wav", "line 3 has 1 fields, and the header 3"),
         ('wav/c.wav,"never, closed,t', "line 3 has a quotation mark that is never closed"),
         (",text,t", "line 3 names no recording"),
+        ("wav/c.wav,te\0xt,t", "line 3 holds a NUL: the list is damaged"),
+        ("path,text,speaker", "line 3 is the header once more"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_a_reject_with_its_line_and_takes_no_other_with_it(prepared, row, reason):
@@ -176,6 +188,35 @@ def test_placeholders_of_a_root_are_environment_variables(prepared, monkeypatch,
     rows, rejects, _ = prepared("roots.csv", text)
     assert rows.keys() == {"a", "wav/b"}
     assert "NOWHERE_AT_ALL, which is not set: export NOWHERE_AT_ALL=FOLDER" in rejects["x"]
+
+
+def test_a_path_means_the_file_that_it_names_elsewhere_where_none_has_that_very_name(prepared, monkeypatch, corpus):
+    monkeypatch.setenv("HOME", str(corpus))
+    monkeypatch.setenv("MY_ROOT", str(corpus))
+    odd = [f"file://{corpus}/wav/a.wav", f"file://localhost{corpus}/wav/a.wav", f"file:{corpus}/%77av/a.wav"]
+    odd += [
+        "~/wav/a.wav",
+        "%MY_ROOT%\\wav\\a.wav",
+        ".\\wav\\a.wav",
+        "'wav/a.wav'",
+        "\u201cwav/a.wav\u201d",
+        "wav/%61.wav",
+    ]
+    rows = "".join(f"u{number},{path}\n" for number, path in enumerate(odd))
+    assert len(prepared("odd.csv", "id,path\n" + rows)[0]) == len(odd)
+    for there, listed in (("\u00e4", "a\u0308"), ("o\u0308", "\u00f6"), ("50%61", "50%61")):  # as macOS has it, and not
+        (corpus / f"{there}.wav").symlink_to(corpus / "wav" / "c.wav")
+        assert prepared("odd.csv", f"path\n{listed}.wav\n")[0] == {there: (None, 0, 3)}
+    _, rejects, _ = prepared("drives.csv", "id,path\nok,wav/a.wav\nu,C:\\wav\\a.wav\nv,\\\\nas\\x.wav\n")
+    assert all("is a path of Windows: list it as it is on this machine" in rejects[name] for name in "uv")
+
+
+@pytest.mark.parametrize("number", ["0,5", "1 000", "00:00:01.5", "1.5s", "0x10", "1_0", "NA", 10**400])
+def test_numbers_that_are_written_otherwise_are_refused_with_their_line(prepared, number):
+    rows = [{"id": name, "path": "wav/a.wav", "offset": offset} for name, offset in (("u", 1), ("v", number))]
+    found, rejects, _ = prepared("numbers.jsonl", "\n".join(map(json.dumps, rows)))
+    assert found.keys() == {"u"}
+    assert "has a start, duration or channel that is no number (line 2: " in rejects["v"]
 
 
 def test_paths_count_from_the_list_and_else_from_the_working_directory(prepared, monkeypatch, corpus):
@@ -263,7 +304,12 @@ def test_the_metadata_of_an_audiofolder_is_read_in_place_of_its_folders(tmp_path
         ("b.json", '[{"wav": "x.wav"},\n {"wav": "y.wav"}', r"line 2: not JSON \(, or \] is expected\)"),
         ("c.json", '[{"wav": "x.wav"}, 3]', "line 1: not a JSON object"),
         ("d.csv", "path,speaker,path\na,b,c\n", "has the column path twice"),
-        ("e.txt", "a.wav s1\n", "has no column for the path"),
+        ("d.csv", "Speaker ID,path,speaker-id\na,b,c\n", "has the column Speaker ID twice"),
+        ("e.txt", "a.wav s1\n", "has no column for the path .* its first line is no header; put one before it"),
+        ("e.csv", b"PK\3\4" + bytes(99), "is a spreadsheet or another zip file; save it as .csv"),
+        ("e.csv", "x\x1b[2J,y\n", r"it has 'x\\x1b\[2J', y"),
+        ("g.jsonl", '{"path": "a.wav", "path": "b.wav"}\n', r"line 1: not JSON \(the name 'path' comes twice"),
+        ("h.csv", "path\nwav/a.wav\n".encode("utf-16") + b"\0", "is not UTF-16-LE text"),
         ("f.csv", b"path,speaker\n\xd6\xd0\xb9\xfa.wav,\xb9\xfa\xd6\xd0\n", "line 2 is not UTF-8 text, nor Latin-1"),
     ],
 )
