@@ -37,7 +37,7 @@ FLOORS = (
     ("stages.training.cache",),
     ("stages.synthesis", "stages.audio.datasets", "stages.audio.lists"),
     ("stages.audio",),
-    ("stages.audio.containers",),
+    ("stages.audio.containers", "stages.audio.remote"),
     ("stages.interop",),
     ("stages.scoring",),
     ("stages.common",),

@@ -17,6 +17,8 @@ from typing import Protocol
 
 from reseed.stages.audio.containers.layout import Seekable, Stitched
 from reseed.stages.audio.location import ByteRange, Location
+from reseed.stages.audio.remote.file import RemoteFile
+from reseed.stages.audio.remote.url import Url
 from reseed.store import AudioError
 from reseed.store.atomic import sha256_once, state_of
 from reseed.store.bounded import check_regular
@@ -48,6 +50,11 @@ def opened_bytes(location: Location) -> Iterator[Seekable]:
         AudioError: there is no such file, or no such part of it.
         OSError: it cannot be read.
     """
+    if location.is_remote:
+        remote = _remote(location)
+        yield _part(location, location.part or ByteRange(0, remote.size), remote)
+        remote.check_same()
+        return
     state = state_of_file(location)
     if location.part is None:
         with location.path.open("rb") as file:
@@ -62,6 +69,8 @@ def state_of_file(location: Location) -> Hashable:
     Raises:
         AudioError: it does not exist, is no file, or is empty.
     """
+    if location.is_remote:
+        return _remote(location).state
     path = location.path
     if not path.is_file():
         raise AudioError("does not exist" if not path.exists() else "is not a file")
@@ -76,7 +85,7 @@ def sha256_of(location: Location) -> str:
     Raises:
         AudioError, OSError: as `opened_bytes`.
     """
-    if location.part is None:
+    if location.part is None and not location.is_remote:
         state_of_file(location)
         return sha256_once(location.path)
     return _sha256_of(location, state_of_file(location))
@@ -89,6 +98,18 @@ def _sha256_of(location: Location, state: Hashable) -> str:
         while data := file.read(1 << 20):
             hasher.update(data)
     return hasher.hexdigest()
+
+
+def _remote(location: Location) -> RemoteFile:
+    try:
+        found = RemoteFile(str(Url(location.file)))
+    except ValueError as error:
+        raise AudioError(str(error)) from None
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise AudioError(str(error.strerror)) from error
+    if not found.size:
+        raise AudioError("is empty (0 bytes)")
+    return found
 
 
 @lru_cache(maxsize=_HANDLES)

@@ -65,7 +65,8 @@ def opened(location: Location, is_thorough: bool = False) -> Iterator[tuple[Layo
         layout = layout_of(given, is_thorough) if is_thorough else _layout(location, state_of_file(location))
         file = behind(Source.of(given), layout.offset).file
         given.seek(0)
-        whole = given if location.part else location.file  # by its name decoders read a file faster
+        is_file = not (location.part or location.is_remote)  # by its name decoders read it faster
+        whole = location.file if is_file else given
         if layout.ffmpeg is not None:
             yield layout, _by_ffmpeg(stack, _for_ffmpeg(whole, file, layout), layout.ffmpeg, layout.samples)
             return

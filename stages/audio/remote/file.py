@@ -68,7 +68,8 @@ class RemoteFile:
         found = state_of_url(url)
         if found.size is None:
             raise AudioError("is of a length that its server does not say; copy it to a file")
-        self.url, self.size, self.state = url, found.size, found
+        self.url, self.size = url, found.size
+        self.state: Hashable = found  # changes when the file does
         self._block = _BLOCK
 
     def read_at(self, start: int, count: int) -> bytes:
@@ -104,9 +105,8 @@ class RemoteFile:
             block = _blocks.get((self.url, self.state, start, end), end - start, lambda: self._fetch(start, end))
         except _NoPartsError:
             if self.size > _LARGEST_WHOLE:
-                raise AudioError(
-                    f"is of {self.size:,} bytes, of which its server sends no parts; copy it to a file"
-                ) from None
+                text = f"is of {self.size:,} bytes, of which its server sends no parts; copy it to a file"
+                raise AudioError(text) from None
             self._block = self.size
             return self._block_of(place)
         except OSError:

@@ -7,12 +7,12 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from fsspec.utils import glob_translate
 
 from reseed.stages.audio.remote.file import FileState
 from reseed.stages.audio.remote.stores import ask
@@ -74,6 +74,8 @@ def _keep(place: Url, kept: Path) -> None:
 
 
 def _listed(place: Url) -> Iterator[Entry]:
+    from fsspec.utils import glob_translate
+
     whole = str(place).rstrip("/")
     start = whole.partition("*")[0]  # what all names begin with
     fits = None if start == whole else re.compile(glob_translate(whole.replace("[", "[[]").replace("?", "[?]"))).match
@@ -89,13 +91,18 @@ def _objects(start: str) -> Iterator[Entry]:
     bucket, _, prefix = path.partition("/")
     token: dict[str, str] = {}
     while True:
-        page = ask(start, lambda system: system.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **token))
+        asked = {"Bucket": bucket, "Prefix": prefix, **token}
+        page: dict[str, Any] = ask(start, partial(_page, asked))
         for found in page.get("Contents", ()):
             state = FileState.of({**found, "size": found["Size"]})
             yield Entry(f"{protocol}://{bucket}/{found['Key']}", state.size, state.version)
         if not page.get("IsTruncated"):
             return
         token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _page(asked: dict[str, str], system: Any) -> dict[str, Any]:
+    return dict(system.call_s3("list_objects_v2", **asked))
 
 
 def _walk(folder: str) -> Iterator[Entry]:

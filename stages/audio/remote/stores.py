@@ -10,9 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-import fsspec
-from fsspec.config import conf
-
 PACKAGES = {  # what to install to open URLs of each protocol
     **dict.fromkeys(("http", "https"), "reseed[http]"),
     **dict.fromkeys(("s3", "s3a"), "reseed[s3]"),
@@ -87,6 +84,8 @@ def fetch(url: str, start: int, end: int, size: int) -> bytes | None:
 
 
 def _filesystem(url: str) -> Any:
+    import fsspec
+
     protocol = url.partition("://")[0]
     kind = fsspec.get_filesystem_class(protocol)
     found = fsspec.filesystem(protocol, **kind._get_kwargs_from_urls(url), **_options(protocol))
@@ -96,6 +95,8 @@ def _filesystem(url: str) -> Any:
 
 
 def _options(protocol: str) -> dict[str, Any]:
+    from fsspec.config import conf
+
     given = {**conf.get(protocol, {}), "use_listings_cache": False}
     if protocol in ("s3", "s3a"):
         once = {"connect_timeout": 10, "read_timeout": _TIMEOUT_S, "retries": {"total_max_attempts": 1}}

@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, Literal, cast
 from urllib.parse import quote, unquote
 
@@ -23,6 +24,15 @@ _SIGNED = re.compile(r"[?&](?:X-(?:Amz|Goog)-Signature|Signature|sig|(?:access_)
 def is_url(text: str) -> bool:
     """Whether a text is a URL, rather than the path of a file."""
     return "://" in text and _URL.fullmatch(text) is not None
+
+
+def path_or_url(text: str) -> "Path | Url":
+    """Return what a text names: a file or folder of this machine, or of a store.
+
+    Raises:
+        ValueError: a URL that is none of a store; says so, to be read after the URL.
+    """
+    return Url(text) if is_url(text) else Path(text)
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,11 @@ class Url:
     def with_name(self, name: str) -> "Url":
         """Return a file beside it."""
         return self.parent / name
+
+    def holds(self, url: "Url") -> bool:
+        """Whether a file is this one, or lies below."""
+        folder, path = (each._plain(each._path).rstrip("/") for each in (self, url))
+        return self.text.split("/")[:3] == url.text.split("/")[:3] and (path + "/").startswith(folder + "/")
 
     def relative(self, url: str) -> str:
         """Return the path of a file below, from here on."""
