@@ -90,7 +90,7 @@ def _otherwise(stack: ExitStack, whole: Seekable | str, file: Seekable, layout: 
     """Open with FFmpeg what soundfile knows the container of, and not the codec; None: nor does FFmpeg."""
     name = _FFMPEG.get(layout.container.split()[0]) if len(layout.recordings) < 2 else None
     with suppress(AudioError):
-        return None if name is None else _by_ffmpeg(stack, _for_ffmpeg(whole, file, layout), name, None)
+        return None if name is None else _by_ffmpeg(stack, _for_ffmpeg(whole, file, layout), name, layout.samples)
     return None
 
 
