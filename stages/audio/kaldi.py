@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reseed.stages.audio.kaldi_pipes import Piped, read_pipe
-from reseed.stages.audio.listed import ListedRecording, channel_of, read_lines
+from reseed.stages.audio.listed import MEAN, ListedRecording, channel_of, read_lines
 from reseed.store import ManifestError
 
 _OVERSHOOT_S = 0.5  # by which a segment may end behind its recording: --max-overshoot of Kaldi's extract-segments
@@ -72,7 +72,8 @@ def list_kaldi(
         try:
             piped = _piped(location, recordings_root) if problem is None else Piped(location)
             start_s, duration_s = line.within(piped)
-            channel = piped.channel_of(line.channel) if piped.is_mono else channel
+            if piped.is_mono:
+                channel = MEAN if (one := piped.channel_of(line.channel)) is None else one
         except ValueError as error:
             piped, start_s, duration_s, problem = Piped(location), line.start_s, None, str(error)
         path = Path(piped.path)
