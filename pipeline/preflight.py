@@ -21,6 +21,7 @@ from reseed.pipeline.loading import component_mistakes
 from reseed.pipeline.plan import Plan, Recordings
 from reseed.pipeline.speech_checks import SpeechChecks
 from reseed.stages.audio.demographics import read_demographics
+from reseed.stages.audio.patterns import is_pattern
 from reseed.stages.audio.shared import seeming_copies
 from reseed.stages.backbones.settings import PackagedConfig, config_class
 from reseed.stages.common.device import resolved
@@ -105,6 +106,8 @@ class Preflight:
             except ConfigError as error:
                 yield str(error)
                 continue
+            if is_pattern(path):
+                continue
             if not path.exists() and str(recordings) in self.config.corpus.sources:
                 yield f"corpus.sources.{recordings}: {path} does not exist"
             elif not path.exists():
@@ -145,7 +148,8 @@ class Preflight:
         """List what the run reads."""
         for recordings in self.recordings:
             try:
-                if self.config.synthesise is None and not self.plan.source(recordings).path.exists():
+                path = self.plan.source(recordings).path
+                if self.config.synthesise is None and not path.exists() and not is_pattern(path):
                     continue
                 found = listing(self.plan, recordings)
             except (ReseedError, OSError) as error:

@@ -37,6 +37,7 @@ FLOORS = (
     ("stages.training.cache",),
     ("stages.synthesis", "stages.audio.datasets", "stages.audio.lists"),
     ("stages.audio",),
+    ("stages.audio.archives",),
     ("stages.audio.containers", "stages.audio.remote"),
     ("stages.interop",),
     ("stages.scoring",),
