@@ -12,9 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import pytest
+from fsspec.config import conf
+
+from reseed.stages.audio.remote import file
+from reseed.stages.audio.remote.url import Url
+
+# What the tests of stores need and an environment without the extras lacks.
+needs_s3 = pytest.mark.skipif(find_spec("s3fs") is None, reason="s3fs is not installed (the extra s3)")
+needs_http = pytest.mark.skipif(find_spec("aiohttp") is None, reason="aiohttp is not installed (the extra http)")
+EITHER = [pytest.param("s3", marks=needs_s3), pytest.param("http", marks=needs_http)]
 
 Fault = Callable[["Handler"], bool]  # does what it does; true: the request has been answered by that
 
@@ -26,6 +38,7 @@ class ObjectServer:
     Attributes:
         root: of its folders each is a bucket.
         faults: taken one by one by requests for the contents of files; none: all goes well.
+        listing_faults: by requests for the lists of S3.
         requests: all so far: "GET /bucket/a.wav bytes=0-99".
     """
 
@@ -34,6 +47,7 @@ class ObjectServer:
     has_ranges: bool = True
     page: int = 1000
     faults: list[Fault] = field(default_factory=list)
+    listing_faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     @property
@@ -52,6 +66,10 @@ class ObjectServer:
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": "127.0.0.1",
         }
+
+    def place(self, protocol: str, path: str) -> Url:
+        """Return the URL of a file or folder below the root: "s3" or "http", "bucket/folder"."""
+        return Url(f"s3://{path}" if protocol == "s3" else f"{self.url}/{quote(path)}")
 
     def contents(self) -> list[str]:
         """Return the requests for the contents of files."""
@@ -72,6 +90,29 @@ def serving(root: Path, **options: object) -> Iterator[ObjectServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server that the tests of a module share: a client of S3 for another one takes a second to make."""
+    with serving(tmp_path_factory.mktemp("served")) as found:
+        yield found
+
+
+@pytest.fixture
+def served(server, tmp_path, monkeypatch):
+    """That server with an empty folder, which this process asks for s3://, too."""
+    server.root = tmp_path / "served"
+    server.root.mkdir()
+    server.has_ranges, server.page = True, 1000
+    for said in (server.faults, server.listing_faults, server.requests):
+        said.clear()
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(conf, "s3", {"endpoint_url": server.url})
+    monkeypatch.setattr("reseed.stages.audio.remote.stores._PAUSES_S", (0.01, 0.01))
+    file._forget()
+    return server
 
 
 def answers(status: int, code: str = "InternalError") -> Fault:
@@ -122,6 +163,8 @@ class Handler(BaseHTTPRequestHandler):
         )
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         self.file = self.served.root / unquote(path).strip("/")
+        if "list-type" in query and self.served.listing_faults and self.served.listing_faults.pop(0)(self):
+            return
         if "list-type" in query:
             self.list_objects(**{key.replace("-", "_"): value[0] for key, value in query.items()})
         elif self.file.is_dir() and not self.is_s3:

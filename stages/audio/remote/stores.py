@@ -34,7 +34,8 @@ _LASTING = (
     *(FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError),
     *(ImportError, NotImplementedError, TypeError, KeyError, ValueError),
 )
-_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound")
+_OF_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError")
+_kept: dict[int, Any] = {}  # a forked process that collected those of its parent would make the parent's deaf
 _silent: set[str] = set()  # hosts that did not answer when they were asked last: these are asked once
 
 
@@ -91,6 +92,7 @@ def _filesystem(url: str) -> Any:
     found = fsspec.filesystem(protocol, **kind._get_kwargs_from_urls(url), **_options(protocol))
     if hasattr(found, "retries"):
         found.retries = 1  # here it is counted
+    _kept[id(found)] = found, found.loop if found.async_impl else None
     return found
 
 
@@ -136,17 +138,15 @@ def _is_lasting(error: Exception) -> bool:
         return status < 500 and status not in _PASSING and not isinstance(error, TimeoutError)
     if isinstance(error, FileNotFoundError) and error.__cause__ is not None:  # fsspec's word for any failure of HTTP
         return False
-    return isinstance(error, _LASTING) or type(error).__name__ in _NO_CREDENTIALS
+    return isinstance(error, _LASTING) or type(error).__name__ in _OF_CREDENTIALS
 
 
 def _plain(error: Exception, url: str, attempts: int) -> OSError:
     """Return what went wrong as an error of a file, without addresses, which may hold secrets."""
     status, is_lasting = _status(error), _is_lasting(error)
     said = f" (HTTP {status})" if status is not None else ""
-    if type(error).__name__ in _NO_CREDENTIALS:
-        return PermissionError(errno.EACCES, "needs credentials, and none are found; see docs/datasets.md")
     if status in (401, 403) or isinstance(error, PermissionError):
-        return PermissionError(errno.EACCES, f"access is denied{said}")
+        return PermissionError(errno.EACCES, f"access is denied{said}; docs/datasets.md says whose credentials count")
     if status in (404, 410) or (isinstance(error, FileNotFoundError) and is_lasting):
         return FileNotFoundError(errno.ENOENT, f"does not exist{said}")
     if isinstance(error, ImportError):
