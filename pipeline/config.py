@@ -161,6 +161,13 @@ class RunConfig(Components):
             del corpus["prepare"]["channels"]
         return digest([corpus])
 
+    def trials_digest(self, generated: bool = False) -> str:
+        """Return the digest of how trials are made; without a list of models it is that of before these were pooled."""
+        trials = self.model_dump(mode="json")["trials"]
+        if generated or trials["enrolment"] is None:
+            trials["pool_enrolment"] = False
+        return digest([trials, self.seed])
+
     def training_digest(self, entry: str) -> str:
         """Return the digest of what a training depends on; of one thread it is what it was before threads were set."""
         return self.digest("seed", entry, *(["threads"] if self.threads > 1 else []))

@@ -174,7 +174,7 @@ def _datasets() -> list[str]:
     rows = []
     for name, dataset in DATASETS.items():
         listed = [
-            f"{kind}: {', '.join(splits[:_NAMED_SPLITS])}{', ...' if len(splits) > _NAMED_SPLITS else ''}"
+            f"{kind}: {', '.join([*splits][:_NAMED_SPLITS])}{', ...' if len(splits) > _NAMED_SPLITS else ''}"
             for kind, splits in dataset.splits.items()
         ]
         rows.append([f"`{name}`", dataset.title, "; ".join(listed)])

@@ -12,8 +12,8 @@ from reseed.stages.audio.datasets.trial_lists import (
     read_models,
     read_trial_list,
     unknown_names,
-    utterances_named,
 )
+from reseed.stages.audio.datasets.trial_names import utterances_named
 from reseed.stages.common.prose import counted, first_few
 from reseed.store import ManifestError
 
@@ -81,7 +81,7 @@ class SpeechChecks:
 
     def _wrong_list(self, found: Listing) -> Iterator[str]:
         """Yield what is wrong with a trial list against the utterances of evaluation."""
-        listed = self._trial_list()
+        listed = self._trial_list(found)
         if isinstance(listed, str):
             yield listed
         elif listed is not None:
@@ -94,27 +94,26 @@ class SpeechChecks:
                 yield from self._unknown(found)
 
     def _unknown(self, found: Listing) -> Iterator[str]:
-        listed, settings = self._trial_list(), self.config.trials
-        if listed is None or isinstance(listed, str):
-            return
+        listed, settings = self._trial_list(found), self.config.trials
+        if listed is None or isinstance(listed, str) or self.config.corpus.prepare.channels == "each":
+            return  # of ids with channels it is only known once the recordings are opened
         try:
             models = read_models(settings.enrolment) if settings.enrolment and settings.enrolment.is_file() else {}
         except ManifestError as error:
             yield str(error)
             return
-        ids = pa.array([row.utterance_id for row in found.rows], pa.string())
-        known = utterances_named(chain(listed.names, *models.values()), ids)
+        known = utterances_named(chain(listed.names, *models.values()), _ids(found))
         if unknown := unknown_names(listed, models, known, settings.enrolment):
             remedy = "such trials are left out" if settings.drop_unknown else "correct it, or set trials.drop_unknown"
             yield f"trials.list: {settings.list}, {unknown} ({found.name}); {remedy}"
 
-    def _trial_list(self) -> ParsedTrials | str | None:
+    def _trial_list(self, found: Listing) -> ParsedTrials | str | None:
         """Return the list of a run, what is wrong with it, or None where there is none or it is too long."""
         path = self.config.trials.list
         if path is None or not path.is_file() or path.stat().st_size > _LIST_BYTES:
             return None
         try:
-            return read_trial_list(path)
+            return read_trial_list(path, _ids(found))
         except ManifestError as error:
             return str(error)
 
@@ -172,3 +171,7 @@ class SpeechChecks:
         if both and self.config.score.need_cohort and self.config.score.cohort.overlap == "refuse":
             text = f"{counted(len(both), 'speaker')} of {train.name} and {evaluation.name} are one ({first_few(both)})"
             yield f"score.cohort.overlap: {text}; set it to exclude (leave them out) or allow, or divide otherwise"
+
+
+def _ids(found: Listing) -> pa.Array:
+    return pa.array([row.utterance_id for row in found.rows], pa.string())

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.auditing.evidence import Evidence
 from reseed.stages.auditing.finding import Audit
@@ -23,7 +22,7 @@ def audit(
     against: Path | None = None,
     relation: str | None = None,
     replay: int = 32,
-    recordings: Sequence[Path | Url] = (),
+    recordings: Sequence[Path] = (),
     fail_on: tuple[str, ...] = (),
     page: Path | None = None,
     execute: Execute = in_process,

@@ -133,8 +133,9 @@ def _manifest(rows: pa.Table, demographics: Mapping[str, Demographics]) -> pa.Ta
     duration_s = pc.min_element_wise(rows["listed_s"], remaining_s)  # skips nulls
     rows = rows.append_column("duration_s", duration_s)
     known = [demographics.get(speaker) for speaker in rows["speaker_id"].to_pylist()]
-    for field in DEMOGRAPHICS_SCHEMA:
-        column = [speaker and getattr(speaker, field.name) for speaker in known]
+    for name in ("gender", "age"):
+        field = DEMOGRAPHICS_SCHEMA.field(name)
+        column = [speaker and getattr(speaker, name) for speaker in known]
         rows = rows.append_column(field, pa.array(column, field.type))
     return rows.select(_WRITTEN.names).cast(_WRITTEN)
 

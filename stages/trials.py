@@ -21,10 +21,9 @@ from reseed.stages.audio.datasets.trial_lists import (
     read_models,
     read_trial_list,
     unknown_names,
-    utterances_named,
-    without_suffix,
 )
-from reseed.stages.audio.manifest import Manifest, Utterance, read_manifest
+from reseed.stages.audio.datasets.trial_names import utterances_named, without_suffix
+from reseed.stages.audio.manifest import Manifest, Utterance
 from reseed.stages.common.section import AbsolutePath, Section, Takes
 from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA, TRIALS_SCHEMA
 from reseed.store import ManifestError
@@ -41,9 +40,10 @@ class TrialSettings(Section):
 
     Attributes:
         list: a trial list: VoxCeleb ("1 a b", or "a b" unlabelled), Kaldi ("a b target"), CN-Celeb ("a b 1"), VOiCES
-            ("a b tgt") or .csv; null: trials are generated from speaker labels.
+            and SITW ("a b tgt"), NIST (modelid, segmentid, targettype) or .csv; null: trials are generated from speaker
+            labels.
         enrolment: a file that says which recordings an enrolment id of the list stands for, "id recording ..." per
-            line; null: the ids are utterances.
+            line, or a row of NIST's for each; null: the ids are utterances.
         pool_enrolment: score an enrolment of several recordings as one model, not as a trial for each.
         enrolment_utterances: where trials are generated: utterances that a speaker is enrolled with; above 1, as one
             model.
@@ -55,7 +55,7 @@ class TrialSettings(Section):
 
     list: AbsolutePath | None = None
     enrolment: AbsolutePath | None = None
-    pool_enrolment: bool = False
+    pool_enrolment: bool = True
     enrolment_utterances: int = Field(default=1, ge=1)
     max_targets: int = Field(default=20_000, ge=1)
     max_nontargets: int = Field(default=20_000, ge=1)
@@ -79,32 +79,59 @@ def make_trials(
     check_apart([trials, enrolments], [utterances, settings.list, settings.enrolment], ManifestError)
     check_table_output(trials, "a list of trials", TRIALS_SCHEMA, error=ManifestError)
     check_table_output(enrolments, "a list of enrolments", ENROLMENTS_SCHEMA, error=ManifestError)
+    manifest = Manifest(utterances)
     if settings.list is None:
-        listed_trials, models = generate_trials(read_manifest(utterances), settings, seed)
+        listed_trials, models = generate_trials(manifest, settings, seed)
         table, title, dropped = _table(listed_trials), None, 0
     else:
-        listed = read_trial_list(settings.list)
-        table, models, dropped = _resolved(listed, Manifest(utterances), settings)
+        ids = manifest.table(["utterance_id"])["utterance_id"].combine_chunks()
+        listed = read_trial_list(settings.list, ids)
+        table, models, dropped = _resolved(listed, ids, settings)
         title = listed.title
     if not len(table):
         raise ManifestError(
             f"{settings.list or utterances}: no trials; at least two speakers or a trial list are needed"
         )
     if models and enrolments is None:
-        raise ManifestError(f"the {len(models)} enrolment models need a file of their own; give --enrolments FILE")
+        raise ManifestError(
+            f"the {len(models)} enrolment models need a file of their own; give --enrolments FILE,"
+            " or set trials.pool_enrolment=false"
+        )
     rows = [(model, utterance) for model, members in sorted(models.items()) for utterance in members]
     pairs = [dict(zip(ENROLMENTS_SCHEMA.names, row, strict=True)) for row in rows]
     tables = [table, pa.Table.from_pylist(pairs, ENROLMENTS_SCHEMA)]
     with atomic_paths(trials, *([] if enrolments is None else [enrolments])) as temporaries:
         for written, temporary in zip(tables, temporaries, strict=False):
             write_table(temporary, written)
-    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(table["is_target"]).to_pylist()}
     return (
-        f"{len(table)} trials{f' of {title}' if title else ''}: {counts.get(True, 0)} target,"
-        f" {counts.get(False, 0)} non-target, {counts.get(None, 0)} unlabelled"
+        f"{len(table)} trials{f' of {title}' if title else ''}: {_counted(table['is_target'])}"
+        f"{_by_languages(table, models, manifest)}"
         f"{f', {len(models)} enrolment models' if models else ''}"
         f"{f', {dropped} dropped (unknown utterances)' if dropped else ''}"
     )
+
+
+def _counted(labels: pa.ChunkedArray) -> str:
+    counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(labels).to_pylist()}
+    return f"{counts.get(True, 0)} target, {counts.get(False, 0)} non-target, {counts.get(None, 0)} unlabelled"
+
+
+def _by_languages(trials: pa.Table, models: Models, manifest: Manifest) -> str:
+    """Say how many trials are in one language, how many across two, where the manifest knows (TidyVoice's classes)."""
+    if "language" not in manifest.columns:
+        return ""
+    known = manifest.table(["utterance_id", "language"])
+    if pc.count_distinct(known["language"]).as_py() < 2:
+        return ""
+    ids = known["utterance_id"].combine_chunks()
+    languages = known["language"].combine_chunks()
+    names = pc.unique(trials["enrolment_id"])
+    stands_for = pa.array([models.get(name, [name])[0] for name in names.to_pylist()], pa.string())
+    enrolled = stands_for.take(pc.index_in(trials["enrolment_id"], value_set=names).combine_chunks())
+    first, second = (languages.take(pc.index_in(side, value_set=ids)) for side in (enrolled, trials["test_id"]))
+    is_same = pc.equal(first, second)
+    in_one, across = (_counted(trials["is_target"].filter(mask)) for mask in (is_same, pc.invert(is_same)))
+    return f" (in one language: {in_one}; across languages: {across})"
 
 
 def generate_trials(rows: Iterable[Utterance], settings: TrialSettings, seed: int) -> tuple[list[Trial], Models]:
@@ -192,14 +219,13 @@ def _table(trials: Iterable[Trial]) -> pa.Table:
     return pa.Table.from_pylist([dict(zip(TRIALS_SCHEMA.names, trial, strict=True)) for trial in trials], TRIALS_SCHEMA)
 
 
-def _resolved(listed: ParsedTrials, manifest: Manifest, settings: TrialSettings) -> tuple[pa.Table, Models, int]:
+def _resolved(listed: ParsedTrials, ids: pa.Array, settings: TrialSettings) -> tuple[pa.Table, Models, int]:
     """Return the trials of a list with ids as in the corpus, the pooled models, and how many trials are dropped.
 
     Raises:
         ManifestError: a name that the corpus lacks (unless such trials are dropped), or that means several utterances.
     """
     models = {} if settings.enrolment is None else read_models(settings.enrolment)
-    ids = manifest.table(["utterance_id"])["utterance_id"].combine_chunks()
     known = utterances_named(chain(listed.names, *models.values()), ids)
     if not settings.drop_unknown and (unknown := unknown_names(listed, models, known, settings.enrolment)):
         raise ManifestError(
@@ -207,11 +233,12 @@ def _resolved(listed: ParsedTrials, manifest: Manifest, settings: TrialSettings)
             "trials.drop_unknown=true"
         )
     enrolled, tested = set(listed.enrolment_P.tolist()), set(listed.test_P.tolist())
+    is_pooled = settings.pool_enrolment and any(len(recordings) > 1 for recordings in models.values())
     enrolment_N, test_N, pooled = [], [], {}
     for number, name in enumerate(listed.names):
         recordings = models.get(name, [name])
         meant = _meant(listed, number, recordings, known, settings) if number in enrolled else []
-        if settings.pool_enrolment and name in models and meant not in ([], [name]):
+        if is_pooled and name in models and meant not in ([], [name]):
             pooled[name], meant = meant, [name]
         enrolment_N.append(meant)
         test_N.append(_meant(listed, number, [name], known, settings) if number in tested else [])

@@ -26,7 +26,7 @@ rule held_out_trials:
         trials=layout.HELD_OUT_TRIALS,
         enrolments=layout.HELD_OUT_ENROLMENTS,
     params:
-        settings=RUN.digest("trials", "seed"),
+        settings=RUN.trials_digest(generated=True),
     log:
         layout.log("held_out_trials"),
     message:

@@ -65,7 +65,7 @@ rule trials:
         trials=layout.TRIALS,
         enrolments=layout.ENROLMENTS,
     params:
-        settings=RUN.digest("trials", "seed"),
+        settings=RUN.trials_digest(),
     log:
         layout.log("trials"),
     benchmark:

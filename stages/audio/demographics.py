@@ -1,25 +1,53 @@
 """Gender and age of speakers, from the tables that come with data sets.
 
-Read are comma- and tab-separated tables with a header (VoxCeleb's vox1_meta.csv among them) and LibriSpeech's
-SPEAKERS.TXT. A column `source` beside the speaker makes the id "source/speaker".
+Read are comma- and tab-separated tables with a header (VoxCeleb's vox1_meta.csv and the tables of Common Voice among
+them) and LibriSpeech's SPEAKERS.TXT. A column `source` beside the speaker makes the id "source/speaker". Of Common
+Voice's ages, which are decades, the middle is taken: 25 for "twenties".
 """
 
 import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from reseed.stages.audio.listed import read_lines
 from reseed.store import ManifestError
 
 _COLUMN_NAMES = {
-    "speaker": ("speaker_id", "speaker", "spk_id", "speaker id", "voxceleb1 id", "voxceleb2 id", "reader", "id"),
+    "speaker": (
+        "speaker_id",
+        "speaker",
+        "spk_id",
+        "speaker id",
+        "voxceleb1 id",
+        "voxceleb2 id",
+        "reader",
+        "client_id",
+        "id",
+    ),
     "source": ("source",),
     "gender": ("gender", "sex"),
     "age": ("age",),
 }
-_GENDERS = {"f": "female", "m": "male", "female": "female", "male": "male", "woman": "female", "man": "male"}
+_GENDERS = {
+    **dict.fromkeys(("f", "female", "woman", "female_feminine"), "female"),
+    **dict.fromkeys(("m", "male", "man", "male_masculine"), "male"),
+    "do_not_wish_to_say": "",
+}
+_DECADES = [
+    "teens",
+    "twenties",
+    "thirties",
+    "fourties",
+    "fifties",
+    "sixties",
+    "seventies",
+    "eighties",
+    "nineties",
+]  # as Common Voice spells
+_AGES = {**{name: 15.0 + 10 * number for number, name in enumerate(_DECADES)}, "forties": 45.0}
 
 
 @dataclass(frozen=True)
@@ -38,11 +66,11 @@ def read_demographics(path: Path) -> dict[str, Demographics]:
     """
     found: dict[str, Demographics] = {}
     columns: dict[str, int] | None = None
-    for number, fields in _rows(list(read_lines(path))):
+    for number, fields in _rows(read_lines(path)):
         if columns is None:
             columns = _columns(path, fields)
             continue
-        row = {name: fields[index].strip() if index < len(fields) else "" for name, index in columns.items()}
+        row = {name: fields[index].strip(' "') if index < len(fields) else "" for name, index in columns.items()}
         if not row["speaker"]:
             continue
         name = "/".join(part for part in (row.get("source"), row["speaker"]) if part)
@@ -53,19 +81,18 @@ def read_demographics(path: Path) -> dict[str, Demographics]:
     return found
 
 
-def _rows(lines: list[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+def _rows(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
     """Yield (number, fields), the header first; LibriSpeech's is the last comment before its table."""
-    is_libri = bool(lines) and lines[0][1].startswith(";")
-    if is_libri:
-        comments = [line for _, line in lines if line.startswith(";") and "|" in line]
+    header = [next(lines, (0, ""))]
+    if header[0][1].startswith(";"):
+        table = [*header, *lines]
+        comments = [line for _, line in table if line.startswith(";") and "|" in line]
         yield 0, [field.strip() for field in (comments[-1] if comments else "").strip("; ").split("|")]
-        for number, line in lines:
-            if not line.startswith(";"):
-                yield number, line.split("|")
+        yield from ((number, line.split("|")) for number, line in table if not line.startswith(";"))
         return
-    delimiter = "\t" if lines and "\t" in lines[0][1] else ","
-    for (number, _), fields in zip(lines, csv.reader((line for _, line in lines), delimiter=delimiter), strict=True):
-        yield number, fields
+    is_tabbed = "\t" in header[0][1]
+    for number, line in chain(header, lines):
+        yield number, line.split("\t") if is_tabbed else next(csv.reader([line]), [])
 
 
 def _columns(path: Path, header: list[str]) -> dict[str, int]:
@@ -85,6 +112,8 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
 def _age(path: Path, number: int, text: str) -> float | None:
     if not text:
         return None
+    if text.lower() in _AGES:
+        return _AGES[text.lower()]
     try:
         return float(text)
     except ValueError:

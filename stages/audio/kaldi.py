@@ -1,18 +1,16 @@
-"""Kaldi data directories: wav.scp, utt2spk or spk2utt, segments, reco2file_and_channel."""
+"""Kaldi data directories: wav.scp, utt2spk or spk2utt, utt2lang, segments, reco2file_and_channel."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from reseed.stages.audio.kaldi_arks import ArkEntries
 from reseed.stages.audio.kaldi_pipes import Piped, read_pipe
-from reseed.stages.audio.listed import MEAN, ListedRecording, channel_of, read_lines
-from reseed.stages.audio.location import Location
+from reseed.stages.audio.listed import ListedRecording, channel_of, read_lines
 from reseed.store import ManifestError
 
 _OVERSHOOT_S = 0.5  # by which a segment may end behind its recording: --max-overshoot of Kaldi's extract-segments
+_IN_ARCHIVE = re.compile(r"(.+):\d+(?:\[[\d:,]*\])?")
 _SPLIT = re.compile(r"split(\d+)(utt)?")
 
 
@@ -56,10 +54,9 @@ def list_kaldi(
     Raises:
         ManifestError: a table cannot be read, has a key twice or alone, or utt2spk and spk2utt contradict each other.
     """
-    recordings = _read_kaldi_table(folder / "wav.scp")
-    speakers = _speakers(folder)
+    recordings = read_kaldi_table(folder / "wav.scp")
+    speakers, languages = _speakers(folder), _languages(folder)
     sides = KaldiSides(folder)
-    arks = ArkEntries(recordings, partial(_found, root=recordings_root))
     known, unknown = 0, []
     for line in _segments(folder, sides, recordings):
         speaker_id = speakers.get(line.utterance_id)
@@ -72,18 +69,18 @@ def list_kaldi(
         if location is None:
             problem = f"names the recording {line.recording}, which wav.scp does not list"
             location = line.recording
-        inside: Location | None = None
         try:
-            piped = _piped(location) if problem is None else Piped(location)
-            inside = arks.location(location) if problem is None else None
+            piped = _piped(location, recordings_root) if problem is None else Piped(location)
             start_s, duration_s = line.within(piped)
-            if piped.is_mono:
-                channel = MEAN if (one := piped.channel_of(line.channel)) is None else one
+            channel = piped.channel_of(line.channel) if piped.is_mono else channel
         except ValueError as error:
             piped, start_s, duration_s, problem = Piped(location), line.start_s, None, str(error)
+        path = Path(piped.path)
+        is_here = problem is None and _exists(path)
+        path = path if is_here else recordings_root / path
         yield ListedRecording(
             line.utterance_id,
-            inside or _found(piped.path, recordings_root, is_looked_for=problem is None),
+            path,
             speaker_id,
             start_s,
             duration_s,
@@ -92,6 +89,7 @@ def list_kaldi(
             channel,
             overshoot_s=_OVERSHOOT_S,
             rate_hz=piped.rate_hz,
+            language=languages.get(line.utterance_id),
         )
     if speakers and unknown and notes is not None:
         table = "utt2spk" if (folder / "utt2spk").exists() else "spk2utt"
@@ -125,10 +123,13 @@ class _Segment:
         return start_s, None if end_s is None else end_s - start_s
 
 
-def _piped(location: str) -> Piped:
+def _piped(location: str, root: Path) -> Piped:
     if location.startswith("|") or location == "-":
         raise ValueError("is no recording: a command in wav.scp that takes one, or standard input")
     if not location.endswith("|"):
+        inside = _IN_ARCHIVE.fullmatch(location)
+        if inside and not (_exists(Path(location)) or _exists(root / location)):
+            raise ValueError(f"is in the archive {inside[1]}, which is not read in place; write it to a file first")
         return Piped(location)
     try:
         return read_pipe(location)
@@ -136,26 +137,28 @@ def _piped(location: str) -> Piped:
         raise ValueError(f"is a command in wav.scp: {error}; write its output to a file first") from None
 
 
-def _found(listed: str, root: Path, is_looked_for: bool = True) -> Path:
-    """Return where a file lies that wav.scp names: from the current directory, else from the root of its directory."""
+def _exists(path: Path) -> bool:
     try:
-        is_here = is_looked_for and Path(listed).exists()
+        return path.exists()
     except OSError:  # a name longer than any file has
-        is_here = False
-    return Path(listed) if is_here else root / listed
+        return False
 
 
 def _speakers(folder: Path) -> dict[str, str]:
     """Return the speaker of each utterance, by utt2spk, by spk2utt, or by both."""
     paths = folder / "utt2spk", folder / "spk2utt"
-    speakers = _read_kaldi_table(paths[0]) if paths[0].exists() else {}
-    inverse = _read_kaldi_table(paths[1]) if paths[1].exists() else {}
+    speakers = read_kaldi_table(paths[0]) if paths[0].exists() else {}
+    inverse = read_kaldi_table(paths[1]) if paths[1].exists() else {}
     for speaker, utterances in inverse.items():
         for utterance in utterances.split():
             known = speakers.setdefault(utterance, speaker)
             if known != speaker:
                 raise ManifestError(f"{paths[1]}: {utterance} is of {speaker}, but elsewhere of {known}; correct one")
     return speakers
+
+
+def _languages(folder: Path) -> dict[str, str]:
+    return read_kaldi_table(folder / "utt2lang") if (folder / "utt2lang").exists() else {}
 
 
 class KaldiSides:
@@ -169,7 +172,7 @@ class KaldiSides:
         path = folder / "reco2file_and_channel"
         self._sides: dict[str, tuple[str, int]] = {}
         self._recordings: dict[str, list[str]] = {}  # of each file
-        for recording, rest in (_read_kaldi_table(path) if path.exists() else {}).items():
+        for recording, rest in (read_kaldi_table(path) if path.exists() else {}).items():
             *file, side = rest.rsplit(maxsplit=1)
             try:  # letters, or NIST's numbers, which begin at 1
                 channel = channel_of(side) if side.isalpha() else int(side) - 1
@@ -211,7 +214,7 @@ def _segments(folder: Path, sides: KaldiSides, recordings: Mapping[str, str]) ->
         for listed in recordings:
             yield from (_Segment(name, name) for name in sides.recordings(listed) or [listed])
         return
-    for utterance_id, rest in _read_kaldi_table(path).items():
+    for utterance_id, rest in read_kaldi_table(path).items():
         try:
             recording, start, end, *named = rest.split()
             start_s, end_s, channel = float(start), float(end), channel_of(named.pop()) if named else None
@@ -223,7 +226,7 @@ def _segments(folder: Path, sides: KaldiSides, recordings: Mapping[str, str]) ->
         yield _Segment(utterance_id, recording, start_s, None if end_s == -1 else end_s, channel)
 
 
-def _read_kaldi_table(path: Path) -> dict[str, str]:
+def read_kaldi_table(path: Path) -> dict[str, str]:
     """Read a Kaldi table "key rest of line"; a key that comes twice is an error."""
     table: dict[str, str] = {}
     for number, line in read_lines(path):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.blocks import AuditedBlock, AuditedStore, RowKey
 from reseed.stages.auditing.finding import Finding, Offender, replay_command
 from reseed.stages.auditing.tally import Accumulator
@@ -56,7 +55,7 @@ class Evidence:
         other: AuditedStore | None = None,
         relation: str | None = None,
         replay: int = 0,
-        recordings: Sequence[Path | Url] = (),
+        recordings: Sequence[Path] = (),
     ) -> None:
         self.store, self.other, self.relation, self.replay = store, other, relation, replay
         self.recordings = recordings

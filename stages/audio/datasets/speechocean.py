@@ -7,17 +7,15 @@ Zhang et al., "speechocean762: An Open-Source Non-native English Speech Corpus",
 from collections.abc import Iterator
 from pathlib import Path
 
-from reseed.stages.audio.datasets.base import Dataset, folder_of
+from reseed.stages.audio.datasets.base import Dataset, folder_of, splits_of
 from reseed.stages.audio.kaldi import list_kaldi
 from reseed.stages.audio.listed import ListedRecording
 
-_TITLE = "speechocean762"
 
-
-def _speechocean762(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
+def _listed(title: str, root: Path, split: str) -> Iterator[ListedRecording]:
     """Yield a Kaldi directory whose wav.scp counts from the folder above it."""
-    folder = folder_of(_TITLE, root, split, f"{_TITLE}/{split}", holding="wav.scp")
+    folder = folder_of(title, root, split, f"{title}/{split}", holding="wav.scp")
     return list_kaldi(folder, folder.parent, split)
 
 
-SPEECHOCEAN762 = Dataset(_TITLE, {"speech": ("train", "test")}, _speechocean762)
+SPEECHOCEAN762 = Dataset("speechocean762", {"speech": splits_of(_listed, "train", "test")})

@@ -5,24 +5,25 @@ Shapes: N names in a list, P trials.
 
 import csv
 from array import array
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reseed.stages.audio.listed import file_errors, read_lines
-from reseed.stages.audio.listing import AUDIO_SUFFIXES
+from reseed.stages.audio.datasets.base import stretch_id
+from reseed.stages.audio.datasets.tables import tab_rows
+from reseed.stages.audio.datasets.trial_names import Microphones, without_suffix
+from reseed.stages.audio.listed import channel_of, file_errors, read_lines
 from reseed.stages.common.prose import first_few
 from reseed.store import ManifestError
 from reseed.store.bounded import lines
 
 # (targets, non-targets) -> the list that has so many. Vox1-O, -E, -H: Chung et al., "VoxCeleb2", Interspeech 2018, with
-# the cleaned lists of the VoxCeleb site; CN-Celeb: Li et al. 2022; VC-Mix: Heo et al., arXiv 2309.14741.
+# the cleaned lists of the VoxCeleb site; CN-Celeb: Li et al. 2022; VC-Mix: Heo et al., arXiv 2309.14741;
+# VoxSRC: counted in JaesungHuh/VoxSRC2023; FFSVC: counted in ffsvc.github.io.
 PUBLISHED = {
     (18_860, 18_860): "Vox1-O original",
     (18_802, 18_809): "Vox1-O cleaned",
@@ -32,12 +33,24 @@ PUBLISHED = {
     (275_488, 275_406): "Vox1-H cleaned",
     (18_802, 140_734): "VC-Mix",
     (17_755, 3_466_537): "CN-Celeb evaluation",
+    (25_645, 24_342): "VoxSRC 2023 validation",
+    (36_000, 36_000): "FFSVC 2022 development",
+}
+# Trials in all -> the list that has so many, of which the labels are not published, or not how many there are of each:
+# TidyVoice: the challenge's prepare_submission.py; 3D-Speaker: counted by its users, two of its three lists alike.
+PUBLISHED_TOTALS = {
+    4_000_000: "TidyVoice 2026 evaluation A",
+    1_280_000: "TidyVoice 2026 evaluation U",
+    306_432: "VoxSRC 2022 validation",
+    175_163: "3D-Speaker cross-dialect",
 }
 UNLABELLED = -1
 _LABELS = {
     **dict.fromkeys(("1", "target", "true", "tgt"), 1),
     **dict.fromkeys(("0", "nontarget", "false", "imp"), 0),
 }
+
+_MODEL = "modelid"  # the first column of NIST's tables
 
 Line = tuple[str, str, int, str]  # enrolment, test, label, condition ("": none)
 
@@ -63,28 +76,34 @@ class ParsedTrials:
     @property
     def title(self) -> str | None:
         """The published list that has as many targets and non-targets as this one; None: none that is known."""
-        return PUBLISHED.get((int((self.label_P == 1).sum()), int((self.label_P == 0).sum())))
+        counts = int((self.label_P == 1).sum()), int((self.label_P == 0).sum())
+        return PUBLISHED.get(counts) or PUBLISHED_TOTALS.get(len(self.label_P))
 
 
-def read_trial_list(path: Path) -> ParsedTrials:
-    """Read a list: VoxCeleb ("1 a b", "a b"), Kaldi ("a b target"), CN-Celeb ("a b 1"), VOiCES ("a b tgt") or .csv.
+def read_trial_list(path: Path, ids: pa.Array | None = None) -> ParsedTrials:
+    """Read a list: VoxCeleb ("1 a b", "a b"), Kaldi ("a b target"), CN-Celeb ("a b 1"), SITW ("a b tgt"), NIST or .csv.
+
+    Args:
+        ids: those of the corpus, of which names that leave a microphone open mean several; None: they stay as they are.
 
     Raises:
         ManifestError: it does not exist, cannot be read, or has a line of no known form.
     """
     if not path.exists():
         raise ManifestError(f"the trial list {path} does not exist")
+    microphones = Microphones(pa.array([], pa.string()) if ids is None else ids)
     numbers: dict[str, int] = {}
     lines: list[int] = []
     sides, labels, conditions = (array("q"), array("q")), array("b"), _Conditions()
-    for line, (*pair, label, condition) in _csv_lines(path) if path.suffix.lower() == ".csv" else _text_lines(path):
-        for side, name in zip(sides, pair, strict=True):
-            if name not in numbers:
-                numbers[name] = len(numbers)
-                lines.append(line)
-            side.append(numbers[name])
-        labels.append(label)
-        conditions.append(condition)
+    for line, (*names, label, condition) in _lines(path):
+        for pair in microphones.pairs(*names):
+            for side, name in zip(sides, pair, strict=True):
+                if name not in numbers:
+                    numbers[name] = len(numbers)
+                    lines.append(line)
+                side.append(numbers[name])
+            labels.append(label)
+            conditions.append(condition)
     enrolment_P, test_P = (np.array(side, np.int64) for side in sides)
     return ParsedTrials(list(numbers), lines, enrolment_P, test_P, np.array(labels, np.int8), conditions.array())
 
@@ -92,14 +111,21 @@ def read_trial_list(path: Path) -> ParsedTrials:
 def read_models(path: Path) -> dict[str, list[str]]:
     """Read which recordings an enrolment id stands for: "id recording recording ..." per line.
 
-    CN-Celeb's enroll.lst and enroll.map, the enrolment lists of VOiCES and Kaldi's spk2utt have this form.
+    CN-Celeb's enroll.lst and enroll.map, the enrolment lists of VOiCES and Kaldi's spk2utt have this form. NIST's have
+    a header and a row for each recording of a model, SITW's of annotated speech "id recording start end" (s).
 
     Raises:
         ManifestError: it cannot be read, or an id has no recording or comes twice.
     """
     models: dict[str, list[str]] = {}
+    if _is_nist(path):
+        for number, row in tab_rows(path):
+            model, segment = row[_MODEL], _segment(path, number, row)
+            models.setdefault(model, []).append(segment)
+        return models
     for number, line in read_lines(path):
         model, *recordings = line.split()
+        recordings = _stretch_of(recordings) or recordings
         if not recordings or model in models:
             fault = "is listed twice" if recordings else "has no recording after it"
             raise ManifestError(f"{path}, line {number}: the enrolment id {model!r} {fault}")
@@ -107,21 +133,13 @@ def read_models(path: Path) -> dict[str, list[str]]:
     return models
 
 
-def utterances_named(names: Iterable[str], ids: pa.Array) -> dict[str, list[str]]:
-    """Return the utterances that each name may mean: one; none where it is unknown; two where it is ambiguous.
-
-    A name means the utterance of that id, the one of that id but for a suffix, or else those whose ids end in it:
-    eval/test/id00800-singing-01-001 is also test/id00800-singing-01-001.wav.
-    """
-    wanted = list(dict.fromkeys(names))
-    bare = [without_suffix(name) for name in wanted]
-    exact, suffixed = (pc.is_in(pa.array(spelt, pa.string()), value_set=ids).to_pylist() for spelt in (wanted, bare))
-    meant = {
-        name: [name] if is_id else [short] if is_short else []
-        for name, short, is_id, is_short in zip(wanted, bare, exact, suffixed, strict=True)
-    }
-    by_end = _ending_in({without_suffix(name) for name, found in meant.items() if not found}, ids)
-    return {name: found or by_end.get(without_suffix(name), []) for name, found in meant.items()}
+def _stretch_of(fields: Sequence[str]) -> list[str] | None:
+    """Return the id of "recording start end" as SITW's stretches are called; None: these are recordings."""
+    try:
+        recording, start_s, end_s = fields[0], *map(float, fields[1:])
+    except (ValueError, IndexError):
+        return None
+    return [stretch_id(without_suffix(recording), start_s, end_s)]
 
 
 def unknown_names(
@@ -150,26 +168,6 @@ def unknown_names(
     return f"line {line}: no utterance {first} in the corpus{rest}"
 
 
-def without_suffix(name: str) -> str:
-    """Return a name without the suffix of an audio file, if it has one."""
-    suffix = Path(name).suffix
-    return name.removesuffix(suffix) if suffix.lower() in AUDIO_SUFFIXES else name
-
-
-def _ending_in(ends: set[str], ids: pa.Array) -> dict[str, list[str]]:
-    """Return up to two utterances for each end that whole parts of their ids make."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for scalar in ids if ends else ():
-        utterance_id = scalar.as_py()
-        slash = utterance_id.find("/")
-        while slash >= 0:
-            end = utterance_id[slash + 1 :]
-            if end in ends and len(found[end]) < 2:
-                found[end].append(utterance_id)
-            slash = utterance_id.find("/", slash + 1)
-    return found
-
-
 class _Conditions:
     """The conditions of a list, most often none at all, as numbers."""
 
@@ -183,6 +181,37 @@ class _Conditions:
     def array(self) -> pa.Array:
         names = pa.array([name or None for name in self._numbers], pa.string())
         return names.take(pa.array(np.array(self._column, np.int32)))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Line]]:
+    if path.suffix.lower() == ".csv":
+        return _csv_lines(path)
+    return _nist_lines(path) if _is_nist(path) else _text_lines(path)
+
+
+def _is_nist(path: Path) -> bool:
+    """Whether a file is a table of NIST's, of trials or of models: its header begins with modelid."""
+    return next((line.split()[0].lower() == _MODEL for _, line in read_lines(path)), False)
+
+
+def _nist_lines(path: Path) -> Iterator[tuple[int, Line]]:
+    for number, row in tab_rows(path):
+        label = row.get("targettype", "").lower()
+        if label and label not in _LABELS:
+            raise ManifestError(f"{path}, line {number}: {label!r} is neither target nor nontarget")
+        yield number, (row[_MODEL], _segment(path, number, row), _LABELS.get(label, UNLABELLED), "")
+
+
+def _segment(path: Path, number: int, row: Mapping[str, str]) -> str:
+    """Return the segment of a row of NIST's; side b of a call is its channel 1."""
+    segment, side = row.get("segmentid") or row.get("segment"), row.get("side", "")
+    try:
+        channel = channel_of(side)
+    except ValueError:
+        channel = -1
+    if not row[_MODEL] or not segment or channel not in (None, 0, 1):
+        raise ManifestError(f"{path}, line {number}: needs modelid, segmentid and, if there is one, a side (a or b)")
+    return without_suffix(segment) + ("" if channel is None else f"-ch{channel}")
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, Line]]:

@@ -12,43 +12,42 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from reseed.stages.audio.datasets.base import Dataset, folder_of
+from reseed.stages.audio.datasets.base import Dataset, folder_of, splits_of
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.listing import audio_files
 
-_VOICES = "VOiCES"
 _HALVES = ("train", "test")
 _ROOMS = ("rm1", "rm2", "rm3", "rm4")
 _DISTRACTORS = ("none", "babb", "musi", "tele")
 _SPEAKER = re.compile(r"-(sp\d{4})-")
 
 
-def _voices(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
+def _listed(title: str, root: Path, split: str) -> Iterator[ListedRecording]:
     """Yield one split; an entry of the distant part says room and distractor as its split, e.g. test-rm1-babb."""
     if split.startswith("sid_"):
-        yield from _challenge(root, split)
+        yield from _challenge(title, root, split)
     elif split.startswith("source-"):
-        folder = _devkit(root, f"source-16k/{split.removeprefix('source-')}")
+        folder = _devkit(title, root, f"source-16k/{split.removeprefix('source-')}")
         yield from (_entry(path, path.stem, split) for path in audio_files(folder))
     else:
         half, *condition = split.split("-")
-        folder = _devkit(root, f"distant-16k/speech/{half}")
+        folder = _devkit(title, root, f"distant-16k/speech/{half}")
         for path in audio_files(folder.joinpath(*condition)):
             room, distractor = path.relative_to(folder).parts[:2]
             yield _entry(path, path.stem, f"{half}-{room}-{distractor}")
 
 
-def _challenge(root: Path, split: str) -> Iterator[ListedRecording]:
+def _challenge(title: str, root: Path, split: str) -> Iterator[ListedRecording]:
     """Yield a set of the 2019 challenge, with ids as its lists name the files; who speaks in sid_eval is not given."""
     above = {"sid_dev": "Development_Data/", "sid_eval": "Evaluation_Data/"}[split]
     inside = f"Speaker_Recognition/{split}"
-    folder = folder_of(_VOICES, root, f"{above}{inside}", inside, split)
+    folder = folder_of(title, root, f"{above}{inside}", inside, split)
     for path in audio_files(folder):
         yield _entry(path, str(path.relative_to(folder.parent).with_suffix("")), split)
 
 
-def _devkit(root: Path, folder: str) -> Path:
-    return folder_of(_VOICES, root, folder, f"VOiCES_devkit/{folder}", f"VOiCES_release/{folder}")
+def _devkit(title: str, root: Path, folder: str) -> Path:
+    return folder_of(title, root, folder, f"VOiCES_devkit/{folder}", f"VOiCES_release/{folder}")
 
 
 def _entry(path: Path, utterance_id: str, split: str) -> ListedRecording:
@@ -57,16 +56,15 @@ def _entry(path: Path, utterance_id: str, split: str) -> ListedRecording:
 
 
 VOICES = Dataset(
-    _VOICES,
+    "VOiCES",
     {
-        "speech": (
+        "speech": splits_of(
+            _listed,
             *_HALVES,
             *(f"{half}-{room}" for half in _HALVES for room in _ROOMS),
             *(f"{half}-{room}-{noise}" for half in _HALVES for room in _ROOMS for noise in _DISTRACTORS),
             *(f"source-{half}" for half in _HALVES),
-            "sid_dev",
-            "sid_eval",
+            *("sid_dev", "sid_eval"),
         )
     },
-    _voices,
 )

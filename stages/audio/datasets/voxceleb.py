@@ -8,12 +8,10 @@ Utterance ids are as in the trial lists, without a suffix: id10270/x6uYqmx31kE/0
 from collections.abc import Iterator
 from pathlib import Path
 
-from reseed.stages.audio.datasets.base import Dataset, folder_of, wrong_folder
+from reseed.stages.audio.datasets.base import Dataset, folder_of, splits_of, wrong_folder
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.listing import audio_files
 
-_VOXCELEB1 = "VoxCeleb1"
-_VOXCELEB2 = "VoxCeleb2"
 _SPEAKERS = "id[0-9][0-9][0-9][0-9][0-9]"
 _TEST_SPEAKERS = range(10270, 10310)  # the 40 people of VoxCeleb1's test half: names that start with E
 
@@ -27,28 +25,28 @@ _HALVES = {
 }
 
 
-def _voxceleb1(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
+def _voxceleb1(title: str, root: Path, split: str) -> Iterator[ListedRecording]:
     """Yield one split; both archives unpack to wav/, so the halves are told apart by their speakers."""
     for half in _HALVES[split]:
-        for speaker in _speakers_of(root, half):
+        for speaker in _speakers_of(title, root, half):
             yield from _utterances(speaker, split)
 
 
-def _speakers_of(root: Path, half: str) -> list[Path]:
+def _speakers_of(title: str, root: Path, half: str) -> list[Path]:
     places = (f"{half}/wav", f"vox1_{half}_wav/wav", f"vox1_{half}_wav", half, "wav", ".")
     for place in places:
         speakers = sorted((root / place).glob(_SPEAKERS))
         of_half = [folder for folder in speakers if (int(folder.name[2:]) in _TEST_SPEAKERS) == (half == "test")]
         if of_half:
             return of_half
-    raise wrong_folder(f"{_VOXCELEB1} with {half} speakers", root, [f"{place}/idNNNNN" for place in places])
+    raise wrong_folder(f"{title} with {half} speakers", root, [f"{place}/idNNNNN" for place in places])
 
 
-def _voxceleb2(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
+def _voxceleb2(title: str, root: Path, split: str) -> Iterator[ListedRecording]:
     """Yield one split: the development archive unpacks to dev/aac, the test archive to aac."""
     whole = ("wav", "aac") if split == "test" else (".",)
     places = (f"{split}/wav", f"{split}/aac", f"vox2_{split}_wav", f"vox2_{split}_aac", split, *whole)
-    folder = folder_of(_VOXCELEB2, root, *places, holding=f"{_SPEAKERS}/*/*")
+    folder = folder_of(title, root, *places, holding=f"{_SPEAKERS}/*/*")
     for speaker in sorted(folder.glob(_SPEAKERS)):
         yield from _utterances(speaker, split)
 
@@ -61,5 +59,5 @@ def _utterances(speaker: Path, split: str) -> Iterator[ListedRecording]:
             yield ListedRecording(utterance_id, path, speaker.name, split=split)
 
 
-VOXCELEB1 = Dataset(_VOXCELEB1, {"speech": tuple(_HALVES)}, _voxceleb1)
-VOXCELEB2 = Dataset(_VOXCELEB2, {"speech": ("dev", "test")}, _voxceleb2)
+VOXCELEB1 = Dataset("VoxCeleb1", {"speech": splits_of(_voxceleb1, *_HALVES)})
+VOXCELEB2 = Dataset("VoxCeleb2", {"speech": splits_of(_voxceleb2, "dev", "test")})

@@ -10,29 +10,27 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from reseed.stages.audio.datasets.base import Dataset, folder_of
+from reseed.stages.audio.datasets.base import Dataset, folder_of, splits_of, stretch_id
 from reseed.stages.audio.datasets.voxceleb import VOXCELEB1
 from reseed.stages.audio.listed import ListedRecording, read_lines
 from reseed.store import ManifestError
 
-_VOXCONVERSE = "VoxConverse"
-_VC_MIX = "VC-Mix"
 _MERGED = "vox1-evals"  # where SEED's script links both data sets into one folder
 
 Turn = tuple[float, float, str]  # start and end in s, speaker
 
 
-def _voxconverse(root: Path, kind: str, split: str, *, whole_turns: bool) -> Iterator[ListedRecording]:
+def _voxconverse(title: str, root: Path, split: str, *, whole_turns: bool) -> Iterator[ListedRecording]:
     """Yield the turns of each conversation; speakers are known within one conversation only."""
     unpacked = {"dev": "audio", "test": "voxconverse_test_wav"}[split]
     places = (unpacked, f"{split}/{unpacked}", f"voxconverse_{split}_wav/audio", f"{split}/audio", split)
-    audio = folder_of(_VOXCONVERSE, root, *places, holding="*.wav")
+    audio = folder_of(title, root, *places, holding="*.wav")
     above = ("voxconverse-master", "voxconverse", "labels", "rttm", ".")
-    turns = folder_of(_VOXCONVERSE, root, *(f"{folder}/{split}" for folder in above), holding="*.rttm")
+    turns = folder_of(title, root, *(f"{folder}/{split}" for folder in above), holding="*.rttm")
     for rttm in sorted(turns.glob("*.rttm")):
         spoken = _read_rttm(rttm)
         for start_s, end_s, speaker in spoken if whole_turns else _without_overlap(spoken):
-            utterance_id = f"{rttm.stem}-{speaker}-{round(start_s * 1000):07d}-{round(end_s * 1000):07d}"
+            utterance_id = stretch_id(f"{rttm.stem}-{speaker}", start_s, end_s)
             path, duration_s = audio / f"{rttm.stem}.wav", round(end_s - start_s, 6)
             yield ListedRecording(utterance_id, path, f"{rttm.stem}/{speaker}", start_s, duration_s, split)
 
@@ -64,16 +62,16 @@ def _without_overlap(turns: list[Turn]) -> Iterator[Turn]:
             yield start_s, end_s, speaker
 
 
-def _vc_mix(root: Path, kind: str, split: str) -> Iterator[ListedRecording]:
+def _vc_mix(title: str, root: Path, split: str) -> Iterator[ListedRecording]:
     """Yield VoxCeleb1's test half and the clips of VoxConverse, whose speakers only the trial list knows."""
     targets = next(place for place in (root / "voxceleb1", root / _MERGED, root) if place.is_dir())
-    yield from VOXCELEB1.recordings(targets, kind, "test")
-    clips = folder_of(_VC_MIX, root, "voxconverse_test_SV", _MERGED, ".", holding="*/*.wav")
+    yield from VOXCELEB1.recordings(targets, "speech", "test")
+    clips = folder_of(title, root, "voxconverse_test_SV", _MERGED, ".", holding="*/*.wav")
     for path in sorted(clips.glob("*/*.wav")):  # those of VoxCeleb1 lie one folder deeper
         yield ListedRecording(str(path.relative_to(clips).with_suffix("")), path, split=split)
 
 
-_SPLITS = {"speech": ("dev", "test")}
-VOXCONVERSE = Dataset(_VOXCONVERSE, _SPLITS, partial(_voxconverse, whole_turns=False))
-VOXCONVERSE_TURNS = Dataset(_VOXCONVERSE, _SPLITS, partial(_voxconverse, whole_turns=True))
-VC_MIX = Dataset(_VC_MIX, {"speech": ("test",)}, _vc_mix)
+_TITLE, _SPLITS = "VoxConverse", ("dev", "test")
+VOXCONVERSE = Dataset(_TITLE, {"speech": splits_of(partial(_voxconverse, whole_turns=False), *_SPLITS)})
+VOXCONVERSE_TURNS = Dataset(_TITLE, {"speech": splits_of(partial(_voxconverse, whole_turns=True), *_SPLITS)})
+VC_MIX = Dataset("VC-Mix", {"speech": {"test": _vc_mix}})

@@ -25,6 +25,7 @@ _NAMES = {  # the first that a row has is taken
     "utterance_id": "utterance_id utt_id uttid utt id key segment_id uniq_id",
     "speaker_id": "speaker_id speaker spk_id spkid spk speakerid speaker_name speaker_label client_id label",
     "split": "split",
+    "language": "language lang language_id locale",
     "channel": "channel channel_id",
 }
 _UNIT = r"(?:_(?:in_)?(?P<unit>s|secs?|seconds?|ms|msecs?|milliseconds?|samples?|frames?))?"
@@ -74,11 +75,6 @@ def _unit(word: str | None) -> str:
 def has_path(names: Iterable[object]) -> bool:
     """Whether one of some columns names recordings."""
     return bool(_roles(tuple(map(str, names)))["path"])
-
-
-def has_speaker(values: Mapping[str, Any]) -> bool:
-    """Whether one of some columns names a speaker."""
-    return any(values.get(name) not in (None, "") for name, _ in _roles(tuple(map(str, values)))["speaker_id"])
 
 
 def path_column(names: Sequence[str]) -> str:
@@ -133,11 +129,11 @@ class Interpreter:
         if row.problem is not None:
             return self._refused(row, row.problem)
         names = tuple(map(str, row.values))
-        if self._is_first and row.inside is None and not _roles(names)["path"]:
+        if self._is_first and not _roles(names)["path"]:
             raise no_path(self._source, names)
         self._is_first = False
         for name in _telling(names):
-            if row.values[name] not in (None, "") and not (row.is_whole and name in _lengths(names)):
+            if row.values[name] not in (None, ""):
                 self._unread[name] = None
         roles = _roles(names)
         split = self._value(row.values, roles["split"])[0]
@@ -147,16 +143,13 @@ class Interpreter:
         return self._listed(row, roles, None if split is None else str(split))
 
     def _listed(self, row: Row, roles: Mapping[str, Sequence[tuple[str, str]]], split: str | None) -> ListedRecording:
-        given = {
-            role: (None, SECONDS) if row.is_whole and role in _TIMES else self._value(row.values, columns)
-            for role, columns in roles.items()
-        }
+        given = {role: self._value(row.values, columns) for role, columns in roles.items()}
         path, utterance_id, speaker_id = (given[role][0] for role in ("path", "utterance_id", "speaker_id"))
         if isinstance(path, Mapping):  # Hugging Face's {"path": ..., "bytes": ...}
             path = path.get("path")
-        if row.inside is None and (path in (None, "") or not isinstance(path, str | int)):
+        if path in (None, "") or not isinstance(path, str | int):
             return self._refused(row, "names no recording" if path in (None, "") else f"has the path {path!r}")
-        place = row.inside or self._places.of(str(path))
+        place = self._places.of(str(path))
         problem = place.problem
         if isinstance(utterance_id, dict | list) or isinstance(speaker_id, dict | list):
             problem, utterance_id, speaker_id = f"has an id or speaker that is no text ({row.place})", None, None
@@ -178,6 +171,7 @@ class Interpreter:
             channel,
             units=units,
             has_id=utterance_id is not None,
+            language=_language(given["language"][0]),
         )
 
     def notes(self) -> list[str]:
@@ -211,14 +205,13 @@ class Interpreter:
         return text
 
     def _refused(self, row: Row, problem: str) -> ListedRecording:
-        source = row.inside.path if row.inside else self._places.source
-        name = (row.inside and row.inside.name) or f"{Path(str(source)).name}:{row.place}"
-        return ListedRecording(name, source, problem=f"{row.place} {problem}")
+        source = self._places.source
+        return ListedRecording(f"{source.name}:{row.place}", source, problem=f"{row.place} {problem}")
 
 
-def _lengths(names: tuple[str, ...]) -> list[str]:
-    """Return the columns of durations: of a whole recording they say nothing that it does not."""
-    return [name for name, _ in _roles(names)["duration"]]
+def _language(named: object) -> str | None:
+    text = str(named).strip() if isinstance(named, str) else ""
+    return None if text.lower() in _PLACEHOLDERS else text or None
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Groups of trials by who speaks and for how long: gender and age of both speakers, duration of the test utterance.
+"""Groups of trials by who speaks, in what and for how long: gender and age of both speakers, their languages, duration.
 
 Shapes: P trials, U utterances, T target and N non-target trials, G groupings.
 """
@@ -19,7 +19,8 @@ _GENDERS = ("female", "male")
 _AGE_EDGES_Y = (18, 60)  # a child's vocal tract still grows; past 60 voices change again
 _AGES = ("both under 18", "both 18 to 59", "both 60 or older", "of different age bands")
 _REQUIRED = ("utterance_id", "speaker_id")
-_ATTRIBUTES = (*_REQUIRED, "gender", "age", "duration_s")
+_LANGUAGES = ("in one language", "across languages")
+_ATTRIBUTES = (*_REQUIRED, "gender", "age", "language", "duration_s")
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Grouper:
             columns = file.schema_arrow.names
             table = file.read([name for name in _ATTRIBUTES if name in columns]).combine_chunks()
         self._ids, self._speakers = (table[name].cast(pa.string()) for name in ("utterance_id", "speaker_id"))
-        self._codes_U: dict[str, Codes] = {}
+        self._codes_U: dict[str, NDArray[np.signedinteger]] = {}
         groupings = []
         if "gender" in columns:
             self._codes_U["gender"] = _genders(table["gender"])
@@ -52,6 +53,9 @@ class Grouper:
         if "age" in columns:
             self._codes_U["age"] = _banded(_floats(table["age"]), _AGE_EDGES_Y)
             groupings.append(Grouping("age", _AGES))
+        if "language" in columns and pc.count_distinct(table["language"]).as_py() > 1:
+            self._codes_U["language"] = _languages(table["language"])
+            groupings.append(Grouping("language", _LANGUAGES))
         if "duration_s" in columns:
             duration_U = _floats(table["duration_s"])
             is_tested_U = pc.is_in(self._ids, value_set=pa.array(sorted(tested), pa.string())).to_numpy()
@@ -67,21 +71,26 @@ class Grouper:
     ) -> Codes:
         """Return the group of each trial in each grouping, [P, G]; -1 where the manifest does not say.
 
-        An enrolment of several utterances, whose id is none of an utterance, is known by its speaker.
+        An enrolment of several utterances, whose id is none of an utterance, is known by its speaker, whose languages
+        may be several.
         """
         by_speaker_P = _rows(enrolment_speaker_P, self._speakers)
         enrolled_P = _rows(enrolment_P, self._ids)
-        rows = np.where(enrolled_P < 0, by_speaker_P, enrolled_P), _rows(test_P, self._ids)
-        columns = [self._group(grouping, *rows) for grouping in self.groupings]
+        who_P, tested_P = np.where(enrolled_P < 0, by_speaker_P, enrolled_P), _rows(test_P, self._ids)
+        columns = [
+            self._group(grouping, enrolled_P if grouping.name == "language" else who_P, tested_P)
+            for grouping in self.groupings
+        ]
         return np.stack(columns, axis=1) if columns else np.empty((len(test_P), 0), np.int8)
 
     def _group(self, grouping: Grouping, enrolled_P: NDArray[np.int64], tested_P: NDArray[np.int64]) -> Codes:
-        code_U = np.append(self._codes_U[grouping.name], np.int8(-1))  # row -1: not in the manifest
+        code_U = np.append(self._codes_U[grouping.name], -1)  # row -1: not in the manifest
         if grouping.name == "duration":
-            return code_U[tested_P]
+            return code_U[tested_P].astype(np.int8)
         first_P, second_P = code_U[enrolled_P], code_U[tested_P]
         different = np.int8(len(grouping.labels) - 1)
-        paired_P = np.where(first_P == second_P, first_P, different)
+        same_P = np.zeros_like(first_P) if grouping.name == "language" else first_P
+        paired_P = np.where(first_P == second_P, same_P, different)
         return np.where((first_P < 0) | (second_P < 0), np.int8(-1), paired_P).astype(np.int8)
 
 
@@ -97,6 +106,13 @@ def _genders(column: pa.ChunkedArray) -> Codes:
     initials = pc.utf8_lower(pc.utf8_slice_codeunits(column.cast(pa.string()), 0, 1))
     known = pa.array([name[0] for name in _GENDERS])
     codes: Codes = pc.fill_null(pc.index_in(initials, value_set=known), -1).to_numpy().astype(np.int8)
+    return codes
+
+
+def _languages(column: pa.ChunkedArray) -> NDArray[np.int32]:
+    """Return a number for each language; -1 where it is not known."""
+    known = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    codes: NDArray[np.int32] = pc.fill_null(known.indices, -1).to_numpy()
     return codes
 
 

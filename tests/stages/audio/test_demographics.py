@@ -9,6 +9,11 @@ LIBRI = """;Some pipes were removed
 14   | F | train-clean-360  | 25.03 | Kristin LeMoine
 16   | M | train-clean-360  | 25.11 | Alys AtteWater
 """
+CLIPS = (
+    "client_id\tpath\tsentence\tage\tgender\n"
+    'c1\ta.mp3\t"It never closes\ttwenties\tmale_masculine\n'
+    "c2\tb.mp3\tYes\t\tdo_not_wish_to_say\nc2\tc.mp3\tNo\tfourties\tfemale_feminine\n"
+)
 OURS = "path,source,speaker_id,gender,age\na.flac,ocean,1,m,\nb.flac,ocean,1,f,7\nc.flac,,2,F,31.5\nd.flac,,,,\n"
 
 
@@ -17,6 +22,7 @@ OURS = "path,source,speaker_id,gender,age\na.flac,ocean,1,m,\nb.flac,ocean,1,f,7
     [
         (VOXCELEB, {"id10001": Demographics("male", None)}),
         (LIBRI, {"14": Demographics("female", None), "16": Demographics("male", None)}),
+        (CLIPS, {"c1": Demographics("male", 25.0), "c2": Demographics("female", 45.0)}),
         (OURS, {"ocean/1": Demographics("male", 7.0), "2": Demographics("female", 31.5)}),
     ],
 )

@@ -47,8 +47,23 @@ def refused(root: Path) -> dict[str, str]:
 
 def tried(root: Path, trial_list: Path, **settings: object) -> tuple[list[tuple[str, str, bool | None]], str]:
     """Run `trials` on the manifest of a miniature; return (enrolment, test, is target) of all, and the message."""
-    trials = manifest_of(root).with_name("trials.parquet")
+    places = {name: manifest_of(root).with_name(f"{name}.parquet") for name in ("trials", "enrolments")}
     chosen = TrialSettings(list=trial_list, **settings)
-    message = make_trials(utterances=manifest_of(root), trials=trials, settings=chosen, seed=0)
-    rows = pq.read_table(trials).to_pylist()
+    message = make_trials(utterances=manifest_of(root), settings=chosen, seed=0, **places)
+    rows = pq.read_table(places["trials"]).to_pylist()
     return [(row["enrolment_id"], row["test_id"], row["is_target"]) for row in rows], message
+
+
+def models_of(root: Path) -> dict[str, list[str]]:
+    """Return the utterances of each enrolment model that `tried` made."""
+    table = pq.read_table(manifest_of(root).with_name("enrolments.parquet"))
+    models: dict[str, list[str]] = {}
+    for row in table.to_pylist():
+        models.setdefault(row["enrolment_id"], []).append(row["utterance_id"])
+    return models
+
+
+def languages_of(root: Path) -> dict[str, str | None]:
+    """Return the language of each utterance that `listed` found."""
+    table = pq.read_table(manifest_of(root), columns=["utterance_id", "language"])
+    return dict(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))

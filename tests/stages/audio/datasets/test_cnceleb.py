@@ -1,7 +1,13 @@
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
+from reseed.stages.score import score
+from reseed.stages.trial_scoring.order import ScoreOrder
+from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import ManifestError
-from tests.stages.audio.datasets.miniature import listed, tried, unpack, write_list
+from tests.stages.audio.datasets.miniature import listed, manifest_of, models_of, tried, unpack, write_list
+from tests.stages.scoring.example import write_store
 
 
 @pytest.fixture
@@ -57,12 +63,46 @@ def test_trials_name_models_and_wav_files_and_meet_the_flac_files_of_the_release
     assert through_list == trials
 
 
-def test_a_model_of_several_recordings_makes_one_trial_of_each(root):
+def test_the_recordings_behind_a_model_are_pooled_as_the_protocol_has_it(root):
     rows = listed("cnceleb", root, "eval+enroll")
     assert rows["id00800/speech-01-003"].split == "enroll"
     assert "id00800/speech-01-002" not in rows, "enroll.map does not name it"
     lists = root / "CN-Celeb_flac/eval/lists"
     trials, message = tried(root, lists / "trials.lst", enrolment=lists / "enroll.map")
+    assert trials[:2] == [
+        ("id00800-enroll", "eval/test/id00800-singing-01-005", True),
+        ("id00800-enroll", "eval/test/id00801-singing-01-005", False),
+    ]
+    assert message == "4 trials: 2 target, 2 non-target, 0 unlabelled, 2 enrolment models"
+    assert models_of(root) == {
+        "id00800-enroll": ["id00800/speech-01-001", "id00800/speech-01-003"],
+        "id00801-enroll": ["id00801/vlog-02-001"],
+    }
+
+
+def test_pooled_models_are_scored_by_the_mean_of_their_recordings(root):
+    ids = sorted(listed("cnceleb", root, "eval+enroll"))
+    lists = root / "CN-Celeb_flac/eval/lists"
+    tried(root, lists / "trials.lst", enrolment=lists / "enroll.map")
+    out = manifest_of(root).parent
+    vectors = np.random.default_rng(0).normal(size=(len(ids), 1, 1, 4)).astype(np.float32)
+    write_store(out / "store", ids, ids, vectors, {"clean": {}}, "ge2e:1a2b")
+    files = {
+        name: out / f"{name}.parquet" for name in ("trials", "enrolments", "utterances", "scores", "identification")
+    }
+    score(ScoreOrder(store=out / "store", system="raw", settings=ScoreSettings(), **files))
+    unit = {name: vector / np.linalg.norm(vector) for name, vector in zip(ids, vectors[:, 0, 0], strict=True)}
+    model = unit["id00800/speech-01-001"] + unit["id00800/speech-01-003"]
+    expected = unit["eval/test/id00800-singing-01-005"] @ model / np.linalg.norm(model)
+    first = pq.read_table(files["scores"]).to_pylist()[0]
+    assert (first["enrolment_id"], first["test_id"]) == ("id00800-enroll", "eval/test/id00800-singing-01-005")
+    assert first["score"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_model_of_several_recordings_makes_one_trial_of_each_on_request(root):
+    listed("cnceleb", root, "eval+enroll")
+    lists = root / "CN-Celeb_flac/eval/lists"
+    trials, message = tried(root, lists / "trials.lst", enrolment=lists / "enroll.map", pool_enrolment=False)
     assert trials[:4] == [
         ("id00800/speech-01-001", "eval/test/id00800-singing-01-005", True),
         ("id00800/speech-01-003", "eval/test/id00800-singing-01-005", True),
@@ -81,7 +121,7 @@ def test_a_model_whose_recording_is_missing_is_named_or_dropped_on_request(root)
     ):
         tried(root, lists / "trials.lst", enrolment=lists / "enroll.map")
     trials, message = tried(root, lists / "trials.lst", enrolment=lists / "enroll.map", drop_unknown=True)
-    assert {enrolment for enrolment, _, _ in trials} == {"id00801/vlog-02-001"}
+    assert {enrolment for enrolment, _, _ in trials} == {"id00801-enroll"}
     assert message.endswith("2 dropped (unknown utterances)")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reseed.stages.audio.datasets.table import DATASETS
-from reseed.stages.audio.datasets.trial_lists import PUBLISHED
+from reseed.stages.audio.datasets.trial_lists import PUBLISHED, PUBLISHED_TOTALS
 from reseed.store import ConfigError, ManifestError
 from tests.stages.audio.datasets.miniature import listed
 
@@ -56,8 +56,11 @@ def test_the_guide_has_a_command_for_every_data_set_that_names_its_kind_and_spli
 
 def test_the_guide_counts_the_trials_of_published_lists_as_the_code_does():
     rows = [line for line in GUIDE.splitlines() if any(line.startswith(f"| {title} |") for title in PUBLISHED.values())]
-    assert len(rows) == 6
+    assert len(rows) == 8
     for (targets, nontargets), title in PUBLISHED.items():
         for row in rows:
             if row.startswith(f"| {title} |"):
                 assert f"{targets + nontargets:,}: {targets:,} + {nontargets:,} |" in row
+    for total, title in PUBLISHED_TOTALS.items():
+        (row,) = (line for line in GUIDE.splitlines() if line.startswith(f"| {title} |"))
+        assert row.endswith(f"| {total:,} |")

@@ -1,7 +1,8 @@
 import pyarrow as pa
 import pytest
 
-from reseed.stages.audio.datasets.trial_lists import read_models, read_trial_list, utterances_named
+from reseed.stages.audio.datasets.trial_lists import read_models, read_trial_list
+from reseed.stages.audio.datasets.trial_names import utterances_named
 from reseed.store import ManifestError
 from tests.stages.audio.datasets.miniature import write_list
 

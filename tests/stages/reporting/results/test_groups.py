@@ -50,6 +50,16 @@ def test_trials_are_grouped_by_both_speakers_and_by_the_length_of_the_test(group
     ]
 
 
+def test_trials_in_one_language_and_across_languages_are_told_apart(tmp_path):
+    languages = ["en", "fa", "en", None, "de"]
+    grouper = Grouper(manifest(tmp_path / "m.parquet", language=pa.array(languages)), set())
+    pairs = (["a1", "a1", "b1", "a1", "model"], ["c1", "b1", "e1", "d1", "c1"])
+    found = groups(grouper, *pairs, speakers=[None, None, None, None, "a"])
+    assert found == [("in one language",), ("across languages",), ("across languages",), (None,), (None,)]
+    alone = manifest(tmp_path / "alone.parquet", language=pa.array(["en"] * 5))
+    assert Grouper(alone, set()).groupings == ()
+
+
 def test_what_the_manifest_does_not_say_is_in_no_group(grouper):
     assert groups(grouper, ["a1", "strange"], ["e1", "a1"]) == [
         (None, None, "3.00 s or longer"),
