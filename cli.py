@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import re
 import shlex
 import signal
 import sys
@@ -21,7 +22,34 @@ from reseed.store.errors import HungUp, Interrupted, ended_by
 
 # Stages are imported inside the commands: torch and matplotlib take seconds, and most commands need neither.
 
-_FILE = click.Path(path_type=Path)
+
+class _File(click.Path):
+    """A file or folder of this machine, which a URL would be mistaken for."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Return a path."""
+        if _IS_URL.match(str(value)):
+            self.fail(f"{value} is an address; here a file or folder of this machine is meant", param, context)
+        return super().convert(value, param, context)
+
+
+class _Place(click.Path):
+    """A file or folder of this machine, or one of a store by its URL."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Return a path or a URL."""
+        if not _IS_URL.match(str(value)):
+            return super().convert(value, param, context)
+        from reseed.stages.audio.remote.url import Url
+
+        try:
+            return Url(str(value))
+        except ValueError as error:
+            self.fail(f"{value} {error}", param, context)
+
+
+_IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_FILE, _PLACE = _File(path_type=Path), _Place(path_type=Path)
 _DEBUG = "debug"
 _TRIES = 10  # of reading a store that others are changing
 _ENDS: dict[int, type[KeyboardInterrupt]] = {
@@ -157,7 +185,7 @@ _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _path_option(name: str, text: str, **options: Any) -> _Decorator:
-    return click.option(f"--{name}", type=_FILE, help=text, **{"required": True, **options})
+    return click.option(f"--{name}", help=text, **{"type": _FILE, "required": True, **options})
 
 
 def _watched(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
@@ -196,7 +224,8 @@ _PROCESSES = click.option(
 _TENSORBOARD = _path_option("tensorboard", "Folder for TensorBoard's files.", required=False)
 _RECORDINGS = _path_option(
     "recordings",
-    "Folder that recordings may be opened in; repeat for more (default: in the run).",
+    "Folder or URL that recordings may be opened in; repeat for more (default: in the run).",
+    type=_PLACE,
     required=False,
     multiple=True,
 )
@@ -262,7 +291,11 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
 
 @main.command()
 @_config_options
-@_path_option("source", "Folder of audio, list (CSV, TSV, JSON, Parquet), Kaldi directory, or an unpacked data set.")
+@_path_option(
+    "source",
+    "Folder of audio, list (CSV, TSV, JSON, Parquet) or Kaldi directory, also by its URL, or an unpacked data set.",
+    type=_PLACE,
+)
 @click.option(
     "--kind",
     type=click.Choice(["speech", "noise", "music", "rir"]),

@@ -21,7 +21,9 @@ from reseed.pipeline.loading import component_mistakes
 from reseed.pipeline.plan import Plan, Recordings
 from reseed.pipeline.speech_checks import SpeechChecks
 from reseed.stages.audio.demographics import read_demographics
+from reseed.stages.audio.patterns import is_pattern
 from reseed.stages.audio.shared import seeming_copies
+from reseed.stages.backbones.settings import PackagedConfig, config_class
 from reseed.stages.common.device import resolved
 from reseed.stages.common.space import SURE, free_bytes_at, in_bytes, stored_bytes
 from reseed.stages.synthesise import check_installed
@@ -104,6 +106,8 @@ class Preflight:
             except ConfigError as error:
                 yield str(error)
                 continue
+            if is_pattern(path):
+                continue
             if not path.exists() and str(recordings) in self.config.corpus.sources:
                 yield f"corpus.sources.{recordings}: {path} does not exist"
             elif not path.exists():
@@ -118,11 +122,19 @@ class Preflight:
         if config.synthesise is not None:
             yield from _failure(check_installed)
         absent = list(_failure(settings.check_installed))
-        yield from absent
+        yield from dict.fromkeys([*absent, *self._training_from_absent()])
         yield from _failure(lambda: resolved(config.device))
         files = settings.files(settings.model_dump())
         if not absent and all(map(Path.is_file, files)) and sum(path.stat().st_size for path in files) < _LOADED_BYTES:
             yield from _failure(lambda: self.dimensions)
+
+    def _training_from_absent(self) -> Iterator[str]:
+        """Yield which packages are missing whose weights the training of a backbone starts from."""
+        for name in self.config.backbones:
+            training = self.config.backbone_training(name)
+            kind = config_class(training.backbone)
+            if training.weights is None and training.starts_from is None and issubclass(kind, PackagedConfig):
+                yield from _failure(kind.published)
 
     @cached_property
     def dimensions(self) -> int:
@@ -136,7 +148,8 @@ class Preflight:
         """List what the run reads."""
         for recordings in self.recordings:
             try:
-                if self.config.synthesise is None and not self.plan.source(recordings).path.exists():
+                path = self.plan.source(recordings).path
+                if self.config.synthesise is None and not path.exists() and not is_pattern(path):
                     continue
                 found = listing(self.plan, recordings)
             except (ReseedError, OSError) as error:

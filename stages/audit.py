@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.auditing.evidence import Evidence
 from reseed.stages.auditing.finding import Audit
@@ -22,7 +23,7 @@ def audit(
     against: Path | None = None,
     relation: str | None = None,
     replay: int = 32,
-    recordings: Sequence[Path] = (),
+    recordings: Sequence[Path | Url] = (),
     fail_on: tuple[str, ...] = (),
     page: Path | None = None,
     execute: Execute = in_process,

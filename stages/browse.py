@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.browsing.server import Server
 from reseed.stages.auditing.browsing.stores import RunStores
 from reseed.stages.common.terminal import log
@@ -14,7 +15,7 @@ from reseed.store.errors import ended_by
 def browse(
     *,
     run: Path,
-    recordings: Sequence[Path] = (),
+    recordings: Sequence[Path | Url] = (),
     host: str = "127.0.0.1",
     port: int = 8000,
     ready: Callable[[str], None] = print,

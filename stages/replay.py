@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reseed.stages.audio.encode import check_writable
+from reseed.stages.audio.remote.url import Url
 from reseed.stages.extraction.replayer import Replayed, Replayer
 from reseed.store import ConfigError
 from reseed.store.outputs import check_apart
@@ -17,7 +18,7 @@ def replay(
     crop: int = 0,
     out: Path | None = None,
     moved: Mapping[str, Path] | None = None,
-    recordings: Sequence[Path] = (),
+    recordings: Sequence[Path | Url] = (),
     device: str = "cpu",
 ) -> Replayed:
     """Make one stored vector again from its recording.

@@ -13,7 +13,7 @@ from reseed.stages.audio.manifest import manifest_digest
 from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.folder import FOLDER, AnchorsInfo, BackboneInfo, save_backbone
 from reseed.stages.backbones.training.anchors import Anchors
-from reseed.stages.backbones.training.network import SpeakerClassifier, make_backbone, mix_weights
+from reseed.stages.backbones.training.network import SpeakerClassifier, comes_packaged, make_backbone, mix_weights
 from reseed.stages.backbones.training.reader import SpeechReader
 from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.backbones.training.speech import Speech, SpeechOrder
@@ -64,7 +64,7 @@ class BackboneOrder(SpeechOrder):
     @property
     def starts_untrained(self) -> bool:
         """Whether there are no weights to start from."""
-        return self.base is None and self.settings.weights is None and self.settings.backbone != "ge2e"
+        return self.base is None and self.settings.weights is None and not comes_packaged(self.settings.backbone)
 
 
 def train_backbone(order: BackboneOrder, group: ProcessGroup = ONE_PROCESS) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from reseed.pipeline.config import RunConfig
 from reseed.pipeline.layout import project_file
-from reseed.stages.backbones.settings import published_weights
+from reseed.stages.backbones.settings import GE2EConfig
 from tests.runs import contents, reseed
 
 EVERYTHING = int(os.environ.get("RESEED_KILLS", "0")) >= 100
@@ -110,7 +110,7 @@ def whole(tmp_path_factory):
     """A folder with the configuration of a run that has every rule."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "whole.yaml").write_text(yaml.safe_dump(WHOLE))
-    weights = torch.load(published_weights(), weights_only=True, map_location="cpu")
+    weights = torch.load(GE2EConfig.published(), weights_only=True, map_location="cpu")
     weights["model_state"]["lstm.weight_hh_l2"] *= 0.9
     torch.save(weights, folder / "other.pt")
     return folder

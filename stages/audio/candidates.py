@@ -62,6 +62,8 @@ _FOUND = pa.schema(
         "fault": pa.string(),
     }
 )
+_OPEN = -2  # no channel is named
+_COUNTED_FROM_1 = "has channels that seem to be counted from 1: count them from 0 in the list, or name A and B"
 NAMED = "named in the list"  # which channel of several is taken, beside the settings below
 CHANNELS = {"mean": "averaged", "first": "the first of each", "each": "each an utterance"}
 
@@ -111,12 +113,15 @@ def choose_channels(candidates: Candidates, setting: str, is_averaged: bool = Tr
     """
     listed, file_U = candidates.listed, candidates.file_U
     channels_U = pc.fill_null(candidates.found["channels"].combine_chunks().take(file_U), 1).to_numpy()
-    named_U = pc.fill_null(listed["channel"], -1).to_numpy()
-    conflicting = _files_of_two(named_U, file_U, channels_U)
-    if conflicting.any():
-        problem = "has one channel, and the list names several of it"
-        listed = with_column(listed, "problem", pc.if_else(pa.array(conflicting), problem, listed["problem"]))
-    is_open_U = (named_U < 0) & (channels_U > 1)
+    named_U = pc.fill_null(listed["channel"], _OPEN).to_numpy()
+    problems = (
+        ("has one channel, and the list names several of it", _files_of_two(named_U, file_U, channels_U)),
+        (_COUNTED_FROM_1, _counted_from_1(named_U, channels_U)),
+    )
+    for problem, is_wrong_U in problems:
+        if is_wrong_U.any():
+            listed = with_column(listed, "problem", pc.if_else(pa.array(is_wrong_U), problem, listed["problem"]))
+    is_open_U = (named_U == _OPEN) & (channels_U > 1)
     copies_U = np.where(is_open_U, channels_U if setting == "each" else 1, 1)
     row_V = np.repeat(np.arange(len(copies_U)), copies_U)
     copy_V = np.arange(len(row_V)) - np.repeat(np.cumsum(copies_U) - copies_U, copies_U)
@@ -133,6 +138,13 @@ def choose_channels(candidates: Candidates, setting: str, is_averaged: bool = Tr
     choice_V = np.where(is_open_V, done, NAMED).astype(object)
     listed = listed.append_column("choice", pa.array(choice_V, pa.string(), mask=channels_U[row_V] == 1))
     return Candidates(listed.combine_chunks(), candidates.found, file_U.take(pa.array(row_V)))
+
+
+def _counted_from_1(named_U: NDArray[Any], channels_U: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return the rows whose channels seem to be counted from 1: none is 0, and one is just beyond the last."""
+    is_named_U: NDArray[np.bool_] = (named_U >= 0) & (channels_U > 1)
+    is_shifted = (is_named_U & (named_U == channels_U)).any() and not (is_named_U & (named_U == 0)).any()
+    return is_named_U & bool(is_shifted)
 
 
 def _files_of_two(named_U: NDArray[Any], file_U: pa.Array, channels_U: NDArray[Any]) -> NDArray[np.bool_]:

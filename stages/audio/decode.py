@@ -204,7 +204,7 @@ def _decoding(where: Path | Location, is_thorough: bool = False) -> Iterator[tup
             yield found
     except AudioError:
         raise
-    except (soundfile.LibsndfileError, TypeError) as error:
-        raise AudioError(f"cannot be decoded ({str(error).rstrip('.')})") from error
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"cannot be decoded ({error.error_string.rstrip('.')})") from error
     except Exception as error:  # damaged files fail in as many ways as there are codecs
         raise AudioError(f"cannot be decoded ({type(error).__name__}: {error})") from error

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from reseed.stages.audio.kaldi_arks import ArkEntries
 from reseed.stages.audio.kaldi_pipes import Piped, read_pipe
-from reseed.stages.audio.listed import ListedRecording, channel_of, read_lines
+from reseed.stages.audio.listed import MEAN, ListedRecording, channel_of, read_lines
+from reseed.stages.audio.location import Location
 from reseed.store import ManifestError
 
 _OVERSHOOT_S = 0.5  # by which a segment may end behind its recording: --max-overshoot of Kaldi's extract-segments
-_IN_ARCHIVE = re.compile(r"(.+):\d+(?:\[[\d:,]*\])?")
 _SPLIT = re.compile(r"split(\d+)(utt)?")
 
 
@@ -57,6 +59,7 @@ def list_kaldi(
     recordings = read_kaldi_table(folder / "wav.scp")
     speakers, languages = _speakers(folder), _languages(folder)
     sides = KaldiSides(folder)
+    arks = ArkEntries(recordings, partial(_found, root=recordings_root))
     known, unknown = 0, []
     for line in _segments(folder, sides, recordings):
         speaker_id = speakers.get(line.utterance_id)
@@ -69,18 +72,18 @@ def list_kaldi(
         if location is None:
             problem = f"names the recording {line.recording}, which wav.scp does not list"
             location = line.recording
+        inside: Location | None = None
         try:
-            piped = _piped(location, recordings_root) if problem is None else Piped(location)
+            piped = _piped(location) if problem is None else Piped(location)
+            inside = arks.location(location) if problem is None else None
             start_s, duration_s = line.within(piped)
-            channel = piped.channel_of(line.channel) if piped.is_mono else channel
+            if piped.is_mono:
+                channel = MEAN if (one := piped.channel_of(line.channel)) is None else one
         except ValueError as error:
             piped, start_s, duration_s, problem = Piped(location), line.start_s, None, str(error)
-        path = Path(piped.path)
-        is_here = problem is None and _exists(path)
-        path = path if is_here else recordings_root / path
         yield ListedRecording(
             line.utterance_id,
-            path,
+            inside or _found(piped.path, recordings_root, is_looked_for=problem is None),
             speaker_id,
             start_s,
             duration_s,
@@ -123,13 +126,10 @@ class _Segment:
         return start_s, None if end_s is None else end_s - start_s
 
 
-def _piped(location: str, root: Path) -> Piped:
+def _piped(location: str) -> Piped:
     if location.startswith("|") or location == "-":
         raise ValueError("is no recording: a command in wav.scp that takes one, or standard input")
     if not location.endswith("|"):
-        inside = _IN_ARCHIVE.fullmatch(location)
-        if inside and not (_exists(Path(location)) or _exists(root / location)):
-            raise ValueError(f"is in the archive {inside[1]}, which is not read in place; write it to a file first")
         return Piped(location)
     try:
         return read_pipe(location)
@@ -137,11 +137,13 @@ def _piped(location: str, root: Path) -> Piped:
         raise ValueError(f"is a command in wav.scp: {error}; write its output to a file first") from None
 
 
-def _exists(path: Path) -> bool:
+def _found(listed: str, root: Path, is_looked_for: bool = True) -> Path:
+    """Return where a file lies that wav.scp names: from the current directory, else from the root of its directory."""
     try:
-        return path.exists()
+        is_here = is_looked_for and Path(listed).exists()
     except OSError:  # a name longer than any file has
-        return False
+        is_here = False
+    return Path(listed) if is_here else root / listed
 
 
 def _speakers(folder: Path) -> dict[str, str]:

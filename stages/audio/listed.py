@@ -13,6 +13,7 @@ from reseed.store.bounded import lines
 
 # What the numbers of a stretch are in; untold: to be told from the length of the file.
 SECONDS, SAMPLES, UNTOLD = "s", "samples", "?"
+MEAN = -1  # in the place of a channel
 _SIDES = {"a": 0, "b": 1, "left": 0, "right": 1}
 
 
@@ -22,7 +23,7 @@ class ListedRecording:
 
     Attributes:
         problem: why it cannot be opened at all.
-        channel: the one that is meant, counted from 0; None: the list names none.
+        channel: the one that is meant, counted from 0, or MEAN of all; None: the list names none.
         units: of `start_s` and `duration_s`, where these are no seconds yet.
         has_id: whether the list names `utterance_id`; it is the path otherwise.
         overshoot_s: by how much the stretch may end behind the recording, and is cut there.

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from reseed.stages.audio.listed import ListedRecording
+from reseed.stages.audio.patterns import expanded
 from reseed.store.atomic import digest
 
 KINDS = ("speech", "noise", "music", "rir")  # of recordings
@@ -16,14 +18,14 @@ AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 
 def audio_files(folder: Path) -> Iterator[Path]:
     """Yield all recordings below a folder, by their suffix, in an order that depends on their names alone."""
-    for path in _files_below(folder):
+    for path in files_below(folder):
         if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
             yield path
 
 
 def listing_digest(source: Path) -> str:
-    """Return a digest of which files lie below a folder, or of one file, by name, size and time of change."""
-    files = _files_below(source) if source.is_dir() else [source]
+    """Return a digest of which files a source is, by name, size and time of change: of a folder all below it."""
+    files = chain.from_iterable(files_below(path) if path.is_dir() else [path] for path in expanded(source))
     return digest(sorted((str(path), *_size_and_time(path)) for path in files))
 
 
@@ -43,7 +45,7 @@ def _size_and_time(path: Path) -> tuple[int, int]:
     return (found.st_size, found.st_mtime_ns)
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
     """Yield all files, those in linked folders too; a folder that is linked into itself is entered once."""
     seen: set[str] = set()
     for current, folders, names in os.walk(folder, followlinks=True):

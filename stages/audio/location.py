@@ -6,6 +6,7 @@ As text, which is what the column `path` of a manifest holds:
     /data/shard-000003.tar:1536+48210      48,210 bytes of a file, from byte 1,536 on
     /data/set.zip:1536+48210,deflate       the same, compressed
     /data/train.parquet:audio.bytes[17]    a cell of a Parquet table: column, and row counted from 0
+    s3://bucket/a.flac                     a file of a store; parts of it as above
 
 A path that is a file is that file, whatever it looks like.
 """
@@ -14,6 +15,8 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from reseed.stages.audio.remote.url import is_url
 
 _RANGE = re.compile(r"(?P<file>.+):(?P<start>\d{1,19})\+(?P<length>\d{1,19})(?P<deflated>,deflate)?", re.DOTALL)
 _CELL = re.compile(r"(?P<file>.+):(?P<column>[^:/\[\]]+)\[(?P<row>\d{1,19})\]", re.DOTALL)
@@ -68,13 +71,18 @@ class Location:
         return cls(given["file"], ByteRange(int(given["start"]), int(given["length"]), bool(given["deflated"])))
 
     @property
+    def is_remote(self) -> bool:
+        """Whether the file is one of a store, and `file` its URL."""
+        return is_url(self.file)
+
+    @property
     def path(self) -> Path:
-        """The file."""
+        """The file, which is one of this machine."""
         return Path(self.file)
 
     def resolved(self) -> "Location":
         """Return the same with the path of its file made absolute, its links followed."""
-        return replace(self, file=str(self.path.resolve()))
+        return self if self.is_remote else replace(self, file=str(self.path.resolve()))
 
     def __str__(self) -> str:
         """Return it as one text."""

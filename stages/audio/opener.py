@@ -7,16 +7,20 @@ last is kept, so that what hashes a recording and what decodes it read it once.
 import hashlib
 import io
 import os
+import zlib
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from threading import Lock
-from typing import Protocol
+from typing import IO, Protocol
 
-from reseed.stages.audio.containers.layout import Seekable, Stitched
-from reseed.stages.audio.location import ByteRange, Location
+from reseed.stages.audio.containers.layout import Seekable, Source, Stitched
+from reseed.stages.audio.location import ByteRange, Cell, Location
+from reseed.stages.audio.remote.file import RemoteFile
+from reseed.stages.audio.remote.url import Url
 from reseed.store import AudioError
 from reseed.store.atomic import sha256_once, state_of
 from reseed.store.bounded import check_regular
@@ -24,6 +28,8 @@ from reseed.store.bounded import check_regular
 _HANDLES = 64  # files that are kept open
 _HELD_BYTES = 64 << 20  # of recordings that were read last
 _LARGEST_HELD = 16 << 20  # a larger one is read piece by piece
+_MOST_INFLATED = 1 << 30
+_PIECE = 1 << 20
 
 
 class Handle(Protocol):
@@ -40,6 +46,16 @@ class Handle(Protocol):
         """Return `count` bytes from `start` on; fewer where the file ends."""
 
 
+def whole_file(location: Location) -> Source:
+    """Return the file that a recording lies in; it is kept open.
+
+    Raises:
+        AudioError, OSError: as `opened_bytes`.
+    """
+    handle = _remote(location) if location.is_remote else _local(location.path, state_of_file(location))
+    return Source(_Cursor(handle), handle.size)
+
+
 @contextmanager
 def opened_bytes(location: Location) -> Iterator[Seekable]:
     """Open a recording.
@@ -48,12 +64,19 @@ def opened_bytes(location: Location) -> Iterator[Seekable]:
         AudioError: there is no such file, or no such part of it.
         OSError: it cannot be read.
     """
+    if location.is_remote:
+        remote = _remote(location)
+        with _part(location, location.part or ByteRange(0, remote.size), remote) as part:
+            yield part
+        remote.check_same()
+        return
     state = state_of_file(location)
     if location.part is None:
         with location.path.open("rb") as file:
             yield file
         return
-    yield _part(location, location.part, _local(location.path, state))
+    with _part(location, location.part, _local(location.path, state)) as part:
+        yield part
 
 
 def state_of_file(location: Location) -> Hashable:
@@ -62,6 +85,8 @@ def state_of_file(location: Location) -> Hashable:
     Raises:
         AudioError: it does not exist, is no file, or is empty.
     """
+    if location.is_remote:
+        return _remote(location).state
     path = location.path
     if not path.is_file():
         raise AudioError("does not exist" if not path.exists() else "is not a file")
@@ -76,7 +101,7 @@ def sha256_of(location: Location) -> str:
     Raises:
         AudioError, OSError: as `opened_bytes`.
     """
-    if location.part is None:
+    if location.part is None and not location.is_remote:
         state_of_file(location)
         return sha256_once(location.path)
     return _sha256_of(location, state_of_file(location))
@@ -86,9 +111,21 @@ def sha256_of(location: Location) -> str:
 def _sha256_of(location: Location, state: Hashable) -> str:
     hasher = hashlib.sha256()
     with opened_bytes(location) as file:
-        while data := file.read(1 << 20):
+        while data := file.read(_PIECE):
             hasher.update(data)
     return hasher.hexdigest()
+
+
+def _remote(location: Location) -> RemoteFile:
+    try:
+        found = RemoteFile(str(Url(location.file)))
+    except ValueError as error:
+        raise AudioError(str(error)) from None
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise AudioError(str(error.strerror)) from error
+    if not found.size:
+        raise AudioError("is empty (0 bytes)")
+    return found
 
 
 @lru_cache(maxsize=_HANDLES)
@@ -116,20 +153,54 @@ class _LocalFile:
             os.close(self._descriptor)
 
 
-def _part(location: Location, part: object, handle: Handle) -> Seekable:
-    if not isinstance(part, ByteRange) or part.is_deflated:
-        raise AudioError("lies in an archive of a kind that is not read in place")
-    end = part.start + part.length
-    if end > handle.size:
-        raise AudioError(f"is cut short: its file ends at byte {handle.size} of {end}")
-    if part.length > _LARGEST_HELD:
-        return Stitched(_Cursor(handle), (range(part.start, end),))
+def _part(location: Location, part: ByteRange | Cell, handle: Handle) -> AbstractContextManager[Seekable]:
     key = location, handle.state
     data = _RECENT.get(key)
     if data is None:
-        data = handle.read_at(part.start, part.length)
+        if isinstance(part, Cell):
+            raise AudioError("lies in a table, of a kind that is not read in place")
+        if part.start + part.length > handle.size:
+            raise AudioError(f"is cut short: its file ends at byte {handle.size} of {part.start + part.length}")
+        if part.is_deflated:
+            file = _inflated(handle, part)
+            if file.seek(0, io.SEEK_END) > _LARGEST_HELD:
+                return file
+            file.seek(0)
+            with file:
+                data = file.read()
+        elif part.length > _LARGEST_HELD:
+            return nullcontext(Stitched(_Cursor(handle), (range(part.start, part.start + part.length),)))
+        else:
+            data = handle.read_at(part.start, part.length)
         _RECENT.put(key, data)
     return io.BytesIO(data)
+
+
+def _inflated(handle: Handle, part: ByteRange) -> IO[bytes]:
+    """Return what deflate compressed into a range, on disk where it is large.
+
+    Raises:
+        AudioError: it is cut short or damaged, or far larger than recordings are.
+    """
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    file = SpooledTemporaryFile(_LARGEST_HELD)  # noqa: SIM115  (closed by who asks for it)
+    try:
+        for place in range(part.start, part.start + part.length, _PIECE):
+            data = handle.read_at(place, min(_PIECE, part.start + part.length - place))
+            while data:
+                file.write(inflater.decompress(data, _PIECE))
+                data = inflater.unconsumed_tail
+                if file.tell() > _MOST_INFLATED:
+                    raise AudioError(f"has more than {_MOST_INFLATED >> 20} MiB once inflated; unpack it first")
+        if not inflater.eof:
+            raise AudioError("is cut short or damaged: what deflate compressed does not end")
+    except zlib.error as error:
+        file.close()
+        raise AudioError(f"is damaged: what deflate compressed cannot be read ({error})") from error
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 class _Cursor:

@@ -11,32 +11,45 @@ from reseed.store import Reject
 COLUMNS = ("container", "codec", "sample_rate_hz", "channels", "duration_s", "speaker_id")  # those that are described
 _MOST = 6  # values of a line
 _EXAMPLES = 3
-_REMEDIES = (  # what a reason says, the kind it is of, what to do: the first that fits
-    (r"has \d+ fields|quotation mark", "rows that cannot be divided", "mend these lines of the list"),
+# What a reason says, the kind it is of, what to do: the first that fits. Whole phrases: a reason begins with a path.
+_REMEDIES = (
+    (r"line \d+ (?:has \d+ fields|has a quotation mark|holds a NUL|is the header)", "rows that cannot be divided",
+     "mend these lines of the list"),
     (r"command in wav\.scp", "commands in wav.scp", "write what they give to files, and name these in wav.scp"),
-    (r"is in the archive", "recordings in archives", "write them to files, as wav-copy of Kaldi does, and name these"),
-    (r"which wav\.scp does not list", "recordings not in wav.scp", "add them to wav.scp, or drop these segments"),
-    (r"names no recording|has the path", "rows without a recording", "fill in the path, or drop these lines"),
-    (r"inside a tar", "rows of tar files", "give the tar files as the source"),
-    (r"unit: start_s|is no number", "stretches of unknown unit", "name the columns by their unit, or mend the numbers"),
-    (
-        r"no stretch of time|before the stretch|by its command",
-        "stretches outside the file",
-        "correct start and end in the list",
-    ),
+    (r" is at byte \d+ of ", "recordings in arks", "write the archive, or its wav.scp, again"),
+    (r"compressed as a whole|is a link to|as a sparse file|is encrypted|compressed by method",
+     "archives of another kind", "unpack them and give the folder, or write them again as plain tar"),
+    (r"which wav\.scp does not list|which is not listed", "recordings that are not listed",
+     "add them to wav.scp or to the recordings, or drop these stretches"),
+    (r"names no recording|has the path|has an id or speaker that", "rows without a recording",
+     "fill in what is missing, or drop these lines"),
+    (r"is inside a tar", "rows of tar files", "give the tar files as the source"),
+    (r"unit: start_s|that is no number", "stretches of unknown unit",
+     "name the columns by their unit, or mend the numbers"),
+    (r"is no stretch of time|before the stretch|by its command", "stretches outside the file",
+     "correct start and end in the list"),
     (r"which is not set", "paths with a placeholder", "export the variable that they name"),
-    (r"does not exist", "missing files", "paths count from the list's folder, then from the working directory"),
+    (r"is a path of Windows|is an address", "paths of another machine", "list them as they are on this one"),
+    (r"does not exist|is not a file", "missing files",
+     "paths count from the list's folder, then from the working directory"),
+    (r"is not UTF-8; rename", "names that are no text", "rename these files"),
+    (r"by transforms when|several speakers \(|without a recording of its own|channels in \d+ files|which is no file:|"
+     r"takes the channels \[", "cuts that are no stretch of a file", "save their audio first, or trim them"),
     (r"has the utterance id of", "ids that come twice", "give each row an id of its own"),
-    (r"is too short", "too short", "lower corpus.prepare.min_duration_s if they are wanted"),
-    (r"is silent|cancel", "silent or cancelling channels", "choose another channel, or leave them out"),
-    (r"NaN|should lie in", "samples out of range", "write them again as they were recorded"),
-    (r"cut short|damaged|is empty|no samples|bytes|MD5", "cut or damaged", "fetch or copy these files again"),
-    (
-        r"cannot be (?:decoded|read)|is no audio|not audio",
-        "not readable as audio",
-        "look at these files, or leave them out",
-    ),
-)
+    (r"is too short:", "too short", "lower corpus.prepare.min_duration_s if they are wanted"),
+    (r"and no channel \d|to be counted from 1|names several of it|may be any of", "channels that are not there",
+     "name those that are, counted from 0, or A and B"),
+    (r"is silent|phases cancel", "silent or cancelling channels", "choose another channel, or leave them out"),
+    (r"has NaN or|should lie in", "samples out of range", "write them again as they were recorded"),
+    (r"take (?:them )?apart", "joined recordings", "take apart what was joined"),
+    (r"mend its header|encode it anew", "headers that contradict their audio", "write these files again"),
+    (r"convert it with sph2pipe", "compressed SPHERE", "convert them with sph2pipe -f wav"),
+    (r"is no audio, but", "no recordings", "fetch the recordings themselves"),
+    (r"is cut short|(?:is|or|a) damaged|lost sync|is empty \(|has no samples|announces \d+|lacks pa|pages are missing|"
+     r"has no MD5|MD5 differs|more than \d+ \w+$", "cut or damaged", "fetch or copy these files again"),
+    (r"cannot be (?:decoded|read)|holds no|of a codec", "not readable as audio",
+     "look at these files, or leave them out"),
+)  # fmt: skip
 
 
 def overview(written: pa.Table, rejected: Sequence[Reject]) -> list[str]:

@@ -18,9 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reseed.stages.audio.listed import ListedRecording
+from reseed.stages.audio.location import ByteRange, Location
 from reseed.stages.audio.manifest import CONTENT_SCHEMA, Manifest
+from reseed.stages.audio.opener import opened_bytes
 from reseed.stages.common.prose import counted, first_few
-from reseed.store import ManifestError
+from reseed.store import AudioError, ManifestError
 from reseed.store.atomic import write_json
 from reseed.store.bounded import read_json
 
@@ -111,25 +113,28 @@ def seeming_copies(
     return +found
 
 
-def _file(path: str) -> tuple[int, int, int]:
-    """Return size, device and number of a file; zeros where there is none."""
+def _file(path: str) -> tuple[int, ...]:
+    """Return size, device and number of a file, of a part of one also which it is; zeros where there is none."""
+    location = Location.parse(path)
     try:
-        found = os.stat(path)  # noqa: PTH116  (of 100,000 files, half the time of Path.stat)
+        found = os.stat(location.file)  # noqa: PTH116  (of 100,000 files, half the time of Path.stat)
     except OSError:
         return 0, 0, 0
-    return found.st_size, found.st_dev, found.st_ino
+    if isinstance(location.part, ByteRange):
+        return location.part.length, found.st_dev, found.st_ino, location.part.start
+    return found.st_size, found.st_dev, found.st_ino, *([] if location.part is None else [location.part.row])
 
 
 def _sample(path: str) -> str:
     """Return a digest of the beginning, middle and end of a file; its path where it cannot be read."""
     try:
-        with Path(path).open("rb") as file:
+        with opened_bytes(Location.parse(path)) as file:
             size = file.seek(0, 2)
             hasher = hashlib.sha256()
             for place in (0, size // 2, max(0, size - _SAMPLE_BYTES)):
                 file.seek(place)
                 hasher.update(file.read(_SAMPLE_BYTES))
-    except OSError:
+    except (OSError, AudioError):
         return path
     return hasher.hexdigest()
 

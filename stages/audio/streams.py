@@ -65,7 +65,8 @@ def opened(location: Location, is_thorough: bool = False) -> Iterator[tuple[Layo
         layout = layout_of(given, is_thorough) if is_thorough else _layout(location, state_of_file(location))
         file = behind(Source.of(given), layout.offset).file
         given.seek(0)
-        whole = given if location.part else location.file  # by its name decoders read a file faster
+        is_file = not (location.part or location.is_remote)  # by its name decoders read it faster
+        whole = location.file if is_file else given
         if layout.ffmpeg is not None:
             yield layout, _by_ffmpeg(stack, _for_ffmpeg(whole, file, layout), layout.ffmpeg, layout.samples)
             return
@@ -89,7 +90,7 @@ def _otherwise(stack: ExitStack, whole: Seekable | str, file: Seekable, layout: 
     """Open with FFmpeg what soundfile knows the container of, and not the codec; None: nor does FFmpeg."""
     name = _FFMPEG.get(layout.container.split()[0]) if len(layout.recordings) < 2 else None
     with suppress(AudioError):
-        return None if name is None else _by_ffmpeg(stack, _for_ffmpeg(whole, file, layout), name, None)
+        return None if name is None else _by_ffmpeg(stack, _for_ffmpeg(whole, file, layout), name, layout.samples)
     return None
 
 

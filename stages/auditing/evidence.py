@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
+from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.blocks import AuditedBlock, AuditedStore, RowKey
 from reseed.stages.auditing.finding import Finding, Offender, replay_command
 from reseed.stages.auditing.tally import Accumulator
@@ -55,7 +56,7 @@ class Evidence:
         other: AuditedStore | None = None,
         relation: str | None = None,
         replay: int = 0,
-        recordings: Sequence[Path] = (),
+        recordings: Sequence[Path | Url] = (),
     ) -> None:
         self.store, self.other, self.relation, self.replay = store, other, relation, replay
         self.recordings = recordings

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.blocks import RowKey
 from reseed.stages.common.terminal import lines
 
@@ -95,7 +96,7 @@ class Audit:
         return lines([self.verdict, *judged, *([f"page: {self.page}"] if self.page else [])])
 
 
-def replay_command(store: Path, key: RowKey, recordings: Sequence[Path] = ()) -> str:
+def replay_command(store: Path, key: RowKey, recordings: Sequence[Path | Url] = ()) -> str:
     """Return the command that makes a row again and writes what it sounds like."""
     words = ["reseed", "replay", str(store), key.utterance_id, "--view", key.view, "--crop", str(key.crop)]
     if key.utterance_id.startswith("-"):

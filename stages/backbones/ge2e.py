@@ -17,7 +17,7 @@ from torchaudio.transforms import MelSpectrogram
 
 from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.features import in_full_precision
-from reseed.stages.backbones.settings import GE2EConfig, published_weights
+from reseed.stages.backbones.settings import GE2EConfig
 from reseed.stages.backbones.weights import Checkpoint, present
 from reseed.store.atomic import sha256_file
 
@@ -57,8 +57,7 @@ class GE2E(StagedBackbone):
         )
         self.lstm = nn.LSTM(40, 256, num_layers=3, batch_first=True)
         self.linear = nn.Linear(256, self.embedding_dim)
-        given = (config or GE2EConfig()).weights
-        self._weights = published_weights() if given is None else present(given)
+        self._weights = present((config or GE2EConfig()).weights or GE2EConfig.published())
         checkpoint = Checkpoint.read(self._weights, type(self))
         # The two scalars of the training loss are stored with the published encoder and play no part in embedding.
         state = {key: value for key, value in checkpoint.state.items() if not key.startswith("similarity_")}

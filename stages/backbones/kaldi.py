@@ -5,10 +5,15 @@ Povey et al., "The Kaldi speech recognition toolkit" (ASRU 2011), compute-fbank-
 Shapes: B batch, T samples, N samples per frame, F frames (those that fit whole), S spectrum, M mel bands.
 """
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchaudio.compliance.kaldi import get_mel_banks
+
+from reseed.stages.backbones.base import StagedBackbone
+from reseed.stages.backbones.weights import Checkpoint
 
 FRAME_S = 0.025
 SHIFT_S = 0.010
@@ -41,9 +46,64 @@ class KaldiFbank(nn.Module):
 
     def forward(self, waveform_BT: Tensor) -> Tensor:
         """Return log-mel bands [B, F, M] of waveforms [B, T], whose scale sets the least power that is told from 0."""
+        return log_power(self.power(waveform_BT))
+
+    def power(self, waveform_BT: Tensor) -> Tensor:
+        """Return power in mel bands [B, F, M]."""
         frame_BFN = waveform_BT.unfold(1, self.frame_samples, self.shift_samples)
         frame_BFN = frame_BFN - frame_BFN.mean(dim=2, keepdim=True)
         before_BFN = torch.cat([frame_BFN[..., :1], frame_BFN[..., :-1]], dim=2)
         windowed_BFN = (frame_BFN - PRE_EMPHASIS * before_BFN) * self.window_N
         power_BFS = torch.fft.rfft(windowed_BFN, self.n_fft).abs().square()
-        return (power_BFS @ self.filters_SM).clamp(min=LEAST_POWER).log()
+        return power_BFS @ self.filters_SM
+
+    def samples_of(self, frames: int) -> int:
+        """Return the fewest samples that hold so many frames."""
+        return self.frame_samples + (frames - 1) * self.shift_samples
+
+
+def log_power(power: Tensor) -> Tensor:
+    """Return the logarithm of power, not below that of the smallest step of single precision."""
+    return power.clamp(min=LEAST_POWER).log()
+
+
+class KaldiBackbone(StagedBackbone):
+    """Base of the networks on Kaldi's bands, each band less its mean over the utterance.
+
+    A clip too short for the network is repeated from its beginning, as both toolkits lengthen a short one.
+
+    Attributes:
+        window, scale: window of a frame, and the factor on waveforms in -1..1 that the network was trained with.
+        least_frames: fewer have no deviation over time in the pooling.
+    """
+
+    sample_rate_hz = 16_000
+    window: ClassVar[str]
+    scale: ClassVar[float]
+    least_frames: ClassVar[int]
+
+    def build_fbank(self, checkpoint: Checkpoint, n_mels: int) -> None:
+        """Make the filter bank, and note whose weights these are."""
+        self.weights_sha256 = checkpoint.sha256
+        self.fbank = KaldiFbank(self.sample_rate_hz, n_mels, self.window)
+
+    def identity(self) -> dict[str, Any]:
+        scaled = f", waveform x {self.scale:.0f}" if self.scale != 1 else ""
+        features = f"Kaldi log-mel, 25/10 ms, {self.window}, pre-emphasis 0.97, less the mean{scaled}"
+        return {"backbone": self.name, "weights_sha256": self.weights_sha256, "features": features}
+
+    def spectrum(self, waveform_BT: Tensor) -> Tensor:
+        """Return power in mel bands [B, M, F] of waveforms in -1..1."""
+        needed, samples = self.fbank.samples_of(self.least_frames), waveform_BT.shape[1]
+        if samples < needed:
+            waveform_BT = waveform_BT.repeat(1, -(-needed // samples))[:, :needed]
+        return self.fbank.power(waveform_BT).transpose(1, 2)
+
+    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
+        """Return log-mel bands [B, M, F], each of mean 0 over time."""
+        log_BMF = log_power(spectrum_BMF * self.scale**2)
+        return log_BMF - log_BMF.mean(dim=2, keepdim=True)
+
+    @property
+    def filterbank_HM(self) -> Tensor:
+        return self.fbank.filters_SM

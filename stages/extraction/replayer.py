@@ -12,6 +12,7 @@ from reseed.stages.audio.encode import encoded, write_audio
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.audio.remote.url import Url
 from reseed.stages.backbones.table import backbone_class
 from reseed.stages.common.terminal import lines
 from reseed.stages.extraction.allowed import Allowed
@@ -69,7 +70,7 @@ class Replayer:
         store: Path,
         *,
         moved: Mapping[str, Path] | None = None,
-        recordings: Sequence[Path] = (),
+        recordings: Sequence[Path | Url] = (),
         device: str = "cpu",
     ) -> None:
         self.store, moved = EmbeddingStore(store), moved or {}

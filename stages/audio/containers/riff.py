@@ -31,6 +31,7 @@ _WAV_PLAIN = {
     **{(3, 4): "FLOAT", (3, 8): "DOUBLE", (6, 1): "ALAW", (7, 1): "ULAW"},
 }
 _WAV_TAGS = {tag for tag, _ in _WAV_PLAIN}
+_MPEG_TAGS = (0x50, 0x55)  # MP2 and MP3, of which libsndfile expects the encoder's delay, too
 _AIFF_PLAIN = {
     **{(kind, size): subtype for kind in (b"NONE", b"twos", b"sowt", b"in16", b"in24", b"in32", b"42ni", b"23ni")
        for size, subtype in ((1, "PCM_S8"), (2, "PCM_16"), (3, "PCM_24"), (4, "PCM_32"))},
@@ -76,7 +77,7 @@ def _chunks(source: Source, grammar: _Grammar, start: int, is_regular: bool = Tr
         AudioError: there is no end of them.
     """
     for _ in range(_CHUNKS):
-        head = source.at(start, grammar.header)
+        head = source.at(start, grammar.header) if start < source.size else b""
         if len(head) < grammar.header or not _is_id(head[:4]):
             return
         (announced,) = grammar.size.unpack(head[grammar.id_bytes :])
@@ -108,11 +109,20 @@ def _end_of_audio(source: Source, grammar: _Grammar, audio: Chunk, block: int = 
         return 0 if is_empty else available
     if size == available:
         return size
-    behind = next(_chunks(source, grammar, audio.start + size + (size % 2 if grammar.padding == 2 else 0)), None)
-    if behind is None or behind.announced > source.size or behind.name in _HEADS:
+    behind = _behind(source, grammar, audio.start + size)
+    if not behind or any(chunk.name in _HEADS for chunk in behind):
         padded = size + -(audio.start + size) % grammar.padding
         return size if padded == available else with_rest(source, audio.start, size, block)
     return size
+
+
+def _behind(source: Source, grammar: _Grammar, end: int) -> list[Chunk]:
+    """Return the chunks behind audio, whether an odd size was padded or not."""
+    for start in dict.fromkeys((end + -end % grammar.padding, end)):
+        found = list(_chunks(source, grammar, start))
+        if found and found[0].announced <= source.size:
+            return found
+    return []
 
 
 def riff(source: Source) -> Layout:
@@ -169,10 +179,11 @@ def _wav_data(
         return _plain(name, where, size // block, subtype=plain, endian=endian, samplerate=rate, channels=channels)
     if tag in _WAV_TAGS:
         raise AudioError(f"says {channels} channels of {bits} bits, and {block} bytes for all: mend its header")
+    ffmpeg = "wav" if tag in _MPEG_TAGS else None
     if audio.is_regular and size == audio.announced:
-        return Layout(name)
+        return Layout(name, ffmpeg=ffmpeg)
     pieces = _wav_header(order, fmt, fact, size), where
-    return Layout(name, recordings=(pieces,))
+    return Layout(name, recordings=(pieces,), ffmpeg=ffmpeg)
 
 
 def _wav_header(order: str, fmt: bytes, fact: bytes, size: int) -> bytes:
@@ -250,17 +261,24 @@ def _extended(number: bytes) -> int:
 
 def caf(source: Source) -> Layout:
     """Walk a CAF file; errors as `riff`."""
-    described = b""
+    described, valid, where = b"", 0, None
     for chunk in _chunks(source, _CAF, 8):
         if chunk.name == b"desc":
             described = source.at(chunk.start, 32)
+        elif chunk.name == b"pakt":
+            valid = int.from_bytes(source.at(chunk.start + 8, 8))
         elif chunk.name == b"data":
-            size = max(0, _end_of_audio(source, _CAF, chunk) - 4)
-            return _caf_data(described, range(chunk.start + 4, chunk.start + 4 + size))
-    raise AudioError("is cut short: no chunk of its header holds audio")
+            size = _end_of_audio(source, _CAF, chunk)
+            where = range(chunk.start + 4, chunk.start + max(4, size))
+            if size != chunk.announced:
+                break
+    if where is None:
+        raise AudioError("is cut short: no chunk of its header holds audio")
+    return _caf_data(described, where, valid)
 
 
-def _caf_data(described: bytes, where: range) -> Layout:
+def _caf_data(described: bytes, where: range, valid: int) -> Layout:
+    """Return the layout of audio, of which a table of packets says how many samples are valid."""
     if len(described) < 32:
         raise AudioError("does not say what its samples are: its description is damaged")
     rate, coding, flags, block, _, channels, bits = struct.unpack(">d4sIIIII", described)
@@ -268,7 +286,7 @@ def _caf_data(described: bytes, where: range) -> Layout:
     key = (3 if flags & 1 else 1, width)
     plain = _COMPANDED.get(coding) or (_WAV_PLAIN.get(key) if coding == b"lpcm" else None)
     if plain is None or block != channels * (1 if coding in _COMPANDED else width) or not block or not 0 < rate < 2**31:
-        return Layout("CAF")
+        return Layout("CAF", valid if coding == b"alac" else None)
     endian = "LITTLE" if flags & 2 else "BIG"
     subtype = "PCM_S8" if plain == "PCM_U8" else plain
     return _plain("CAF", where, len(where) // block, subtype=subtype, endian=endian, samplerate=int(rate),

@@ -12,6 +12,7 @@ from reseed.stages.audio.containers.mpeg import id3_size, mp3
 from reseed.stages.audio.containers.ogg import ogg
 from reseed.stages.audio.containers.rare import RARE, rare
 from reseed.stages.audio.containers.riff import caf, form, riff, wave64
+from reseed.store import AudioError
 
 _MAGIC: dict[bytes, Callable[[Source], Layout]] = {
     **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), riff),
@@ -26,6 +27,13 @@ _MAGIC: dict[bytes, Callable[[Source], Layout]] = {
     b"FLV\x01": flv,
     b"wvpk": wavpack,
     **{magic: partial(rare, name=name, announced=announced) for magic, (name, announced) in RARE.items()},
+}
+_NO_AUDIO = {
+    b"version https://git-lfs": "a pointer of Git LFS: fetch the file itself (git lfs pull)",
+    b"<!doctype": "a web page: download the file again",
+    b"<html": "a web page: download the file again",
+    b"\x1f\x8b": "compressed by gzip: unpack it first",
+    b"pk\3\4": "a zip archive: unpack it first",
 }
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
@@ -45,10 +53,22 @@ def layout_of(file: Seekable, is_thorough: bool) -> Layout:
     head = inner.at(0, 24)
     if head[:1] == b"\xff" and head[1:2] and head[1] & 0xF6 == 0xF0:
         return adts(inner)
-    found = _walked(inner, head, is_thorough) or mp3(inner) or Layout("unknown")
+    found = _walked(inner, head, is_thorough) or mp3(inner) or _of_no_container(inner.at(0, 64))
     if start and not found.recordings:
         found = replace(found, recordings=((range(inner.size),),))
     return replace(found, offset=start)
+
+
+def _of_no_container(head: bytes) -> Layout:
+    """Return what is known of any other file.
+
+    Raises:
+        AudioError: it is what is often found in the place of a recording.
+    """
+    for magic, what in _NO_AUDIO.items():
+        if head.lstrip().lower().startswith(magic):
+            raise AudioError(f"is no audio, but {what}")
+    return Layout("unknown")
 
 
 def behind(source: Source, start: int) -> Source:

@@ -77,6 +77,11 @@ def has_path(names: Iterable[object]) -> bool:
     return bool(_roles(tuple(map(str, names)))["path"])
 
 
+def has_speaker(values: Mapping[str, Any]) -> bool:
+    """Whether one of some columns names a speaker."""
+    return any(values.get(name) not in (None, "") for name, _ in _roles(tuple(map(str, values)))["speaker_id"])
+
+
 def path_column(names: Sequence[str]) -> str:
     """Return that one of some columns which names recordings."""
     return _roles(tuple(names))["path"][0][0]
@@ -129,11 +134,11 @@ class Interpreter:
         if row.problem is not None:
             return self._refused(row, row.problem)
         names = tuple(map(str, row.values))
-        if self._is_first and not _roles(names)["path"]:
+        if self._is_first and row.inside is None and not _roles(names)["path"]:
             raise no_path(self._source, names)
         self._is_first = False
         for name in _telling(names):
-            if row.values[name] not in (None, ""):
+            if row.values[name] not in (None, "") and not (row.is_whole and name in _lengths(names)):
                 self._unread[name] = None
         roles = _roles(names)
         split = self._value(row.values, roles["split"])[0]
@@ -143,13 +148,16 @@ class Interpreter:
         return self._listed(row, roles, None if split is None else str(split))
 
     def _listed(self, row: Row, roles: Mapping[str, Sequence[tuple[str, str]]], split: str | None) -> ListedRecording:
-        given = {role: self._value(row.values, columns) for role, columns in roles.items()}
+        given = {
+            role: (None, SECONDS) if row.is_whole and role in _TIMES else self._value(row.values, columns)
+            for role, columns in roles.items()
+        }
         path, utterance_id, speaker_id = (given[role][0] for role in ("path", "utterance_id", "speaker_id"))
         if isinstance(path, Mapping):  # Hugging Face's {"path": ..., "bytes": ...}
             path = path.get("path")
-        if path in (None, "") or not isinstance(path, str | int):
+        if row.inside is None and (path in (None, "") or not isinstance(path, str | int)):
             return self._refused(row, "names no recording" if path in (None, "") else f"has the path {path!r}")
-        place = self._places.of(str(path))
+        place = row.inside or self._places.of(str(path))
         problem = place.problem
         if isinstance(utterance_id, dict | list) or isinstance(speaker_id, dict | list):
             problem, utterance_id, speaker_id = f"has an id or speaker that is no text ({row.place})", None, None
@@ -205,8 +213,14 @@ class Interpreter:
         return text
 
     def _refused(self, row: Row, problem: str) -> ListedRecording:
-        source = self._places.source
-        return ListedRecording(f"{source.name}:{row.place}", source, problem=f"{row.place} {problem}")
+        source = row.inside.path if row.inside else self._places.source
+        name = (row.inside and row.inside.name) or f"{Path(str(source)).name}:{row.place}"
+        return ListedRecording(name, source, problem=f"{row.place} {problem}")
+
+
+def _lengths(names: tuple[str, ...]) -> list[str]:
+    """Return the columns of durations: of a whole recording they say nothing that it does not."""
+    return [name for name, _ in _roles(names)["duration"]]
 
 
 def _language(named: object) -> str | None:

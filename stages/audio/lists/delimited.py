@@ -128,11 +128,10 @@ class _Table:
         return f"has {found} fields, and the header {self._width}: quote a text that holds a {word}"
 
     def _fitting(self, fields: Sequence[str]) -> list[str] | None:
-        """Return as many fields as the header has; those without a name may be left out, and more may be blank."""
-        if len(fields) < self._named or any(map(str.strip, fields[self._width :])):
+        """Return as many fields as the header has; those without a name may be left out."""
+        if not self._named <= len(fields) <= self._width or any("\0" in field for field in fields):
             return None
-        fields = [field.strip() for field in fields[: self._width]]
-        return None if any("\0" in field for field in fields) else [*fields, *[""] * (self._width - len(fields))]
+        return [*(field.strip() for field in fields), *[""] * (self._width - len(fields))]
 
 
 def _is_before_header(line: str) -> bool:

@@ -8,6 +8,9 @@ from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote
 
+from reseed.stages.audio.location import Location
+from reseed.store import ManifestError
+
 # $data_root/a.wav, ${DATA}/a.wav, {data_root}/a.wav, %DATA%\a.wav
 _ROOT = re.compile(r"(?:\$\{(\w+)\}|\$(\w+)|\{(\w+)\}|%([A-Za-z_]\w+)%)(?:[/\\]+|$)")
 _FILE_ADDRESS = re.compile(r"file:(?://(?:localhost)?)?(?=/)", re.IGNORECASE)
@@ -23,7 +26,7 @@ class Place:
         name: the path as listed, without root and suffix: what stands for an id where there is none.
     """
 
-    path: Path
+    path: Path | Location
     name: str
     problem: str | None = None
 
@@ -52,6 +55,17 @@ class Places:
             return Place(found, _without_suffix(rest))
         problem = f"begins with {name}, which is not set: export {name}=FOLDER"
         return Place(Path(listed), _without_suffix(rest), problem)
+
+    def file(self, listed: str) -> Path:
+        """Return where a list or an archive lies that the list names.
+
+        Raises:
+            ManifestError: its name begins with a root that is not set, or is an address.
+        """
+        place = self.of(listed)
+        if place.problem is not None:
+            raise ManifestError(f"{self.source}: {listed} {place.problem}")
+        return Path(str(place.path))
 
     def _without_root(self, listed: str) -> Place:
         if address := _FILE_ADDRESS.match(listed):

@@ -1,12 +1,13 @@
 """Every kind of source that recordings are listed in, and what reads it. Nothing here opens audio."""
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
 from pathlib import Path
 
 from reseed.stages.audio.kaldi import kaldi_directories, list_kaldi
 from reseed.stages.audio.listed import ListedRecording
-from reseed.stages.audio.listing import list_folder
+from reseed.stages.audio.listing import audio_files, files_below, list_folder
+from reseed.stages.audio.lists.archived import ARCHIVES, ArchiveReader, is_archive
 from reseed.stages.audio.lists.columns import Interpreter
 from reseed.stages.audio.lists.delimited import delimited_rows
 from reseed.stages.audio.lists.json_values import is_json, json_rows
@@ -14,10 +15,13 @@ from reseed.stages.audio.lists.lhotse import flattened
 from reseed.stages.audio.lists.parquet_rows import parquet_rows
 from reseed.stages.audio.lists.places import Places
 from reseed.stages.audio.lists.row import Row
-from reseed.stages.audio.lists.text import encoding_of
+from reseed.stages.audio.lists.text import encoding_of, numbered_lines
+from reseed.stages.audio.patterns import expanded, is_pattern
+from reseed.stages.common.prose import first_few
 from reseed.store import ManifestError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".list", ".lst", ".txt", ".parquet")
+_TEXTS = (".list", ".lst", ".txt")
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of a folder, as Hugging Face's audiofolder has it
 
 
@@ -33,16 +37,56 @@ def list_recordings(
         ManifestError: `source` does not exist, is of no known kind, cannot be read, or lacks the column `path`.
     """
     notes = notes if notes is not None else []
+    if is_pattern(source):
+        return _list_several(expanded(source), speaker_depth, split, notes)
     if not source.exists():
-        raise ManifestError(f"{source} does not exist; give a folder of audio, a .csv, a .jsonl or a Kaldi directory")
+        raise ManifestError(
+            f"{source} does not exist; give a folder of audio or of archives, a .csv, a .jsonl or a Kaldi directory"
+        )
     if source.is_dir():
-        if kaldi := kaldi_directories(source):
-            return chain.from_iterable(list_kaldi(folder, root, split, notes) for folder, root in kaldi.items())
-        metadata = next((source / name for name in _METADATA if _names_files(source / name)), None)
-        return list_folder(source, speaker_depth, split) if metadata is None else _list_file(metadata, split, notes)
+        return _list_directory(source, speaker_depth, split, notes)
+    if is_archive(source):
+        return _list_archives([source], speaker_depth, split, notes)
     if _suffix(source) in SUFFIXES:
-        return _list_file(source, split, notes)
-    raise ManifestError(f"{source} is neither a folder nor a list ({', '.join(SUFFIXES)}, also with .gz)")
+        return _list_file(source, speaker_depth, split, notes)
+    known = ", ".join((*SUFFIXES, *ARCHIVES))
+    raise ManifestError(f"{source} is neither a folder nor a list nor an archive ({known}; lists also with .gz)")
+
+
+def _list_directory(source: Path, speaker_depth: int, split: str | None, notes: list[str]) -> Iterator[ListedRecording]:
+    if kaldi := kaldi_directories(source):
+        return chain.from_iterable(list_kaldi(folder, root, split, notes) for folder, root in kaldi.items())
+    if metadata := next((source / name for name in _METADATA if _names_files(source / name)), None):
+        return _list_file(metadata, speaker_depth, split, notes)
+    archives = [path for path in files_below(source) if is_archive(path)]
+    if not archives or next(audio_files(source), None) is not None:
+        if archives:
+            few = first_few(str(path.relative_to(source)) for path in archives)
+            notes.append(f"archives beside the recordings are not read; give them as the source ({few})")
+        return list_folder(source, speaker_depth, split)
+    return _list_archives(archives, speaker_depth, split, notes)
+
+
+def _list_several(
+    sources: Sequence[Path], speaker_depth: int, split: str | None, notes: list[str]
+) -> Iterator[ListedRecording]:
+    """Yield what several sources list, archives that follow one another as one."""
+    for are_archives, group in groupby(sources, is_archive):
+        if are_archives:
+            yield from _list_archives(group, speaker_depth, split, notes)
+        else:
+            for source in group:
+                yield from list_recordings(source, speaker_depth, split, notes)
+
+
+def _list_archives(
+    archives: Iterable[Path], speaker_depth: int, split: str | None, notes: list[str]
+) -> Iterator[ListedRecording]:
+    interpreter = Interpreter("", Places(Path()), split)
+    reader = ArchiveReader(interpreter, speaker_depth, split)
+    for archive in archives:
+        yield from reader.recordings(archive)
+    notes.extend(interpreter.notes() + reader.notes())
 
 
 def _suffix(source: Path) -> str:
@@ -54,13 +98,32 @@ def _names_files(path: Path) -> bool:
     return path.is_file() and "file_name" in next(_rows(path, []), Row("")).values
 
 
-def _list_file(source: Path, split: str | None, notes: list[str]) -> Iterator[ListedRecording]:
+def _list_file(source: Path, speaker_depth: int, split: str | None, notes: list[str]) -> Iterator[ListedRecording]:
+    if archives := listed_archives(source):
+        yield from _list_several(archives, speaker_depth, split, notes)
+        return
     interpreter = Interpreter(str(source), Places(source), split)
     for row in _rows(source, notes):
         recording = interpreter.recording(row)
         if recording is not None:
             yield recording
     notes.extend(interpreter.notes())
+
+
+def listed_archives(source: Path) -> list[Path]:
+    """Return the archives that a text names line by line, as wespeaker's shard.list does; none where it is a table.
+
+    Raises:
+        ManifestError: one of them does not exist.
+    """
+    if _suffix(source) not in _TEXTS:
+        return []
+    lines = (line.strip() for _, line in numbered_lines(source, encoding_of(source, [])) if line.strip())
+    first = next(lines, "")
+    if not is_archive(Path(first)):
+        return []
+    places = Places(source)
+    return [path for line in chain([first], lines) for path in expanded(places.file(line))]
 
 
 def _rows(source: Path, notes: list[str]) -> Iterator[Row]:

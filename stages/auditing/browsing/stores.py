@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.arrays import Float32, unit
 from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.common.terminal import printable
@@ -78,7 +79,7 @@ class RunStores:
         ConfigError: there is no finished store.
     """
 
-    def __init__(self, run: Path, recordings: Sequence[Path] = ()) -> None:
+    def __init__(self, run: Path, recordings: Sequence[Path | Url] = ()) -> None:
         self.run, self.recordings = run, tuple(recordings)
         self._hearing = Lock()
         self._heard: tuple[object, Sound] | None = None
@@ -127,7 +128,7 @@ class BrowsedStore:
         StoreError: such an utterance is not stored.
     """
 
-    def __init__(self, path: Path, recordings: Sequence[Path] = ()) -> None:
+    def __init__(self, path: Path, recordings: Sequence[Path | Url] = ()) -> None:
         self.path, self.store, self.recordings = path, EmbeddingStore(path), recordings
         self._reference = AuditedStore(path, self.store.header).reference
 
@@ -227,6 +228,6 @@ def _text(value: object) -> str:
 
 
 @lru_cache(maxsize=8)
-def _opened(path: Path, state: int, recordings: tuple[Path, ...]) -> BrowsedStore:
+def _opened(path: Path, state: int, recordings: tuple[Path | Url, ...]) -> BrowsedStore:
     """Keep the last stores; one that is written anew is opened anew."""
     return BrowsedStore(path, recordings)

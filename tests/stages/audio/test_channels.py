@@ -132,6 +132,27 @@ def test_lists_have_a_column_for_it(call, suffix):
     assert "1 with several channels (averaged), 4 with several channels (named in the list)" in message
 
 
+@pytest.mark.parametrize("names", ["1 2", "2 2", "1 2 1"])
+def test_channels_that_are_counted_from_1_are_refused_rather_than_shifted(call, names):
+    lines = [f"u{number},call.wav,{name}\n" for number, name in enumerate(names.split())]
+    (call / "list.csv").write_text("id,path,channel\n" + "".join(lines) + "mono,mono.wav,2\n")
+    write_wave(call / "mono.wav", tone(16_000))
+    rows, rejects, message = prepared(call / "list.csv")
+    assert sides(rows) == {"mono": None}
+    assert all("seem to be counted from 1: count them from 0 in the list" in reason for reason in rejects.values())
+    assert f"channels that are not there x {len(rejects)}: name those that are, counted from 0" in message
+
+
+@pytest.mark.parametrize("setting", CHANNELS)
+def test_a_command_that_asks_for_the_mean_gets_it_whatever_the_setting_is(call, setting):
+    mean = "sox call.wav -c 1 -t wav - |", "sox call.wav -t wav - remix - |", "ffmpeg -i call.wav -ac 1 -f wav - |"
+    lines = [f"u{number} {command}\n" for number, command in enumerate(mean)]
+    rows, _, _ = prepared(kaldi(call, wav_scp="".join(lines)), settings={"channels": setting})
+    assert sides(rows) == {"u0": None, "u1": None, "u2": None}
+    (call / "segments").write_text("s1 u0 0 2\ns2 u1 1 3\n")
+    assert sides(prepared(call, settings={"channels": setting})[0]) == {"s1": None, "s2": None}
+
+
 @pytest.mark.parametrize("wrong", ["-1", "0.5", "C", "nan", "inf", "1e400"])
 def test_what_is_no_channel_is_refused(wrong):
     with pytest.raises(ValueError, match="no channel|could not convert"):

@@ -281,15 +281,17 @@ def test_commands_and_segments_meet_in_the_file(data):
     assert "a command in wav.scp that takes one" in rejects["to-1"]
 
 
-def test_recordings_in_archives_are_refused_as_such_and_a_colon_in_a_name_is_none(data):
+def test_recordings_in_archives_that_hold_none_are_rejects_and_a_colon_in_a_name_is_none(data):
     (data / "r.wav").rename(data / "r:12")
-    scp = "a data/x.ark:1234\nb /far/raw mfcc.1.ark:9[0:8000]\nc r:12\nd data/gone.wav\n"
-    rows, rejects, message = prepared(tables(data, wav_scp=scp))
+    (data / "feats.ark").write_bytes(b"e \0BFM \4")
+    scp = "a data/x.ark:1234\nb /far/raw mfcc.1.ark:9[0:8000]\nc r:12\nd data/gone.wav\ne data/feats.ark:2\n"
+    rows, rejects, _ = prepared(tables(data, wav_scp=scp))
     assert list(rows) == ["c"]
-    assert "is in the archive data/x.ark, which is not read in place" in rejects["a"]
-    assert "is in the archive /far/raw mfcc.1.ark, which is not read in place" in rejects["b"]
+    assert "is at byte 1234 of " in rejects["a"]
+    assert "x.ark, which does not exist" in rejects["a"]
+    assert "takes a range of rows of /far/raw mfcc.1.ark" in rejects["b"]
     assert "does not exist" in rejects["d"]
-    assert "recordings in archives x 2" in message
+    assert "which holds matrices or vectors at byte 2, and no sound" in rejects["e"]
 
 
 def test_a_name_that_no_file_can_have_is_one_reject(data):

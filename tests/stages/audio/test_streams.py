@@ -1,5 +1,6 @@
 """What libsndfile does not decode, or decodes without being able to seek; and headers that would take all memory."""
 
+import gzip
 import resource
 import time
 from contextlib import suppress
@@ -141,6 +142,40 @@ def test_whatever_libsndfile_writes_is_read_alike_by_prepare_and_extract(tmp_pat
         else:
             assert isinstance(found, Inspection), (codec, found)
             assert found.samples == pytest.approx(16_000, abs=400)
+
+
+@pytest.mark.parametrize("codec", ["mp2", "mp3"])
+def test_mpeg_audio_in_wav_is_read_whole(tmp_path, codec):
+    data = encoded(tone(48_000), codec, "wav")
+    assert 48_000 <= samples_in(tmp_path / "a", data) <= 48_000 + 4_096
+    assert "cut short" in str(looked_at(tmp_path / "b", data[: len(data) // 2]))
+
+
+def test_alac_of_which_the_decoder_leaves_out_an_end_is_refused(tmp_path):
+    """FFmpeg trims the last packet of what it wrote itself twice."""
+    assert "is cut short: 11714 of 12001 samples" in str(
+        looked_at(tmp_path / "a", encoded(tone(12_001), "alac", "caf"))
+    )
+    assert samples_in(tmp_path / "b", written(tone(12_001), format="CAF", subtype="ALAC_16")) == 12_001
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n", "Git LFS: fetch the file itself"),
+        (b"\n<!DOCTYPE html><html><head>", "a web page: download the file again"),
+        (b"<HTML>404 Not Found", "a web page"),
+        (gzip.compress(written(tone(800))), "compressed by gzip: unpack it first"),
+        (b"PK\3\4" + bytes(900), "a zip archive"),
+    ],
+)
+def test_what_often_lies_in_the_place_of_a_recording_is_named(tmp_path, data, what):
+    assert f"is no audio, but {'a pointer of ' * ('Git' in what)}{what}" in str(looked_at(tmp_path / "a.wav", data))
+
+
+def test_reasons_of_the_decoder_name_no_object(tmp_path):
+    found = looked_at(tmp_path / "a", with_fields(written(tone(800)), (24, "<I", 0)))
+    assert found == "cannot be decoded (Internal error : SF_INFO struct incomplete)"
 
 
 @pytest.mark.parametrize("subtype", ["s16", "s32"])

@@ -128,6 +128,39 @@ def ecapa_speechbrain(channels: int = 32, aggregated: int = 96, seed: int = 0) -
     return filled(shapes | affine("fc.conv", 192, 2 * aggregated, 1), seed)
 
 
+def campplus(head: int = 4, trunk: int = 16, growth: int = 4, narrow: int = 8, dim: int = 24, seed: int = 0) -> State:
+    def block(name: str, shortcut: bool) -> dict[str, tuple[int, ...]]:
+        shapes = affine(f"{name}.conv1", head, head, 3, 3, bias=False) | norm(f"{name}.bn1", head)
+        shapes |= affine(f"{name}.conv2", head, head, 3, 3, bias=False) | norm(f"{name}.bn2", head)
+        if shortcut:
+            shapes |= affine(f"{name}.shortcut.0", head, head, 1, 1, bias=False) | norm(f"{name}.shortcut.1", head)
+        return shapes
+
+    shapes = affine("head.conv1", head, 1, 3, 3, bias=False) | norm("head.bn1", head)
+    for layer in ("head.layer1", "head.layer2"):
+        shapes |= block(f"{layer}.0", shortcut=True) | block(f"{layer}.1", shortcut=False)
+    shapes |= affine("head.conv2", head, head, 3, 3, bias=False) | norm("head.bn2", head)
+    shapes |= affine("xvector.tdnn.linear", trunk, 10 * head, 5, bias=False)
+    shapes |= norm("xvector.tdnn.nonlinear.batchnorm", trunk)
+    width = trunk
+    for number, depth in enumerate((12, 24, 16), start=1):
+        for layer in range(1, depth + 1):
+            at = f"xvector.block{number}.tdnnd{layer}"
+            shapes |= norm(f"{at}.nonlinear1.batchnorm", width) | affine(f"{at}.linear1", narrow, width, 1, bias=False)
+            shapes |= norm(f"{at}.nonlinear2.batchnorm", narrow)
+            shapes |= affine(f"{at}.cam_layer.linear_local", growth, narrow, 3, bias=False)
+            shapes |= affine(f"{at}.cam_layer.linear1", narrow // 2, narrow, 1)
+            shapes |= affine(f"{at}.cam_layer.linear2", growth, narrow // 2, 1)
+            width += growth
+        shapes |= norm(f"xvector.transit{number}.nonlinear.batchnorm", width)
+        shapes |= affine(f"xvector.transit{number}.linear", width // 2, width, 1, bias=False)
+        width //= 2
+    shapes |= norm("xvector.out_nonlinear.batchnorm", width)
+    shapes |= affine("xvector.dense.linear", dim, 2 * width, 1, bias=False)
+    last = norm("xvector.dense.nonlinear.batchnorm", dim)
+    return filled(shapes | {name: last[name] for name in last if "running" in name or "num" in name}, seed)
+
+
 def transformer(bundle: str = "WAVLM_BASE_PLUS", seed: int = 0) -> State:
     """Weights of a tiny network, under the names of the published file (pos_conv_embed by weight_g and weight_v)."""
     chosen = getattr(torchaudio.pipelines, bundle)
@@ -192,6 +225,7 @@ def waves_network(path: Path, shape: list, **options) -> Path:
 
 
 STATES: dict[str, Callable[[], State]] = {
+    "campplus": campplus,
     "resnet_se34v2": resnet_se34v2,
     "ecapa_tdnn": ecapa_tdnn,
     "ecapa_taoruijie": ecapa_taoruijie,

@@ -57,6 +57,13 @@ def test_samples_of_another_md5_are_rejected_and_an_md5_of_zeros_is_none(tmp_pat
     assert samples_in(tmp_path / "b", with_md5(WHOLE[name], bytes(16))) == SAMPLES
 
 
+def test_what_lies_behind_flac_that_has_no_md5_may_be_lost_frames(tmp_path):
+    data = WHOLE["16"]
+    assert samples_in(tmp_path / "a", data + 3_000 * b"APE") == SAMPLES
+    found = looked_at(tmp_path / "b", with_md5(data, bytes(16)) + 3_000 * b"APE")
+    assert "ends with what is no frame, and has no MD5" in str(found)
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_flac_that_was_cut_is_rejected_with_or_without_a_total(tmp_path, name):
     for data in (WHOLE[name], with_total(WHOLE[name], 0)):

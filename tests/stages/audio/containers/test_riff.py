@@ -120,6 +120,26 @@ def test_chunks_of_odd_sizes_are_walked_over_padded_or_not(tmp_path, chunk, is_p
     assert samples_in(tmp_path / "b", data[:between] + odd + data[between:] + odd) == SAMPLES
 
 
+@pytest.mark.parametrize(("name", "padding"), [("wav", 0), ("rifx", 0), ("wav", 1), ("w64", 7)])
+def test_an_odd_size_is_no_audio_of_the_chunk_behind_it_padded_or_not(tmp_path, name, padding):
+    form, endian = ("W64", "FILE") if name == "w64" else ("WAV", "BIG" if name == "rifx" else "FILE")
+    data = written(WAVE, format=form, subtype="PCM_U8", endian=endian)
+    start, size = data.index(b"data") + (24 if name == "w64" else 8), SAMPLES
+    if name == "w64":
+        behind = b"levl" + bytes(12) + struct.pack("<q", 40) + bytes(16)
+    else:
+        behind = b"LIST" + struct.pack(">I" if name == "rifx" else "<I", 4) + b"INFO"
+    assert samples_in(tmp_path / "a", data[: start + size] + bytes(padding) + behind) == SAMPLES
+
+
+@pytest.mark.parametrize("between", [b"", b"LIST\4\0\0\0INFO", b"JUNK\5\0\0\0abcde\0"])
+def test_audio_in_several_chunks_is_refused_and_never_read_in_part(tmp_path, between):
+    data = WHOLE["wav"]
+    half = struct.pack("<I", SAMPLES - 1)
+    several = data[:40] + half + data[44 : 43 + SAMPLES] + between + b"data" + half + data[-SAMPLES - 1 :]
+    assert "take apart what was joined" in str(looked_at(tmp_path / "a", several))
+
+
 def test_an_extensible_header_in_a_pipe_is_read_by_its_inner_format(tmp_path):
     data = written(tone(SAMPLES, channels=2), format="WAVEX", subtype="FLOAT")
     changed = with_fields(data, (4, "<I", 0xFFFFFFFF), (data.index(b"data") + 4, "<I", 0xFFFFFFFF))
@@ -133,6 +153,15 @@ def test_a_recorder_that_never_closed_its_file_and_an_empty_file_are_told_apart(
     unclosed = with_fields(data, (4, "<I", 36), (40, "<I", 0))
     assert samples_in(tmp_path / "a", unclosed) == SAMPLES
     assert looked_at(tmp_path / "b", data[:40] + struct.pack("<I", 0) + b"LIST\4\0\0\0INFO") == "has no samples"
+
+
+def test_a_sphere_file_whose_channels_are_not_interleaved_is_refused(tmp_path):
+    head, samples = WHOLE["sph"][:1024], WHOLE["sph"][1024:]
+    for value in ("TRUE", "FALSE"):
+        named = head.replace(b"end_head\n", f"channels_interleaved -s{len(value)} {value}\nend_head\n".encode())[:1024]
+        found = looked_at(tmp_path / value, named + samples)
+        assert isinstance(found, str) == (value == "FALSE")
+    assert "one behind the other, which is not read; convert it with sph2pipe" in str(found)
 
 
 def test_a_sphere_header_may_be_longer_than_usual_and_leave_its_length_out(tmp_path):

@@ -59,7 +59,6 @@ TEXTS = {
     "excel.csv": "sep=;\r\npath;speaker\r\nwav/a.wav;s\r\nwav/b.wav;t\r\nwav/c.wav;t\r\n",
     "commented.csv": "# by me\n# again\npath,speaker\nwav/a.wav,s\nwav/b.wav,t\nwav/c.wav,t\n",
     "commented_header.tsv": "#path\tspeaker\nwav/a.wav\ts\nwav/b.wav\tt\nwav/c.wav\tt\n",
-    "surplus_blanks.csv": "path,speaker\nwav/a.wav,s,\nwav/b.wav,t, ,\nwav/c.wav,t\n",
     "unread_twice.csv": "x,path,x,speaker\n,wav/a.wav,1,s\n2,wav/b.wav,,t\n,wav/c.wav,,t\n",
     "joined.csv": "\ufeffpath,speaker\nwav/a.wav,s\n\ufeffwav/b.wav,t\nwav/c.wav,t\n",
     "joined.jsonl": "\n".join(f'\ufeff{{"path": "wav/{n}.wav", "spk": "{"st"[n > "a"]}"}}' for n in "abc"),
@@ -105,6 +104,7 @@ def test_lists_may_be_compressed(prepared, name):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
+        ("wav/c.wav,text,t,", "line 3 has 4 fields, and the header 3"),  # or is the text in two, and no speaker known
         ("wav/c.wav,hello, world,t", "line 3 has 4 fields, and the header 3: quote a text that holds a comma"),
         ("wav/c.wav", "line 3 has 1 fields, and the header 3"),
         ('wav/c.wav,"never, closed,t', "line 3 has a quotation mark that is never closed"),

@@ -1,0 +1,1 @@
+"""Files and folders that are not on this machine, by whatever fsspec opens."""

@@ -1,0 +1,131 @@
+"""What lies below a folder of a store, or fits a pattern, in an order that depends on its names alone.
+
+To list a million objects takes minutes: a run keeps the listing in a file, and reads that.
+"""
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from reseed.stages.audio.remote.file import FileState
+from reseed.stages.audio.remote.stores import ask
+from reseed.stages.audio.remote.url import Url
+from reseed.store import ManifestError
+from reseed.store.atomic import atomic_path
+from reseed.store.sealed import table_writer
+from reseed.store.tables import TableFile
+
+_SCHEMA = pa.schema({"url": pa.string(), "size": pa.int64(), "version": pa.string()})
+_LISTING = TableFile("a listing of a store", "reseed prepare", ManifestError)
+_ROWS = 16_384
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of a store, as it was listed."""
+
+    url: str
+    size: int | None
+    version: str
+
+
+def files_below(place: Url, kept: Path | None = None) -> Iterator[Entry]:
+    """Yield the files below a folder, or those that a pattern with * fits (** for any folders).
+
+    Args:
+        kept: the listing is read from this file; where it is missing or of another place, it is written first.
+
+    Raises:
+        ManifestError: the store cannot be asked, or the file cannot be read.
+    """
+    try:
+        if kept is None:
+            yield from _listed(place)
+            return
+        if not _is_of(kept, place):
+            _keep(place, kept)
+    except OSError as error:
+        raise ManifestError(f"{place} cannot be listed: {error.strerror or error}") from error
+    with _LISTING.open(kept) as file:
+        for batch in file.iter_batches(_ROWS, columns=_SCHEMA.names):
+            yield from (Entry(**row) for row in batch.to_pylist())
+
+
+def _is_of(kept: Path, place: Url) -> bool:
+    if not kept.exists():
+        return False
+    with _LISTING.open(kept) as file:
+        return (file.schema_arrow.metadata or {}).get(b"place") == str(place).encode()
+
+
+def _keep(place: Url, kept: Path) -> None:
+    entries = _listed(place)
+    schema = _SCHEMA.with_metadata({"place": str(place)})
+    with atomic_path(kept) as temporary, table_writer(temporary, schema) as writer:
+        while rows := [vars(entry) for entry in islice(entries, _ROWS)]:
+            writer.write_table(pa.Table.from_pylist(rows, schema))
+
+
+def _listed(place: Url) -> Iterator[Entry]:
+    from fsspec.utils import glob_translate
+
+    whole = str(place).rstrip("/")
+    start = whole.partition("*")[0]  # what all names begin with
+    fits = None if start == whole else re.compile(glob_translate(whole.replace("[", "[[]").replace("?", "[?]"))).match
+    folder = whole + "/" if fits is None else start
+    for entry in _objects(folder) if place.protocol in ("s3", "s3a") else _walk(folder[: folder.rindex("/") + 1]):
+        if entry.url.startswith(folder) and not entry.url.endswith("/") and (fits is None or fits(entry.url)):
+            yield entry
+
+
+def _objects(start: str) -> Iterator[Entry]:
+    """Yield the objects of a bucket whose keys begin so, a thousand by each request, in the order of their keys."""
+    protocol, _, path = start.partition("://")
+    bucket, _, prefix = path.partition("/")
+    token: dict[str, str] = {}
+    while True:
+        asked = {"Bucket": bucket, "Prefix": prefix, **token}
+        page: dict[str, Any] = ask(start, partial(_page, asked))
+        for found in page.get("Contents", ()):
+            state = FileState.of({**found, "size": found["Size"]})
+            yield Entry(f"{protocol}://{bucket}/{found['Key']}", state.size, state.version)
+        if not page.get("IsTruncated"):
+            return
+        token = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _page(asked: dict[str, str], system: Any) -> dict[str, Any]:
+    return dict(system.call_s3("list_objects_v2", **asked))
+
+
+def _walk(folder: str) -> Iterator[Entry]:
+    """Yield what lies in a folder, then what lies in those inside it, by one request each."""
+    found: list[dict[str, Any]] = ask(folder, lambda system: system.ls(folder, detail=True))
+    named = {_url_of(each["name"], folder): each for each in found}
+    inside = {url: each for url, each in sorted(named.items()) if _is_below(url, folder)}
+    folders = {url for url, each in inside.items() if each["type"] == "directory"}
+    for url in (url for url in inside if url not in folders):
+        state = FileState.of(inside[url])
+        yield Entry(url, state.size, state.version)
+    for url in sorted(folders):
+        yield from _walk(url.rstrip("/") + "/")
+
+
+def _url_of(name: str, folder: str) -> str:
+    if folder.startswith("http"):
+        return html.unescape(name)
+    protocol, _, host = folder.split("/")[:3]
+    return f"{protocol}//{host}{name}" if name.startswith("/") else f"{protocol}//{name}"
+
+
+def _is_below(url: str, folder: str) -> bool:
+    """Leave out what a page links to beside its files: its parent, or itself in another order."""
+    rest = url.removeprefix(folder)
+    return rest not in (url, "", "/") and not rest.startswith(("?", "#", "../", "./"))
