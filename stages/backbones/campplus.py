@@ -49,7 +49,7 @@ class CAMPPlus(KaldiBackbone):
         checkpoint = Checkpoint.read(weights, type(self))
         channels = checkpoint.size("head.conv1.weight")
         flattened = checkpoint.size("xvector.tdnn.linear.weight", 1)
-        self.build_fbank(checkpoint, 8 * (flattened // channels))
+        self.build_fbank(checkpoint, 8 * max(1, flattened // channels))
         self.embedding_dim = checkpoint.size("xvector.dense.linear.weight")
         growth, bottleneck = (checkpoint.size(self.landmarks[1], axis) for axis in (0, 1))
         self.head = Head(channels)

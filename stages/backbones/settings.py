@@ -111,6 +111,14 @@ class ResNetSE34V2Config(CheckpointConfig):
     variance_floor: float = Field(default=1e-4, gt=0)
 
 
+class ResNet34WeSpeakerConfig(CheckpointConfig):
+    """Settings of the `resnet34_wespeaker` backbone; depth (18 to 293 layers) and all sizes follow from the weights.
+
+    Attributes:
+        weights: a checkpoint of WeSpeaker (avg_model.pt), its .onnx export, or what `reseed train-backbone` wrote.
+    """
+
+
 class ECAPATDNNConfig(CheckpointConfig):
     """Settings of the `ecapa_tdnn` backbone; channels, MFCC, kind of attention and D follow from the weights."""
 
@@ -203,6 +211,7 @@ CONFIGS: dict[str, type[BackboneConfig]] = {
     "ge2e": GE2EConfig,
     "campplus": CAMPPlusConfig,
     "resnet_se34v2": ResNetSE34V2Config,
+    "resnet34_wespeaker": ResNet34WeSpeakerConfig,
     "ecapa_tdnn": ECAPATDNNConfig,
     "ecapa_taoruijie": ECAPATaoRuijieConfig,
     "ecapa_speechbrain": ECAPASpeechBrainConfig,

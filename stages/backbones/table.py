@@ -11,6 +11,7 @@ from reseed.stages.backbones.ecapa_tdnn import ECAPATDNN
 from reseed.stages.backbones.ge2e import GE2E
 from reseed.stages.backbones.onnx import Onnx
 from reseed.stages.backbones.resnet_se34v2 import ResNetSE34V2
+from reseed.stages.backbones.resnet_wespeaker import ResNet34WeSpeaker
 from reseed.stages.backbones.wavlm import WavLM
 from reseed.stages.common.choice import chosen
 
@@ -18,6 +19,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "ge2e": GE2E,
     "campplus": CAMPPlus,
     "resnet_se34v2": ResNetSE34V2,
+    "resnet34_wespeaker": ResNet34WeSpeaker,
     "ecapa_tdnn": ECAPATDNN,
     "ecapa_taoruijie": ECAPATaoRuijie,
     "ecapa_speechbrain": ECAPASpeechBrain,

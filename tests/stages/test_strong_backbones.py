@@ -18,7 +18,7 @@ from reseed.store import EmbeddingStore
 from tests.corpus import prepared, write_corpus
 from tests.stages.backbones.checkpoints import STATES, save
 
-NETWORKS = ("campplus",)
+NETWORKS = ("campplus", "resnet34_wespeaker")
 
 
 @pytest.fixture(scope="module")

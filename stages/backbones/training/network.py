@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from reseed.stages.backbones.base import StagedBackbone, require_stages
 from reseed.stages.backbones.folder import read_trained
 from reseed.stages.backbones.resnet_se34v2 import FILTERS
+from reseed.stages.backbones.resnet_wespeaker import untrained_sizes
 from reseed.stages.backbones.settings import PackagedConfig, config_class
 from reseed.stages.backbones.table import backbone_class, load_backbone
 from reseed.stages.backbones.training.losses import angular_margin, proximity
@@ -148,5 +149,7 @@ def _sizes(config: BackboneTraining) -> dict[str, tuple[int, ...]]:
             "attention.3.weight": (1, 128, 1),
             "fc6.weight": (config.dimensions, 1),
         }
+    if config.backbone == "resnet34_wespeaker":
+        return untrained_sizes(config.dimensions, config.bands)
     pooled = FILTERS[-1] * config.bands // 8
     return {"attention.3.weight": (pooled, 128, 1), "fc.weight": (config.dimensions, 2 * pooled)}

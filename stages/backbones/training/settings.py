@@ -68,7 +68,7 @@ class BackboneTraining(SpeechTraining):
         held_out: share of the speakers kept for a validation EER.
     """
 
-    backbone: Literal["ge2e", "campplus", "ecapa_tdnn", "resnet_se34v2"] = "ecapa_tdnn"
+    backbone: Literal["ge2e", "campplus", "ecapa_tdnn", "resnet_se34v2", "resnet34_wespeaker"] = "ecapa_tdnn"
     weights: AbsolutePath | None = None
     starts_from: str | None = None
     anchored: bool = False

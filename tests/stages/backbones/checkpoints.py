@@ -83,6 +83,28 @@ def resnet_se34v2(dim: int = 512, n_mels: int = 64, pooled: int = 2, seed: int =
     return filled(shapes | affine("fc", dim, pooled * height), seed)
 
 
+def resnet34_wespeaker(
+    width: int = 8, dim: int = 24, blocks: tuple[int, ...] = (3, 4, 6, 3), expansion: int = 1, seed: int = 0
+) -> State:
+    shapes = affine("conv1", width, 1, 3, 3, bias=False) | norm("bn1", width)
+    channels = width
+    for layer, count in enumerate(blocks, start=1):
+        inner, outer = width * 2 ** (layer - 1), width * 2 ** (layer - 1) * expansion
+        for block in range(count):
+            at = f"layer{layer}.{block}"
+            convolutions = [(channels, inner, 3), (inner, outer, 3)]
+            if expansion > 1:
+                convolutions = [(channels, inner, 1), (inner, inner, 3), (inner, outer, 1)]
+            for number, (n_in, n_out, kernel) in enumerate(convolutions, start=1):
+                shapes |= affine(f"{at}.conv{number}", n_out, n_in, kernel, kernel, bias=False)
+                shapes |= norm(f"{at}.bn{number}", n_out)
+            if channels != outer or (layer > 1 and block == 0):
+                shapes |= affine(f"{at}.shortcut.0", outer, channels, 1, 1, bias=False)
+                shapes |= norm(f"{at}.shortcut.1", outer)
+            channels = outer
+    return filled(shapes | affine("seg_1", dim, 2 * 10 * channels), seed)
+
+
 def ecapa_trunk(channels: int, inputs: int, dim: int) -> dict[str, tuple[int, ...]]:
     shapes = {**affine("conv1", channels, inputs, 5), **norm("bn1", channels)}
     for layer in ("layer1", "layer2", "layer3"):
@@ -227,6 +249,7 @@ def waves_network(path: Path, shape: list, **options) -> Path:
 STATES: dict[str, Callable[[], State]] = {
     "campplus": campplus,
     "resnet_se34v2": resnet_se34v2,
+    "resnet34_wespeaker": resnet34_wespeaker,
     "ecapa_tdnn": ecapa_tdnn,
     "ecapa_taoruijie": ecapa_taoruijie,
     "ecapa_speechbrain": ecapa_speechbrain,
