@@ -40,12 +40,12 @@ class _Place(click.Path):
         """Return a path or a URL."""
         if not _IS_URL.match(str(value)):
             return super().convert(value, param, context)
-        from reseed.stages.audio.remote.url import Url
+        from reseed.stages.audio.remote.url import Url, without_secrets
 
         try:
             return Url(str(value))
         except ValueError as error:
-            self.fail(f"{value} {error}", param, context)
+            self.fail(f"{without_secrets(value)} {error}", param, context)
 
 
 _IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -306,6 +306,7 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
 @click.option("--split", help="Split to record, to keep of a list, or a data set's own (a+b joins two).")
 @_output_option("utterances", "Manifest to write (.parquet).")
 @_output_option("rejects", "Rejects to write (.parquet), with the reason for each.")
+@_path_option("listing", "File to keep what a store lists in, so that it is asked once (.parquet).", required=False)
 @click.option(
     "--strict",
     type=click.FloatRange(0, 1),

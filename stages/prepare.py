@@ -16,6 +16,7 @@ from reseed.stages.audio.demographics import Demographics, read_demographics
 from reseed.stages.audio.lists.table import list_recordings
 from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, LATER, ROW_GROUP, UTTERANCES_SCHEMA
 from reseed.stages.audio.overview import COLUMNS, overview
+from reseed.stages.audio.remote.url import AnyPath, Url
 from reseed.stages.audio.stretches import settle_stretches
 from reseed.stages.common import terminal
 from reseed.stages.common.section import AbsolutePath, OneOf, Section
@@ -52,23 +53,25 @@ class PrepareSettings(Section):
 
 def prepare(
     *,
-    source: Path,
+    source: AnyPath,
     utterances: Path,
     rejects: Path,
     settings: PrepareSettings,
     kind: str = "speech",
     split: str | None = None,
     strict: float | None = None,
+    listing: Path | None = None,
 ) -> str:
     """List the recordings under `source`, inspect each, write manifest and rejects, and return what it saw.
 
     Args:
         source: a folder of audio, a .csv or .jsonl list, a Kaldi directory (wav.scp, utt2spk, segments), or where
-            the data set of the settings was unpacked.
+            the data set of the settings was unpacked; of all but the last also a URL.
         kind: "speech", "noise", "music" or "rir".
         split: of a data set: its own name of a part, or several joined by "+"; otherwise kept from lists that name
             splits, and written into the manifest.
         strict: the largest share of what is listed that may be rejected; None: any.
+        listing: what a folder of a store lists is read from this file, or written to it where it is missing.
 
     Returns:
         A sentence, and the lines of a table.
@@ -77,7 +80,7 @@ def prepare(
         ManifestError: nothing usable at `source`, or more rejects than `strict` allows.
         ConfigError: no such data set, or it has no such kind or split.
     """
-    check_apart([utterances, rejects], [source] if source.is_file() else [], ManifestError)
+    check_apart([utterances, rejects], [source] if isinstance(source, Path) and source.is_file() else [], ManifestError)
     optional = [*LATER, *CONTENT_SCHEMA.names, *DEMOGRAPHICS_SCHEMA.names]
     check_table_output(utterances, "a manifest", _WRITTEN, optional, ManifestError)
     check_table_output(rejects, "a list of rejects", REJECTS_SCHEMA, error=ManifestError)
@@ -85,7 +88,9 @@ def prepare(
     demographics = read_demographics(settings.speakers) if settings.speakers and is_speech else {}
     notes: list[str] = []
     if settings.dataset is None:
-        listed = list_recordings(source, settings.speaker_depth, split, notes)
+        listed = list_recordings(source, settings.speaker_depth, split, notes, listing)
+    elif isinstance(source, Url):
+        raise ManifestError(f"{source}: {settings.dataset} is read from a folder of this machine; list it, or copy it")
     else:
         listed = DATASETS[settings.dataset].recordings(source, kind, split)
     is_averaged = kind != "rir"  # of a room response `AudioBank` takes the first channel
@@ -103,7 +108,7 @@ def prepare(
     return terminal.lines([", ".join([summary, *notes]), *overview(written, rejected)])
 
 
-def _check_share(source: Path, strict: float | None, of: int, path: Path, rejected: list[Reject]) -> None:
+def _check_share(source: AnyPath, strict: float | None, of: int, path: Path, rejected: list[Reject]) -> None:
     """Refuse a share of rejects that is too large; the rejects are written, the manifest is not."""
     if strict is None or len(rejected) <= strict * of:
         return
@@ -148,7 +153,7 @@ def _unknown(written: pa.Table, table: Path | None, demographics: Mapping[str, D
     return f", {len(unknown)} speakers not in {table}, e.g. {unknown[0]}" if unknown else ""
 
 
-def _summary(source: Path, written: pa.Table, rejected: int) -> str:
+def _summary(source: AnyPath, written: pa.Table, rejected: int) -> str:
     return ", ".join(
         [
             f"{source}: {len(written)} recordings",

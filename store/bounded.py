@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, Protocol, cast
 
 MOST_BYTES = 64 << 20  # a header of 100,000 shards
 LONGEST_LINE = 1 << 20
@@ -23,7 +23,17 @@ _GZIP = b"\x1f\x8b"
 _TOO_DEEP = f"it is nested deeper than {DEEPEST} levels"
 
 
-def check_regular(path: Path) -> int:
+class Readable(Protocol):
+    """What is asked of a path to read a file."""
+
+    def stat(self) -> os.stat_result:
+        """Return its size, and that it is a file."""
+
+    def open(self, mode: Literal["rb"]) -> BinaryIO:
+        """Open it."""
+
+
+def check_regular(path: Readable) -> int:
     """Check that a path is a file, for to open a pipe or to read a device may never end; returns its size in bytes.
 
     Raises:
@@ -81,7 +91,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Readable) -> Iterator[BinaryIO]:
     """Open a file to read its bytes, or those that gzip compressed into it.
 
     Raises:
@@ -98,7 +108,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, unpacked)
 
 
-def lines(path: Path, encoding: str = "utf-8", newline: str | None = "\n") -> Iterator[str]:
+def lines(path: Readable, encoding: str = "utf-8", newline: str | None = "\n") -> Iterator[str]:
     """Yield the lines of a text, compressed by gzip or not; `newline` is that of `open`.
 
     Raises:

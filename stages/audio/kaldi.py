@@ -10,13 +10,14 @@ from reseed.stages.audio.kaldi_arks import ArkEntries
 from reseed.stages.audio.kaldi_pipes import Piped, read_pipe
 from reseed.stages.audio.listed import MEAN, ListedRecording, channel_of, read_lines
 from reseed.stages.audio.location import Location
+from reseed.stages.audio.remote.url import AnyPath, Url, is_url, without_secrets
 from reseed.store import ManifestError
 
 _OVERSHOOT_S = 0.5  # by which a segment may end behind its recording: --max-overshoot of Kaldi's extract-segments
 _SPLIT = re.compile(r"split(\d+)(utt)?")
 
 
-def kaldi_directories(source: Path) -> dict[Path, Path]:
+def kaldi_directories(source: AnyPath) -> dict[AnyPath, AnyPath]:
     """Return the Kaldi data directories that a folder is, and where their recordings lie.
 
     It may be one, hold the parts that one was split into (split4, split4utt), or be none.
@@ -26,6 +27,8 @@ def kaldi_directories(source: Path) -> dict[Path, Path]:
     """
     if (source / "wav.scp").exists():
         return {source: source.parent.parent if _SPLIT.fullmatch(source.parent.name) else source}
+    if isinstance(source, Url):
+        return {}
     parts = sorted((path.parent for path in source.glob("[0-9]*/wav.scp") if path.parent.name.isdecimal()), key=_number)
     if parts:
         wanted = _SPLIT.fullmatch(source.name)
@@ -42,7 +45,7 @@ def _number(part: Path) -> int:
 
 
 def list_kaldi(
-    folder: Path, recordings_root: Path, split: str | None, notes: list[str] | None = None
+    folder: AnyPath, recordings_root: AnyPath, split: str | None, notes: list[str] | None = None
 ) -> Iterator[ListedRecording]:
     """Yield what a Kaldi data directory lists.
 
@@ -130,6 +133,8 @@ def _piped(location: str) -> Piped:
     if location.startswith("|") or location == "-":
         raise ValueError("is no recording: a command in wav.scp that takes one, or standard input")
     if not location.endswith("|"):
+        if is_url(location):
+            Url(location)  # says what is wrong with it
         return Piped(location)
     try:
         return read_pipe(location)
@@ -137,16 +142,18 @@ def _piped(location: str) -> Piped:
         raise ValueError(f"is a command in wav.scp: {error}; write its output to a file first") from None
 
 
-def _found(listed: str, root: Path, is_looked_for: bool = True) -> Path:
+def _found(listed: str, root: AnyPath, is_looked_for: bool = True) -> AnyPath | Location:
     """Return where a file lies that wav.scp names: from the current directory, else from the root of its directory."""
+    if is_url(listed):
+        return Location(without_secrets(listed))
     try:
         is_here = is_looked_for and Path(listed).exists()
     except OSError:  # a name longer than any file has
         is_here = False
-    return Path(listed) if is_here else root / listed
+    return Path(listed) if is_here or listed.startswith("/") else root / listed
 
 
-def _speakers(folder: Path) -> dict[str, str]:
+def _speakers(folder: AnyPath) -> dict[str, str]:
     """Return the speaker of each utterance, by utt2spk, by spk2utt, or by both."""
     paths = folder / "utt2spk", folder / "spk2utt"
     speakers = read_kaldi_table(paths[0]) if paths[0].exists() else {}
@@ -170,7 +177,7 @@ class KaldiSides:
         ManifestError: it cannot be read, or a line is not "recording file channel".
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: AnyPath) -> None:
         path = folder / "reco2file_and_channel"
         self._sides: dict[str, tuple[str, int]] = {}
         self._recordings: dict[str, list[str]] = {}  # of each file
@@ -209,7 +216,7 @@ def _begins(utterance_id: str, recording: str) -> bool:
     return utterance_id.startswith(recording) and not utterance_id[len(recording) :][:1].isalnum()
 
 
-def _segments(folder: Path, sides: KaldiSides, recordings: Mapping[str, str]) -> Iterator[_Segment]:
+def _segments(folder: AnyPath, sides: KaldiSides, recordings: Mapping[str, str]) -> Iterator[_Segment]:
     """Yield each line of segments, or each recording."""
     path = folder / "segments"
     if not path.exists():
@@ -228,7 +235,7 @@ def _segments(folder: Path, sides: KaldiSides, recordings: Mapping[str, str]) ->
         yield _Segment(utterance_id, recording, start_s, None if end_s == -1 else end_s, channel)
 
 
-def read_kaldi_table(path: Path) -> dict[str, str]:
+def read_kaldi_table(path: AnyPath) -> dict[str, str]:
     """Read a Kaldi table "key rest of line"; a key that comes twice is an error."""
     table: dict[str, str] = {}
     for number, line in read_lines(path):

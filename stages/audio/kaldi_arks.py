@@ -8,6 +8,7 @@ from pathlib import Path
 from reseed.stages.audio.archives.ark import ark_entry
 from reseed.stages.audio.location import ByteRange, Location
 from reseed.stages.audio.opener import whole_file
+from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import AudioError
 
 _ENTRY = re.compile(r"(?P<ark>.+):(?P<offset>\d{1,19})(?P<range>\[[\d:,]*\])?")
@@ -21,7 +22,7 @@ class ArkEntries:
         found: returns where a file lies that wav.scp names.
     """
 
-    def __init__(self, recordings: Mapping[str, str], found: Callable[[str], Path]) -> None:
+    def __init__(self, recordings: Mapping[str, str], found: Callable[[str], AnyPath | Location]) -> None:
         self._found = found
         self._following: dict[str, list[tuple[int, str]]] = {}  # of each ark: offset and key
         for key, location in recordings.items():
@@ -61,8 +62,8 @@ class ArkEntries:
         return begin if begin > offset and at(begin, following - begin) == f"{key} ".encode() else None
 
 
-def _exists(path: Path) -> bool:
+def _exists(path: AnyPath | Location) -> bool:
     try:
-        return path.exists()
+        return isinstance(path, Path) and path.exists()
     except OSError:  # a name longer than any file has
         return False

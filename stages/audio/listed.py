@@ -5,9 +5,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from reseed.stages.audio.location import Location
+from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
 from reseed.store.bounded import lines
 
@@ -32,7 +32,7 @@ class ListedRecording:
     """
 
     utterance_id: str
-    path: Path | Location
+    path: AnyPath | Location
     speaker_id: str | None = None
     start_s: float = 0.0
     duration_s: float | None = None
@@ -47,7 +47,7 @@ class ListedRecording:
 
 
 @contextmanager
-def file_errors(path: Path) -> Iterator[None]:
+def file_errors(path: AnyPath) -> Iterator[None]:
     """Raise what prevents a file from being read as a ManifestError that names the file."""
     try:
         yield
@@ -61,7 +61,7 @@ def file_errors(path: Path) -> Iterator[None]:
         raise ManifestError(f"{path} cannot be read: {error}") from error
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: AnyPath) -> Iterator[tuple[int, str]]:
     """Yield (number, line) for each line of a text file that is not blank.
 
     Raises:

@@ -1,12 +1,16 @@
 """Recordings in folders, by the names of their files. Nothing here opens audio."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from reseed.stages.audio.listed import ListedRecording
-from reseed.stages.audio.patterns import expanded
+from reseed.stages.audio.patterns import expanded, is_pattern
+from reseed.stages.audio.remote.file import state_of_url
+from reseed.stages.audio.remote.listing import files_below as files_below_url
+from reseed.stages.audio.remote.url import AnyPath, Url
 from reseed.store.atomic import digest
 
 KINDS = ("speech", "noise", "music", "rir")  # of recordings
@@ -19,22 +23,48 @@ AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 def audio_files(folder: Path) -> Iterator[Path]:
     """Yield all recordings below a folder, by their suffix, in an order that depends on their names alone."""
     for path in files_below(folder):
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("."):
+        if is_audio(path):
             yield path
 
 
-def listing_digest(source: Path) -> str:
-    """Return a digest of which files a source is, by name, size and time of change: of a folder all below it."""
-    files = chain.from_iterable(files_below(path) if path.is_dir() else [path] for path in expanded(source))
+def listing_digest(source: AnyPath, kept: Path | None = None) -> str:
+    """Return a digest of which files a source is, by name, size and time of change: of a folder all below it.
+
+    Args:
+        kept: what a store lists is read from this file, or written to it; see `remote.listing.files_below`.
+    """
+    if isinstance(source, Url):
+        return _digest_in_store(source, kept)
+    paths = (path for path in expanded(source) if isinstance(path, Path))
+    files = chain.from_iterable(files_below(path) if path.is_dir() else [path] for path in paths)
     return digest(sorted((str(path), *_size_and_time(path)) for path in files))
 
 
 def list_folder(folder: Path, speaker_depth: int, split: str | None) -> Iterator[ListedRecording]:
     """Yield all recordings below a folder; their speakers are named by the path down to `speaker_depth`."""
     for path in audio_files(folder):
-        relative = path.relative_to(folder)
-        above = relative.parts[:-speaker_depth] if speaker_depth else ()
-        yield ListedRecording(str(relative.with_suffix("")), path, "/".join(above) or None, split=split)
+        yield of_folder(path.relative_to(folder), path, speaker_depth, split)
+
+
+def of_folder(relative: PurePath, where: AnyPath, speaker_depth: int, split: str | None) -> ListedRecording:
+    """Return a recording of a folder by its path in there."""
+    above = relative.parts[:-speaker_depth] if speaker_depth else ()
+    return ListedRecording(str(relative.with_suffix("")), where, "/".join(above) or None, split=split)
+
+
+def is_audio(path: PurePath) -> bool:
+    """Whether a file is a recording by its name."""
+    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".")
+
+
+def _digest_in_store(source: Url, kept: Path | None) -> str:
+    is_one = "*" not in str(source) and not is_pattern(source) and not source.is_dir()
+    if is_one or (is_pattern(source) and "*" not in str(source)):
+        return digest([[str(url), vars(state_of_url(str(url)))] for url in expanded(source)])
+    hasher = hashlib.sha256()
+    for entry in files_below_url(source, kept):
+        hasher.update(f"{entry.url}\t{entry.size}\t{entry.version}\n".encode())
+    return hasher.hexdigest()
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

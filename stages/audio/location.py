@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reseed.stages.audio.remote.url import is_url
+from reseed.stages.audio.remote.url import AnyPath, Url, is_url
 
 _RANGE = re.compile(r"(?P<file>.+):(?P<start>\d{1,19})\+(?P<length>\d{1,19})(?P<deflated>,deflate)?", re.DOTALL)
 _CELL = re.compile(r"(?P<file>.+):(?P<column>[^:/\[\]]+)\[(?P<row>\d{1,19})\]", re.DOTALL)
@@ -55,8 +55,8 @@ class Location:
     part: ByteRange | Cell | None = None
 
     @classmethod
-    def of(cls, where: "Path | Location") -> "Location":
-        """Take a path as the file that it names."""
+    def of(cls, where: "AnyPath | Location") -> "Location":
+        """Take a path or URL as the file that it names."""
         return where if isinstance(where, Location) else cls(str(where))
 
     @classmethod
@@ -79,6 +79,11 @@ class Location:
     def path(self) -> Path:
         """The file, which is one of this machine."""
         return Path(self.file)
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the file, in lower case."""
+        return (Url(self.file) if self.is_remote else self.path).suffix.lower()
 
     def resolved(self) -> "Location":
         """Return the same with the path of its file made absolute, its links followed."""

@@ -68,7 +68,7 @@ def opened_bytes(location: Location) -> Iterator[Seekable]:
         remote = _remote(location)
         with _part(location, location.part or ByteRange(0, remote.size), remote) as part:
             yield part
-        remote.check_same()
+        remote.check_same(location.part.length if isinstance(location.part, ByteRange) else remote.size)
         return
     state = state_of_file(location)
     if location.part is None:

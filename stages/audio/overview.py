@@ -29,9 +29,12 @@ _REMEDIES = (
     (r"is no stretch of time|before the stretch|by its command", "stretches outside the file",
      "correct start and end in the list"),
     (r"which is not set", "paths with a placeholder", "export the variable that they name"),
-    (r"is a path of Windows|is an address", "paths of another machine", "list them as they are on this one"),
+    (r"is a path of Windows", "paths of another machine", "list them as they are on this one"),
+    (r" is an address ", "addresses that are not fetched", "give them as docs/datasets.md says"),
     (r"does not exist|is not a file", "missing files",
      "paths count from the list's folder, then from the working directory"),
+    (r"\(HTTP \d+|, \d times\)|access is denied|needs a package for|while it was read|its server (?:sends|does not)",
+     "not to be had from their server", "look at it and at your credentials, and prepare again"),
     (r"is not UTF-8; rename", "names that are no text", "rename these files"),
     (r"by transforms when|several speakers \(|without a recording of its own|channels in \d+ files|which is no file:|"
      r"takes the channels \[", "cuts that are no stretch of a file", "save their audio first, or trim them"),

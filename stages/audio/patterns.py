@@ -2,10 +2,12 @@
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from reseed.stages.audio.remote.listing import files_below
+from reseed.stages.audio.remote.url import AnyPath, Url
 from reseed.store import ManifestError
 
 _OPEN, _CLOSE = "_OP_", "_CL_"  # as NeMo writes braces, where shells or YAML would read them
@@ -14,14 +16,19 @@ _SPAN = re.compile(r"(\d+)\.\.(\d+)")
 _MOST = 1_000_000
 
 
-def is_pattern(source: Path) -> bool:
+def is_pattern(source: AnyPath) -> bool:
     """Whether a source stands for several; what exists is itself, whatever it looks like."""
     text = str(source)
+    if isinstance(source, Url):  # whether it exists is not asked: no name of a store has these
+        return _OPEN in text or _BRACES.search(text) is not None or "*" in text
     return not source.exists() and (_OPEN in text or _BRACES.search(text) is not None or glob.has_magic(text))
 
 
-def expanded(source: Path) -> list[Path]:
+def expanded(source: AnyPath, kept: Path | None = None) -> Sequence[AnyPath]:
     """Return what a source stands for: braces in their order, globs by name.
+
+    Args:
+        kept: what a store lists is read from this file, or written to it; see `files_below`.
 
     Raises:
         ManifestError: a part of it does not exist, or nothing fits.
@@ -29,6 +36,8 @@ def expanded(source: Path) -> list[Path]:
     if not is_pattern(source):
         return [source]
     text = str(source).replace(_OPEN, "{").replace(_CLOSE, "}")
+    if isinstance(source, Url):
+        return _expanded_urls(source, kept)
     paths = [Path(each) for braced in islice(_braced(text), _MOST) for each in _globbed(braced)]
     missing = next((path for path in paths if not path.exists()), None)
     if missing is not None:
@@ -36,6 +45,17 @@ def expanded(source: Path) -> list[Path]:
     if not paths:
         raise ManifestError(f"{source} fits no file")
     return paths
+
+
+def _expanded_urls(source: Url, kept: Path | None) -> list[Url]:
+    """Return what braces stand for, unasked, and the files that globs fit."""
+    text = str(source).replace(_OPEN, "{").replace(_CLOSE, "}")
+    urls: list[Url] = []
+    for each in map(Url, islice(_braced(text), _MOST)):
+        urls += [Url(entry.url) for entry in files_below(each, kept)] if "*" in str(each) else [each]
+    if not urls:
+        raise ManifestError(f"{source} fits no file")
+    return urls
 
 
 def _globbed(text: str) -> list[str]:

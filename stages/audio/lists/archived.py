@@ -7,7 +7,6 @@ the recording `spk1/a.flac` has `spk1/a.json` and `spk1/a.spk` beside it. Nothin
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from reseed.stages.audio.archives.ark import ark_members
@@ -22,6 +21,7 @@ from reseed.stages.audio.lists.places import Place
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.location import ByteRange, Location
 from reseed.stages.audio.opener import opened_bytes, whole_file
+from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import AudioError
 from reseed.store.bounded import parse_json
 
@@ -32,7 +32,7 @@ _SPEAKER, _CLASS, _JSON = ".spk", ".cls", ".json"
 _MOST = 1000  # members of one sample
 
 
-def is_archive(path: Path) -> bool:
+def is_archive(path: AnyPath) -> bool:
     """Whether a file is an archive by its name, also one that cannot be read in place."""
     return path.suffix.lower() in ARCHIVES or path.name.lower().endswith(_COMPRESSED)
 
@@ -49,7 +49,7 @@ class ArchiveReader:
         self._interpreter, self._speaker_depth, self._split = interpreter, speaker_depth, split
         self._apart, self._by_class = 0, 0
 
-    def recordings(self, path: Path) -> Iterator[ListedRecording]:
+    def recordings(self, path: AnyPath) -> Iterator[ListedRecording]:
         """Yield the recordings of one archive, in the order they lie, and what cannot be read of it."""
         archive = Location(str(path))
         try:
@@ -69,7 +69,7 @@ class ArchiveReader:
         return found
 
     def _walked(self, archive: Location) -> Members:
-        suffix = archive.path.suffix.lower()
+        suffix = archive.suffix
         source = whole_file(archive)
         if suffix not in ARCHIVES or source.at(0, 2) == b"\x1f\x8b":
             raise AudioError(
@@ -80,9 +80,9 @@ class ArchiveReader:
 
     def _rows(self, archive: Location) -> Iterator[Row]:
         members = self._walked(archive)
-        if archive.path.suffix.lower() == _ARK:
+        if archive.suffix == _ARK:
             for member in members:
-                inside = Place(archive.path if member.problem else _location(archive, member), member.name)
+                inside = Place(archive if member.problem else _location(archive, member), member.name)
                 yield Row(f"byte {member.start}", {}, member.problem, inside, is_whole=True)
             return
         for sample in _samples(members):
@@ -90,7 +90,7 @@ class ArchiveReader:
 
     def _of_sample(self, archive: Location, sample: "_Sample") -> Iterator[Row]:
         for member in sample.broken:
-            yield Row(f"byte {member.start}", problem=member.problem, inside=Place(archive.path, member.name))
+            yield Row(f"byte {member.start}", problem=member.problem, inside=Place(archive, member.name))
         if not sample.recordings:
             self._apart += len(sample.beside)
             return

@@ -14,6 +14,7 @@ from reseed.stages.audio.listing import AUDIO_SUFFIXES
 from reseed.stages.audio.lists.columns import has_path, no_path, path_column, repeated_column
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.lists.text import numbered_lines
+from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
 
 _DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
@@ -22,7 +23,7 @@ _LONGEST = 100  # lines of one row
 Numbered = tuple[int, str]
 
 
-def delimited_rows(source: Path, encoding: str) -> Iterator[Row]:
+def delimited_rows(source: AnyPath, encoding: str) -> Iterator[Row]:
     """Yield each row of a table with a header, the unreadable with their reason.
 
     Raises:
@@ -141,7 +142,7 @@ def _is_before_header(line: str) -> bool:
     return line.startswith("#") and not any(has_path(_names(line, each)) for each in _DELIMITERS)
 
 
-def _dialect(source: Path, header: str) -> tuple[str, list[str]]:
+def _dialect(source: AnyPath, header: str) -> tuple[str, list[str]]:
     """Return the delimiter that gives a column for the path, else the one that gives most columns; and the names."""
     likely = "\t" if ".tsv" in source.name.lower() else ","
     delimiters = sorted(_DELIMITERS, key=lambda each: each != likely)

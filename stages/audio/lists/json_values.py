@@ -3,24 +3,24 @@
 import json
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from reseed.stages.audio.lists.columns import has_path
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.lists.text import numbered_lines, pieces
+from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
 from reseed.store.bounded import LONGEST_LINE, MOST_BYTES, parse_json
 
 _ADVICE = "one object per line, an array of objects, or an object of objects by their ids"
 
 
-def is_json(source: Path, encoding: str) -> bool:
+def is_json(source: AnyPath, encoding: str) -> bool:
     """Whether a text begins as JSON does."""
     return _first_character(source, encoding) in ("{", "[")
 
 
-def json_rows(source: Path, encoding: str) -> Iterator[Row]:
+def json_rows(source: AnyPath, encoding: str) -> Iterator[Row]:
     """Yield each row.
 
     Raises:
@@ -47,14 +47,14 @@ def json_rows(source: Path, encoding: str) -> Iterator[Row]:
         yield _row(source, number, value)
 
 
-def _first_character(source: Path, encoding: str) -> str:
+def _first_character(source: AnyPath, encoding: str) -> str:
     for piece in pieces(source, encoding):
         if piece.strip():
             return piece.strip()[0]
     return ""
 
 
-def _is_of_lines(source: Path, encoding: str) -> bool:
+def _is_of_lines(source: AnyPath, encoding: str) -> bool:
     """Whether the first line is a whole object, and a row by itself."""
     text = "".join(islice(pieces(source, encoding), LONGEST_LINE >> 16)).lstrip()
     line, end, rest = text.partition("\n")
@@ -83,14 +83,14 @@ def _is_of_ids(values: "_Values") -> bool:
     return isinstance(value, dict) and not has_path([value["utterance_id"]]) and has_path(value)
 
 
-def _parsed(source: Path, number: int, text: str) -> Any:
+def _parsed(source: AnyPath, number: int, text: str) -> Any:
     try:
         return parse_json(text)
     except ValueError as error:
         raise ManifestError(f"{source}, line {number}: not JSON ({error}); {_ADVICE}") from error
 
 
-def _row(source: Path, number: int, value: Any) -> Row:
+def _row(source: AnyPath, number: int, value: Any) -> Row:
     if not isinstance(value, dict):
         raise ManifestError(f"{source}, line {number}: not a JSON object; {_ADVICE}")
     return Row(f"line {number}", value)
@@ -99,7 +99,7 @@ def _row(source: Path, number: int, value: Any) -> Row:
 class _Values:
     """The values of a JSON text, one at a time: only one is ever held."""
 
-    def __init__(self, source: Path, text: Iterator[str]) -> None:
+    def __init__(self, source: AnyPath, text: Iterator[str]) -> None:
         self._source, self._text = source, text
         self._held, self._at, self._line = "", 0, 1
         self._decoder = json.JSONDecoder()

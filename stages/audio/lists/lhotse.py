@@ -1,16 +1,16 @@
 """Manifests of lhotse: recordings, cuts, and supervisions, which need the recordings beside them. Times are seconds."""
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from reseed.stages.audio.lists.row import Row
+from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
 
 Json = Mapping[str, Any]
 
 
-def flattened(source: Path, rows: Iterator[Row], read: Callable[[Path], Iterator[Row]]) -> Iterator[Row]:
+def flattened(source: AnyPath, rows: Iterator[Row], read: Callable[[AnyPath], Iterator[Row]]) -> Iterator[Row]:
     """Turn rows of lhotse's manifests into rows with a path; others stay as they are.
 
     Args:
@@ -37,7 +37,7 @@ def flattened(source: Path, rows: Iterator[Row], read: Callable[[Path], Iterator
 _CUTS = ("MonoCut", "MultiCut", "MixedCut", "PaddingCut", "Cut")
 
 
-def _recordings_beside(source: Path, read: Callable[[Path], Iterator[Row]]) -> dict[str, Json]:
+def _recordings_beside(source: AnyPath, read: Callable[[AnyPath], Iterator[Row]]) -> dict[str, Json]:
     """Return id -> recording of the manifest that belongs to one of supervisions."""
     beside = source.with_name(source.name.replace("supervisions", "recordings"))
     if "supervisions" not in source.name or not beside.is_file():

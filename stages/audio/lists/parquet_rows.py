@@ -9,19 +9,20 @@ import pyarrow.parquet as pq
 
 from reseed.stages.audio.lists.columns import read_columns
 from reseed.stages.audio.lists.row import Row
+from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
 
 _BATCH = 4096
 
 
-def parquet_rows(source: Path) -> Iterator[Row]:
+def parquet_rows(source: AnyPath) -> Iterator[Row]:
     """Yield each row, of those columns that are read.
 
     Raises:
         ManifestError: it is no Parquet, or holds the recordings themselves.
     """
     try:
-        with pq.ParquetFile(source) as file:
+        with pq.ParquetFile(source if isinstance(source, Path) else source.open()) as file:
             schema = file.schema_arrow
             for name in schema.names:
                 if pa.types.is_struct(schema.field(name).type) and _holds_bytes(file, name):

@@ -9,13 +9,13 @@ from unicodedata import normalize
 from urllib.parse import unquote
 
 from reseed.stages.audio.location import Location
+from reseed.stages.audio.remote.url import AnyPath, Url, is_url, path_or_url, without_secrets
 from reseed.store import ManifestError
 
 # $data_root/a.wav, ${DATA}/a.wav, {data_root}/a.wav, %DATA%\a.wav
 _ROOT = re.compile(r"(?:\$\{(\w+)\}|\$(\w+)|\{(\w+)\}|%([A-Za-z_]\w+)%)(?:[/\\]+|$)")
 _FILE_ADDRESS = re.compile(r"file:(?://(?:localhost)?)?(?=/)", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]|\\\\")
-_ADDRESS = re.compile(r"([A-Za-z][\w+.-]+)://")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Place:
         name: the path as listed, without root and suffix: what stands for an id where there is none.
     """
 
-    path: Path | Location
+    path: AnyPath | Location
     name: str
     problem: str | None = None
 
@@ -38,10 +38,11 @@ class Places:
         source: the list.
     """
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: AnyPath) -> None:
         self.source = source
         here, folder = Path.cwd(), source.parent
-        self._folders = [folder] if folder.resolve() == here else [folder, Path()]
+        # In a store nothing is looked for: each look would be a request.
+        self._folders = [] if isinstance(folder, Url) else [folder] if folder.resolve() == here else [folder, Path()]
 
     def of(self, listed: str) -> Place:
         """Return where a file lies that the list names; of several places the first where there is one."""
@@ -50,35 +51,50 @@ class Places:
             return self._without_root(listed)
         name, rest = next(filter(None, match.groups())), listed[match.end() :]
         if root := os.environ.get(name):
-            return replace(self._without_root(str(Path(root) / rest)), name=_without_suffix(rest.replace("\\", "/")))
+            whole = f"{root.rstrip('/')}/{rest}" if is_url(root) else str(Path(root) / rest)
+            return replace(self._without_root(whole), name=_without_suffix(rest.replace("\\", "/")))
         if found := self._found(rest):
             return Place(found, _without_suffix(rest))
         problem = f"begins with {name}, which is not set: export {name}=FOLDER"
         return Place(Path(listed), _without_suffix(rest), problem)
 
-    def file(self, listed: str) -> Path:
+    def file(self, listed: str) -> AnyPath:
         """Return where a list or an archive lies that the list names.
 
         Raises:
-            ManifestError: its name begins with a root that is not set, or is an address.
+            ManifestError: its name begins with a root that is not set, or is an address of no store.
         """
         place = self.of(listed)
         if place.problem is not None:
             raise ManifestError(f"{self.source}: {listed} {place.problem}")
-        return Path(str(place.path))
+        return path_or_url(str(place.path))
 
     def _without_root(self, listed: str) -> Place:
         if address := _FILE_ADDRESS.match(listed):
             listed = unquote(listed[address.end() :])
-        elif address := _ADDRESS.match(listed):
-            problem = f"is an address ({address[1]}): copy the recording to a file first"
-            return Place(Path(listed), _without_suffix(listed), problem)
+        elif is_url(listed):
+            return self._at_url(listed)
         for reading in (listed, *_readings(listed)):
             if found := self._found(reading):
                 return Place(found, _without_suffix(reading))
         listed, is_drive = listed.replace("\\", "/"), _DRIVE.match(listed)
+        if isinstance(self.source, Url) and not (is_drive or listed.startswith("/")):
+            return self._in_store(self.source.parent, listed)
         wrong = "is a path of Windows: list it as it is on this machine" if is_drive else None
-        return Place(self._folders[0] / listed, _without_suffix(listed), wrong)
+        return Place(self._folders[0] / listed if self._folders else Path(listed), _without_suffix(listed), wrong)
+
+    def _at_url(self, listed: str) -> Place:
+        try:
+            return Place(Url(listed), _without_suffix(listed))
+        except ValueError as error:
+            listed = without_secrets(listed)
+            return Place(Location(listed), _without_suffix(listed), str(error))
+
+    def _in_store(self, folder: Url, listed: str) -> Place:
+        try:
+            return Place(folder / listed, _without_suffix(listed))
+        except ValueError as error:
+            return Place(Location(listed), _without_suffix(listed), str(error))
 
     def _found(self, listed: str) -> Path | None:
         try:

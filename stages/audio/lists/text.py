@@ -3,9 +3,9 @@
 import codecs
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from reseed.stages.audio.listed import file_errors
+from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
 from reseed.store.bounded import lines, opened
 
@@ -23,7 +23,7 @@ _MARK = "\ufeff"  # at the beginning of a text, and of each of several that were
 _RUN = re.compile(rb"[\x80-\xff]{2,}")
 
 
-def encoding_of(path: Path, notes: list[str]) -> str:
+def encoding_of(path: AnyPath, notes: list[str]) -> str:
     """Tell in what a text is encoded; `notes` gets a word where it is neither marked nor UTF-8.
 
     Raises:
@@ -76,7 +76,7 @@ def _told_by(head: bytes) -> str | None:
     return None
 
 
-def numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: AnyPath, encoding: str) -> Iterator[tuple[int, str]]:
     """Yield (number, line without its end) of each line.
 
     Raises:
@@ -87,7 +87,7 @@ def numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
             yield number, line.rstrip("\n").lstrip(_MARK)
 
 
-def pieces(path: Path, encoding: str) -> Iterator[str]:
+def pieces(path: AnyPath, encoding: str) -> Iterator[str]:
     """Yield a text a piece at a time.
 
     Raises:

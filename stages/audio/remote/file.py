@@ -87,14 +87,14 @@ class RemoteFile:
             start += len(pieces[-1])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def check_same(self) -> None:
-        """Check that what several requests have fetched is of one version.
+    def check_same(self, count: int) -> None:
+        """Check that so many bytes are of one version, where several requests have fetched them.
 
         Raises:
             AudioError: the file has changed since it was opened.
             OSError: its store cannot be asked.
         """
-        if self.size > _BLOCK and state_of_url(self.url, is_fresh=True) != self.state:
+        if count > _BLOCK and state_of_url(self.url, is_fresh=True) != self.state:
             raise AudioError("has changed while it was read")
 
     def _block_of(self, place: int) -> tuple[bytes, int]:

@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal, cast
 from urllib.parse import quote, unquote
 
@@ -18,7 +18,7 @@ from reseed.stages.audio.remote.stores import PACKAGES, ask
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _UNQUOTED = "!$&'()*+,;=:@~"  # in a name
 _BUFFER = 1 << 16
-_SIGNED = re.compile(r"[?&](?:X-(?:Amz|Goog)-Signature|Signature|sig|(?:access_)?token)=", re.IGNORECASE)
+_SIGNED = re.compile(r"([?&](?:X-(?:Amz|Goog)-Signature|Signature|sig|(?:access_)?token)=)[^&]*", re.IGNORECASE)
 
 
 def is_url(text: str) -> bool:
@@ -26,7 +26,12 @@ def is_url(text: str) -> bool:
     return "://" in text and _URL.fullmatch(text) is not None
 
 
-def path_or_url(text: str) -> "Path | Url":
+def without_secrets(text: str) -> str:
+    """Return a URL to be shown or written down."""
+    return re.sub(r"(?<=://)[^/@]*@", "...@", _SIGNED.sub(r"\1...", text)) if is_url(text) else text
+
+
+def path_or_url(text: str) -> "AnyPath":
     """Return what a text names: a file or folder of this machine, or of a store.
 
     Raises:
@@ -50,7 +55,9 @@ class Url:
         protocol, place = match.groups() if match else ("", "")
         host, path = place.partition("/")[::2]
         if protocol not in PACKAGES:
-            raise ValueError(f"is an address of a kind that is not read ({protocol}): {', '.join(PACKAGES)} are")
+            raise ValueError(
+                f"is an address of a kind that is not read ({protocol}); http, https, s3, gs and others are"
+            )
         if not host or "\0" in place or "\\" in host:
             raise ValueError("is an address without a bucket or host")
         if "@" in host and (":" in host.partition("@")[0] or self._is_web):
@@ -83,6 +90,11 @@ class Url:
     def name(self) -> str:
         """The name of the file or folder."""
         return self._plain(self._path.rstrip("/").rpartition("/")[2])
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of that name."""
+        return PurePosixPath(self.name).suffix
 
     @property
     def parent(self) -> "Url":
@@ -134,7 +146,7 @@ class Url:
         """
         try:
             state_of_url(self.text)
-        except (FileNotFoundError, IsADirectoryError):
+        except (FileNotFoundError, IsADirectoryError, PermissionError):  # a store may hide so what is not there
             return False
         return True
 
@@ -164,6 +176,9 @@ class Url:
 
     def _plain(self, path: str) -> str:
         return unquote(path) if self._is_web else path
+
+
+AnyPath = Path | Url
 
 
 class _Reader(io.RawIOBase):

@@ -121,7 +121,7 @@ def test_a_file_that_changes_between_two_blocks_is_named(served, protocol, size)
     remote = RemoteFile(str(served.place(protocol, "bucket/a.wav")))
     with pytest.raises(AudioError, match="has changed while it was read"):  # noqa: PT012
         remote.read_at(0, LARGE)
-        remote.check_same()
+        remote.check_same(LARGE)
 
 
 @needs_http
