@@ -15,6 +15,7 @@ _EXAMPLES = 3
 _REMEDIES = (
     (r"line \d+ (?:has \d+ fields|has a quotation mark|holds a NUL|is the header)", "rows that cannot be divided",
      "mend these lines of the list"),
+    (r"lies elsewhere than", "recordings elsewhere", "move those that are of the data set to where they belong"),
     (r"command in wav\.scp", "commands in wav.scp", "write what they give to files, and name these in wav.scp"),
     (r" is at byte \d+ of ", "recordings in arks", "write the archive, or its wav.scp, again"),
     (r"compressed as a whole|is a link to|as a sparse file|is encrypted|compressed by method",

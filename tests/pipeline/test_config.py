@@ -47,6 +47,17 @@ def test_a_run_made_before_channels_could_be_chosen_is_not_prepared_again(tmp_pa
     assert averaged.corpus_digest() == digest([corpus]) != first.corpus_digest()
 
 
+def test_a_run_made_before_enrolments_were_pooled_makes_its_trials_again_only_where_it_lists_models(tmp_path):
+    (tmp_path / "enroll.map").touch()
+    plain, listed = (
+        load_config(write(tmp_path)),
+        load_config(write(tmp_path), [f"trials.enrolment={tmp_path}/enroll.map"]),
+    )
+    before = [plain.model_dump(mode="json")["trials"] | {"pool_enrolment": False}, plain.seed]
+    assert plain.trials_digest() == plain.trials_digest(generated=True) == digest(before)
+    assert listed.trials_digest() == listed.digest("trials", "seed") != listed.trials_digest(generated=True)
+
+
 def test_overrides_win_over_yaml_and_yaml_over_defaults(tmp_path):
     config = load_config(write(tmp_path, seed=5), ["train.gentle.epochs=7", "extract.evaluation.crops.count=3"])
     assert config.seed == 5

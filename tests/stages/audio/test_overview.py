@@ -40,6 +40,7 @@ FILES = {  # what is wrong with a file, and the kind that it is of
 REASONS = {  # of rows, as they are found elsewhere in these tests
     "l.csv line 3 has 4 fields, and the header 3: quote a text that holds a comma": "rows that cannot be divided",
     "l.csv line 3 holds a NUL: the list is damaged": "rows that cannot be divided",
+    "x.wav lies elsewhere than {speaker}/*/* in /d, where LibriSpeech has its recordings": "recordings elsewhere",
     "x.wav is a command in wav.scp: sox has the effect vol 2, which changes the sound": "commands in wav.scp",
     "names the recording r, which wav.scp does not list": "recordings that are not listed",
     "line 3 (lost) is of the recording z, which is not listed": "recordings that are not listed",

@@ -25,6 +25,12 @@ def test_a_name_that_may_mean_two_utterances_says_both_and_parts_of_words_mean_n
     assert found == {"a/1.wav": ["id1/a/1", "id2/a/1"], "in": [], "lain": [], "1/a/2": [], "other/id1/a/1": []}
 
 
+def test_the_first_side_of_a_call_is_the_call_where_that_has_one_channel():
+    ids = pa.array(["call-ch0", "call-ch1", "data/mono"])
+    found = utterances_named(["call-ch0", "call-ch1", "mono-ch0", "mono-ch1"], ids)
+    assert found == {"call-ch0": ["call-ch0"], "call-ch1": ["call-ch1"], "mono-ch0": ["data/mono"], "mono-ch1": []}
+
+
 def test_every_name_is_kept_once_with_the_line_where_it_first_stands(tmp_path):
     listed = read_trial_list(write_list(tmp_path / "list", "1 a b", "", "0 a c", "c b target", "b a"))
     assert (listed.names, listed.lines) == (["a", "b", "c"], [1, 1, 3])
