@@ -166,7 +166,7 @@ def _speakers(folder: AnyPath) -> dict[str, str]:
     return speakers
 
 
-def _languages(folder: Path) -> dict[str, str]:
+def _languages(folder: AnyPath) -> dict[str, str]:
     return read_kaldi_table(folder / "utt2lang") if (folder / "utt2lang").exists() else {}
 
 

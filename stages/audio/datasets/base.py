@@ -92,7 +92,8 @@ def wrong_folder(title: str, root: Path, looked_for: Sequence[str]) -> ManifestE
 
 def as_released(path: Path) -> Path:
     """Return the file that a list names, whatever its suffix is on disk."""
-    return next((found for suffix in sorted(AUDIO_SUFFIXES) if (found := path.with_suffix(suffix)).exists()), path)
+    spellings = (path, *(path.with_suffix(suffix) for suffix in sorted(AUDIO_SUFFIXES)))
+    return next((spelt for spelt in spellings if spelt.exists()), path)
 
 
 def stretch_id(name: str, start_s: float, end_s: float) -> str:

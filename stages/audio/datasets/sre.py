@@ -30,12 +30,13 @@ def _subjects(folder: Path, split: str) -> Mapping[str, Label]:
     """Return who speaks in each segment, by the keys in `docs` beside `data`."""
     docs = next((above / "docs" for above in (folder, *folder.parents[:_DEPTH]) if (above / "docs").is_dir()), None)
     labels: dict[str, Label] = {}
+    subjects: dict[Label, Label] = {}  # one object of each: the superset has half a million segments
     for path in sorted(docs.glob("*segment_key.tsv")) if docs else ():
         for _, row in tab_rows(path):
             segment = named(row, "filename", "segmentid", "segment")
             if segment is not None:
                 label = Label(named(row, "subjectid", "subject_id"), named(row, "language"))
-                labels[without_suffix(segment)] = label
+                labels[without_suffix(segment)] = subjects.setdefault(label, label)
     return labels
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from reseed.stages.audio.datasets.base import stretch_id
 from reseed.stages.audio.datasets.tables import tab_rows
-from reseed.stages.audio.datasets.trial_names import Microphones, without_suffix
+from reseed.stages.audio.datasets.trial_names import OPEN, Microphones, without_suffix
 from reseed.stages.audio.listed import channel_of, file_errors, read_lines
 from reseed.stages.common.prose import first_few
 from reseed.store import ManifestError
@@ -36,14 +36,11 @@ PUBLISHED = {
     (25_645, 24_342): "VoxSRC 2023 validation",
     (36_000, 36_000): "FFSVC 2022 development",
 }
-# Trials in all -> the list that has so many, of which the labels are not published, or not how many there are of each:
-# TidyVoice: the challenge's prepare_submission.py; 3D-Speaker: counted by its users, two of its three lists alike.
-PUBLISHED_TOTALS = {
-    4_000_000: "TidyVoice 2026 evaluation A",
-    1_280_000: "TidyVoice 2026 evaluation U",
-    306_432: "VoxSRC 2022 validation",
-    175_163: "3D-Speaker cross-dialect",
-}
+# Trials in all -> the list that has so many, where it is not published how many there are of each class. VoxSRC 2022
+# and 3D-Speaker are counted in public code, the other two lists of 3D-Speaker being alike.
+PUBLISHED_TOTALS = {306_432: "VoxSRC 2022 validation", 175_163: "3D-Speaker cross-dialect"}
+# The same, of lists without labels: prepare_submission.py of the TidyVoice challenge.
+PUBLISHED_UNLABELLED = {4_000_000: "TidyVoice 2026 evaluation A", 1_280_000: "TidyVoice 2026 evaluation U"}
 UNLABELLED = -1
 _LABELS = {
     **dict.fromkeys(("1", "target", "true", "tgt"), 1),
@@ -76,8 +73,9 @@ class ParsedTrials:
     @property
     def title(self) -> str | None:
         """The published list that has as many targets and non-targets as this one; None: none that is known."""
-        counts = int((self.label_P == 1).sum()), int((self.label_P == 0).sum())
-        return PUBLISHED.get(counts) or PUBLISHED_TOTALS.get(len(self.label_P))
+        targets, nontargets, total = int((self.label_P == 1).sum()), int((self.label_P == 0).sum()), len(self.label_P)
+        totals = PUBLISHED_TOTALS if targets else PUBLISHED_UNLABELLED
+        return PUBLISHED.get((targets, nontargets)) or totals.get(total)
 
 
 def read_trial_list(path: Path, ids: pa.Array | None = None) -> ParsedTrials:
@@ -95,8 +93,9 @@ def read_trial_list(path: Path, ids: pa.Array | None = None) -> ParsedTrials:
     numbers: dict[str, int] = {}
     lines: list[int] = []
     sides, labels, conditions = (array("q"), array("q")), array("b"), _Conditions()
-    for line, (*names, label, condition) in _lines(path):
-        for pair in microphones.pairs(*names):
+    for line, (enrolment, test, label, condition) in _lines(path):
+        is_open = OPEN in enrolment or OPEN in test
+        for pair in microphones.pairs(enrolment, test) if is_open else ((enrolment, test),):
             for side, name in zip(sides, pair, strict=True):
                 if name not in numbers:
                     numbers[name] = len(numbers)

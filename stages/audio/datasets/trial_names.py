@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from reseed.stages.audio.listing import AUDIO_SUFFIXES
 
 FIRST_SIDE = "-ch0"  # of a call
-_OPEN = "{}"  # in a name: any microphone of an array
+OPEN = "{}"  # in a name: any microphone of an array
 _NUMBER = re.compile(r"(?<=_)\d\d(?=_)")
 
 
@@ -71,10 +71,10 @@ class Microphones:
         self._ids = ids
 
     def pairs(self, enrolment: str, test: str) -> Iterator[tuple[str, str]]:
-        """Yield the trial of each microphone; the pair as it is where no name leaves it open, or none is known."""
-        found = [self._numbers.get(without_suffix(name), ()) for name in (enrolment, test) if _OPEN in name]
-        numbers = sorted(set(found[0]).intersection(*found)) if found else ()
-        yield from ((enrolment.replace(_OPEN, each), test.replace(_OPEN, each)) for each in numbers)
+        """Yield the trial of each microphone where a name leaves it open; the pair as it is where none is known."""
+        found = [self._numbers.get(without_suffix(name), ()) for name in (enrolment, test) if OPEN in name]
+        numbers = sorted(set(found[0]).intersection(*found))
+        yield from ((enrolment.replace(OPEN, each), test.replace(OPEN, each)) for each in numbers)
         if not numbers:
             yield enrolment, test
 
@@ -85,5 +85,5 @@ class Microphones:
         for scalar in self._ids:
             utterance_id = scalar.as_py()
             for number in _NUMBER.finditer(utterance_id):
-                numbers[f"{utterance_id[: number.start()]}{_OPEN}{utterance_id[number.end() :]}"].append(number[0])
+                numbers[f"{utterance_id[: number.start()]}{OPEN}{utterance_id[number.end() :]}"].append(number[0])
         return numbers

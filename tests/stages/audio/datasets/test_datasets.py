@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reseed.stages.audio.datasets.table import DATASETS
-from reseed.stages.audio.datasets.trial_lists import PUBLISHED, PUBLISHED_TOTALS
+from reseed.stages.audio.datasets.trial_lists import PUBLISHED, PUBLISHED_TOTALS, PUBLISHED_UNLABELLED
 from reseed.store import ConfigError, ManifestError
 from tests.stages.audio.datasets.miniature import listed
 
@@ -61,6 +61,6 @@ def test_the_guide_counts_the_trials_of_published_lists_as_the_code_does():
         for row in rows:
             if row.startswith(f"| {title} |"):
                 assert f"{targets + nontargets:,}: {targets:,} + {nontargets:,} |" in row
-    for total, title in PUBLISHED_TOTALS.items():
+    for total, title in (PUBLISHED_TOTALS | PUBLISHED_UNLABELLED).items():
         (row,) = (line for line in GUIDE.splitlines() if line.startswith(f"| {title} |"))
         assert row.endswith(f"| {total:,} |")

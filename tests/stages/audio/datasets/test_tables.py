@@ -1,8 +1,10 @@
 """Data sets that come with tables: what these say of the recordings."""
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
-from reseed.stages.audio.datasets.trial_lists import read_models, read_trial_list
+from reseed.stages.audio.datasets.trial_lists import UNLABELLED, ParsedTrials, read_models, read_trial_list
 from reseed.store import ManifestError
 from tests.corpus import voice
 from tests.stages.audio.datasets.miniature import (
@@ -216,5 +218,11 @@ def test_the_challenges_of_voxceleb_name_their_own_recordings_beside_voxceleb1(s
     assert tried(root, trials)[0] == [(f"{prefix}{vox}", extra, True)]
 
 
-def test_lists_without_labels_are_known_by_their_number_of_trials(tmp_path):
-    assert read_trial_list(write_list(tmp_path / "list", *["a b"] * 175_163)).title == "3D-Speaker cross-dialect"
+def test_a_list_is_known_by_its_number_of_trials_where_its_classes_are_not_published():
+    def title(label: int, count: int) -> str | None:
+        none = np.zeros(count, np.int64)
+        return ParsedTrials(["a"], [1], none, none, np.full(count, label, np.int8), pa.nulls(count)).title
+
+    assert title(1, 175_163) == "3D-Speaker cross-dialect"
+    assert title(UNLABELLED, 1_280_000) == "TidyVoice 2026 evaluation U"
+    assert title(1, 1_280_000) is title(UNLABELLED, 175_163) is None
