@@ -22,6 +22,8 @@ from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.stages.trials import TrialSettings
 from reseed.store.atomic import digest
 
+_LATER = {"channels": "mean", "tarred_audio_filepaths": None, "order": "id"}  # settings of corpus.prepare
+
 
 class RunConfig(Components):
     """One run: a corpus, a backbone, what is extracted, which enhancers are trained, how they are judged.
@@ -155,10 +157,11 @@ class RunConfig(Components):
         return digest(chosen)
 
     def corpus_digest(self) -> str:
-        """Return the digest of how recordings are prepared; of averaged ones it is what it was before channels were."""
+        """Return the digest of how recordings are prepared; later settings count where they are set."""
         corpus = self.model_dump(mode="json")["corpus"]
-        if corpus["prepare"]["channels"] == "mean":
-            del corpus["prepare"]["channels"]
+        for name, default in _LATER.items():
+            if corpus["prepare"][name] == default:
+                del corpus["prepare"][name]
         return digest([corpus])
 
     def trials_digest(self, generated: bool = False) -> str:

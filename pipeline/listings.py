@@ -10,6 +10,7 @@ from reseed.pipeline.plan import Plan, Recordings
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.lists.table import list_recordings
+from reseed.stages.audio.patterns import expanded
 from reseed.stages.synthesise import PerSplit
 from reseed.store import ConfigError
 
@@ -56,7 +57,8 @@ def listing(plan: Plan, recordings: Recordings) -> Listing:
         return Listing(name, _synthetic(plan, recordings), is_whole=True)
     source, depth = plan.source(recordings), plan.run.corpus.prepare.speaker_depth
     if source.dataset is None:
-        found = list_recordings(source.path, depth, source.split)
+        tars = plan.run.corpus.prepare.tarred_audio_filepaths
+        found = list_recordings(source.path, depth, source.split, tars=expanded(tars) if tars else [])
     else:
         found = DATASETS[source.dataset].recordings(source.path, recordings.kind, source.split)
     rows = list(islice(found, MOST + 1))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +14,10 @@ from reseed.stages.audio.candidates import CHANNELS, Candidates, accept, choose_
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.demographics import Demographics, read_demographics
 from reseed.stages.audio.lists.table import list_recordings
+from reseed.stages.audio.location import Location
 from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, LATER, ROW_GROUP, UTTERANCES_SCHEMA
 from reseed.stages.audio.overview import COLUMNS, overview
+from reseed.stages.audio.patterns import expanded
 from reseed.stages.audio.remote.url import AnyPath, Url
 from reseed.stages.audio.stretches import settle_stretches
 from reseed.stages.common import terminal
@@ -26,6 +28,7 @@ from reseed.store.format import REJECTS_SCHEMA
 from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import table_writer
 
+_OUT_OF_ORDER = 0.05  # of the recordings
 _WRITTEN = pa.unify_schemas([UTTERANCES_SCHEMA, CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA])
 
 
@@ -40,6 +43,10 @@ class PrepareSettings(Section):
         min_duration_s: shorter utterances are rejected (speech only; a room response may be short).
         speaker_depth: in a folder: which part of a path names the speaker, counted from the file upwards; 1: the folder
             that holds the file; 0: speakers are unknown.
+        tarred_audio_filepaths: the tar files of NeMo's tarred manifests (audio__OP_0..127_CL_.tar); null: audio_7.tar
+            is shard 7, beside the manifest or above its folder.
+        order: the utterances in the order of their ids, which is that of any other container of the same recordings, or
+            as they lie in archives, which reads archives in another order fastest.
         channels: what is read of a recording of several channels where the list names none: their mean, the first, or
             each, which makes utterances ID-ch0, ID-ch1, ... of the same speaker. Of a room response it is the first.
     """
@@ -48,6 +55,8 @@ class PrepareSettings(Section):
     speakers: AbsolutePath | None = None
     min_duration_s: float = Field(default=0.5, ge=0)
     speaker_depth: int = Field(default=1, ge=0)
+    tarred_audio_filepaths: AbsolutePath | None = None
+    order: Literal["id", "place"] = "id"
     channels: Annotated[str, OneOf(tuple(CHANNELS))] = "mean"
 
 
@@ -65,8 +74,9 @@ def prepare(
     """List the recordings under `source`, inspect each, write manifest and rejects, and return what it saw.
 
     Args:
-        source: a folder of audio, a .csv or .jsonl list, a Kaldi directory (wav.scp, utt2spk, segments), or where
-            the data set of the settings was unpacked; of all but the last also a URL.
+        source: a folder of audio or of archives, a list, an archive, a Kaldi directory (wav.scp, utt2spk, segments),
+            a pattern of several of these (shards/*.tar, {000..099}), or where the data set of the
+            settings lies; of all but the last also a URL.
         kind: "speech", "noise", "music" or "rir".
         split: of a data set: its own name of a part, or several joined by "+"; otherwise kept from lists that name
             splits, and written into the manifest.
@@ -88,7 +98,8 @@ def prepare(
     demographics = read_demographics(settings.speakers) if settings.speakers and is_speech else {}
     notes: list[str] = []
     if settings.dataset is None:
-        listed = list_recordings(source, settings.speaker_depth, split, notes, listing)
+        tars = expanded(settings.tarred_audio_filepaths) if settings.tarred_audio_filepaths else []
+        listed = list_recordings(source, settings.speaker_depth, split, notes, tars, listing)
     elif isinstance(source, Url):
         raise ManifestError(f"{source}: {settings.dataset} is read from a folder of this machine; list it, or copy it")
     else:
@@ -96,6 +107,8 @@ def prepare(
     is_averaged = kind != "rir"  # of a room response `AudioBank` takes the first channel
     candidates = choose_channels(settle_stretches(inspect_listed(listed)), settings.channels, is_averaged)
     accepted, rejected = accept(candidates, settings.min_duration_s if is_speech else 0.0, is_averaged)
+    if settings.order == "place":
+        accepted.sort()
     if not len(accepted):
         write_rejects(rejects, rejected)
         first = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
@@ -104,8 +117,17 @@ def prepare(
     with atomic_paths(utterances, rejects) as (utterances_file, rejects_file):
         written = _write(utterances_file, candidates, accepted, demographics)
         write_rejects(rejects_file, rejected)
+    if settings.order == "id" and _lie_otherwise(candidates, accepted):
+        notes.append("archives are read out of order: corpus.prepare.order=place reads them as they lie")
     summary = _summary(source, written, len(rejected)) + _unknown(written, settings.speakers, demographics)
     return terminal.lines([", ".join([summary, *notes]), *overview(written, rejected)])
+
+
+def _lie_otherwise(candidates: Candidates, accepted: NDArray[np.int64]) -> bool:
+    """Whether recordings lie in archives, and more than a few of them not behind the one whose id comes before."""
+    if np.count_nonzero(np.diff(accepted) < 0) <= _OUT_OF_ORDER * len(accepted):
+        return False
+    return Location.parse(candidates.found["path"].drop_null()[0].as_py()).part is not None
 
 
 def _check_share(source: AnyPath, strict: float | None, of: int, path: Path, rejected: list[Reject]) -> None:

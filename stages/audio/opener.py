@@ -17,6 +17,7 @@ from tempfile import SpooledTemporaryFile
 from threading import Lock
 from typing import IO, Protocol
 
+from reseed.stages.audio.cells import CellReader
 from reseed.stages.audio.containers.layout import Seekable, Source, Stitched
 from reseed.stages.audio.location import ByteRange, Cell, Location
 from reseed.stages.audio.remote.file import RemoteFile
@@ -26,6 +27,7 @@ from reseed.store.atomic import sha256_once, state_of
 from reseed.store.bounded import check_regular
 
 _HANDLES = 64  # files that are kept open
+_TABLES = 8  # of these, tables of Parquet
 _HELD_BYTES = 64 << 20  # of recordings that were read last
 _LARGEST_HELD = 16 << 20  # a larger one is read piece by piece
 _MOST_INFLATED = 1 << 30
@@ -52,7 +54,7 @@ def whole_file(location: Location) -> Source:
     Raises:
         AudioError, OSError: as `opened_bytes`.
     """
-    handle = _remote(location) if location.is_remote else _local(location.path, state_of_file(location))
+    handle = _handle(location)
     return Source(_Cursor(handle), handle.size)
 
 
@@ -70,12 +72,12 @@ def opened_bytes(location: Location) -> Iterator[Seekable]:
             yield part
         remote.check_same(location.part.length if isinstance(location.part, ByteRange) else remote.size)
         return
-    state = state_of_file(location)
     if location.part is None:
+        state_of_file(location)
         with location.path.open("rb") as file:
             yield file
         return
-    with _part(location, location.part, _local(location.path, state)) as part:
+    with _part(location, location.part, _handle(location)) as part:
         yield part
 
 
@@ -114,6 +116,10 @@ def _sha256_of(location: Location, state: Hashable) -> str:
         while data := file.read(_PIECE):
             hasher.update(data)
     return hasher.hexdigest()
+
+
+def _handle(location: Location) -> Handle:
+    return _remote(location) if location.is_remote else _local(location.path, state_of_file(location))
 
 
 def _remote(location: Location) -> RemoteFile:
@@ -158,7 +164,8 @@ def _part(location: Location, part: ByteRange | Cell, handle: Handle) -> Abstrac
     data = _RECENT.get(key)
     if data is None:
         if isinstance(part, Cell):
-            raise AudioError("lies in a table, of a kind that is not read in place")
+            data = _cells(location.file, handle.state).read(part.column, part.row)
+            return _kept(key, data)
         if part.start + part.length > handle.size:
             raise AudioError(f"is cut short: its file ends at byte {handle.size} of {part.start + part.length}")
         if part.is_deflated:
@@ -172,8 +179,21 @@ def _part(location: Location, part: ByteRange | Cell, handle: Handle) -> Abstrac
             return nullcontext(Stitched(_Cursor(handle), (range(part.start, part.start + part.length),)))
         else:
             data = handle.read_at(part.start, part.length)
+    return _kept(key, data)
+
+
+def _kept(key: Hashable, data: bytes) -> io.BytesIO:
+    if not data:
+        raise AudioError("is empty (0 bytes)")
+    if len(data) <= _LARGEST_HELD:
         _RECENT.put(key, data)
     return io.BytesIO(data)
+
+
+@lru_cache(maxsize=_TABLES)
+def _cells(file: str, state: Hashable) -> CellReader:
+    handle = _handle(Location(file))
+    return CellReader(Stitched(_Cursor(handle), (range(handle.size),)))
 
 
 def _inflated(handle: Handle, part: ByteRange) -> IO[bytes]:

@@ -38,13 +38,13 @@ def test_every_shipped_configuration_is_valid_and_survives_being_resolved(path, 
     assert load_config(tmp_path / "config.yaml") == config
 
 
-def test_a_run_made_before_channels_could_be_chosen_is_not_prepared_again(tmp_path):
-    averaged, first = (
-        load_config(write(tmp_path), [f"corpus.prepare.channels={setting}"]) for setting in ("mean", "first")
-    )
-    corpus = averaged.model_dump(mode="json")["corpus"]
-    del corpus["prepare"]["channels"]
-    assert averaged.corpus_digest() == digest([corpus]) != first.corpus_digest()
+@pytest.mark.parametrize("later", ["channels=first", "order=place", "tarred_audio_filepaths=/data/a_OP_0..3_CL_.tar"])
+def test_a_run_made_before_a_setting_of_prepare_came_is_not_prepared_again(tmp_path, later):
+    before, after = (load_config(write(tmp_path), given) for given in ([], [f"corpus.prepare.{later}"]))
+    corpus = before.model_dump(mode="json")["corpus"]
+    for name in ("channels", "order", "tarred_audio_filepaths"):
+        del corpus["prepare"][name]
+    assert before.corpus_digest() == digest([corpus]) != after.corpus_digest()
 
 
 def test_a_run_made_before_enrolments_were_pooled_makes_its_trials_again_only_where_it_lists_models(tmp_path):

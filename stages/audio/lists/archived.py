@@ -179,6 +179,8 @@ def _relative(name: str) -> str:
 def _text(archive: Location, member: Member) -> str:
     if member.length > LARGEST_TEXT:
         raise ValueError(f"{member.name} has {member.length} bytes")
+    if not member.length:
+        return ""
     with opened_bytes(_location(archive, member)) as file:
         return file.read(LARGEST_TEXT).decode("utf-8-sig")
 

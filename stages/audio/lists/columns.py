@@ -16,6 +16,7 @@ from reseed.stages.audio.listed import SAMPLES, SECONDS, UNTOLD, ListedRecording
 from reseed.stages.audio.listing import AUDIO_SUFFIXES
 from reseed.stages.audio.lists.places import Places
 from reseed.stages.audio.lists.row import Row
+from reseed.stages.audio.remote.url import AnyPath
 from reseed.stages.common.prose import first_few
 from reseed.store import ManifestError
 
@@ -117,13 +118,17 @@ class Interpreter:
         split: the one to keep where the list names splits; None: all.
     """
 
-    def __init__(self, source: str, places: Places, split: str | None) -> None:
-        self._source, self._places, self._split = source, places, split
+    def __init__(self, split: str | None) -> None:
+        self._places, self._split = Places(Path()), split
         self._unread: dict[str, None] = {}
         self._used: set[str] = set()
         self._placeholders: Counter[str] = Counter()
         self._other_splits: Counter[str] = Counter()
         self._is_first = True
+
+    def begin(self, source: AnyPath) -> None:
+        """Take what follows as the rows of a list."""
+        self._places, self._is_first = Places(source), True
 
     def recording(self, row: Row) -> ListedRecording | None:
         """Return what a row lists; None: it is of another split.
@@ -135,7 +140,7 @@ class Interpreter:
             return self._refused(row, row.problem)
         names = tuple(map(str, row.values))
         if self._is_first and row.inside is None and not _roles(names)["path"]:
-            raise no_path(self._source, names)
+            raise no_path(str(self._places.source), names)
         self._is_first = False
         for name in _telling(names):
             if row.values[name] not in (None, "") and not (row.is_whole and name in _lengths(names)):
@@ -148,8 +153,9 @@ class Interpreter:
         return self._listed(row, roles, None if split is None else str(split))
 
     def _listed(self, row: Row, roles: Mapping[str, Sequence[tuple[str, str]]], split: str | None) -> ListedRecording:
+        left_out = _TIMES if row.is_whole else ()
         given = {
-            role: (None, SECONDS) if row.is_whole and role in _TIMES else self._value(row.values, columns)
+            role: (None, SECONDS) if role in left_out else self._value(row.values, columns)
             for role, columns in roles.items()
         }
         path, utterance_id, speaker_id = (given[role][0] for role in ("path", "utterance_id", "speaker_id"))

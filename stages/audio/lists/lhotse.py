@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from reseed.stages.audio.lists.row import Row
+from reseed.stages.audio.lists.tarred import TarNames, recordings_of
 from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
 
@@ -20,12 +21,17 @@ def flattened(source: AnyPath, rows: Iterator[Row], read: Callable[[AnyPath], It
         ManifestError: supervisions without the manifest of their recordings.
     """
     recordings: dict[str, Json] | None = None
+    shar: TarNames | None = None
     for row in rows:
         values = row.values
         if isinstance(values.get("sources"), list):
             yield _recording(row, values)
         elif isinstance(values.get("recording"), dict) or values.get("type") in _CUTS:
-            yield _cut(row, values)
+            cut = _cut(row, values)
+            if _is_in_shar(values.get("recording")) and cut.problem is None:
+                shar = shar or recordings_of(source)
+                cut = shar.row(cut, str(values.get("id")))
+            yield cut
         elif {"recording_id", "start", "duration"} <= values.keys() and "recording" not in values:
             if recordings is None:
                 recordings = _recordings_beside(source, read)
@@ -74,7 +80,9 @@ def _cut(row: Row, cut: Json) -> Row:
 
 
 def _stretch(row: Row, values: Json, recording: Json, speaker: object) -> Row:
-    path, problem = _file_of(recording)
+    in_shar = _is_in_shar(recording)  # which holds what a cut was when it was written, and says for how long
+    path, problem = (None, None) if in_shar else _file_of(recording)
+    is_whole = in_shar and not values.get("start") and values.get("duration") == recording.get("duration")
     channel = values.get("channel")
     if isinstance(channel, list):
         if len(channel) > 1 and set(channel) != set(recording.get("channel_ids") or channel):
@@ -88,7 +96,12 @@ def _stretch(row: Row, values: Json, recording: Json, speaker: object) -> Row:
         "duration_s": values.get("duration"),
         "channel": channel,
     }
-    return Row(row.place, found, problem and _of(values, problem))
+    return Row(row.place, found, problem and _of(values, problem), is_whole=is_whole)
+
+
+def _is_in_shar(recording: object) -> bool:
+    sources = recording.get("sources") if isinstance(recording, dict) else None
+    return isinstance(sources, list) and len(sources) == 1 and sources[0].get("type") == "shar"
 
 
 def _file_of(recording: Json) -> tuple[str | None, str | None]:

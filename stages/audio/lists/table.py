@@ -1,6 +1,7 @@
 """Every kind of source that recordings are listed in, and what reads it. Nothing here opens audio."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, groupby
 from pathlib import Path, PurePath
@@ -17,6 +18,7 @@ from reseed.stages.audio.lists.lhotse import flattened
 from reseed.stages.audio.lists.parquet_rows import parquet_rows
 from reseed.stages.audio.lists.places import Places
 from reseed.stages.audio.lists.row import Row
+from reseed.stages.audio.lists.tarred import NemoTars
 from reseed.stages.audio.lists.text import encoding_of, numbered_lines
 from reseed.stages.audio.patterns import expanded, is_pattern
 from reseed.stages.audio.remote.listing import files_below as files_in_store
@@ -34,94 +36,126 @@ def list_recordings(
     speaker_depth: int,
     split: str | None,
     notes: list[str] | None = None,
+    tars: Sequence[AnyPath] = (),
     kept: Path | None = None,
 ) -> Iterator[ListedRecording]:
     """Yield what `source` lists, folder by folder and by name, and in file order for lists.
 
     Args:
         notes: gets what there is to say about the whole of it, once it is read to its end.
+        tars: the tar files that NeMo's manifests are of, in the order of their numbers; empty: they lie beside.
         kept: what a folder of a store lists is read from this file; where it is missing, it is written first.
 
     Raises:
         ManifestError: `source` does not exist, is of no known kind, cannot be read, or lacks the column `path`.
     """
-    notes = notes if notes is not None else []
+    lister = _Lister(speaker_depth, split, [] if notes is None else notes, NemoTars(tars), kept)
     if isinstance(source, Url) and "*" in str(source):
-        return _list_store(source, speaker_depth, split, notes, kept)
+        return lister.store(source)
     if is_pattern(source):
-        return _list_several(expanded(source), speaker_depth, split, notes)
+        return lister.several(expanded(source))
     with file_errors(source):
         if not source.exists():
             raise ManifestError(
                 f"{source} does not exist; give a folder of audio or of archives, a .csv, a .jsonl or a Kaldi directory"
             )
+        return lister.one(source)
+
+
+@dataclass(frozen=True)
+class _Lister:
+    """How sources are listed; `notes` gets what there is to say."""
+
+    speaker_depth: int
+    split: str | None
+    notes: list[str]
+    tars: NemoTars
+    kept: Path | None = None
+
+    def one(self, source: AnyPath) -> Iterator[ListedRecording]:
+        """List a source that exists."""
         if source.is_dir():
-            return _list_directory(source, speaker_depth, split, notes, kept)
-    if is_archive(source):
-        return _list_archives([source], speaker_depth, split, notes)
-    if _suffix(source) in SUFFIXES:
-        return _list_file(source, speaker_depth, split, notes)
-    known = ", ".join((*SUFFIXES, *ARCHIVES))
-    raise ManifestError(f"{source} is neither a folder nor a list nor an archive ({known}; lists also with .gz)")
+            return self._directory(source)
+        if is_archive(source):
+            return self._archives([source])
+        if _is_list(source):
+            return self._lists([source])
+        known = ", ".join((*SUFFIXES, *ARCHIVES))
+        raise ManifestError(f"{source} is neither a folder nor a list nor an archive ({known}; lists also with .gz)")
 
+    def several(self, sources: Sequence[AnyPath]) -> Iterator[ListedRecording]:
+        """List sources one after the other, archives and lists that follow one another as one."""
+        for kind, group in groupby(sources, lambda path: (is_archive(path), path.is_file() and _is_list(path))):
+            of_kind = self._archives if kind[0] else self._lists if kind[1] else self._others
+            yield from of_kind(group)
 
-def _list_directory(
-    source: AnyPath, speaker_depth: int, split: str | None, notes: list[str], kept: Path | None
-) -> Iterator[ListedRecording]:
-    if kaldi := kaldi_directories(source):
-        return chain.from_iterable(list_kaldi(folder, root, split, notes) for folder, root in kaldi.items())
-    if metadata := next((source / name for name in _METADATA if _names_files(source / name)), None):
-        return _list_file(metadata, speaker_depth, split, notes)
-    if isinstance(source, Url):
-        return _list_store(source, speaker_depth, split, notes, kept)
-    archives = [path for path in files_below(source) if is_archive(path)]
-    if not archives or next(audio_files(source), None) is not None:
-        if archives:
+    def _others(self, sources: Iterable[AnyPath]) -> Iterator[ListedRecording]:
+        return chain.from_iterable(map(self.one, sources))
+
+    def _directory(self, source: AnyPath) -> Iterator[ListedRecording]:
+        if kaldi := kaldi_directories(source):
+            found = (list_kaldi(folder, root, self.split, self.notes) for folder, root in kaldi.items())
+            return chain.from_iterable(found)
+        if metadata := next((source / name for name in _METADATA if _names_files(source / name)), None):
+            return self._lists([metadata])
+        if isinstance(source, Url):
+            return self.store(source)
+        if next(audio_files(source), None) is None:
+            if packed := _packed([*files_below(source)]):
+                return self.several(packed)
+        elif archives := [path for path in files_below(source) if is_archive(path)]:
             few = first_few(str(path.relative_to(source)) for path in archives)
-            notes.append(f"archives beside the recordings are not read; give them as the source ({few})")
-        return list_folder(source, speaker_depth, split)
-    return _list_archives(archives, speaker_depth, split, notes)
+            self.notes.append(f"archives beside the recordings are not read; give them as the source ({few})")
+        return list_folder(source, self.speaker_depth, self.split)
+
+    def store(self, source: Url) -> Iterator[ListedRecording]:
+        """Yield what lies in a folder of a store, or what a pattern fits: recordings, else archives and tables."""
+        base = Url(str(source).partition("*")[0].rpartition("/")[0]) if "*" in str(source) else source
+        with TemporaryDirectory() as folder:
+            listing = partial(files_in_store, source, self.kept or Path(folder) / "listing.parquet")  # asked for once
+            if not any(is_audio(PurePath(entry.url)) for entry in listing()):
+                files = [Url(entry.url) for entry in listing()]
+                yield from self.several(_packed(files) or list(filter(_is_list, files)))
+                return
+            for entry in listing():
+                relative = PurePath(base.relative(entry.url))
+                if is_audio(relative):
+                    yield of_folder(relative, Url(entry.url), self.speaker_depth, self.split)
+
+    def _archives(self, archives: Iterable[AnyPath]) -> Iterator[ListedRecording]:
+        interpreter = Interpreter(self.split)
+        reader = ArchiveReader(interpreter, self.speaker_depth, self.split)
+        for archive in archives:
+            interpreter.begin(archive)
+            yield from reader.recordings(archive)
+        self.notes.extend(interpreter.notes() + reader.notes())
+
+    def _lists(self, lists: Iterable[AnyPath]) -> Iterator[ListedRecording]:
+        interpreter = Interpreter(self.split)
+        for source in lists:
+            if archives := _archives_of(source):
+                yield from self.several(archives)
+                continue
+            interpreter.begin(source)
+            for row in _rows(source, self.notes):
+                yield from filter(None, [interpreter.recording(self.tars.row(source, row))])
+        self.notes.extend(interpreter.notes())
 
 
-def _list_store(
-    source: Url, speaker_depth: int, split: str | None, notes: list[str], kept: Path | None
-) -> Iterator[ListedRecording]:
-    """Yield what lies in a folder of a store, or what a pattern fits: recordings, else archives, else lists."""
-    base = Url(str(source).partition("*")[0].rpartition("/")[0]) if "*" in str(source) else source
-    with TemporaryDirectory() as folder:
-        listing = partial(files_in_store, source, kept or Path(folder) / "listing.parquet")  # asked for once
-        if not any(is_audio(PurePath(entry.url)) for entry in listing()):
-            several = [Url(entry.url) for entry in listing()]
-            archives = [url for url in several if is_archive(url)]
-            lists = [url for url in several if _suffix(url) in SUFFIXES]
-            yield from _list_several(archives or lists, speaker_depth, split, notes)
-            return
-        for entry in listing():
-            relative = PurePath(base.relative(entry.url))
-            if is_audio(relative):
-                yield of_folder(relative, Url(entry.url), speaker_depth, split)
+def _packed(files: Sequence[AnyPath]) -> Sequence[AnyPath]:
+    """Return those of the files of a folder that hold or list recordings: Shar's cuts, else archives and tables."""
+    cuts = [path for path in files if _is_of_shar(path, "cuts") and _suffix(path) == ".jsonl"]
+    if cuts and any(_is_of_shar(path, "recording") and path.suffix == ".tar" for path in files):
+        return cuts
+    return [path for path in files if is_archive(path) or _suffix(path) == ".parquet"]
 
 
-def _list_several(
-    sources: Sequence[AnyPath], speaker_depth: int, split: str | None, notes: list[str]
-) -> Iterator[ListedRecording]:
-    """Yield what several sources list, archives that follow one another as one."""
-    for are_archives, group in groupby(sources, is_archive):
-        if are_archives:
-            yield from _list_archives(group, speaker_depth, split, notes)
-        else:
-            for source in group:
-                yield from list_recordings(source, speaker_depth, split, notes)
+def _is_of_shar(path: AnyPath, field: str) -> bool:
+    return path.name.split(".")[0].startswith(field)
 
 
-def _list_archives(
-    archives: Iterable[AnyPath], speaker_depth: int, split: str | None, notes: list[str]
-) -> Iterator[ListedRecording]:
-    interpreter = Interpreter("", Places(Path()), split)
-    reader = ArchiveReader(interpreter, speaker_depth, split)
-    for archive in archives:
-        yield from reader.recordings(archive)
-    notes.extend(interpreter.notes() + reader.notes())
+def _is_list(source: AnyPath) -> bool:
+    return _suffix(source) in SUFFIXES
 
 
 def _suffix(source: AnyPath) -> str:
@@ -133,19 +167,7 @@ def _names_files(path: AnyPath) -> bool:
     return path.is_file() and "file_name" in next(_rows(path, []), Row("")).values
 
 
-def _list_file(source: AnyPath, speaker_depth: int, split: str | None, notes: list[str]) -> Iterator[ListedRecording]:
-    if archives := listed_archives(source):
-        yield from _list_several(archives, speaker_depth, split, notes)
-        return
-    interpreter = Interpreter(str(source), Places(source), split)
-    for row in _rows(source, notes):
-        recording = interpreter.recording(row)
-        if recording is not None:
-            yield recording
-    notes.extend(interpreter.notes())
-
-
-def listed_archives(source: AnyPath) -> list[AnyPath]:
+def _archives_of(source: AnyPath) -> list[AnyPath]:
     """Return the archives that a text names line by line, as wespeaker's shard.list does; none where it is a table.
 
     Raises:
@@ -163,20 +185,9 @@ def listed_archives(source: AnyPath) -> list[AnyPath]:
 
 def _rows(source: AnyPath, notes: list[str]) -> Iterator[Row]:
     if _suffix(source) == ".parquet":
-        yield from parquet_rows(source)
-        return
+        return parquet_rows(source)
     encoding = encoding_of(source, notes)
     if is_json(source, encoding) or _suffix(source) in (".json", ".jsonl", ".ndjson"):
-        rows = flattened(
-            source, json_rows(source, encoding), lambda beside: json_rows(beside, encoding_of(beside, notes))
-        )
-        yield from map(_outside_tar, rows)
-    else:
-        yield from delimited_rows(source, encoding)
-
-
-def _outside_tar(row: Row) -> Row:
-    """Refuse a row of NeMo's manifests of tar files, whose paths are names inside these."""
-    if row.problem is None and row.values.get("shard_id") is not None:
-        return Row(row.place, problem=f"is inside a tar file (shard_id {row.values['shard_id']}): give the tar files")
-    return row
+        rows = json_rows(source, encoding)
+        return flattened(source, rows, lambda beside: json_rows(beside, encoding_of(beside, notes)))
+    return delimited_rows(source, encoding)

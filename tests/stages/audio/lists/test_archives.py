@@ -1,5 +1,6 @@
 """Recordings inside archives are listed, prepared and read as the same recordings in a folder are."""
 
+import gzip
 import io
 import json
 import tarfile
@@ -11,9 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reseed.stages.audio.location import Cell, Location
 from reseed.stages.audio.manifest import read_manifest
+from reseed.stages.audio.opener import opened_bytes
 from reseed.stages.prepare import PrepareSettings, prepare
-from reseed.store import ManifestError, read_rejects
+from reseed.store import AudioError, ManifestError, read_rejects
 from tests.corpus import voice
 from tests.stages.audio.files import written
 
@@ -80,6 +83,54 @@ def listed(folder: Path, files: Files) -> Path:
     return folder / "shard.list"
 
 
+def shar(folder: Path, files: Files, shards: int = 2) -> Path:
+    """Write as lhotse's SharWriter does: cuts, and of each its recording and that one's manifest."""
+    folder.mkdir()
+    names = list(files)
+    for shard in range(shards):
+        cuts, members = [], {}
+        for name in names[shard * len(names) // shards : (shard + 1) * len(names) // shards]:
+            cut, speaker = name.removesuffix(".flac"), name.split("/")[0]
+            sources = [{"type": "shar", "channels": [0], "source": ""}]
+            recording = {
+                "id": "what-it-was-cut-from", "sources": sources, "sampling_rate": 16_000, "num_samples": 16_000,
+                "duration": 1.0, "channel_ids": [0],
+            }  # fmt: skip
+            supervision = {"id": cut, "recording_id": "r", "start": 0.0, "duration": 1.0, "speaker": speaker}
+            cuts.append({"id": cut, "start": 0, "duration": 1.0, "channel": 0, "supervisions": [supervision],
+                         "recording": recording, "type": "MonoCut"})  # fmt: skip
+            members |= {name: files[name], f"{cut}.json": json.dumps(recording).encode()}
+        tar(folder / f"recording.{shard:06}.tar", members)
+        text = "".join(f"{json.dumps(cut)}\n" for cut in cuts)
+        (folder / f"cuts.{shard:06}.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    return folder
+
+
+def nemo(folder: Path, files: Files) -> Path:
+    """Write as NeMo's convert_to_tarred_audio_dataset.py does, without its squashing of names."""
+    folder.mkdir()
+    rows = []
+    for shard in range(2):
+        held = dict(list(files.items())[shard::2])
+        tar(folder / f"audio_{shard}.tar", held)
+        rows += [{"audio_filepath": name, "label": name.split("/")[0], "shard_id": shard} for name in held]
+    (folder / "tarred_audio_manifest.json").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return folder / "tarred_audio_manifest.json"
+
+
+def parquet(folder: Path, files: Files, row_group_size: int = 2) -> Path:
+    """Write as Hugging Face's datasets does."""
+    folder.mkdir()
+    audio = pa.array(
+        [{"bytes": data, "path": name} for name, data in files.items()],
+        pa.struct({"bytes": pa.binary(), "path": pa.string()}),
+    )
+    table = pa.table({"audio": audio, "speaker_id": [name.split("/")[0] for name in files]})
+    pq.write_table(table.slice(0, 4), folder / "train-00000-of-00002.parquet", row_group_size=row_group_size)
+    pq.write_table(table.slice(4), folder / "train-00001-of-00002.parquet", row_group_size=row_group_size)
+    return folder
+
+
 SOURCES: dict[str, Callable[[Path, Files], Path]] = {
     "folder of tars": tars,
     "glob": lambda folder, files: tars(folder, files) / "*.tar",
@@ -89,6 +140,10 @@ SOURCES: dict[str, Callable[[Path, Files], Path]] = {
     "stored zip": lambda folder, files: zipped(folder.with_suffix(".zip"), files),
     "deflated zip": lambda folder, files: zipped(folder.with_suffix(".zip"), files, zipfile.ZIP_DEFLATED),
     "audio ark": kaldi,
+    "lhotse Shar": shar,
+    "tarred manifest of NeMo": nemo,
+    "Parquet": parquet,
+    "Parquet by a glob": lambda folder, files: parquet(folder, files) / "train-*.parquet",
 }
 
 
@@ -295,3 +350,85 @@ def test_keys_written_twice_are_said(tmp_path):
     found, rejects, _ = prepared(tar(tmp_path / "a.tar", files), tmp_path)
     assert found["utterance_id"].to_pylist() == ["same"]
     assert "has the utterance id of" in rejects["same"]
+
+
+def test_a_shar_that_lacks_recordings_or_holds_more_is_read_as_far_as_it_goes(tmp_path):
+    folder = shar(tmp_path / "shar", CORPUS, shards=1)
+    lines = gzip.decompress((folder / "cuts.000000.jsonl.gz").read_bytes()).decode().splitlines()
+    one, *rest = lines
+    gone = json.dumps({**json.loads(one), "id": "gone"})
+    (folder / "cuts.000000.jsonl.gz").unlink()
+    (folder / "cuts.000000.jsonl").write_text("\n".join([rest[1], gone, one, *rest[2:]]))  # another order, one left out
+    held = {"s0/u0.nodata": b"", "s0/u0.nometa": b"", **dict(list(CORPUS.items())[1:])}
+    tar(folder / "recording.000000.tar", held)
+    found, rejects, _ = prepared(folder, tmp_path)
+    assert found["utterance_id"].to_pylist() == NAMES[2:]
+    assert sorted(each.split(") ")[1].split(" ")[0] for each in rejects.values()) == ["has", "is"]
+    assert "(gone) is not in" in "".join(rejects.values())
+    assert "(s0/u0) has no recording: its place in" in "".join(rejects.values())
+
+
+def test_stretches_of_cuts_in_a_shar_are_kept(tmp_path):
+    folder = shar(tmp_path / "shar", CORPUS, shards=1)
+    path = folder / "cuts.000000.jsonl.gz"
+    cuts = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    cuts[0] |= {"start": 0.25, "duration": 0.5}
+    path.write_bytes(gzip.compress("\n".join(map(json.dumps, cuts)).encode()))
+    found = prepared(folder, tmp_path)[0]
+    assert (found["start_s"][0].as_py(), found["duration_s"][0].as_py()) == (0.25, 0.5)
+
+
+def test_stretches_of_one_member_and_shards_elsewhere_are_found_in_tarred_manifests(tmp_path):
+    (tmp_path / "far").mkdir()
+    for shard in range(2):
+        tar(tmp_path / "far" / f"sh-{shard}.tar", {"long.flac": CORPUS[f"s{shard}/u0.flac"]})
+    for shard in range(2):
+        rows = [
+            {"audio_filepath": f"long{part}.flac", "offset": start, "duration": 0.5, "label": "ann", "shard_id": shard}
+            for part, start in (("", 0.0), ("-sub1", 0.5))
+        ]
+        text = "".join(f"{json.dumps({**row, 'id': f'{shard}-{n}'})}\n" for n, row in enumerate(rows))
+        (tmp_path / f"manifest_{shard}.json").write_text(text)
+    found, rejects, _ = prepared(
+        tmp_path / "manifest__OP_0..1_CL_.json",
+        tmp_path / "out",
+        tarred_audio_filepaths=tmp_path / "far" / "sh-_OP_0..1_CL_.tar",
+        min_duration_s=0,
+    )
+    assert found["start_s"].to_pylist() == [0.0, 0.5, 0.0, 0.5]
+    assert found["sha256"][0] != found["sha256"][2]
+    assert not rejects
+
+
+def test_a_table_is_read_in_any_order_and_what_is_empty_or_damaged_is_a_reject(tmp_path):
+    files = {**CORPUS, "s9/none.flac": b"", "s9/text.flac": b"no sound" * 50}
+    folder = parquet(tmp_path / "tables", files, row_group_size=100)
+    found, rejects, _message = prepared(folder, tmp_path)
+    assert found["utterance_id"].to_pylist() == NAMES
+    assert "is empty (0 bytes)" in rejects["s9/none"]
+    assert "cannot be decoded" in rejects["s9/text"]
+    table = folder / "train-00000-of-00002.parquet"
+    for row in [2, 0, 3, 1, 2]:
+        location = Location(str(table), Cell("audio.bytes", row))
+        with opened_bytes(location) as file:
+            assert file.read() == CORPUS[f"{NAMES[row]}.flac"]
+    with (
+        pytest.raises(AudioError, match="its table has 4 rows"),
+        opened_bytes(Location(str(table), Cell("audio.bytes", 4))),
+    ):
+        pass
+    with (
+        pytest.raises(AudioError, match="cannot be read from its table"),
+        opened_bytes(Location(str(table), Cell("x", 1))),
+    ):
+        pass
+
+
+def test_recordings_that_lie_otherwise_than_their_ids_are_read_as_they_lie_if_so_asked(tmp_path):
+    shuffled = dict(sorted(CORPUS.items(), key=lambda item: item[1]))
+    found, _, message = prepared(tar(tmp_path / "a.tar", shuffled), tmp_path)
+    assert found["utterance_id"].to_pylist() == NAMES
+    assert "corpus.prepare.order=place reads them as they lie" in message
+    found, _, message = prepared(tmp_path / "a.tar", tmp_path, order="place")
+    assert found["utterance_id"].to_pylist() == [name.removesuffix(".flac") for name in shuffled]
+    assert "order=place" not in message
