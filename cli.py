@@ -293,7 +293,7 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
 @_config_options
 @_path_option(
     "source",
-    "Folder of audio, list (CSV, TSV, JSON, Parquet) or Kaldi directory, also by its URL, or an unpacked data set.",
+    "Folder of audio, list (CSV, TSV, JSON, Parquet), archives, Kaldi directory, also by URL, or a data set.",
     type=_PLACE,
 )
 @click.option(

@@ -21,7 +21,8 @@ class SourceSettings(Section):
     """Where the recordings of one kind and split lie, if not in the corpus folder.
 
     Attributes:
-        path: a folder of audio, a .csv or .jsonl list, a Kaldi directory, or an unpacked public data set.
+        path: a folder of audio or of archives, a list, an archive, a Kaldi directory, a pattern of several of these, or
+            an unpacked public data set.
         dataset: the public data set that lies there; null: none.
         split: of a data set: its own name of a part, or several joined by +; of a list that names splits: the one to
             keep.

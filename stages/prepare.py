@@ -1,6 +1,6 @@
 """`prepare`: recordings -> utterances.parquet and rejects.parquet."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +13,7 @@ from pydantic import Field
 from reseed.stages.audio.candidates import CHANNELS, Candidates, accept, choose_channels, inspect_listed
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.demographics import Demographics, read_demographics
+from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.lists.table import list_recordings
 from reseed.stages.audio.location import Location
 from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, LATER, ROW_GROUP, UTTERANCES_SCHEMA
@@ -97,13 +98,7 @@ def prepare(
     is_speech = kind == "speech"
     demographics = read_demographics(settings.speakers) if settings.speakers and is_speech else {}
     notes: list[str] = []
-    if settings.dataset is None:
-        tars = expanded(settings.tarred_audio_filepaths) if settings.tarred_audio_filepaths else []
-        listed = list_recordings(source, settings.speaker_depth, split, notes, tars, listing)
-    elif isinstance(source, Url):
-        raise ManifestError(f"{source}: {settings.dataset} is read from a folder of this machine; list it, or copy it")
-    else:
-        listed = DATASETS[settings.dataset].recordings(source, kind, split)
+    listed = _listed(source, kind, split, settings, notes, listing)
     is_averaged = kind != "rir"  # of a room response `AudioBank` takes the first channel
     candidates = choose_channels(settle_stretches(inspect_listed(listed)), settings.channels, is_averaged)
     accepted, rejected = accept(candidates, settings.min_duration_s if is_speech else 0.0, is_averaged)
@@ -121,6 +116,17 @@ def prepare(
         notes.append("archives are read out of order: corpus.prepare.order=place reads them as they lie")
     summary = _summary(source, written, len(rejected)) + _unknown(written, settings.speakers, demographics)
     return terminal.lines([", ".join([summary, *notes]), *overview(written, rejected)])
+
+
+def _listed(
+    source: AnyPath, kind: str, split: str | None, settings: PrepareSettings, notes: list[str], kept: Path | None
+) -> Iterator[ListedRecording]:
+    if settings.dataset is None:
+        tars = expanded(settings.tarred_audio_filepaths) if settings.tarred_audio_filepaths else []
+        return list_recordings(source, settings.speaker_depth, split, notes, tars, kept)
+    if isinstance(source, Url):
+        raise ManifestError(f"{source}: {settings.dataset} is read from a folder of this machine; list it, or copy it")
+    return DATASETS[settings.dataset].recordings(source, kind, split)
 
 
 def _lie_otherwise(candidates: Candidates, accepted: NDArray[np.int64]) -> bool:
