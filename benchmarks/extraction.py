@@ -32,6 +32,7 @@ console = Console(width=110)
 @click.command()
 @click.option("--backbones", default=",".join(TARGETS), show_default=True, help="Those to time.")
 @click.option("--corpus", type=click.Path(path_type=Path, exists=True), help="Corpus folder; default: made.")
+@click.option("--format", "container", default="flac", show_default=True, help="Of the corpus that is made: flac, wav.")
 @click.option("--utterances", default=96, show_default=True, help="How many are extracted per round.")
 @click.option("--rounds", default=5, show_default=True, help="How often each way is timed.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
@@ -40,18 +41,19 @@ console = Console(width=110)
 def main(
     backbones: str,
     corpus: Path | None,
+    container: str,
     utterances: int,
     rounds: int,
     device: str,
     recipe: str,
     settings: tuple[str, ...],
 ) -> None:
-    """Print the speed of extraction from FLAC files in units of the backbone's on waveforms in memory."""
+    """Print the speed of extraction from files in units of the backbone's on waveforms in memory."""
     given = {key: yaml.safe_load(value) for key, value in (text.split("=") for text in settings)}
     chosen = ExtractSettings(recipe=recipe, **given)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sources = _prepared(corpus or _made(folder / "corpus", utterances), folder, utterances)
+        sources = _prepared(corpus or _made(folder / "corpus", utterances, container), folder, utterances)
         table = Table(title=f"{recipe} recipe, {len(chosen.views)} views, {device}, {torch.get_num_threads()} threads")
         for column in ("backbone", "forward alone", "extraction", "ratio (quartiles)", "asked for"):
             table.add_column(column)
@@ -129,12 +131,12 @@ def _prepared(corpus: Path, folder: Path, utterances: int) -> dict[str, Path]:
     return found
 
 
-def _made(folder: Path, utterances: int) -> Path:
-    """Write a corpus of noise in FLAC: utterances of 8 s, noises of 10 s, responses of 1 s."""
+def _made(folder: Path, utterances: int, container: str) -> Path:
+    """Write a corpus of noise: utterances of 8 s, noises of 10 s, responses of 1 s."""
     generator = np.random.default_rng(0)
     for kind, count, seconds in (("speech", utterances, 8), ("noise", 40, 10), ("music", 40, 10), ("rir", 20, 1)):
         for number in range(count):
-            path = folder / kind / "train" / f"s{number // 4}" / f"{number}.flac"
+            path = folder / kind / "train" / f"s{number // 4}" / f"{number}.{container}"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, 0.1 * generator.standard_normal(seconds * _RATE).clip(-5, 5), _RATE)
     return folder

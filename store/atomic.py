@@ -240,7 +240,11 @@ def sha256_file(path: Path) -> str:
 
 def state_of(path: Path) -> FileState:
     """Return what changes when a file does, as far as can be known without reading it."""
-    found = path.stat()
+    return state_of_stat(path.stat())
+
+
+def state_of_stat(found: os.stat_result) -> FileState:
+    """Return the same of a file whose `stat` is known."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 

@@ -130,7 +130,7 @@ class _Levels:
         self.peak_C = np.zeros(self.channels)
 
     def add(self, block_TC: NDArray[Any]) -> None:
-        mean_T = block_TC.mean(axis=1)
+        mean_T = _mean(block_TC)
         self.sha256.update(np.rint(32_768 * mean_T.clip(-1, 1)).clip(-32_768, 32_767).astype("<i2").tobytes())
         self.samples += len(block_TC)
         self.peak_C = np.maximum(self.peak_C, np.abs(block_TC).max(axis=0))
@@ -179,6 +179,12 @@ def _finite(block_TC: NDArray[Any]) -> NDArray[Any]:
     return block_TC
 
 
+def _mean(block_TC: NDArray[Any]) -> NDArray[Any]:
+    """Return the average of all channels; of one, that itself, which numpy would take its time over."""
+    mean_T: NDArray[Any] = block_TC[:, 0] if block_TC.shape[1] == 1 else block_TC.mean(axis=1)
+    return mean_T
+
+
 def _stretch(stream: Stream, channel: int | None, wanted: int | None) -> Iterator[Waveform]:
     """Yield what is left of a recording, or so many samples of it, as float32 [T]: one channel, or all averaged."""
     left = math.inf if wanted is None else wanted
@@ -187,7 +193,7 @@ def _stretch(stream: Stream, channel: int | None, wanted: int | None) -> Iterato
     for block_TC in stream.blocks(at_most=wanted):
         block_TC = _finite(block_TC if len(block_TC) <= left else block_TC[: int(left)])
         left -= len(block_TC)
-        yield block_TC.mean(axis=1) if channel is None else block_TC[:, channel]
+        yield _mean(block_TC) if channel is None else block_TC[:, channel]
         if left <= 0:
             return
 

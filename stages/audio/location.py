@@ -14,6 +14,7 @@ A path that is a file is that file, whatever it looks like.
 import os
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from reseed.stages.audio.remote.url import AnyPath, Url, is_url
@@ -75,7 +76,7 @@ class Location:
         """Whether the file is one of a store, and `file` its URL."""
         return is_url(self.file)
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """The file, which is one of this machine."""
         return Path(self.file)

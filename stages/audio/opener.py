@@ -4,9 +4,11 @@ Of a file that recordings are parts of, a handle is kept open over all of them, 
 last is kept, so that what hashes a recording and what decodes it read it once.
 """
 
+import errno
 import hashlib
 import io
 import os
+import stat
 import zlib
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
@@ -23,9 +25,10 @@ from reseed.stages.audio.location import ByteRange, Cell, Location
 from reseed.stages.audio.remote.file import RemoteFile
 from reseed.stages.audio.remote.url import Url
 from reseed.store import AudioError
-from reseed.store.atomic import sha256_once, state_of
+from reseed.store.atomic import sha256_once, state_of_stat
 from reseed.store.bounded import check_regular
 
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _HANDLES = 64  # files that are kept open
 _TABLES = 8  # of these, tables of Parquet
 _HELD_BYTES = 64 << 20  # of recordings that were read last
@@ -89,12 +92,17 @@ def state_of_file(location: Location) -> Hashable:
     """
     if location.is_remote:
         return _remote(location).state
-    path = location.path
-    if not path.is_file():
-        raise AudioError("does not exist" if not path.exists() else "is not a file")
-    if path.stat().st_size == 0:
+    try:
+        found = location.path.stat()
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _MISSING:
+            raise
+        raise AudioError("does not exist") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise AudioError("is not a file")
+    if not found.st_size:
         raise AudioError("is empty (0 bytes)")
-    return state_of(path)
+    return state_of_stat(found)
 
 
 def sha256_of(location: Location) -> str:
