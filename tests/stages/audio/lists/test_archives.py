@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import posixpath
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
@@ -73,7 +74,7 @@ def kaldi(folder: Path, files: Files) -> Path:
     folder.mkdir()
     offsets = ark(folder / "w.ark", files)
     (folder / "wav.scp").write_text("".join(f"{key} w.ark:{offset}\n" for key, offset in offsets.items()))
-    (folder / "utt2spk").write_text("".join(f"{key} {key.split('/')[0]}\n" for key in offsets))
+    (folder / "utt2spk").write_text("".join(f"{key} {posixpath.dirname(key)}\n" for key in offsets))
     return folder
 
 
@@ -90,7 +91,7 @@ def shar(folder: Path, files: Files, shards: int = 2) -> Path:
     for shard in range(shards):
         cuts, members = [], {}
         for name in names[shard * len(names) // shards : (shard + 1) * len(names) // shards]:
-            cut, speaker = name.removesuffix(".flac"), name.split("/")[0]
+            cut, speaker = name.removesuffix(".flac"), posixpath.dirname(name)
             sources = [{"type": "shar", "channels": [0], "source": ""}]
             recording = {
                 "id": "what-it-was-cut-from", "sources": sources, "sampling_rate": 16_000, "num_samples": 16_000,
@@ -113,7 +114,7 @@ def nemo(folder: Path, files: Files) -> Path:
     for shard in range(2):
         held = dict(list(files.items())[shard::2])
         tar(folder / f"audio_{shard}.tar", held)
-        rows += [{"audio_filepath": name, "label": name.split("/")[0], "shard_id": shard} for name in held]
+        rows += [{"audio_filepath": name, "label": posixpath.dirname(name), "shard_id": shard} for name in held]
     (folder / "tarred_audio_manifest.json").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     return folder / "tarred_audio_manifest.json"
 
@@ -125,7 +126,7 @@ def parquet(folder: Path, files: Files, row_group_size: int = 2) -> Path:
         [{"bytes": data, "path": name} for name, data in files.items()],
         pa.struct({"bytes": pa.binary(), "path": pa.string()}),
     )
-    table = pa.table({"audio": audio, "speaker_id": [name.split("/")[0] for name in files]})
+    table = pa.table({"audio": audio, "speaker_id": [posixpath.dirname(name) for name in files]})
     pq.write_table(table.slice(0, 4), folder / "train-00000-of-00002.parquet", row_group_size=row_group_size)
     pq.write_table(table.slice(4), folder / "train-00001-of-00002.parquet", row_group_size=row_group_size)
     return folder
@@ -134,8 +135,8 @@ def parquet(folder: Path, files: Files, row_group_size: int = 2) -> Path:
 SOURCES: dict[str, Callable[[Path, Files], Path]] = {
     "folder of tars": tars,
     "glob": lambda folder, files: tars(folder, files) / "*.tar",
-    "braces": lambda folder, files: tars(folder, files) / "s-{000000..000002}.tar",
-    "braces of NeMo": lambda folder, files: tars(folder, files) / "s-_OP_000000..000002_CL_.tar",
+    "braces": lambda folder, files: tars(folder, files) / f"s-{{000000..{(len(files) - 1) // 2:06}}}.tar",
+    "braces of NeMo": lambda folder, files: tars(folder, files) / f"s-_OP_000000..{(len(files) - 1) // 2:06}_CL_.tar",
     "list of tars": listed,
     "stored zip": lambda folder, files: zipped(folder.with_suffix(".zip"), files),
     "deflated zip": lambda folder, files: zipped(folder.with_suffix(".zip"), files, zipfile.ZIP_DEFLATED),
