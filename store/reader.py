@@ -16,7 +16,7 @@ from reseed.store.header import read_header
 from reseed.store.layouts import Vectors
 from reseed.store.shards import ShardReader, as_opened
 from reseed.store.verify import problems
-from reseed.store.writer import read_rejects, rejects_file
+from reseed.store.writer import read_rejects, use_rejects
 
 Rows = NDArray[np.integer[Any]]
 
@@ -201,9 +201,7 @@ class EmbeddingStore:
 
     def _rejects(self) -> list[Reject]:
         with as_opened(self.path, lambda now: now.rejects == self.header.rejects):
-            rejects = read_rejects(rejects_file(self.path, self.header))
-            rejects_file(self.path, self.header)  # others may have taken its place while it was read
-        return rejects
+            return use_rejects(self.path, self.header, read_rejects)
 
     def verify(self) -> None:
         """Check every file against store.json, and that its vectors are finite.

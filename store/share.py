@@ -12,7 +12,7 @@ from reseed.store.errors import StoreError
 from reseed.store.format import Declaration, Header
 from reseed.store.header import read_header
 from reseed.store.lock import editing
-from reseed.store.writer import NEXT_REJECTS_NAME, rejects_file, replace_header
+from reseed.store.writer import NEXT_REJECTS_NAME, replace_header, use_rejects
 
 
 def link_store(source: Path, store: Path, declaration: Declaration) -> Header:
@@ -30,7 +30,7 @@ def link_store(source: Path, store: Path, declaration: Declaration) -> Header:
         with _one_disk(source, store):
             for name in listed:
                 atomic.link(source / name, store / name)
-            atomic.link(rejects_file(source, header), store / NEXT_REJECTS_NAME)
+            use_rejects(source, header, lambda path: atomic.link(path, store / NEXT_REJECTS_NAME))
         replace_header(store, header)
     return header
 

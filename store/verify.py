@@ -14,7 +14,7 @@ from reseed.store.format import Header
 from reseed.store.header import read_header
 from reseed.store.layouts import Vectors, catalogue_file
 from reseed.store.shards import EXTRACT_AGAIN, ShardReader
-from reseed.store.writer import read_rejects, read_seal, rejects_file
+from reseed.store.writer import read_rejects, read_seal, use_rejects
 
 
 def problems(store: Path, header: Header, manifest_ids: Iterable[str] | None = None) -> Iterator[str]:
@@ -25,11 +25,11 @@ def problems(store: Path, header: Header, manifest_ids: Iterable[str] | None = N
     """
     readers = [ShardReader(store, shard, header.declaration) for shard in header.shards]
     files = [file for shard in header.shards for file in shard.files]
-    yield from filter(None, (_problem(rejects_file, store, header),))
+    yield from filter(None, (_problem(use_rejects, store, header, read_rejects),))
     yield from filter(None, (_problem(check_digest, store, file) for file in files))
     yield from filter(None, (_problem(_check_values, reader) for reader in readers))
     if manifest_ids is not None:
-        rejects = read_rejects(rejects_file(store, header))
+        rejects = use_rejects(store, header, read_rejects)
         covered = {reject.utterance_id for reject in rejects}.union(*(reader.utterances for reader in readers))
         if missing := sorted(set(manifest_ids) - covered):
             lost = f"{len(missing)} utterances of the manifest are neither stored nor rejected"
@@ -47,7 +47,7 @@ def undamaged(path: Path) -> tuple[Header, list[str]]:
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter
         found = list(pool.map(lambda reader: _problem(_check_files, reader), readers))
     sound = [shard for shard, problem in zip(header.shards, found, strict=True) if problem is None]
-    found += [_problem(check_coverage, path, header), _problem(rejects_file, path, header)]
+    found += [_problem(check_coverage, path, header), _problem(use_rejects, path, header, read_rejects)]
     return replace(header, shards=sound), [problem for problem in found if problem is not None]
 
 

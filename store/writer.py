@@ -7,9 +7,10 @@ A writer that dies leaves the old state or the new one, never a mixture: store.j
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +40,8 @@ from reseed.store.layouts import Vectors, catalogue_file, vectors_file, write_ca
 from reseed.store.lock import LOCK_NAME, editing, only_writer
 from reseed.store.sealed import check_table, write_table
 from reseed.store.tables import TableFile
+
+Used = TypeVar("Used")
 
 REMOVAL_NAME = ".removal.json"
 NEXT_REJECTS_NAME = ".next.rejects.parquet"
@@ -175,7 +178,7 @@ def replace_header(store: Path, header: Header) -> None:
 
     What is to be removed is written down first, so that a removal that is interrupted can be completed: what was
     dropped must not stay on the disk. New rejects take their place after store.json, for the old ones are the old
-    state's; `rejects_file` finds them meanwhile.
+    state's; `use_rejects` finds them meanwhile.
     """
     kept = {Path(file.name).name for shard in header.shards for file in shard.files}
     strays = [
@@ -235,18 +238,23 @@ def _complete_removal(store: Path) -> int:
     return len(found)
 
 
-def rejects_file(store: Path, header: Header) -> Path:
-    """Return the list of rejects of a state of a store: it may not yet have taken its place.
+def use_rejects(store: Path, header: Header, use: Callable[[Path], Used]) -> Used:
+    """Return what `use` makes of the list of rejects of a state of a store: it may not yet have taken its place.
 
     Raises:
-        StoreError: it is missing or damaged.
+        StoreError: the list is missing or damaged.
     """
     for name in (REJECTS_NAME, NEXT_REJECTS_NAME, REJECTS_NAME):  # it may take its place in between
+        listed = replace(header.rejects, name=name)
         try:
-            check_digest(store, replace(header.rejects, name=name))
-            return store / name
+            check_digest(store, listed)
+            used = use(store / name)
+            check_digest(store, listed)
+            return used
         except StoreError as error:
             found = error
+        except FileNotFoundError:
+            found = StoreError(f"{store / name} is missing; extract the store again")
     raise found
 
 

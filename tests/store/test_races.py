@@ -30,8 +30,9 @@ from reseed.store import (
     edited,
     finalise,
 )
+from reseed.store.format import REJECTS_NAME
 from reseed.store.lock import editing
-from reseed.store.writer import complete_removal
+from reseed.store.writer import NEXT_REJECTS_NAME, complete_removal, read_rejects, use_rejects
 from tests.store.stores import declare, write_shards
 from tests.warm import die_before
 
@@ -97,6 +98,20 @@ def test_an_edit_killed_before_any_change_and_repeated_ends_as_one_left_alone(tm
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path), edit], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)
+
+
+def test_rejects_that_take_their_place_while_they_are_read_are_read(tmp_path):
+    fresh(tmp_path / "store")
+    store, header = tmp_path / "store", EmbeddingStore(tmp_path / "store").header
+    (store / REJECTS_NAME).rename(store / NEXT_REJECTS_NAME)
+    (store / REJECTS_NAME).write_bytes(b"those of the state before")
+
+    def read(path: Path) -> list[Reject]:
+        if path.name == NEXT_REJECTS_NAME:
+            path.rename(store / REJECTS_NAME)
+        return read_rejects(path)
+
+    assert use_rejects(store, header, read) == EmbeddingStore(store).rejects() != []
 
 
 def kills(folder: str, edit: str) -> None:
