@@ -10,14 +10,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from reseed.stages.audio.candidates import CHANNELS, Candidates, accept, choose_channels, inspect_listed
+from reseed.stages.audio.candidates import CHANNELS, ONLY, Candidates, accept, choose_channels, inspect_listed
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.demographics import Demographics, read_demographics
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.lists.table import list_recordings
 from reseed.stages.audio.location import Location
 from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, LATER, ROW_GROUP, UTTERANCES_SCHEMA
-from reseed.stages.audio.overview import COLUMNS, overview
+from reseed.stages.audio.overview import COLUMNS, kinds_of, overview
 from reseed.stages.audio.patterns import expanded
 from reseed.stages.audio.remote.url import AnyPath, Url
 from reseed.stages.audio.stretches import settle_stretches
@@ -107,7 +107,8 @@ def prepare(
     if not len(accepted):
         write_rejects(rejects, rejected)
         first = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
-        raise ManifestError(f"{source}: no usable recording{first}")
+        others = f"; all in {rejects}: {kinds_of(rejected)}" if len(rejected) > 1 else ""
+        raise ManifestError(f"{source}: no usable recording{first}{others}")
     _check_share(source, strict, len(candidates.listed), rejects, rejected)
     with atomic_paths(utterances, rejects) as (utterances_file, rejects_file):
         written = _write(utterances_file, candidates, accepted, demographics)
@@ -143,7 +144,7 @@ def _check_share(source: AnyPath, strict: float | None, of: int, path: Path, rej
     write_rejects(path, rejected)
     first = f"{rejected[0].utterance_id}: {rejected[0].reason}"
     share = f"{len(rejected):,} of {of:,} are rejected, and {strict:.6g} of them may be"
-    raise ManifestError(f"{source}: {share} (strict); see {path}; the first: {first}")
+    raise ManifestError(f"{source}: {share} (strict); the first: {first}; all in {path}: {kinds_of(rejected)}")
 
 
 def _write(
@@ -206,4 +207,6 @@ def _conversions(written: pa.Table) -> Iterable[str]:
     if len(rates) > 1:
         yield "mixed rates " + ", ".join(f"{rate} Hz x {count}" for rate, count in sorted(rates.items()))
     choices = {pair["values"]: pair["counts"] for pair in pc.value_counts(written["choice"].drop_null()).to_pylist()}
+    if only := choices.pop(ONLY, 0):
+        yield f"{only} of another channel than the only one of their files, which is taken"
     yield from (f"{count} with several channels ({choice})" for choice, count in sorted(choices.items()))

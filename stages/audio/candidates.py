@@ -67,6 +67,7 @@ _FOUND = pa.schema(
 _OPEN = -2  # no channel is named
 _COUNTED_FROM_1 = "has channels that seem to be counted from 1: count them from 0 in the list, or name A and B"
 NAMED = "named in the list"  # which channel of several is taken, beside the settings below
+ONLY = "the only one"  # where the list names another
 CHANNELS = {"mean": "averaged", "first": "the first of each", "each": "each an utterance"}
 
 
@@ -140,8 +141,10 @@ def choose_channels(candidates: Candidates, setting: str, is_averaged: bool = Tr
     is_none_V = (channel_V < 0) | (channels_U[row_V] == 1)
     listed = with_column(listed, "channel", pa.array(channel_V.astype(np.int32), mask=is_none_V))
     done = CHANNELS[setting if is_averaged or setting != "mean" else "first"]
-    choice_V = np.where(is_open_V, done, NAMED).astype(object)
-    listed = listed.append_column("choice", pa.array(choice_V, pa.string(), mask=channels_U[row_V] == 1))
+    is_single_V = channels_U[row_V] == 1
+    choice_V = np.where(is_open_V, done, np.where(is_single_V, ONLY, NAMED)).astype(object)
+    choices = pa.array(choice_V, pa.string(), mask=is_single_V & (named_U[row_V] <= 0))
+    listed = listed.append_column("choice", choices)
     return Candidates(listed.combine_chunks(), candidates.found, file_U.take(pa.array(row_V)))
 
 

@@ -92,19 +92,24 @@ def _of_speakers(speakers: pa.ChunkedArray) -> str:
     return f"{len(counts):,}; recordings of each: {_range(each, '', 0)}{unknown}"
 
 
+def kinds_of(rejected: Sequence[Reject]) -> str:
+    """Return how many rejects there are of each kind, the commonest first."""
+    return ", ".join(f"{kind[0]} x {len(each):,}" for kind, each in _kinds(rejected))
+
+
 def _of_rejects(rejected: Sequence[Reject]) -> Iterator[str]:
+    for (name, remedy), each in _kinds(rejected):
+        yield f"rejected   {name} x {len(each):,}: {remedy}"
+        yield from (f"             {reject.utterance_id}: {reject.reason}" for reject in each[:_EXAMPLES])
+
+
+def _kinds(rejected: Sequence[Reject]) -> list[tuple[tuple[str, str], list[Reject]]]:
+    """Return the rejects of each kind, and what to do about these."""
     kinds: dict[tuple[str, str], list[Reject]] = {}
-    counts: dict[tuple[str, str], int] = {}
     for reject in rejected:
-        kind = next(
-            ((name, remedy) for pattern, name, remedy in _REMEDIES if re.search(pattern, reject.reason)), _OTHER
-        )
-        counts[kind] = counts.get(kind, 0) + 1
-        if counts[kind] <= _EXAMPLES:
-            kinds.setdefault(kind, []).append(reject)
-    for kind, count in sorted(counts.items(), key=lambda item: -item[1]):
-        yield f"rejected   {kind[0]} x {count:,}: {kind[1]}"
-        yield from (f"             {reject.utterance_id}: {reject.reason}" for reject in kinds[kind])
+        fitting = ((name, remedy) for pattern, name, remedy in _REMEDIES if re.search(pattern, reject.reason))
+        kinds.setdefault(next(fitting, _OTHER), []).append(reject)
+    return sorted(kinds.items(), key=lambda item: -len(item[1]))
 
 
 _OTHER = ("other", "the reason says what is wrong")

@@ -109,8 +109,9 @@ def test_a_file_of_one_channel_is_that_channel_unless_two_are_named_of_it(tmp_pa
         write_wave(tmp_path / "data" / f"{name}.wav", tone(16_000))
     split = "call-A call-A.wav\ncall-B call-B.wav\nmixed-A mixed.wav\nmixed-B mixed.wav\n"
     of_files = "call-A call A\ncall-B call B\nmixed-A mixed A\nmixed-B mixed B\n"
-    rows, rejects, _ = prepared(kaldi(tmp_path / "data", wav_scp=split, reco2file_and_channel=of_files))
+    rows, rejects, message = prepared(kaldi(tmp_path / "data", wav_scp=split, reco2file_and_channel=of_files))
     assert sides(rows) == {"call-A": None, "call-B": None}
+    assert "1 of another channel than the only one of their files, which is taken" in message
     assert all("has one channel, and the list names several of it" in rejects[name] for name in ("mixed-A", "mixed-B"))
 
 
