@@ -657,6 +657,20 @@ def map_(**options: Any) -> None:
 
 
 @main.command()
+@click.argument("name")
+@_set_option("Of the backbone, e.g. weights=FILE; `reseed config --reference` lists them.")
+def check_backbone(name: str, overrides: Sequence[str]) -> None:
+    """Compare what backbone NAME makes of a generated waveform with what its published weights are known to give."""
+    from reseed.pipeline.settings import section
+    from reseed.stages.backbones.settings import config_class
+    from reseed.stages.check_backbone import check_backbone as stage
+
+    settings = section(config_class(name), overrides)
+    for line in stage(backbone=name, settings=settings.model_dump(exclude_defaults=True)):
+        _say(line)
+
+
+@main.command()
 @click.argument("checkpoint", type=_FILE)
 @_path_option("store", "Store of the backbone that the network was trained with.")
 @_output_option("model", "Model directory to write.")
