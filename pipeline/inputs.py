@@ -15,6 +15,7 @@ from reseed.pipeline.config import RunConfig
 from reseed.pipeline.names import SIDES, AlignedEmbeddings, AlignedPair, Embeddings, Pair, enhanced_by, parse_embeddings
 from reseed.pipeline.plan import Plan, Recordings
 from reseed.stages.audio.listing import listing_digest
+from reseed.stages.audio.remote.url import Url
 
 Value = TypeVar("Value")
 
@@ -81,12 +82,14 @@ class Inputs:
         Published data sets do not change, and hold a million files.
         """
         source = self.plan.source(Recordings(kind, split))
-        return "" if self.run.synthesise or source.dataset else listing_digest(source.path)
+        is_fixed = self.run.synthesise or source.dataset
+        return "" if is_fixed else listing_digest(source.path, layout.listing(split, kind))
 
     def source_options(self, split: str, kind: str) -> str:
         """Return the options that say where recordings lie and which of them are wanted."""
         source = self.plan.source(Recordings(kind, split))
         given = [f"--source={source.path}", *([f"--split={source.split}"] if source.split else [])]
+        given += [f"--listing={layout.listing(split, kind)}"] if isinstance(source.path, Url) else []
         return shlex.join([*given, *([f"--set=corpus.prepare.dataset={source.dataset}"] if source.dataset else [])])
 
     def sounds(self, name: str) -> list[Option]:

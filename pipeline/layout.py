@@ -7,6 +7,7 @@ that is written last, and so says that it is finished, has a function of its own
 from pathlib import Path
 
 from reseed.pipeline.names import AlignedEmbeddings, Embeddings
+from reseed.stages.audio.remote.url import AnyPath
 
 Named = str | Embeddings | AlignedEmbeddings
 CONFIG = Path("config.yaml")
@@ -47,7 +48,12 @@ def rest(split: str) -> Path:
     return Path("corpus") / split / "rest.parquet"
 
 
-def recordings(root: Path, split: str, kind: str) -> Path:
+def listing(split: str, kind: str) -> Path:
+    """What a store listed of that kind: to have it listed again, remove this file."""
+    return Path("corpus") / split / kind / "listing.parquet"
+
+
+def recordings(root: AnyPath, split: str, kind: str) -> AnyPath:
     """Where a corpus folder keeps the recordings of one kind."""
     return root / kind / split
 

@@ -46,8 +46,11 @@ class Listing:
         return sum(count >= least for count in self.speakers.values())
 
 
-def listing(plan: Plan, recordings: Recordings) -> Listing:
+def listing(plan: Plan, recordings: Recordings, folder: Path) -> Listing:
     """List recordings; of those that the run synthesises first, what its settings say.
+
+    Args:
+        folder: that of the run, which keeps what stores list.
 
     Raises:
         ManifestError, ConfigError: they cannot be listed.
@@ -57,9 +60,10 @@ def listing(plan: Plan, recordings: Recordings) -> Listing:
         return Listing(name, _synthetic(plan, recordings), is_whole=True)
     source, depth = plan.source(recordings), plan.run.corpus.prepare.speaker_depth
     if source.dataset is None:
-        tars = plan.run.corpus.prepare.tarred_audio_filepaths
-        found = list_recordings(source.path, depth, source.split, tars=expanded(tars) if tars else [])
+        tars, kept = plan.run.corpus.prepare.tarred_audio_filepaths, folder / recordings.listing
+        found = list_recordings(source.path, depth, source.split, tars=expanded(tars) if tars else [], kept=kept)
     else:
+        assert isinstance(source.path, Path)  # or the configuration is refused
         found = DATASETS[source.dataset].recordings(source.path, recordings.kind, source.split)
     rows = list(islice(found, MOST + 1))
     unnamed = [row.utterance_id for row in rows if not row.has_id]  # told apart once their files are opened

@@ -7,6 +7,7 @@ from reseed.pipeline import layout
 from reseed.pipeline.config import RunConfig
 from reseed.pipeline.names import AlignedEmbeddings, AlignedPair, Embeddings, Pair
 from reseed.stages.audio.recipe import sources_needed
+from reseed.stages.audio.remote.url import AnyPath
 from reseed.stages.reporting.results.files import BackbonePair
 from reseed.store import ConfigError
 
@@ -25,12 +26,16 @@ class Recordings:
     def manifest(self) -> Path:
         return layout.manifest(self.split, self.kind)
 
+    @property
+    def listing(self) -> Path:
+        return layout.listing(self.split, self.kind)
+
 
 @dataclass(frozen=True)
 class Source:
     """Where recordings lie, and which of those that lie there are wanted; see SourceSettings."""
 
-    path: Path
+    path: AnyPath
     dataset: str | None = None
     split: str | None = None
 
@@ -91,7 +96,7 @@ class Plan:
         named = self.run.corpus.sources.get(str(recordings))
         if named is not None:
             return Source(named.path, named.dataset, named.split)
-        root = layout.SYNTHETIC_ROOT if self.run.synthesise else self.run.corpus.root
+        root: AnyPath | None = layout.SYNTHETIC_ROOT if self.run.synthesise else self.run.corpus.root
         if root is None:
             raise ConfigError(f"corpus.sources has no {recordings}, and no corpus.root holds it")
         return Source(layout.recordings(root, recordings.split, recordings.kind), split=recordings.split)

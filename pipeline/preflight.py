@@ -22,10 +22,12 @@ from reseed.pipeline.plan import Plan, Recordings
 from reseed.pipeline.speech_checks import SpeechChecks
 from reseed.stages.audio.demographics import read_demographics
 from reseed.stages.audio.patterns import is_pattern
+from reseed.stages.audio.remote.url import Url
 from reseed.stages.audio.shared import seeming_copies
 from reseed.stages.backbones.settings import PackagedConfig, config_class
 from reseed.stages.common.device import resolved
 from reseed.stages.common.space import SURE, free_bytes_at, in_bytes, stored_bytes
+from reseed.stages.common.terminal import log
 from reseed.stages.synthesise import check_installed
 from reseed.store import ConfigError, ReseedError
 
@@ -106,13 +108,13 @@ class Preflight:
             except ConfigError as error:
                 yield str(error)
                 continue
-            if is_pattern(path):
+            if isinstance(path, Url) or is_pattern(path):
                 continue
             if not path.exists() and str(recordings) in self.config.corpus.sources:
                 yield f"corpus.sources.{recordings}: {path} does not exist"
             elif not path.exists():
                 missing.append(str(recordings))
-        if missing and root is not None:
+        if missing and isinstance(root, Path):
             there = ", ".join(sorted(f"speech/{path.name}" for path in root.glob("speech/*"))) or "no speech folder"
             yield f"the corpus {root} has no folder {', '.join(missing)}; it has {there}"
 
@@ -149,9 +151,12 @@ class Preflight:
         for recordings in self.recordings:
             try:
                 path = self.plan.source(recordings).path
-                if self.config.synthesise is None and not path.exists() and not is_pattern(path):
+                is_here = isinstance(path, Url) or is_pattern(path) or path.exists()
+                if self.config.synthesise is None and not is_here:
                     continue
-                found = listing(self.plan, recordings)
+                if isinstance(path, Url) and (kept := self.folder / recordings.listing).exists():
+                    log(f"{recordings}: {path} as it was listed before; to have it listed again, remove {kept}")
+                found = listing(self.plan, recordings, self.folder)
             except (ReseedError, OSError) as error:
                 self.errors.append(str(error))
                 continue

@@ -1,19 +1,35 @@
 """The sections of a run that belong to no stage: where recordings lie, what is extracted in how many jobs."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
 
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.listing import KINDS
 from reseed.stages.audio.recipe import ExtractSettings
+from reseed.stages.audio.remote.url import Url, is_url
 from reseed.stages.backbones.settings import CONFIGS
-from reseed.stages.common.section import AbsolutePath, Conflict, Entries, OneOf, Section, Takes
+from reseed.stages.common.section import AbsolutePath, Conflict, Entries, OneOf, Section, Takes, absolute
 from reseed.stages.prepare import PrepareSettings
 from reseed.stages.trial_scoring.settings import CalibrationSettings
 from reseed.store import ConfigError
 
+
+def _absolute_or_url(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(given, Url) or (isinstance(given, str) and is_url(given)):
+        return Url(str(given))
+    return absolute(handler(given))
+
+
+# A path that holds wherever the run goes on, or a URL of a store.
+AbsolutePlace = Annotated[
+    Path | Url,
+    WrapValidator(_absolute_or_url),
+    PlainSerializer(str, when_used="json"),
+    Takes("a path or a URL"),
+]
 DASK = r"^(local(:[1-9]\d*)?|[a-z]+://.+)$"
 
 
@@ -22,13 +38,13 @@ class SourceSettings(Section):
 
     Attributes:
         path: a folder of audio or of archives, a list, an archive, a Kaldi directory, a pattern of several of these, or
-            an unpacked public data set.
+            an unpacked public data set; of all but the last also a URL, such as s3://bucket/speech.
         dataset: the public data set that lies there; null: none.
         split: of a data set: its own name of a part, or several joined by +; of a list that names splits: the one to
             keep.
     """
 
-    path: AbsolutePath = Field(examples=["/data/musan"])
+    path: AbsolutePlace = Field(examples=["/data/musan"])
     dataset: Annotated[str, OneOf(tuple(DATASETS))] | None = None
     split: str | None = None
 
@@ -37,8 +53,8 @@ class CorpusSettings(Section):
     """Where the recordings lie, and which of their splits are used for what.
 
     Attributes:
-        root: a folder with speech/SPLIT and, as far as views ask for them, noise/SPLIT, music/SPLIT and rir/SPLIT (room
-            responses).
+        root: a folder, or its URL, with speech/SPLIT and, as far as views ask for them, noise/SPLIT, music/SPLIT and
+            rir/SPLIT (room responses).
         sources: recordings that lie elsewhere, by KIND/SPLIT; kinds are speech, noise, music and rir.
         train: the split that enhancers are trained on.
         evaluation: the split whose trials are scored.
@@ -47,7 +63,7 @@ class CorpusSettings(Section):
         prepare: how recordings are listed and accepted.
     """
 
-    root: AbsolutePath | None = None
+    root: AbsolutePlace | None = None
     sources: Entries[SourceSettings] = Field(
         default={}, examples=[{"noise/train": {"dataset": "musan", "path": "/data/musan"}}]
     )
@@ -64,6 +80,9 @@ class CorpusSettings(Section):
                 yield Conflict(
                     key, f"must be KIND/SPLIT, e.g. noise/train, with a KIND of {', '.join(KINDS)}", of_source
                 )
+            elif source.dataset is not None and isinstance(source.path, Url):
+                text = f"is an address, and {source.dataset} is read from a folder of this machine; list it, or copy it"
+                yield Conflict(f"{key}.path", text, of_source)
             elif source.dataset is not None:
                 try:
                     DATASETS[source.dataset].parts(kind, source.split)

@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 import pytest
 from fsspec.config import conf
 
+from reseed.stages.audio import opener, streams
 from reseed.stages.audio.remote import file
 from reseed.stages.audio.remote.url import Url
 
@@ -73,7 +74,7 @@ class ObjectServer:
 
     def contents(self) -> list[str]:
         """Return the requests for the contents of files."""
-        return [each for each in self.requests if each.startswith("GET") and "?" not in each and "/ " not in each]
+        return [each for each in self.requests if each.startswith("GET") and "bytes=" in each]
 
 
 @contextmanager
@@ -92,9 +93,9 @@ def serving(root: Path, **options: object) -> Iterator[ObjectServer]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """A server that the tests of a module share: a client of S3 for another one takes a second to make."""
+    """A server that all tests share: a client of S3 for another one takes a second to make."""
     with serving(tmp_path_factory.mktemp("served")) as found:
         yield found
 
@@ -111,8 +112,16 @@ def served(server, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(conf, "s3", {"endpoint_url": server.url})
     monkeypatch.setattr("reseed.stages.audio.remote.stores._PAUSES_S", (0.01, 0.01))
-    file._forget()
+    forget()
     return server
+
+
+def forget() -> None:
+    """Let this process fetch anew what it holds in memory."""
+    file._forget()
+    opener._RECENT = opener._Recent(opener._HELD_BYTES)
+    opener._sha256_of.cache_clear()
+    streams._layout.cache_clear()
 
 
 def answers(status: int, code: str = "InternalError") -> Fault:

@@ -71,9 +71,12 @@ def opened_bytes(location: Location) -> Iterator[Seekable]:
     """
     if location.is_remote:
         remote = _remote(location)
-        with _part(location, location.part or ByteRange(0, remote.size), remote) as part:
-            yield part
-        remote.check_same(location.part.length if isinstance(location.part, ByteRange) else remote.size)
+        try:
+            with _part(location, location.part or ByteRange(0, remote.size), remote) as part:
+                yield part
+            remote.check_same(location.part.length if isinstance(location.part, ByteRange) else remote.size)
+        except FileNotFoundError as error:  # it was there a moment ago
+            raise AudioError(str(error.strerror)) from error
         return
     if location.part is None:
         state_of_file(location)

@@ -1,6 +1,7 @@
 """The base of every section of the configuration, and the kinds of value that several sections share."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,12 +113,20 @@ def _without_nulls(given: object) -> object:
     return {name: entry for name, entry in given.items() if entry is not None} if isinstance(given, dict) else given
 
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # "s3://bucket" once it is a path
 Entry = TypeVar("Entry")
 # A section of named entries; null switches one off.
 Entries = Annotated[dict[str, Entry], BeforeValidator(_without_nulls)]
 
 
-def _absolute(path: Path) -> Path:
+def absolute(path: Path) -> Path:
+    """Return a path that holds wherever a run goes on.
+
+    Raises:
+        ValueError: it names no folder of a user, or is a URL.
+    """
+    if _ADDRESS.match(str(path)) and not path.exists():
+        raise ValueError(f"{path} is an address, and this must be a file or folder of this machine")
     try:
         return Path(os.path.realpath(path.expanduser()))  # `resolve` raises where links lead in a circle
     except RuntimeError as error:
@@ -125,4 +134,4 @@ def _absolute(path: Path) -> Path:
 
 
 # A path that holds wherever the run goes on: relative ones are those of the folder in which the run was started.
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+AbsolutePath = Annotated[Path, AfterValidator(absolute)]
