@@ -4,6 +4,7 @@ from reseed.stages.audio.datasets.base import Dataset
 from reseed.stages.audio.datasets.cnceleb import CN_CELEB, CN_CELEB2
 from reseed.stages.audio.datasets.commonvoice import COMMON_VOICE
 from reseed.stages.audio.datasets.ffsvc import FFSVC2020, FFSVC2022
+from reseed.stages.audio.datasets.hub import GLOBE, PEOPLES_SPEECH
 from reseed.stages.audio.datasets.libri import LIBRI_LIGHT, LIBRISPEECH, LIBRITTS, LIBRITTS_R
 from reseed.stages.audio.datasets.noises import (
     BUT_REVERB,
@@ -63,6 +64,8 @@ DATASETS: dict[str, Dataset] = {
     "speechocean762": SPEECHOCEAN762,
     "tidyvoice": TIDYVOICE,
     "common_voice": COMMON_VOICE,
+    "globe": GLOBE,
+    "peoples_speech": PEOPLES_SPEECH,
     "vctk": VCTK,
     "sre16": SRE16,
     "sre16_kaldi": SRE16_KALDI,

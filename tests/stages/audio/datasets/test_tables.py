@@ -1,7 +1,10 @@
 """Data sets that come with tables: what these say of the recordings."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from reseed.stages.audio.datasets.trial_lists import UNLABELLED, ParsedTrials, read_models, read_trial_list
@@ -16,7 +19,7 @@ from tests.stages.audio.datasets.miniature import (
     unpack,
     write_list,
 )
-from tests.stages.audio.files import encoded
+from tests.stages.audio.files import encoded, tone, written
 
 
 def tabs(*rows: str) -> list[str]:
@@ -226,3 +229,32 @@ def test_a_list_is_known_by_its_number_of_trials_where_its_classes_are_not_publi
     assert title(1, 175_163) == "3D-Speaker cross-dialect"
     assert title(UNLABELLED, 1_280_000) == "TidyVoice 2026 evaluation U"
     assert title(1, 1_280_000) is title(UNLABELLED, 175_163) is None
+
+
+def tables(folder: Path, *names: str, **columns: list[str]) -> None:
+    """Write recordings into tables of two rows each, as Hugging Face does."""
+    sounds = [{"bytes": written(tone(9_600 + number)), "path": f"{name}.wav"} for number, name in enumerate(names)]
+    kind = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    table = pa.table({"audio": pa.array(sounds, kind), **columns})
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in (0, 1):
+        pq.write_table(table.slice(2 * number, 2), folder / f"train-0000{number}-of-00002.parquet")
+
+
+def test_globe_is_read_out_of_its_tables(tmp_path):
+    names = ("clip_1", "clip_2", "clip_3")
+    speaker_id, gender = ["S_1", "S_1", "S_2"], ["male"] * 3
+    tables(tmp_path / "GLOBE/data", *names, speaker_id=speaker_id, gender=gender, age=["twenties"] * 3)
+    rows = listed("globe", tmp_path / "GLOBE", "train")
+    assert speakers(rows) == dict(zip(names, speaker_id, strict=True))
+    assert {(row.split, row.duration_s) for row in rows.values()} == {
+        ("train", (9_600 + number) / 16_000) for number in range(3)
+    }
+
+
+def test_the_subsets_of_peoples_speech_are_folders_of_tables_and_its_speakers_unknown(tmp_path):
+    ids = ["a_SLASH_1", "b_SLASH_2", "c_SLASH_3"]
+    tables(tmp_path / "ps/clean_sa", "x", "y", "z", id=ids)
+    assert speakers(listed("peoples_speech", tmp_path / "ps", "clean_sa")) == dict.fromkeys(ids)
+    with pytest.raises(ManifestError, match=r"is no People's Speech: there is no dirty/train-\*\.parquet"):
+        listed("peoples_speech", tmp_path / "ps", "dirty")
