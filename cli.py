@@ -622,7 +622,7 @@ def train_frontend(
 @_path_option("frontend", "Folder of `reseed train-frontend`.")
 @_TRAINED
 def denoise(config: Path, overrides: Sequence[str], trained: Path | None, **paths: Path) -> None:
-    """Write what a front end leaves of SOURCE, a recording or a folder of them, to listen to."""
+    """Write what a front end leaves of SOURCE, a recording, a folder of them or archives, to listen to."""
     from reseed.stages.denoise import denoise as stage
 
     run = _load(config, overrides)

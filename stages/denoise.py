@@ -3,6 +3,7 @@
 Shapes: T samples, H frequencies, M bands, F frames.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,12 @@ from torch.nn import functional as F
 
 from reseed.stages.audio.decode import Waveform, read
 from reseed.stages.audio.encode import check_writable, write_audio
+from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.listing import AUDIO_SUFFIXES, audio_files
+from reseed.stages.audio.lists.archived import below, is_archive
+from reseed.stages.audio.lists.table import list_recordings
+from reseed.stages.audio.location import Location
+from reseed.stages.audio.patterns import is_pattern
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.frontends.folder import load_frontend
 from reseed.stages.frontends.masked import MaskedBackbone
@@ -27,10 +33,11 @@ BLOCK_S, OVERLAP_S = 20.0, 1.0
 
 
 def denoise(*, source: Path, output: Path, frontend: Path, backbone: Backbone, device: str = "cpu") -> str:
-    """Enhance a recording, or every recording of a folder, and return one sentence on it.
+    """Enhance a recording, or every recording of a folder or of archives, and return one sentence on it.
 
     Args:
-        source: a file or a folder of audio; output: a file, or a folder that is made like the source, as FLAC.
+        source: a file or a folder of audio, archives as `reseed prepare` takes them, or a recording in one, as a
+            manifest names it; output: a file, or a folder that is made like the source, as FLAC.
         frontend: directory of a front end; backbone: the network it stands before.
 
     Raises:
@@ -38,42 +45,61 @@ def denoise(*, source: Path, output: Path, frontend: Path, backbone: Backbone, d
         AudioError: the one file that was given cannot be decoded. In a folder such are counted and left out.
         ModelError: the front end cannot be used with the backbone.
     """
-    if not source.exists():
-        raise ReseedError(f"{source} does not exist; give a recording or a folder of them")
+    location = Location.parse(str(source))
+    is_one = not (source.is_dir() or is_archive(source) or is_pattern(source))
+    if is_one and not location.path.exists():
+        raise ReseedError(f"{source} does not exist; give a recording, a folder of them, or archives")
     if source.resolve() == output.resolve():
         raise ReseedError(f"{output} is the source itself; give another place to write to")
-    if source.is_file():
+    if is_one:
         if output.suffix.lower() not in _WRITTEN:
             raise ReseedError(f"{output} is neither {' nor '.join(_WRITTEN)}; choose one of these")
         check_writable(output)
     check_apart([output], [frontend])
     masked = load_frontend(frontend, backbone)[0].frozen(device)
-    if source.is_dir():
-        return _denoise_folder(source, output, masked)
-    write_audio(output, enhanced(read(source, masked.sample_rate_hz), masked), masked.sample_rate_hz)
+    if not is_one:
+        return _denoise_several(source, output, masked)
+    write_audio(output, enhanced(read(location, masked.sample_rate_hz), masked), masked.sample_rate_hz)
     return f"{output}: {source} denoised by {masked.name}"
 
 
-def _denoise_folder(source: Path, output: Path, masked: MaskedBackbone) -> str:
-    inside = output.resolve()
-    files = [path for path in audio_files(source) if inside not in path.resolve().parents]
-    if not files:
+def _denoise_several(source: Path, output: Path, masked: MaskedBackbone) -> str:
+    recordings = _of_folder(source, output) if source.is_dir() else []
+    recordings = recordings or _of_archives(source)
+    if not recordings:
         raise ReseedError(f"{source} holds no audio ({', '.join(sorted(AUDIO_SUFFIXES))})")
-    for path in files:
-        check_writable(_target(output, source, path))
-    bad = []
+    for recording in recordings:
+        check_writable(output / recording.utterance_id)
+    bad, written = [], set()
     with atomic_files(output) as staged:
-        for path in files:
+        for recording in recordings:
+            name, problem = recording.utterance_id, recording.problem
             try:
-                waveform_T = read(path, masked.sample_rate_hz)
+                if problem or name in written:
+                    raise AudioError(problem or f"is another recording called {name}")
+                where, stretch = Location.of(recording.path), (recording.start_s, recording.duration_s)
+                waveform_T = read(where, masked.sample_rate_hz, *stretch)
             except AudioError as error:
-                bad.append(f"{path} {error}")
+                bad.append(f"{recording.path} {error}")
                 continue
-            write_audio(_target(staged, source, path), enhanced(waveform_T, masked), masked.sample_rate_hz)
-    if len(bad) == len(files):
-        raise AudioError(f"none of the {len(files)} recordings of {source} can be decoded, e.g. {bad[0]}")
+            write_audio(staged / name, enhanced(waveform_T, masked), masked.sample_rate_hz)
+            written.add(name)
+    if not written:
+        raise AudioError(f"none of the {len(recordings)} recordings of {source} can be decoded, e.g. {bad[0]}")
     left = f"; {len(bad)} left out, e.g. {bad[0]}" if bad else ""
-    return f"{output}: {len(files) - len(bad)} recordings denoised by {masked.name}{left}"
+    return f"{output}: {len(written)} recordings denoised by {masked.name}{left}"
+
+
+def _of_folder(source: Path, output: Path) -> list[ListedRecording]:
+    """Return recordings, and as ids the names of what they become: with their own suffixes, for a.wav is not a.mp3."""
+    inside = output.resolve()
+    files = (path for path in audio_files(source) if inside not in path.resolve().parents)
+    return [ListedRecording(f"{path.relative_to(source)}.flac", path) for path in files]
+
+
+def _of_archives(source: Path) -> list[ListedRecording]:
+    found = list_recordings(source, speaker_depth=0, split=None)
+    return [replace(each, utterance_id=f"{below(each.utterance_id)}.flac") for each in found]
 
 
 @torch.inference_mode()
@@ -118,9 +144,3 @@ def _masked(waveform_T: Tensor, masked: MaskedBackbone) -> Tensor:
         gain_HF = F.pad(gain_HF, (0, frames - gain_HF.shape[1]), mode="replicate")
     heard_T = torch.istft(stft_HF * gain_HF[:, :frames], size, HOP_SAMPLES, window=window, length=padded_BT.shape[1])
     return heard_T[: len(waveform_T)].cpu()
-
-
-def _target(output: Path, source: Path, path: Path) -> Path:
-    """Return where a recording is written, with its own suffix too: a.wav and a.mp3 are two recordings."""
-    target = output / path.relative_to(source)
-    return target.with_name(f"{target.name}.flac")

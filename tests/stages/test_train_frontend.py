@@ -1,6 +1,8 @@
 """Front ends trained, put before a backbone and listened to, on files of generated voices."""
 
 import json
+import tarfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -174,6 +176,20 @@ def test_recordings_are_denoised_one_by_one_and_by_the_folder(corpus, frontend, 
     said = denoise(source=tmp_path / "in", output=tmp_path / "out", frontend=frontend, backbone=GE2E())
     assert "1 recordings denoised by ge2e-gradw; 1 left out, e.g. " in said
     assert (tmp_path / "out" / "a" / "noisy.wav.flac").exists()
+    with tarfile.open(tmp_path / "in.tar", "w") as archive:
+        for name in ("a/noisy.wav", "../outside.wav", "x/a/../../a/noisy.wav"):
+            archive.add(source, name)
+        archive.add(tmp_path / "in" / "bad.wav", "bad.wav")
+    said = denoise(source=tmp_path / "in.tar", output=tmp_path / "of_tar", frontend=frontend, backbone=GE2E())
+    assert "2 recordings denoised by ge2e-gradw; 2 left out" in said
+    assert (tmp_path / "of_tar" / "outside.flac").exists()
+    same = [soundfile.read(path)[0] for path in (tmp_path / "out/a/noisy.wav.flac", tmp_path / "of_tar/a/noisy.flac")]
+    np.testing.assert_array_equal(*same)
+    with tarfile.open(tmp_path / "in.tar") as archive:
+        first = archive.next()
+    place = Path(f"{tmp_path / 'in.tar'}:{first.offset_data}+{first.size}")
+    denoise(source=place, output=tmp_path / "placed.wav", frontend=frontend, backbone=GE2E())
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "placed.wav")[0], heard)
     with pytest.raises(ReseedError, match="is the source itself"):
         denoise(source=source, output=source, frontend=frontend, backbone=GE2E())
     with pytest.raises(ReseedError, match=r"one\.mp3 is neither \.flac nor \.wav"):

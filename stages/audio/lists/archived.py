@@ -98,7 +98,7 @@ class ArchiveReader:
             stem = posixpath.splitext(member.name)[0]
             is_key = len(sample.recordings) == 1 and sample.key in sample.beside_stems
             name = sample.key if is_key else stem
-            inside = Place(_location(archive, member), _relative(name))
+            inside = Place(_location(archive, member), below(name))
             try:
                 values = self._values(archive, sample, stem)
             except (AudioError, ValueError) as error:
@@ -119,7 +119,7 @@ class ArchiveReader:
             values["speaker_id"] = _text(archive, named).strip()
             self._by_class += 1
         elif not has_speaker(values) and self._speaker_depth:
-            above = _relative(stem).split("/")[: -self._speaker_depth]
+            above = below(stem).split("/")[: -self._speaker_depth]
             values["speaker_id"] = "/".join(above) or None
         return values
 
@@ -171,8 +171,8 @@ def _location(archive: Location, member: Member) -> Location:
     return Location(archive.file, ByteRange(member.start, member.length, member.is_deflated))
 
 
-def _relative(name: str) -> str:
-    """Return a name without what would lead out of a folder: it stands for an id, and nothing is opened by it."""
+def below(name: str) -> str:
+    """Return a name without what would lead out of a folder."""
     return posixpath.normpath("/" + name).lstrip("/")
 
 
