@@ -52,7 +52,7 @@ class CellReader:
         with self._lock:
             try:
                 value = self._value(column, row)
-            except (OSError, pa.ArrowException, KeyError, StopIteration) as error:
+            except (OSError, pa.ArrowException, ValueError, KeyError, StopIteration) as error:
                 raise AudioError(f"cannot be read from its table ({error or type(error).__name__})") from error
         if not isinstance(value, bytes):
             raise AudioError("has no bytes in its row of the table")

@@ -20,7 +20,7 @@ _STEP = 1 << 20
 
 def tar_members(source: Source) -> Members:
     """Yield the files of a tar, in the order they lie."""
-    place, is_closed = 0, False
+    place, is_closed, last = 0, False, 0
     extended = _Extended()
     while place < source.size:
         block = source.at(place, _BLOCK)
@@ -42,10 +42,9 @@ def tar_members(source: Source) -> Members:
             continue
         extended = _Extended(of_all=extended.of_all)
         if header.member is not None:
+            last = header.member.start + header.member.length
             yield header.member
-        if place > source.size and header.member is None:
-            yield Member("", source.size, problem=f"is cut short: it ends at byte {source.size} of {place}")
-    if not is_closed and place <= source.size:
+    if not is_closed and last <= source.size:  # else the last member says so itself
         yield Member("", source.size, problem="is cut short: it lacks the zeros at the end of a tar")
 
 

@@ -26,7 +26,8 @@ def zip_members(source: Source) -> Members:
         yield from _by_headers(source)
         yield Member("", source.size, problem=str(error))
         return
-    place, end = directory
+    place, end, announced = directory
+    count = 0
     while place < end:
         try:
             fields = struct.unpack("<4s4xHH8xIIHHH8xI", exactly(source, place, 46))
@@ -37,12 +38,15 @@ def zip_members(source: Source) -> Members:
         except AudioError as error:
             yield Member("", place, problem=str(error))
             return
+        count += 1
         place += 46 + name_bytes + extra_bytes + comment_bytes
         name, extra = text[:name_bytes], text[name_bytes:]
         size, packed, offset = _wide(extra, size, packed, offset)
         entry = _Entry(_decoded(name, flags), flags, method, packed, offset)
         if not entry.name.endswith("/"):
-            yield _member(source, entry)
+            yield _member(source, entry, name)
+    if place > end or count % (1 << 16) != announced % (1 << 16):  # some writers count so far only
+        yield Member("", end, problem=f"is damaged: its directory has {count} of {announced} members")
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ class _Entry:
     offset: int
 
 
-def _directory(source: Source) -> tuple[int, int]:
-    """Return where the directory begins and ends.
+def _directory(source: Source) -> tuple[int, int, int]:
+    """Return where the directory begins and ends, and how many members it has.
 
     Raises:
         AudioError: it is not there.
@@ -65,18 +69,18 @@ def _directory(source: Source) -> tuple[int, int]:
     found = tail.rfind(_END)
     if found < 0 or len(tail) - found < 22:
         raise AudioError("is cut short: the directory at its end is missing, so members may be missing")
-    size, offset = struct.unpack("<II", tail[found + 12 : found + 20])
+    count, size, offset = struct.unpack("<HII", tail[found + 10 : found + 20])
     end = start + found
     locator = source.at(end - 20, 20) if end >= 20 else b""
-    if locator[:4] == _LOCATOR_64 and _UNTOLD in (size, offset):
+    if locator[:4] == _LOCATOR_64 and (_UNTOLD in (size, offset) or count == 0xFFFF):
         (end,) = struct.unpack("<Q", locator[8:16])
         record = exactly(source, end, 56)
         if record[:4] != _END_64:
             raise AudioError("is damaged: its 64-bit directory is not where it should be")
-        size, offset = struct.unpack("<QQ", record[40:56])
+        count, size, offset = struct.unpack("<QQQ", record[32:56])
     if offset + size > end or source.at(offset, 4) not in ((_ENTRY,) if size else (_END, _END_64)):
         raise AudioError("is damaged: its directory is not where it should be (part of several, or cut?)")
-    return offset, offset + size
+    return offset, offset + size, count
 
 
 def _by_headers(source: Source) -> Members:
@@ -94,14 +98,16 @@ def _by_headers(source: Source) -> Members:
             yield Member(name, place, problem="does not say its length, and the directory is gone")
             return
         if not name.endswith("/"):
-            yield _member(source, _Entry(name, flags, method, packed, place))
+            yield _member(source, _Entry(name, flags, method, packed, place), text[:name_bytes])
         place += 30 + name_bytes + extra_bytes + packed
 
 
-def _member(source: Source, entry: _Entry) -> Member:
-    head = source.at(entry.offset, 30)
-    if len(head) < 30 or head[:4] != _LOCAL:
-        return Member(entry.name, entry.offset, problem="is damaged: its header is not where the directory says")
+def _member(source: Source, entry: _Entry, name: bytes) -> Member:
+    head = source.at(entry.offset, 30 + len(name))
+    is_same = head[:4] == _LOCAL and head[26:28] == struct.pack("<H", len(name)) and head[30:] == name
+    if not is_same:
+        problem = f"({entry.name}) is damaged: its header is not where the directory says"
+        return Member("", entry.offset, problem=problem)
     start = entry.offset + 30 + sum(struct.unpack("<HH", head[26:30]))
     if entry.flags & _ENCRYPTED:
         return Member(entry.name, start, problem="is encrypted; unpack the archive first")

@@ -1,5 +1,6 @@
 """Kaldi data directories: which stretch of which file, whose speech, and what is refused with which reason."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from reseed.stages.audio.manifest import Utterance, read_manifest
 from reseed.stages.prepare import PrepareSettings, prepare
 from reseed.store import ManifestError, read_rejects
 from tests.corpus import write_wave
+from tests.stages.audio.files import tone, written
 
 RATE_HZ = 8_000
 
@@ -302,3 +304,60 @@ def test_a_name_that_no_file_can_have_is_one_reject(data):
     rows, rejects, _ = prepared(tables(data, wav_scp=f"a data/r.wav\nb {'long' * 2_000}.wav\nc {'x' * 5_000}:12\n"))
     assert list(rows) == ["a"]
     assert set(rejects) == {"b", "c"}
+
+
+def entries(folder: Path, form: str) -> tuple[dict[str, bytes], dict[str, int]]:
+    """Write an archive of five recordings; returns these, and where each begins."""
+    files = {f"u{n}": written(tone(8_000 + 800 * n, 8_000), 8_000, format=form.upper()) for n in range(5)}
+    data, offsets = b"", {}
+    for key, held in files.items():
+        data += f"{key} ".encode()
+        offsets[key] = len(data)
+        data += held
+    (folder / "x.ark").write_bytes(data)
+    return files, offsets
+
+
+@pytest.mark.parametrize("form", ["wav", "flac"])
+def test_recordings_in_archives_end_where_they_say_or_where_the_next_begins(data, form):
+    files, offsets = entries(data, form)
+    rows, rejects, _ = prepared(tables(data, wav_scp="".join(f"{key} x.ark:{at}\n" for key, at in offsets.items())))
+    assert {key: row.sha256 for key, row in rows.items()} == {
+        key: hashlib.sha256(held).hexdigest() for key, held in files.items()
+    }
+    assert not rejects
+
+
+def test_of_a_part_of_a_wav_scp_recordings_of_known_length_are_read_and_others_refused(data):
+    for form, read in (("wav", ["u1", "u3"]), ("flac", [])):
+        _, offsets = entries(data, form)
+        scp = "r r.wav\n" + "".join(f"{key} x.ark:{offsets[key]}\n" for key in ("u1", "u3"))
+        rows, rejects, _ = prepared(tables(data, wav_scp=scp))
+        assert sorted(rows) == ["r", *read]
+        assert sorted(rejects) == [key for key in ("u1", "u3") if key not in read]
+        assert all("FLAC" in reason or "joined" in reason or "frames hold" in reason for reason in rejects.values())
+
+
+def test_archives_of_kaldiio_are_read_as_it_writes_them(data):
+    kaldiio = pytest.importorskip("kaldiio")
+    wave = (tone(8_000, 8_000) * 32_767).astype(np.int16)
+    options = {"scp": str(data / "wav.scp"), "append": True}
+    for key, form in (("a", "flac"), ("b", "wav")):
+        kaldiio.save_ark(
+            str(data / "ext.ark"), {key: (wave, 8_000)}, write_function="soundfile",
+            write_kwargs={"format": form, "subtype": None}, **options,
+        )  # fmt: skip
+    kaldiio.save_ark(str(data / "plain.ark"), {"c": (8_000, wave)}, **options)
+    rows, rejects, message = prepared(data)
+    assert sorted(rows) == ["a", "b", "c"]
+    assert not rejects
+    assert "FLAC PCM_16 x 1" in message
+
+
+def test_segments_and_speakers_go_with_archives(data):
+    _, offsets = entries(data, "wav")
+    scp = "".join(f"{key} x.ark:{at}\n" for key, at in offsets.items())
+    segments = "u1-a u1 0.0 0.5\nu1-b u1 0.5 1.0\nu4-a u4 0.25 -1\n"
+    rows, rejects, _ = prepared(tables(data, wav_scp=scp, segments=segments, utt2spk="u1-a s\nu1-b s\nu4-a t\n"))
+    assert stretches(rows) == {"u1-a": (0.0, 0.5), "u1-b": (0.5, 0.5), "u4-a": (0.25, 1.15)}
+    assert not rejects
