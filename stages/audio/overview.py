@@ -22,7 +22,7 @@ _REMEDIES = (
      "archives of another kind", "unpack them and give the folder, or write them again as plain tar"),
     (r"which wav\.scp does not list|which is not listed", "recordings that are not listed",
      "add them to wav.scp or to the recordings, or drop these stretches"),
-    (r"names no recording|has the path|has an id or speaker that", "rows without a recording",
+    (r"names no recording|has the path|has an id or speaker that|is not as lhotse", "rows without a recording",
      "fill in what is missing, or drop these lines"),
     (r"is inside a tar", "rows of tar files", "give the tar files as the source"),
     (r"unit: start_s|that is no number", "stretches of unknown unit",

@@ -96,7 +96,7 @@ def _with_ids(candidates: Candidates) -> Candidates:
             "number": pa.array(np.arange(len(listed))),
             "id": listed["utterance_id"],
             "start": listed["start_s"],
-            "end": pc.add(listed["start_s"], pc.coalesce(listed["listed_s"], _of_files(candidates, "length_s"), 0.0)),
+            "end": pc.coalesce(pc.add(listed["start_s"], listed["listed_s"]), _of_files(candidates, "length_s"), 0.0),
             "side": pc.fill_null(listed["channel"], -1),
         }
     ).filter(pc.and_(pc.invert(listed["has_id"]), pc.is_null(listed["problem"])))
@@ -124,7 +124,7 @@ def _id(row: dict[str, Any]) -> str:
 
 
 def _ms(seconds: float) -> int:
-    return round(1000 * seconds) if np.isfinite(seconds) else 0
+    return round(1000 * seconds) if math.isfinite(1000 * seconds) else 0
 
 
 def _varies(grouped: pa.Table, name: str) -> pa.ChunkedArray:

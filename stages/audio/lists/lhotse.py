@@ -24,20 +24,21 @@ def flattened(source: AnyPath, rows: Iterator[Row], read: Callable[[AnyPath], It
     shar: TarNames | None = None
     for row in rows:
         values = row.values
-        if isinstance(values.get("sources"), list):
-            yield _recording(row, values)
-        elif isinstance(values.get("recording"), dict) or values.get("type") in _CUTS:
-            cut = _cut(row, values)
-            if _is_in_shar(values.get("recording")) and cut.problem is None:
-                shar = shar or recordings_of(source)
-                cut = shar.row(cut, str(values.get("id")))
-            yield cut
-        elif {"recording_id", "start", "duration"} <= values.keys() and "recording" not in values:
-            if recordings is None:
-                recordings = _recordings_beside(source, read)
-            yield _supervision(row, values, recordings)
-        else:
-            yield row
+        try:
+            if isinstance(values.get("sources"), list):
+                row = _recording(row, values)
+            elif isinstance(values.get("recording"), dict) or values.get("type") in _CUTS:
+                row = _cut(row, values)
+                if _is_in_shar(values.get("recording")) and row.problem is None:
+                    shar = shar or recordings_of(source)
+                    row = shar.row(row, str(values.get("id")))
+            elif {"recording_id", "start", "duration"} <= values.keys() and "recording" not in values:
+                if recordings is None:
+                    recordings = _recordings_beside(source, read)
+                row = _supervision(row, values, recordings)
+        except (TypeError, AttributeError) as error:
+            row = Row(row.place, problem=_of(values, f"is not as lhotse writes it ({error})"))
+        yield row
 
 
 _CUTS = ("MonoCut", "MultiCut", "MixedCut", "PaddingCut", "Cut")

@@ -264,6 +264,29 @@ def test_manifests_of_lhotse_are_read_cuts_and_supervisions_too(prepared, corpus
     assert "(fast) is changed by transforms" in "".join(rejects.values())
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"recording": {"sources": 3}},
+        {"recording": {"sources": [None]}},
+        {"supervisions": 3},
+        {"supervisions": [{"speaker": ["s"]}]},
+        {"channel": [[0], [1]]},
+    ],
+)
+def test_a_cut_that_is_none_is_a_reject_and_takes_no_other_with_it(prepared, odd):
+    cut = {"id": "u", "start": 0, "duration": 2, "recording": recording("a"), "supervisions": []}
+    rows, rejects, _ = prepared("odd.jsonl", "\n".join(map(json.dumps, [{**cut, "id": "odd", **odd}, cut])))
+    assert rows == {"u": (None, 0, 2)}
+    assert "(odd)" in "".join(rejects.values())
+
+
+def test_a_stretch_beyond_any_number_is_a_reject(prepared):
+    rows, rejects, _ = prepared("far.jsonl", '{"wav": "wav/a.wav", "start": 1e308}\n{"wav": "wav/a.wav", "start": 1}')
+    assert rows.keys() == {"wav/a-0001000-0012000"}
+    assert len(rejects) == 1
+
+
 def test_rows_inside_tar_files_that_are_not_there_are_refused_in_words(prepared):
     message = r"inside a tar file \(shard_id 3\), and .*audio_3\.tar does not exist: say with corpus\.prepare\.tarred"
     with pytest.raises(ManifestError, match=message):
