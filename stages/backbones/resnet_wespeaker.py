@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from reseed.stages.backbones.kaldi import KaldiBackbone
 from reseed.stages.backbones.onnx_graph import read_graph
+from reseed.stages.backbones.pooling import mean_and_deviation
 from reseed.stages.backbones.settings import ResNet34WeSpeakerConfig
 from reseed.stages.backbones.weights import Checkpoint, present
 from reseed.store import ModelError
@@ -83,9 +84,7 @@ class ResNet34WeSpeaker(KaldiBackbone):
 
     def pool(self, activation: Tensor) -> Tensor:
         """Return the embedding of mean and deviation (unbiased) over time."""
-        deviation_BCM = (activation.var(dim=3) + VARIANCE_FLOOR).sqrt()
-        pooled_BC = torch.cat([activation.mean(dim=3).flatten(1), deviation_BCM.flatten(1)], dim=1)
-        embedding_BD = self.seg_1(pooled_BC)
+        embedding_BD = self.seg_1(mean_and_deviation(activation, VARIANCE_FLOOR))
         if self.has_second:
             embedding_BD = self.seg_2(self.seg_bn_1(F.relu(embedding_BD)))
         return embedding_BD - self.mean_vec

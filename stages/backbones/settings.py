@@ -119,6 +119,14 @@ class ResNet34WeSpeakerConfig(CheckpointConfig):
     """
 
 
+class ERes2NetConfig(CheckpointConfig):
+    """Settings of the `eres2net` backbone; all sizes follow from the weights."""
+
+
+class ERes2NetV2Config(CheckpointConfig):
+    """Settings of the `eres2netv2` backbone; all sizes follow from the weights."""
+
+
 class ECAPATDNNConfig(CheckpointConfig):
     """Settings of the `ecapa_tdnn` backbone; channels, MFCC, kind of attention and D follow from the weights."""
 
@@ -212,6 +220,8 @@ CONFIGS: dict[str, type[BackboneConfig]] = {
     "campplus": CAMPPlusConfig,
     "resnet_se34v2": ResNetSE34V2Config,
     "resnet34_wespeaker": ResNet34WeSpeakerConfig,
+    "eres2net": ERes2NetConfig,
+    "eres2netv2": ERes2NetV2Config,
     "ecapa_tdnn": ECAPATDNNConfig,
     "ecapa_taoruijie": ECAPATaoRuijieConfig,
     "ecapa_speechbrain": ECAPASpeechBrainConfig,

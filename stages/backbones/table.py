@@ -8,6 +8,7 @@ from reseed.stages.backbones.campplus import CAMPPlus
 from reseed.stages.backbones.ecapa_speechbrain import ECAPASpeechBrain
 from reseed.stages.backbones.ecapa_taoruijie import ECAPATaoRuijie
 from reseed.stages.backbones.ecapa_tdnn import ECAPATDNN
+from reseed.stages.backbones.eres2net import ERes2Net, ERes2NetV2
 from reseed.stages.backbones.ge2e import GE2E
 from reseed.stages.backbones.onnx import Onnx
 from reseed.stages.backbones.resnet_se34v2 import ResNetSE34V2
@@ -20,6 +21,8 @@ BACKBONES: dict[str, type[Backbone]] = {
     "campplus": CAMPPlus,
     "resnet_se34v2": ResNetSE34V2,
     "resnet34_wespeaker": ResNet34WeSpeaker,
+    "eres2net": ERes2Net,
+    "eres2netv2": ERes2NetV2,
     "ecapa_tdnn": ECAPATDNN,
     "ecapa_taoruijie": ECAPATaoRuijie,
     "ecapa_speechbrain": ECAPASpeechBrain,

@@ -61,7 +61,7 @@ def test_a_published_network_is_tuned_near_its_own_stored_embeddings(corpus, net
 
 def test_a_mask_is_trained_before_it(corpus, network, tmp_path):
     name, weights, store = network
-    settings = FrontendTraining(crop_s=0.5, epochs=2, width=2, batch=6, views={"noise": {"noise": 0}}, score="anchor")
+    settings = FrontendTraining(crop_s=0.5, epochs=1, width=2, batch=6, views={"noise": {"noise": 0}}, score="anchor")
     given = {"backbone": name, "backbone_settings": {"weights": str(weights)}, "store": store, "seed": 0}
     order = {"utterances": corpus["speech"], "sources": {"noise": corpus["noise"]}, "model": tmp_path / "mask"}
     train_frontend(FrontendOrder(**given, **order, settings=settings))

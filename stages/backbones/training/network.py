@@ -120,7 +120,7 @@ def make_backbone(config: BackboneTraining, seed: int, base: Path | None = None)
         base: folder of a trained backbone to start from.
 
     Raises:
-        ConfigError: the base is another network than is to be trained.
+        ConfigError: the base is another network than is to be trained, or none is given where there must be one.
         ModelError: the checkpoint does not load.
     """
     why, settings = "training", {"weights": config.weights}
@@ -151,5 +151,7 @@ def _sizes(config: BackboneTraining) -> dict[str, tuple[int, ...]]:
         }
     if config.backbone == "resnet34_wespeaker":
         return untrained_sizes(config.dimensions, config.bands)
+    if config.backbone in ("eres2net", "eres2netv2"):
+        raise ConfigError(f"{config.backbone} is not trained from nothing; give weights to start from")
     pooled = FILTERS[-1] * config.bands // 8
     return {"attention.3.weight": (pooled, 128, 1), "fc.weight": (config.dimensions, 2 * pooled)}

@@ -105,6 +105,51 @@ def resnet34_wespeaker(
     return filled(shapes | affine("seg_1", dim, 2 * 10 * channels), seed)
 
 
+def eres2net(
+    width: int = 8, dim: int = 24, group: float = 0.5, groups: int = 2, expansion: int = 2, seed: int = 0
+) -> State:
+    shapes = eres2net_trunk(width, dim, group, groups, expansion)
+    for layer, fused in enumerate(("12", "123", "1234"), start=1):
+        channels = width * expansion * 2**layer
+        shapes |= affine(f"layer{layer}_downsample", channels, channels // 2, 3, 3, bias=False)
+        shapes |= fusion(f"fuse_mode{fused}", channels)
+    return filled(shapes, seed)
+
+
+def eres2netv2(
+    width: int = 8, dim: int = 24, group: float = 0.5, groups: int = 2, expansion: int = 2, seed: int = 0
+) -> State:
+    channels = 8 * width * expansion
+    shapes = eres2net_trunk(width, dim, group, groups, expansion) | fusion("fuse34", channels)
+    return filled(shapes | affine("layer3_ds", channels, channels // 2, 3, 3, bias=False), seed)
+
+
+def eres2net_trunk(width: int, dim: int, group: float, groups: int, expansion: int) -> dict[str, tuple[int, ...]]:
+    shapes = affine("conv1", width, 1, 3, 3, bias=False) | norm("bn1", width)
+    n_in = width
+    for layer, blocks in enumerate((3, 4, 6, 3), start=1):
+        planes = width * 2 ** (layer - 1)
+        each, n_out = int(group * planes), expansion * planes
+        for block in range(blocks):
+            at = f"layer{layer}.{block}"
+            shapes |= affine(f"{at}.conv1", groups * each, n_in, 1, 1, bias=False) | norm(f"{at}.bn1", groups * each)
+            for part in range(groups):
+                shapes |= affine(f"{at}.convs.{part}", each, each, 3, 3, bias=False) | norm(f"{at}.bns.{part}", each)
+                if layer > 2 and part > 0:
+                    shapes |= fusion(f"{at}.fuse_models.{part - 1}", each)
+            shapes |= affine(f"{at}.conv3", n_out, groups * each, 1, 1, bias=False) | norm(f"{at}.bn3", n_out)
+            if block == 0:
+                shapes |= affine(f"{at}.shortcut.0", n_out, n_in, 1, 1, bias=False) | norm(f"{at}.shortcut.1", n_out)
+            n_in = n_out
+    return shapes | affine("seg_1", dim, 2 * 10 * n_in)
+
+
+def fusion(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+    narrow = channels // 4
+    shapes = affine(f"{name}.local_att.0", narrow, 2 * channels, 1, 1) | norm(f"{name}.local_att.1", narrow)
+    return shapes | affine(f"{name}.local_att.3", channels, narrow, 1, 1) | norm(f"{name}.local_att.4", channels)
+
+
 def ecapa_trunk(channels: int, inputs: int, dim: int) -> dict[str, tuple[int, ...]]:
     shapes = {**affine("conv1", channels, inputs, 5), **norm("bn1", channels)}
     for layer in ("layer1", "layer2", "layer3"):
@@ -250,6 +295,8 @@ STATES: dict[str, Callable[[], State]] = {
     "campplus": campplus,
     "resnet_se34v2": resnet_se34v2,
     "resnet34_wespeaker": resnet34_wespeaker,
+    "eres2net": eres2net,
+    "eres2netv2": eres2netv2,
     "ecapa_tdnn": ecapa_tdnn,
     "ecapa_taoruijie": ecapa_taoruijie,
     "ecapa_speechbrain": ecapa_speechbrain,
