@@ -729,7 +729,7 @@ def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, dev
 @_path_option("enrolment", "Store that enrolment comes from, if not --store (see `reseed map`).", required=False)
 @_path_option("enrolment-cohort", "The cohort as the enrolment side has it.", required=False)
 @_output_option("scores", "Scores to write (.parquet).")
-@_output_option("identification", "Ranks of the true speakers to write (.parquet).")
+@_output_option("identification", "Ranks of the true speakers to write (.parquet).", required=False)
 @click.option("--allow-missing", is_flag=True, help="Leave out trials whose utterances are not stored.")
 @_DASK
 def score(

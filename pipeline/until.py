@@ -30,6 +30,4 @@ def outputs_of(rules: Sequence[str], command: Sequence[str], environment: Mappin
     for rule in rules:
         if rule not in known:
             raise ConfigError(f"--until {rule}: this run has no such step; choose {', '.join(known)}")
-    # A temporary file is made beside another one, and would be kept if it were asked for.
-    lasting = [row for row in rows if row["status"] != "removed temp file"]
-    return [row["output_file"] for row in lasting if row["rule"] in rules]
+    return [row["output_file"] for row in rows if row["rule"] in rules]

@@ -1,4 +1,4 @@
-"""`score`: trials and the vectors of one store -> scores.parquet and identification.parquet.
+"""`score`: trials and the vectors of one store -> scores.parquet and, where asked for, identification.parquet.
 
 Every view of the store is a test condition; enrolment comes from one view. No audio is opened and no model is loaded.
 The list of trials is streamed. What is in memory is one vector per utterance of the store, for two views (of all
@@ -25,7 +25,7 @@ from reseed.store.sealed import table_writer, write_table
 
 
 def score(order: ScoreOrder, *, execute: Execute | None = None) -> str:
-    """Write scores.parquet and identification.parquet, and return one sentence on them.
+    """Write scores.parquet and, where asked for, identification.parquet, and return one sentence on them.
 
     Args:
         execute: calls a function for each part of the work on other machines that share the disk; none: here.
@@ -40,14 +40,15 @@ def score(order: ScoreOrder, *, execute: Execute | None = None) -> str:
     check_table_output(order.identification, "an identification file", IDENTIFICATION_SCHEMA, error=ScoringError)
     scoring = TrialScoring(order)
     ranks: dict[str, pa.Table] = {}
-    with atomic_paths(order.scores, order.identification) as (scores, identification):
+    with atomic_paths(*filter(None, (order.scores, order.identification))) as (scores, *identification):
         with table_writer(scores, scores_schema(scoring.origin()), compression="zstd") as writer:
             for view, tables in _scored(scoring, execute):
                 for table in tables:
                     writer.write_table(table)
-                if view not in ranks:  # now, while the vectors of this view are in memory
+                if identification and view not in ranks:  # now, while the vectors of this view are in memory
                     ranks[view] = scoring.ranks(view)
-        write_table(identification, pa.concat_tables(ranks.values()), compression="zstd")
+        for path in identification:
+            write_table(path, pa.concat_tables(ranks.values()), compression="zstd")
     return _sentence(scoring)
 
 

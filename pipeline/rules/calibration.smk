@@ -45,7 +45,6 @@ rule score_held_out:
         utterances=layout.manifest(TRAIN, "speech"),
     output:
         scores=layout.held_out_scores("{system}"),
-        identification=temp(layout.held_out_scores("{system}.identification")),
     params:
         settings=RUN.digest("score"),
         store=folder(INPUTS.held_out, "system"),
@@ -58,7 +57,7 @@ rule score_held_out:
         "reseed score --config config.yaml --allow-missing --system {wildcards.system}"
         " --store {params.store:q} --trials {input.trials} --enrolments {input.enrolments}"
         " --utterances {input.utterances:q} {params.cohort}"
-        " --scores {output.scores} --identification {output.identification} >{log} 2>&1"
+        " --scores {output.scores} >{log} 2>&1"
 
 
 rule quality:

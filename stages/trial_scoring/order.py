@@ -16,8 +16,8 @@ class ScoreOrder:
         trials: trials.parquet; a trial that names a condition is scored on that view alone.
         utterances: utterances.parquet, which says who speaks.
         scores: written; one row per trial, condition and scoring.
-        identification: written; the rank of the true speaker per test utterance and condition, where speakers are
-            known.
+        identification: written, unless None; the rank of the true speaker per test utterance and condition, where
+            speakers are known.
         enrolments: which utterances each enrolment model is made of, where trials name models.
         cohort, cohort_utterances: store of other speakers, and the manifest of those of its utterances to use.
         enrolment, enrolment_cohort: stores of the enrolment side, where that is another backbone's, mapped into one
@@ -30,7 +30,7 @@ class ScoreOrder:
     trials: Path
     utterances: Path
     scores: Path
-    identification: Path
+    identification: Path | None
     settings: ScoreSettings
     enrolments: Path | None = None
     cohort: Path | None = None

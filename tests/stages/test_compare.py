@@ -39,6 +39,10 @@ def made(one, two, tmp_path_factory):
     return report
 
 
+def test_a_comparison_takes_the_place_of_an_earlier_one(one, two, made):
+    compare(runs=[run_of("first", one), run_of("second", two)], report=made, title="Two runs", settings=FAST)
+
+
 def test_systems_that_clash_carry_the_name_of_their_run(made):
     table = json.loads((made / "tables" / "eer-cosine.json").read_text())
     names = [name for name in table["rows"][0] if "95" not in name]
