@@ -31,6 +31,9 @@ _FFMPEG = {"AIFF": "aiff", "AU": "au", "CAF": "caf", "FLAC": "flac", "W64": "w64
 _PREROLL_S = {"VORBIS": math.inf, "OPUS": 2.0}
 
 
+_ENCODER_LEAVES_OUT_S = 0.15  # of WMA, at the end
+
+
 class Stream(Protocol):
     """Samples that are read once, from the beginning to the end.
 
@@ -112,7 +115,8 @@ def _by_soundfile(stack: ExitStack, whole: Seekable | str, file: Seekable, layou
 
 def _by_ffmpeg(stack: ExitStack, file: Seekable | str, name: str, samples: int | None) -> Stream:
     try:
-        container = stack.enter_context(av.open(file, "r", format=name, metadata_errors="ignore"))
+        given = _Forward(file) if name == "avi" and not isinstance(file, str) else file
+        container = stack.enter_context(av.open(given, "r", format=name, metadata_errors="ignore"))
         return _FFmpeg(container, samples)
     except av.error.FFmpegError as error:
         raise AudioError(f"cannot be decoded (FFmpeg: {error.strerror})") from error
@@ -160,6 +164,13 @@ class _Soundfile:
         return max(1, _BLOCK_SAMPLES // self.channels)
 
 
+class _Forward:
+    """A file in which one cannot seek: what the index of an AVI lacks, FFmpeg leaves out where it can look there."""
+
+    def __init__(self, file: Seekable) -> None:
+        self.read = file.read
+
+
 class _FFmpeg:
     """The first sound of a file, by FFmpeg; from the beginning, which alone tells where a sample lies."""
 
@@ -178,6 +189,10 @@ class _FFmpeg:
             raise AudioError("has no samples")
         self.sample_rate_hz, self.channels = _kind(self._first)
         self._left = 0  # of what is to be skipped
+        self._least = 0  # samples that there must be
+        if container.format.name == "asf" and len(container.streams) == 1:  # else it may be the length of the video
+            announced_s = float((self._stream.duration or 0) * (self._stream.time_base or 0))
+            self._least = round((announced_s - _ENCODER_LEAVES_OUT_S) * self.sample_rate_hz)
 
     def skip(self, samples: int) -> None:
         self._left = samples
@@ -190,14 +205,17 @@ class _FFmpeg:
 
     def _counted(self) -> Iterator[tuple[av.AudioFrame, int]]:
         """Yield frames, and how many samples of each count: of the last, what its container says."""
-        frame = self._first
+        frame, found = self._first, 0
         while frame is not None:
             following = next(self._frames, None)
             count = frame.samples
             if following is None and frame.time_base == Fraction(1, frame.sample_rate) and 0 < frame.duration < count:
                 count = frame.duration
             yield frame, count
+            found += count
             frame = following
+        if found < self._least:
+            raise AudioError(f"is damaged: {found} of {self._least} samples or more can be decoded")
 
     def _decoded(self) -> Iterator[av.AudioFrame]:
         for packet in self._container.demux(self._stream):

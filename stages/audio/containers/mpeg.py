@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from reseed.stages.audio.containers.layout import Layout, Piece, Source, cut_short
+from reseed.stages.audio.containers.sizes import TAGS
 from reseed.store import AudioError
 
 _KBPS = {
@@ -24,6 +25,9 @@ _MOST_PADDING = 4096  # samples that an encoder's frame may take off both ends; 
 _SEARCHED = 1 << 16  # bytes before the first frame
 _CHANGE = 3  # frames of other parameters in a row are no accident
 _LONGEST_FREE = 8192
+_FEW_VALUES = 4  # of bytes that pad
+_ZEROS = 32  # at the end of a frame, and more behind it: the file was not written to its end
+_TEXT = bytes((0, 9, 10, 13, *range(32, 127)))
 
 
 @dataclass(frozen=True)
@@ -162,9 +166,10 @@ class _Walk:
             while 0 <= (inside := data.find(b"\xff", inside + 1)) < step:
                 header = int.from_bytes(data[inside : inside + 4])
                 if self._goes_on(at + inside, header):
-                    self._check_lost(at + inside - place)
+                    self._check_lost(place, at + inside)
                     return at + inside
             at += step
+        self._check_lost(place, self.source.size)
         return self.source.size
 
     def _goes_on(self, place: int, header: int) -> bool:
@@ -177,11 +182,19 @@ class _Walk:
             raise AudioError(f"changes its rate or channels after {seconds:.2f} s; take apart what was joined")
         return not is_other and self._runs(place, header, 2)
 
-    def _check_lost(self, junk: int) -> None:
-        """Raise if what is no frame is just as long as one: its header is damaged, and 26 ms would go missing."""
-        sizes = {found.bytes for code in range(1, 15) for padding in (0, 0x200)
-                 if (found := _frame(self.header & ~0xF200 | code << 12 | padding))}  # fmt: skip
-        if junk in sizes:
+    def _check_lost(self, place: int, stop: int) -> None:
+        """Raise if what is no frame may have been some: it is as long as these, or looks like nothing else.
+
+        Between files that were joined, and behind the last, there may be tags, words and padding.
+        """
+        if self.source.at(place, 16).startswith(TAGS):
+            return
+        codes = (self.header & ~0xF200 | code << 12 | padding for code in range(1, 15) for padding in (0, 0x200))
+        is_one = stop - place in {frame.bytes for header in codes if (frame := _frame(header))}
+        data = self.source.at(place, min(stop - place, _SEARCHED))
+        is_other = len(set(data)) <= _FEW_VALUES or not data.translate(None, _TEXT)
+        begins_before = data.startswith(bytes(_ZEROS)) and not self.source.at(place - _ZEROS, _ZEROS).strip(b"\0")
+        if (is_one and stop < self.source.size) or not is_other or begins_before:
             raise AudioError(f"is damaged: the header of its frame {self.frames + 1} cannot be read")
 
 

@@ -133,11 +133,24 @@ def riff(source: Source) -> Layout:
     """
     head = source.at(0, 12)
     if head[8:12] == b"AVI ":
-        announced = struct.unpack("<I", head[4:8])[0] + 8
-        actual_size(announced, source.size)
-        return Layout("AVI", ffmpeg="avi")
+        return _avi(source)
     is_big = head[:4] == b"RIFX"
     return _wav(source, _RIFX if is_big else _RIFF, ">" if is_big else "<", head[:4].decode())
+
+
+def _avi(source: Source) -> Layout:
+    """Walk the chunks of AVI, those in lists and in further parts (AVIX), too."""
+    size = actual_size(struct.unpack("<I", source.at(4, 4).ljust(4, b"\0"))[0] + 8, source.size)
+    place = 0
+    while len(head := source.at(place, 8)) == 8 and (place < size or head.strip(b"\0")):
+        if not _is_id(head[:4]):
+            raise AudioError(f"is damaged: what lies at byte {place} is no chunk of AVI")
+        (length,) = struct.unpack("<I", head[4:])
+        place += 12 if head[:4] in (b"RIFF", b"LIST") else 8 + length + length % 2
+    if place > source.size + FEW_BYTES:
+        raise cut_short(source.size, place, "bytes")
+    with_rest(source, 0, min(place, source.size))
+    return Layout("AVI", recordings=((range(source.size),),), ffmpeg="avi")
 
 
 def wave64(source: Source) -> Layout:

@@ -12,7 +12,7 @@ FEW_BYTES = 64  # what careless writers are off by: the length of a header, its 
 _NEAR_2_GIB = range(0x7EFF_0000, 0x8001_0000)
 _NEAR_4_GIB = range(0xFFFF_0000, 0x1_0001_0000)
 _NEAR_2_63 = 0x7FFF_FFFF_0000_0000
-_TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
+TAGS = (b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI")
 _PROBES = 16
 
 
@@ -46,7 +46,7 @@ def with_rest(source: Source, start: int, size: int, block: int = 1) -> int:
     rest = source.size - start - size
     if size % block and rest <= FEW_BYTES:
         return size + rest
-    if rest == 0 or source.at(start + size, 16).startswith(_TAGS) or _is_zero(source, start + size):
+    if rest == 0 or source.at(start + size, 16).startswith(TAGS) or _is_zero(source, start + size):
         return size
     if rest <= FEW_BYTES:
         return size + rest

@@ -66,6 +66,27 @@ def test_windows_media_is_read_and_its_encoder_alone_leaves_out_an_end(tmp_path)
     assert "joined" in str(looked_at(tmp_path / "c", 2 * data))
 
 
+@pytest.mark.parametrize("place", [0.2, 0.4, 0.6, 0.8])
+def test_windows_media_that_lost_a_packet_is_rejected(tmp_path, place):
+    data = bytearray(encoded(tone(5 * 44_100, 44_100), "wmav2", "asf", 44_100, bit_rate=64_000))
+    at = round(place * len(data))
+    data[at : at + 4_096] = bytes(4_096)
+    found = str(looked_at(tmp_path / "a", bytes(data)))
+    assert "is damaged" in found or "is cut short" in found
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "mp3"])
+def test_an_avi_is_read_by_its_chunks_and_not_by_its_index(tmp_path, codec):
+    data = encoded(tone(48_000), codec, "avi")
+    whole, index = samples_in(tmp_path / "whole", data), data.index(b"idx1")
+    spoilt = data[: index + 60] + np.random.default_rng(0).bytes(200) + data[index + 260 :]
+    assert samples_in(tmp_path / "index", spoilt) == whole
+    assert samples_in(tmp_path / "none", with_fields(data[:index], (4, "<I", index - 8))) == whole
+    middle = data.index(b"00wb", len(data) // 2)
+    assert "what lies at byte" in str(looked_at(tmp_path / "a", data[:middle] + bytes(4) + data[middle + 4 :]))
+    assert isinstance(looked_at(tmp_path / "b", data[:middle] + bytes(len(data) - middle)), str)
+
+
 def test_an_encoder_s_delay_is_taken_off_aac_in_mp4(tmp_path):
     wave = np.zeros(16_000, np.float32)
     wave[8_000:8_016] = 0.9

@@ -86,6 +86,22 @@ def test_a_frame_whose_header_is_damaged_is_not_left_out_in_silence(tmp_path):
     assert "is damaged: the header of its frame 51" in str(looked_at(tmp_path / "a", data))
 
 
+@pytest.mark.parametrize("start", [1_000, 4_000, 7_500])
+@pytest.mark.parametrize("size", [200, 1_000, 2_500])
+@pytest.mark.parametrize("content", ["zeros", "noise", "nothing"])
+def test_frames_that_are_overwritten_or_taken_out_are_not_left_out_in_silence(tmp_path, start, size, content):
+    data = without_first_frame(mp3(3.0, 16_000))
+    between = {"zeros": bytes(size), "noise": np.random.default_rng(0).bytes(size), "nothing": b""}[content]
+    found = looked_at(tmp_path / "a", data[:start] + between + data[start + size :])
+    assert isinstance(found, str) or found.samples == samples_in(tmp_path / "b", data), found
+    assert content == "zeros" or isinstance(found, str)
+
+
+def test_a_file_of_which_the_end_was_never_written_is_rejected(tmp_path):
+    data, written_bytes = constant(), 30 * 192 + 100
+    assert "is damaged" in str(looked_at(tmp_path / "a", data[:written_bytes] + bytes(len(data) - written_bytes)))
+
+
 def test_free_format_is_read(tmp_path):
     """The bits of the rate are 0: a frame is as long as the next is far."""
     data = bytearray(constant())
