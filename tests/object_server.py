@@ -3,10 +3,10 @@
 Faults are switched on by the test: the next requests fail, connections break off, or something is done to the files.
 """
 
-import hashlib
 import html
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +47,7 @@ class ObjectServer:
     port: int = 0
     has_ranges: bool = True
     page: int = 1000
+    delay_s: float = 0.0
     faults: list[Fault] = field(default_factory=list)
     listing_faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
@@ -145,6 +146,12 @@ def breaks_off(handler: "Handler") -> bool:
     return True
 
 
+def version(path: Path) -> str:
+    """Return what changes when a file does."""
+    found = path.stat()
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}"
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -172,6 +179,7 @@ class Handler(BaseHTTPRequestHandler):
         )
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query, keep_blank_values=True)
         self.file = self.served.root / unquote(path).strip("/")
+        time.sleep(self.served.delay_s)
         if "list-type" in query and self.served.listing_faults and self.served.listing_faults.pop(0)(self):
             return
         if "list-type" in query:
@@ -190,7 +198,9 @@ class Handler(BaseHTTPRequestHandler):
     def data(self) -> bytes:
         """Return what is asked for."""
         start, end = self.asked(self.file.stat().st_size)
-        return self.file.read_bytes()[start:end]
+        with self.file.open("rb") as file:
+            file.seek(start)
+            return file.read(end - start)
 
     def asked(self, size: int) -> tuple[int, int]:
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")) if self.served.has_ranges else None
@@ -202,11 +212,11 @@ class Handler(BaseHTTPRequestHandler):
         size = self.file.stat().st_size
         start, end = self.asked(size)
         is_part = self.served.has_ranges and "Range" in self.headers
-        headers = {"ETag": f'"{hashlib.md5(self.file.read_bytes()).hexdigest()}"', "Content-Type": "audio/x-any"}
+        headers = {"ETag": f'"{version(self.file)}"', "Content-Type": "audio/x-any"}
         headers["Last-Modified"] = formatdate(self.file.stat().st_mtime, usegmt=True)
         if is_part:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-        self.answer(206 if is_part else 200, self.file.read_bytes()[start:end], headers)
+        self.answer(206 if is_part else 200, self.data(), headers)
 
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -235,8 +245,8 @@ class Handler(BaseHTTPRequestHandler):
         if len(keys) > most:
             text += f"<NextContinuationToken>{html.escape(keys[most - 1])}</NextContinuationToken>"
         for key in keys[:most]:
-            data = (self.file / key).read_bytes()
-            text += f"<Contents><Key>{html.escape(key)}</Key><Size>{len(data)}</Size><LastModified>2026-01-01T00:00:00Z"
-            text += f"</LastModified><ETag>&quot;{hashlib.md5(data).hexdigest()}&quot;</ETag></Contents>"
+            size, etag = (self.file / key).stat().st_size, version(self.file / key)
+            text += f"<Contents><Key>{html.escape(key)}</Key><Size>{size}</Size><LastModified>2026-01-01T00:00:00Z"
+            text += f"</LastModified><ETag>&quot;{etag}&quot;</ETag></Contents>"
         xmlns = "http://s3.amazonaws.com/doc/2006-03-01/"
         self.answer(200, f'<ListBucketResult xmlns="{xmlns}">{text}</ListBucketResult>'.encode())

@@ -23,11 +23,11 @@ from reseed.stages.audio.decode import inspect
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.location import Location
 from reseed.stages.audio.opener import sha256_of
+from reseed.stages.audio.remote.stores import REQUESTS
 from reseed.stages.audio.remote.url import is_url
 from reseed.store import AudioError, Reject
 
 _CHUNK = 4096
-_REQUESTS = 16  # at a time to a store: most of the time it is waited for
 _OBJECTS = 2048  # rows at a time that are objects, a kilobyte or two each
 _LEAST_OF_CUT_S = 0.1  # of a stretch that ends behind the recording, as Kaldi's extract-segments has it
 _WIDEBAND_HZ = 16_000  # no network here hears more, so that only to go below it changes what it hears
@@ -101,7 +101,7 @@ def inspect_listed(recordings: Iterator[ListedRecording]) -> Candidates:
     batches = []
     threads = len(os.sched_getaffinity(0))
     if any(map(is_url, paths.slice(0, 1).to_pylist())):
-        threads = max(threads, _REQUESTS)
+        threads = max(threads, REQUESTS)
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(paths), _CHUNK):
             found = list(pool.map(_inspected_file, paths.slice(start, _CHUNK).to_pylist()))

@@ -21,6 +21,8 @@ from torch import Tensor
 from reseed.stages.audio.bank import AudioBank, CheckPath
 from reseed.stages.audio.draw import Draw
 from reseed.stages.audio.manifest import Manifest, Utterance, digest_of, digest_rows, manifest_digest
+from reseed.stages.audio.remote.stores import REQUESTS
+from reseed.stages.audio.remote.url import is_url
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.table import load_backbone
 from reseed.stages.common.device import claimed
@@ -132,7 +134,8 @@ class Extraction:
     def _drawn(self, rows: Sequence[Utterance], catalogue: list[CatalogueRow], rejects: list[Reject]) -> Iterator[Draw]:
         """Yield the draws of whole utterances in row order; list what they are, or why there are none."""
         settings = self.order.settings
-        threads = settings.decoders or default_decoders(self.embedder.device.type)
+        least = REQUESTS if any(is_url(row.path) for row in rows[:1]) else 1
+        threads = settings.decoders or max(least, default_decoders(self.embedder.device.type))
         window = threads + 2 * -(-settings.batch // self.declaration.rows_per_utterance)
         for row, drawn in zip(rows, thread_map(self._draws_or_error, rows, threads, window), strict=True):
             if isinstance(drawn, AudioError):

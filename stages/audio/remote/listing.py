@@ -25,6 +25,7 @@ from reseed.store.tables import TableFile
 _SCHEMA = pa.schema({"url": pa.string(), "size": pa.int64(), "version": pa.string()})
 _LISTING = TableFile("a listing of a store", "reseed prepare", ManifestError)
 _ROWS = 16_384
+_OTHER_LINKS = ("?", "#", "..", "./")  # of a page: itself in another order, the folder above
 
 
 @dataclass(frozen=True)
@@ -106,26 +107,20 @@ def _page(asked: dict[str, str], system: Any) -> dict[str, Any]:
 
 
 def _walk(folder: str) -> Iterator[Entry]:
-    """Yield what lies in a folder, then what lies in those inside it, by one request each."""
-    found: list[dict[str, Any]] = ask(folder, lambda system: system.ls(folder, detail=True))
-    named = {_url_of(each["name"], folder): each for each in found}
-    inside = {url: each for url, each in sorted(named.items()) if _is_below(url, folder)}
-    folders = {url for url, each in inside.items() if each["type"] == "directory"}
-    for url in (url for url in inside if url not in folders):
-        state = FileState.of(inside[url])
+    """Yield what lies in a folder, whose URL ends in /, then what lies in those inside it, by one request each."""
+    start, found = ask(folder, partial(_inside, folder))
+    is_web = folder.startswith("http")
+    named = {html.unescape(each["name"]) if is_web else each["name"]: each for each in found}
+    inside = {name.removeprefix(start).lstrip("/"): each for name, each in named.items() if name.startswith(start)}
+    below = {folder + name: inside[name] for name in sorted(inside) if not name.startswith(_OTHER_LINKS) and name}
+    folders = {url: None for url, each in below.items() if each["type"] == "directory"}
+    for url in (url for url in below if url not in folders):
+        state = FileState.of(below[url])
         yield Entry(url, state.size, state.version)
-    for url in sorted(folders):
+    for url in folders:
         yield from _walk(url.rstrip("/") + "/")
 
 
-def _url_of(name: str, folder: str) -> str:
-    if folder.startswith("http"):
-        return html.unescape(name)
-    protocol, _, host = folder.split("/")[:3]
-    return f"{protocol}//{host}{name}" if name.startswith("/") else f"{protocol}//{name}"
-
-
-def _is_below(url: str, folder: str) -> bool:
-    """Leave out what a page links to beside its files: its parent, or itself in another order."""
-    rest = url.removeprefix(folder)
-    return rest not in (url, "", "/") and not rest.startswith(("?", "#", "../", "./"))
+def _inside(folder: str, system: Any) -> tuple[str, list[dict[str, Any]]]:
+    """Return how the file system calls a folder, and what it says lies in there."""
+    return system._strip_protocol(folder).rstrip("/"), system.ls(folder, detail=True)

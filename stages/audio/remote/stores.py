@@ -26,6 +26,7 @@ PACKAGES = {  # what to install to open URLs of each protocol
     "webhdfs": "requests",
 }
 Answer = TypeVar("Answer")
+REQUESTS = 16  # threads that ask at a time: most of the time they wait
 
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 _TIMEOUT_S = 60.0  # without a byte
@@ -154,6 +155,6 @@ def _plain(error: Exception, url: str, attempts: int) -> OSError:
         return OSError(errno.ENOPKG, f"needs a package for {protocol}://: pip install '{PACKAGES[protocol]}'")
     if status is None and not is_lasting:
         _silent.add(url.split("/")[2])
-    first = next(each for each in (*_causes(error),)[::-1])
+    *_, first = _causes(error)
     what = f"HTTP {status}" if status is not None else f"{type(first).__name__}: {first}"
     return OSError(errno.EIO, what if is_lasting else f"{what}, {attempts} times")

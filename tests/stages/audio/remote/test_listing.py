@@ -1,8 +1,10 @@
 """What lies below a folder of a store: page by page, in the order of the names, kept in a file if wished."""
 
+import fsspec
 import pytest
 
 from reseed.stages.audio.remote.listing import files_below
+from reseed.stages.audio.remote.stores import PACKAGES
 from reseed.stages.audio.remote.url import Url
 from reseed.store import ManifestError
 from tests.object_server import EITHER, answers, needs_s3, served, server
@@ -50,6 +52,18 @@ def test_all_files_below_a_folder_are_listed_whatever_their_names(bucket, protoc
 def test_a_pattern_lists_what_fits(bucket, protocol, pattern, expected):
     base = bucket.place(protocol, "bucket/sp")
     assert sorted(names(Url(str(base) + pattern), base)) == expected
+
+
+def test_of_other_stores_folders_are_walked(bucket, monkeypatch):
+    monkeypatch.setitem(PACKAGES, "memory", "")
+    memory = fsspec.filesystem("memory")
+    for name in FILES:
+        memory.pipe_file(f"/bucket/sp/{name}", name.encode())
+    base = Url("memory://bucket/sp")
+    assert sorted(names(base, base)) == sorted(FILES)
+    assert names(Url("memory://bucket/sp/*/*.flac"), base) == ["y/d.flac"]
+    assert [Url(entry.url).open().read().decode() for entry in files_below(base)] == names(base, base)
+    memory.rm("/bucket", recursive=True)
 
 
 @needs_s3
