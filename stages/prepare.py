@@ -10,7 +10,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from reseed.stages.audio.candidates import CHANNELS, ONLY, Candidates, accept, choose_channels, inspect_listed
+from reseed.stages.audio.candidates import (
+    CHANNELS,
+    ONLY,
+    Candidates,
+    accept,
+    choose_channels,
+    inspect_listed,
+    with_column,
+)
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.demographics import Demographics, read_demographics
 from reseed.stages.audio.listed import ListedRecording
@@ -40,7 +48,7 @@ class PrepareSettings(Section):
         dataset: the public data set that the source of `reseed prepare` is; null: none. A run says it in
             corpus.sources.
         speakers: a table of the speakers' gender and age (.csv, .tsv, or LibriSpeech's SPEAKERS.TXT), by which reports
-            break down; null: none.
+            break down; null: what the list says.
         min_duration_s: shorter utterances are rejected (speech only; a room response may be short).
         speaker_depth: in a folder: which part of a path names the speaker, counted from the file upwards; 1: the folder
             that holds the file; 0: speakers are unknown.
@@ -166,11 +174,10 @@ def _manifest(rows: pa.Table, demographics: Mapping[str, Demographics]) -> pa.Ta
     remaining_s = pc.subtract(rows["length_s"], rows["start_s"])
     duration_s = pc.min_element_wise(rows["listed_s"], remaining_s)  # skips nulls
     rows = rows.append_column("duration_s", duration_s)
-    known = [demographics.get(speaker) for speaker in rows["speaker_id"].to_pylist()]
-    for name in ("gender", "age"):
-        field = DEMOGRAPHICS_SCHEMA.field(name)
-        column = [speaker and getattr(speaker, name) for speaker in known]
-        rows = rows.append_column(field, pa.array(column, field.type))
+    known = [demographics.get(speaker) for speaker in rows["speaker_id"].to_pylist()] if demographics else []
+    for name in ("gender", "age") if known else ():
+        said = pa.array([speaker and getattr(speaker, name) for speaker in known], rows[name].type)
+        rows = with_column(rows, name, pc.coalesce(said, rows[name]))
     return rows.select(_WRITTEN.names).cast(_WRITTEN)
 
 

@@ -47,6 +47,8 @@ _LISTED = pa.schema(
         "overshoot_s": pa.float64(),
         "rate_hz": pa.int32(),
         "language": pa.string(),
+        "gender": pa.string(),
+        "age": pa.float64(),
     }
 )
 _FOUND = pa.schema(

@@ -6,6 +6,7 @@ Voice's ages, which are decades, the middle is taken: 25 for "twenties".
 """
 
 import csv
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -58,6 +59,31 @@ class Demographics:
     age: float | None
 
 
+def gender_of(text: str) -> str | None:
+    """Return "female", "male" or another word, by what a table says; None: it says nothing."""
+    word = text.strip().lower()
+    return _GENDERS.get(word, word) or None
+
+
+def age_of(text: str) -> float | None:
+    """Return an age in years; None: nothing is said.
+
+    Raises:
+        ValueError: it is neither a number nor one of Common Voice's decades.
+    """
+    word = text.strip().lower()
+    age = _AGES[word] if word in _AGES else float(word or 0)
+    return age if 0 < age < math.inf else None
+
+
+def known_age(named: object) -> float | None:
+    """Return the age in years that a list gives; None: it gives nothing that is one."""
+    try:
+        return age_of(str(named)) if isinstance(named, str | int | float) else None
+    except ValueError:
+        return None
+
+
 def read_demographics(path: Path) -> dict[str, Demographics]:
     """Return what a table says of each speaker; where it has several rows of one, the first that says something.
 
@@ -74,10 +100,12 @@ def read_demographics(path: Path) -> dict[str, Demographics]:
         if not row["speaker"]:
             continue
         name = "/".join(part for part in (row.get("source"), row["speaker"]) if part)
-        gender = row.get("gender", "").lower()
         known = found.get(name, Demographics(None, None))
-        age = known.age if known.age is not None else _age(path, number, row.get("age", ""))
-        found[name] = Demographics(known.gender or _GENDERS.get(gender, gender) or None, age)
+        try:
+            age = known.age if known.age is not None else age_of(row.get("age", ""))
+        except ValueError:
+            raise ManifestError(f"{path}, line {number}: the age {row['age']!r} is no number") from None
+        found[name] = Demographics(known.gender or gender_of(row.get("gender", "")), age)
     return found
 
 
@@ -107,14 +135,3 @@ def _columns(path: Path, header: list[str]) -> dict[str, int]:
             f"{path}: a table of speakers needs speaker_id and one of gender or age; it has {', '.join(header)}"
         )
     return columns
-
-
-def _age(path: Path, number: int, text: str) -> float | None:
-    if not text:
-        return None
-    if text.lower() in _AGES:
-        return _AGES[text.lower()]
-    try:
-        return float(text)
-    except ValueError:
-        raise ManifestError(f"{path}, line {number}: the age {text!r} is no number") from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from reseed.stages.audio.demographics import gender_of
 from reseed.stages.audio.kaldi_arks import ArkEntries
 from reseed.stages.audio.kaldi_pipes import Piped, read_pipe
 from reseed.stages.audio.listed import MEAN, ListedRecording, channel_of, read_lines
@@ -60,7 +61,7 @@ def list_kaldi(
         ManifestError: a table cannot be read, has a key twice or alone, or utt2spk and spk2utt contradict each other.
     """
     recordings = read_kaldi_table(folder / "wav.scp")
-    speakers, languages = _speakers(folder), _languages(folder)
+    speakers, languages, genders = _speakers(folder), _said(folder, "utt2lang"), _said(folder, "spk2gender")
     sides = KaldiSides(folder)
     arks = ArkEntries(recordings, partial(_found, root=recordings_root))
     known, unknown = 0, []
@@ -96,6 +97,7 @@ def list_kaldi(
             overshoot_s=_OVERSHOOT_S,
             rate_hz=piped.rate_hz,
             language=languages.get(line.utterance_id),
+            gender=gender_of(genders.get(speaker_id or "", "")),
         )
     if speakers and unknown and notes is not None:
         table = "utt2spk" if (folder / "utt2spk").exists() else "spk2utt"
@@ -166,8 +168,8 @@ def _speakers(folder: AnyPath) -> dict[str, str]:
     return speakers
 
 
-def _languages(folder: AnyPath) -> dict[str, str]:
-    return read_kaldi_table(folder / "utt2lang") if (folder / "utt2lang").exists() else {}
+def _said(folder: AnyPath, table: str) -> dict[str, str]:
+    return read_kaldi_table(folder / table) if (folder / table).exists() else {}
 
 
 class KaldiSides:

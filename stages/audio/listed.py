@@ -29,6 +29,8 @@ class ListedRecording:
         overshoot_s: by how much the stretch may end behind the recording, and is cut there.
         rate_hz: the least that the sound is to have been brought to; None: that of the file.
         language: that is spoken, as the list names it.
+        gender: of the speaker: "female", "male", or another word of the list.
+        age: of the speaker, in years.
     """
 
     utterance_id: str
@@ -44,6 +46,8 @@ class ListedRecording:
     overshoot_s: float = 0.01
     rate_hz: int | None = None
     language: str | None = None
+    gender: str | None = None
+    age: float | None = None
 
 
 @contextmanager

@@ -113,6 +113,22 @@ def test_gender_and_age_of_speakers_come_from_a_table_and_strangers_are_counted(
     assert message.splitlines()[0].endswith("1 speakers not in " + str(tmp_path / "speakers.csv") + ", e.g. b")
 
 
+def test_gender_age_and_language_come_from_a_list_and_a_table_of_speakers_goes_before(tmp_path):
+    for name in ("a", "b", "c"):
+        write_wave(tmp_path / f"{name}.wav", voice(0, 0))
+    rows = "a.wav,a,m,twenties,fa\nb.wav,b,Female,-1,-\nc.wav,c,n/a,old,\n"
+    (tmp_path / "list.csv").write_text("path,speaker,sex,age,lang\n" + rows)
+    (tmp_path / "speakers.csv").write_text("speaker_id,gender,age\na,F,\nc,,31\n")
+    said = ["gender", "age", "language"]
+    for settings, expected in (
+        ({}, [("male", 25.0, "fa"), ("female", None, None), (None, None, None)]),
+        ({"speakers": tmp_path / "speakers.csv"}, [("female", 25.0, "fa"), ("female", None, None), (None, 31.0, None)]),
+    ):
+        run(tmp_path / "list.csv", tmp_path, settings=settings)
+        table = pq.read_table(tmp_path / "out" / "utterances.parquet", columns=said)
+        assert [tuple(row.values()) for row in table.to_pylist()] == expected
+
+
 def test_the_second_file_of_an_id_is_rejected_and_both_are_named(tmp_path):
     for name in ("a.flac", "a.wav"):
         write_wave(tmp_path / "speech" / "s" / name, voice(0, 0))

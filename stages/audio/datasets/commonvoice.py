@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import Dataset, folder_of, splits_of
+from reseed.stages.audio.demographics import gender_of, known_age
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.lists.delimited import delimited_rows
 
@@ -27,7 +28,15 @@ def _clips(title: str, root: Path, split: str) -> Iterator[ListedRecording]:
         language = row.values.get("locale") or folder.name
         speaker_id = row.values.get("client_id") or None
         path = folder / "clips" / name
-        yield ListedRecording(path.stem, path, speaker_id, split=split, language=language)
+        yield ListedRecording(
+            path.stem,
+            path,
+            speaker_id,
+            split=split,
+            language=language,
+            gender=gender_of(row.values.get("gender") or ""),
+            age=known_age(row.values.get("age")),
+        )
 
 
 COMMON_VOICE = Dataset(

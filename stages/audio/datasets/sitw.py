@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reseed.stages.audio.datasets.base import Dataset, as_released, folder_of, splits_of, stretch_id
+from reseed.stages.audio.demographics import gender_of
 from reseed.stages.audio.listed import ListedRecording, read_lines
 from reseed.store import ManifestError
 
@@ -21,7 +22,7 @@ def _listed(title: str, root: Path, split: str) -> Iterator[ListedRecording]:
     """Yield each recording of the lists once, and each stretch with which a model is enrolled."""
     folder = folder_of(title, root, split, f"*/{split}", holding="lists/*.lst")
     meta = folder / "keys" / "meta.lst"
-    speakers = {fields[0]: fields[1] for fields in _lines(meta, 2)} if meta.is_file() else {}
+    known = {name: [*said, ""] for name, *said in _lines(meta, 2)} if meta.is_file() else {}
     seen: set[str] = set()
     for path in (folder / "lists" / f"{name}.lst" for name in _LISTS):
         is_enrolment = path.name.startswith("enroll")
@@ -35,7 +36,10 @@ def _listed(title: str, root: Path, split: str) -> Iterator[ListedRecording]:
                 seen.add(utterance_id)
                 duration_s = None if end_s is None else round(end_s - start_s, 6)
                 recording = as_released(folder / name)
-                yield ListedRecording(utterance_id, recording, speakers.get(name), start_s, duration_s, split)
+                speaker_id, gender = known.get(name, [None, ""])[:2]
+                yield ListedRecording(
+                    utterance_id, recording, speaker_id, start_s, duration_s, split, gender=gender_of(gender or "")
+                )
 
 
 def _lines(path: Path, least: int) -> Iterator[list[str]]:

@@ -19,6 +19,7 @@ from reseed.stages.audio.datasets.base import Dataset, Listing, folder_of, split
 from reseed.stages.audio.datasets.tables import named, tab_rows
 from reseed.stages.audio.datasets.trees import Label, Tree
 from reseed.stages.audio.datasets.trial_names import without_suffix
+from reseed.stages.audio.demographics import gender_of
 from reseed.stages.audio.kaldi import list_kaldi
 from reseed.stages.audio.listed import ListedRecording
 
@@ -35,7 +36,8 @@ def _subjects(folder: Path, split: str) -> Mapping[str, Label]:
         for _, row in tab_rows(path):
             segment = named(row, "filename", "segmentid", "segment")
             if segment is not None:
-                label = Label(named(row, "subjectid", "subject_id"), named(row, "language"))
+                gender = gender_of(named(row, "gender", "sex") or "")
+                label = Label(named(row, "subjectid", "subject_id"), named(row, "language"), gender)
                 labels[without_suffix(segment)] = subjects.setdefault(label, label)
     return labels
 

@@ -16,10 +16,11 @@ _PATTERNS = {"**/": "(?:.*/)?", "*": "[^/]*?", "?": "[^/]"}
 
 @dataclass(frozen=True)
 class Label:
-    """What a table beside the recordings says of one: who speaks, and in which language."""
+    """What a table beside the recordings says of one: who speaks, in which language, and the speaker's gender."""
 
     speaker_id: str | None = None
     language: str | None = None
+    gender: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Tree:
             label.speaker_id or speaker_id,
             split=names["split"],
             language=label.language or names.get("language"),
+            gender=label.gender,
         )
 
 

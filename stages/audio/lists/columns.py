@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from reseed.stages.audio.demographics import gender_of, known_age
 from reseed.stages.audio.listed import SAMPLES, SECONDS, UNTOLD, ListedRecording, channel_of
 from reseed.stages.audio.listing import AUDIO_SUFFIXES
 from reseed.stages.audio.lists.places import Places
@@ -27,6 +28,8 @@ _NAMES = {  # the first that a row has is taken
     "speaker_id": "speaker_id speaker spk_id spkid spk speakerid speaker_name speaker_label client_id label",
     "split": "split",
     "language": "language lang language_id locale",
+    "gender": "gender sex",
+    "age": "age",
     "channel": "channel channel_id",
 }
 _UNIT = r"(?:_(?:in_)?(?P<unit>s|secs?|seconds?|ms|msecs?|milliseconds?|samples?|frames?))?"
@@ -185,7 +188,9 @@ class Interpreter:
             channel,
             units=units,
             has_id=utterance_id is not None,
-            language=_language(given["language"][0]),
+            language=_word(given["language"][0]),
+            gender=gender_of(_word(given["gender"][0]) or ""),
+            age=known_age(given["age"][0]),
         )
 
     def notes(self) -> list[str]:
@@ -229,7 +234,7 @@ def _lengths(names: tuple[str, ...]) -> list[str]:
     return [name for name, _ in _roles(names)["duration"]]
 
 
-def _language(named: object) -> str | None:
+def _word(named: object) -> str | None:
     text = str(named).strip() if isinstance(named, str) else ""
     return None if text.lower() in _PLACEHOLDERS else text or None
 

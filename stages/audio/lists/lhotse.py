@@ -1,6 +1,6 @@
 """Manifests of lhotse: recordings, cuts, and supervisions, which need the recordings beside them. Times are seconds."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from reseed.stages.audio.lists.row import Row
@@ -64,7 +64,7 @@ def _supervision(row: Row, values: Json, recordings: Mapping[str, Json]) -> Row:
     recording = recordings.get(str(values["recording_id"]))
     if recording is None:
         return Row(row.place, problem=_of(values, f"is of the recording {values['recording_id']}, which is not listed"))
-    return _stretch(row, values, recording, values.get("speaker"))
+    return _stretch(row, values, recording, [values])
 
 
 def _cut(row: Row, cut: Json) -> Row:
@@ -77,10 +77,10 @@ def _cut(row: Row, cut: Json) -> Row:
     if len(speakers) > 1:
         named = ", ".join(map(str, speakers))
         return Row(row.place, problem=_of(cut, f"has several speakers ({named}): trim the cuts to supervisions first"))
-    return _stretch(row, cut, recording, next(iter(speakers), None))
+    return _stretch(row, cut, recording, supervisions)
 
 
-def _stretch(row: Row, values: Json, recording: Json, speaker: object) -> Row:
+def _stretch(row: Row, values: Json, recording: Json, supervisions: Sequence[Json]) -> Row:
     in_shar = _is_in_shar(recording)  # which holds what a cut was when it was written, and says for how long
     path, problem = (None, None) if in_shar else _file_of(recording)
     is_whole = in_shar and not values.get("start") and values.get("duration") == recording.get("duration")
@@ -92,12 +92,20 @@ def _stretch(row: Row, values: Json, recording: Json, speaker: object) -> Row:
     found = {
         "path": path,
         "utterance_id": values.get("id"),
-        "speaker_id": speaker,
+        "speaker_id": _said(supervisions, "speaker"),
+        "language": _said(supervisions, "language"),
+        "gender": _said(supervisions, "gender"),
         "start_s": values.get("start"),
         "duration_s": values.get("duration"),
         "channel": channel,
     }
     return Row(row.place, found, problem and _of(values, problem), is_whole=is_whole)
+
+
+def _said(supervisions: Sequence[Json], key: str) -> object:
+    """Return what supervisions say; None: nothing, or they differ."""
+    values = [each[key] for each in supervisions if each.get(key) is not None]
+    return values[0] if values and all(value == values[0] for value in values) else None
 
 
 def _is_in_shar(recording: object) -> bool:

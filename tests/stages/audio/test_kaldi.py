@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from reseed.stages.audio.kaldi_pipes import Piped, read_pipe
@@ -93,6 +94,13 @@ SPEAKERS = [
     ({"utt2spk": "a s\ns-b s\n"}, {"a": "s", "b": None}, "utt2spk knows 1 of 2 utterances, e.g. b is not in it"),
     ({"spk2utt": "s A B\n"}, {"a": None, "b": None}, "spk2utt knows 0 of 2 utterances, e.g. a is not in it"),
 ]
+
+
+def test_genders_and_languages_are_those_of_spk2gender_and_utt2lang(data):
+    said = {"utt2spk": "a s\nb t\n", "spk2gender": "s f\n", "utt2lang": "b fa\n"}
+    prepared(tables(data, wav_scp="a data/r.wav\nb data/r.wav\n", **said))
+    table = pq.read_table(data.parent / "out/u.parquet", columns=["gender", "language"])
+    assert table.to_pylist() == [{"gender": "female", "language": None}, {"gender": None, "language": "fa"}]
 
 
 @pytest.mark.parametrize(("files", "speakers", "word"), SPEAKERS)

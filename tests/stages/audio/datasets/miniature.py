@@ -63,7 +63,12 @@ def models_of(root: Path) -> dict[str, list[str]]:
     return models
 
 
-def languages_of(root: Path) -> dict[str, str | None]:
+def said_of(root: Path, *columns: str) -> dict[str, tuple[object, ...]]:
+    """Return some columns of the manifest for each utterance that `listed` found."""
+    rows = pq.read_table(manifest_of(root), columns=["utterance_id", *columns]).to_pylist()
+    return {row["utterance_id"]: tuple(row[name] for name in columns) for row in rows}
+
+
+def languages_of(root: Path) -> dict[str, object]:
     """Return the language of each utterance that `listed` found."""
-    table = pq.read_table(manifest_of(root), columns=["utterance_id", "language"])
-    return dict(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
+    return {utterance_id: language for utterance_id, (language,) in said_of(root, "language").items()}

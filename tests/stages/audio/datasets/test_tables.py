@@ -15,6 +15,7 @@ from tests.stages.audio.datasets.miniature import (
     listed,
     models_of,
     refused,
+    said_of,
     tried,
     unpack,
     write_list,
@@ -54,6 +55,7 @@ def test_sitw_enrols_with_whole_recordings_and_with_annotated_stretches(sitw):
     }
     stretch = rows["eval/audio/poi2-0000500-0001750"]
     assert (stretch.start_s, stretch.duration_s) == (0.5, 1.25)
+    assert said_of(sitw, "gender")["eval/audio/core1"] == ("male",)
     assert "does not exist" in refused(sitw)["eval/audio/gone"]
 
 
@@ -78,8 +80,8 @@ def sre(tmp_path):
         *("data/test/eeee.flac", "data/test/ffff.flac", "data/unlabeled/gggg.flac"),
     )
     key = ("aaaa.flac 1001", "bbbb.flac 1001", "cccc.flac 1001", "dddd.flac 1002", "eeee.flac 1001", "gggg.flac NA")
-    rows = tabs(*(f"{row} ara-aeb" for row in key))
-    write_list(root / "docs/sre18_dev_segment_key.tsv", *tabs("segmentid subjectid language"), *rows)
+    rows = tabs(*(f"{row} female ara-aeb" for row in key))
+    write_list(root / "docs/sre18_dev_segment_key.tsv", *tabs("segmentid subjectid gender language"), *rows)
     models = ("m3 aaaa.flac a", "m3 bbbb.flac a", "m3 cccc.flac a", "m1 dddd.flac a")
     write_list(root / "docs/sre18_dev_enrollment.tsv", *tabs("modelid segmentid side", *models))
     trials = ("m3 eeee.flac a target", "m3 ffff.flac a nontarget", "m1 eeee.flac a nontarget")
@@ -93,7 +95,7 @@ def test_subjects_of_sre_are_those_of_its_keys(sre):
         "dddd": "1002",
         **dict.fromkeys(("ffff", "gggg")),
     }
-    assert languages_of(sre)["aaaa"] == "ara-aeb"
+    assert said_of(sre, "language", "gender")["aaaa"] == ("ara-aeb", "female")
 
 
 def test_models_of_three_segments_are_pooled_and_trial_keys_of_nist_name_segments_with_suffixes(sre):
@@ -195,7 +197,8 @@ def test_common_voice_is_read_by_its_tables_and_rows_without_a_clip_are_rejects(
     rows = [f"c{take}\tcommon_voice_fa_{take}.mp3\t{rest}" for take in (1, 2, 3)]
     write_list(root / "fa/validated.tsv", header, *rows, "c4\t\tNo clip\t\t\tfa")
     assert speakers(listed("common_voice", root, "validated")) == {"common_voice_fa_1": "c1", "common_voice_fa_2": "c2"}
-    assert languages_of(root) == dict.fromkeys(("common_voice_fa_1", "common_voice_fa_2"), "fa")
+    said = said_of(root, "language", "gender", "age")
+    assert said == dict.fromkeys(("common_voice_fa_1", "common_voice_fa_2"), ("fa", "male", 25.0))
     found = refused(root)
     assert "does not exist" in found["common_voice_fa_3"]
     assert "line 5 names no recording" in found["validated.tsv:line 5"]
@@ -247,6 +250,7 @@ def test_globe_is_read_out_of_its_tables(tmp_path):
     tables(tmp_path / "GLOBE/data", *names, speaker_id=speaker_id, gender=gender, age=["twenties"] * 3)
     rows = listed("globe", tmp_path / "GLOBE", "train")
     assert speakers(rows) == dict(zip(names, speaker_id, strict=True))
+    assert said_of(tmp_path / "GLOBE", "gender", "age") == dict.fromkeys(names, ("male", 25.0))
     assert {(row.split, row.duration_s) for row in rows.values()} == {
         ("train", (9_600 + number) / 16_000) for number in range(3)
     }

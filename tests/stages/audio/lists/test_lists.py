@@ -236,12 +236,13 @@ def recording(name: str) -> dict:
     }
 
 
-def test_manifests_of_lhotse_are_read_cuts_and_supervisions_too(prepared, corpus):
+def test_manifests_of_lhotse_are_read_cuts_and_supervisions_too(prepared, corpus, tmp_path):
     supervisions = [
-        {"id": "one", "recording_id": "a", "start": 1.5, "duration": 2, "channel": 0, "speaker": "s"},
+        {"id": "one", "recording_id": "a", "start": 1.5, "duration": 2, "channel": 0, "speaker": "s",
+         "language": "fa", "gender": "Female"},
         {"id": "two", "recording_id": "b", "start": 0, "duration": 3, "channel": 0, "speaker": "t"},
         {"id": "lost", "recording_id": "z", "start": 0, "duration": 3, "channel": 0, "speaker": "t"},
-    ]
+    ]  # fmt: skip
     text = "\n".join(json.dumps(each) for each in supervisions)
     with pytest.raises(ManifestError, match=r"x_recordings_all\.jsonl is not there"):
         prepared("x_supervisions_all.jsonl", text)
@@ -249,6 +250,8 @@ def test_manifests_of_lhotse_are_read_cuts_and_supervisions_too(prepared, corpus
     assert prepared("x_recordings_all.jsonl", recordings)[0].keys() == SECONDS.keys()
     rows, rejects, _ = prepared("x_supervisions_all.jsonl", text)
     assert rows == {"one": ("s", 1.5, 2), "two": ("t", 0, 3)}
+    said = pq.read_table(tmp_path / "u.parquet", columns=["language", "gender"]).to_pylist()
+    assert said == [{"language": "fa", "gender": "female"}, {"language": None, "gender": None}]
     assert "line 3 (lost) is of the recording z, which is not listed" in "".join(rejects.values())
     cuts = [
         {"type": "MonoCut", "id": each["id"], "start": each["start"], "duration": each["duration"], "channel": 0,
