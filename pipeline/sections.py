@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic_core import PydanticKnownError
 
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.listing import KINDS
@@ -17,16 +18,18 @@ from reseed.stages.trial_scoring.settings import CalibrationSettings
 from reseed.store import ConfigError
 
 
-def _absolute_or_url(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+def _absolute_or_url(given: object) -> Path | Url:
     if isinstance(given, Url) or (isinstance(given, str) and is_url(given)):
         return Url(str(given))
-    return absolute(handler(given))
+    if not isinstance(given, str | Path):
+        raise PydanticKnownError("string_type")
+    return absolute(Path(given))
 
 
 # A path that holds wherever the run goes on, or a URL of a store.
 AbsolutePlace = Annotated[
     Path | Url,
-    WrapValidator(_absolute_or_url),
+    PlainValidator(_absolute_or_url),
     PlainSerializer(str, when_used="json"),
     Takes("a path or a URL"),
 ]

@@ -1,6 +1,7 @@
 """What is said of wrong settings. wrong_settings.txt has an override and, indented, all that is said of it."""
 
 import re
+import typing
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import yaml
 
 from reseed.pipeline.loading import check_components, load_config
 from reseed.pipeline.settings import section
+from reseed.stages.audio.datasets.table import DATASETS
+from reseed.stages.backbones.settings import CONFIGS
+from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.trial_scoring.settings import ScoreSettings
@@ -21,12 +25,21 @@ MINIMAL = {
     "extract": {"train": {"views": {"clean": {}, "noise": {"noise": [0, 15]}}}, "evaluation": {"views": {"clean": {}}}},
     "train": {"wccn": {}, "gentle": {"method": "mse", "epochs": 2}},
 }
-A_SCORER = " or ".join((", ".join([*SCORERS][:-1]), [*SCORERS][-1]))
+
+
+def one_of(names) -> str:
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
+
+
 NAMES = {  # as wrong_settings.txt has them -> what stands there: it holds whatever the tables have grown to
     "SCORERS": ", ".join(SCORERS),
-    "A_SCORER": A_SCORER,
+    "A_SCORER": one_of(SCORERS),
     "SETTINGS_OF_SCORE": ", ".join(ScoreSettings.model_fields),
     "ENHANCERS": ", ".join(ENHANCERS),
+    "BACKBONES": ", ".join(CONFIGS),
+    "A_TRAINABLE": one_of(typing.get_args(BackboneTraining.model_fields["backbone"].annotation)),
+    "A_DATASET": one_of(DATASETS),
 }
 WRONG = re.sub(
     rf"\b({'|'.join(NAMES)})\b",
@@ -123,7 +136,7 @@ enhance: {near: [mse]}
         "device: must be auto, cpu, cuda or cuda:N (the GPU numbered N), not 'gpu'",
         "extract.train.views.noise.noise: must be a number or a range [low, high], not 'loud'",
         "extract.train.crops.count: must be a whole number from 1 to 10000, not 0",
-        f"score.scorings: must be {A_SCORER}, not 'asnorm'; did you mean 'as_norm'?",
+        f"score.scorings: must be {one_of(SCORERS)}, not 'asnorm'; did you mean 'as_norm'?",
         "enhance.near: names 'mse'; train has wccn, gentle",
         "corpus.evaluation: is 'train', as corpus.train is; choose a split of other speakers",
         "backbone.settings.width: unknown key; did you mean 'weights'?",
