@@ -116,7 +116,7 @@ def prepare(
         write_rejects(rejects, rejected)
         first = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
         others = f"; all in {rejects}: {kinds_of(rejected)}" if len(rejected) > 1 else ""
-        raise ManifestError(f"{source}: no usable recording{first}{others}")
+        raise ManifestError(f"{source}: no usable recording{first}{others}{''.join(f'; {note}' for note in notes)}")
     _check_share(source, strict, len(candidates.listed), rejects, rejected)
     with atomic_paths(utterances, rejects) as (utterances_file, rejects_file):
         written = _write(utterances_file, candidates, accepted, demographics)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path, PurePath
@@ -11,11 +12,13 @@ from reseed.stages.audio.patterns import expanded, is_pattern
 from reseed.stages.audio.remote.file import state_of_url
 from reseed.stages.audio.remote.listing import files_below as files_below_url
 from reseed.stages.audio.remote.url import AnyPath, Url
+from reseed.stages.common.prose import first_few
 from reseed.store.atomic import digest
 
 KINDS = ("speech", "noise", "music", "rir")  # of recordings
 _SUFFIXES = (
-    "wav flac mp3 ogg oga opus aiff aif aifc au caf sph w64 rf64 m4a aac mp4 mp2 wma amr awb 3gp mka mkv webm mov avi"
+    "wav flac mp3 ogg oga opus aiff aif aifc au caf sph w64 rf64 m4a aac mp4 mp2 wma amr awb 3gp mka mkv webm mov avi "
+    "wave bwf snd nist wv1 wv2 wv spx asf wmv flv m4b m4v"
 )
 AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 
@@ -40,10 +43,21 @@ def listing_digest(source: AnyPath, kept: Path | None = None) -> str:
     return digest(sorted((str(path), *_size_and_time(path)) for path in files))
 
 
-def list_folder(folder: Path, speaker_depth: int, split: str | None) -> Iterator[ListedRecording]:
-    """Yield all recordings below a folder; their speakers are named by the path down to `speaker_depth`."""
-    for path in audio_files(folder):
-        yield of_folder(path.relative_to(folder), path, speaker_depth, split)
+def list_folder(folder: Path, speaker_depth: int, split: str | None, notes: list[str]) -> Iterator[ListedRecording]:
+    """Yield all recordings below a folder; their speakers are named by the path down to `speaker_depth`.
+
+    Args:
+        notes: gets a word on the files that are none by their names.
+    """
+    others: Counter[str] = Counter()
+    for path in files_below(folder):
+        if is_audio(path):
+            yield of_folder(path.relative_to(folder), path, speaker_depth, split)
+        elif not path.name.startswith("."):
+            others[path.suffix.lower() or path.name] += 1
+    if others:
+        kinds = [f"{suffix} x {count:,}" for suffix, count in others.most_common()]
+        notes.append(f"files left out, as their suffix is of no recording: {first_few(kinds)}")
 
 
 def of_folder(relative: PurePath, where: AnyPath, speaker_depth: int, split: str | None) -> ListedRecording:

@@ -221,6 +221,18 @@ def test_a_folder_without_any_usable_recording_is_an_error_that_keeps_the_reject
     assert len(read_rejects(tmp_path / "out" / "rejects.parquet")) == 1
 
 
+def test_files_that_are_no_recordings_by_their_suffix_are_counted(tmp_path):
+    folder = write_wave(tmp_path / "speech" / "s" / "a.WAVE", voice(0, 0), format="WAV").parent
+    for name in ("b.pcm", "c.PCM", "a.txt", "README", ".hidden.pcm"):
+        (folder / name).write_bytes(bytes(99))
+    accepted, _, message = run(tmp_path / "speech", tmp_path)
+    assert set(accepted) == {"s/a"}
+    assert "files left out, as their suffix is of no recording: .pcm x 2, readme x 1, .txt x 1" in message.lower()
+    (folder / "a.WAVE").unlink()
+    with pytest.raises(ManifestError, match=r"no usable recording; files left out, as their suffix .*\.pcm x 2"):
+        run(tmp_path / "speech", tmp_path)
+
+
 def test_linked_folders_are_followed_and_loops_are_not(tmp_path):
     write_wave(tmp_path / "elsewhere" / "a.flac", voice(0, 0))
     (tmp_path / "speech").mkdir()

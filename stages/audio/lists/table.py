@@ -106,7 +106,7 @@ class _Lister:
         elif archives := [path for path in files_below(source) if is_archive(path)]:
             few = first_few(str(path.relative_to(source)) for path in archives)
             self.notes.append(f"archives beside the recordings are not read; give them as the source ({few})")
-        return list_folder(source, self.speaker_depth, self.split)
+        return list_folder(source, self.speaker_depth, self.split, self.notes)
 
     def store(self, source: Url) -> Iterator[ListedRecording]:
         """Yield what lies in a folder of a store, or what a pattern fits: recordings, else archives and tables."""
