@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from reseed.stages.audio.containers.layout import Stitched
 from reseed.store import AudioError
 
-_BATCH_BYTES = 4 << 20
-_BATCHES = 3  # that are kept: threads that read ahead of one another are a few rows apart
+_BATCH_BYTES = 2 << 20
+_BATCHES = 2  # that are kept: threads that read ahead of one another are a few rows apart
 _BUFFER = 1 << 20
 
 

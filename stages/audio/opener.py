@@ -30,9 +30,9 @@ from reseed.store.bounded import check_regular
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _HANDLES = 64  # files that are kept open
-_TABLES = 8  # of these, tables of Parquet
-_HELD_BYTES = 64 << 20  # of recordings that were read last
-_LARGEST_HELD = 16 << 20  # a larger one is read piece by piece
+_TABLES = 2  # of these, tables of Parquet
+_HELD_BYTES = 32 << 20  # of recordings that were read last
+_LARGEST_HELD = 8 << 20  # a larger one is read piece by piece
 _MOST_INFLATED = 1 << 30
 _PIECE = 1 << 20
 

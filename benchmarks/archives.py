@@ -1,0 +1,190 @@
+"""Recordings in archives against the same files in a folder: `python -m benchmarks.archives`.
+
+Each source takes its turn to be prepared, and to be read as `extract` reads it: each recording hashed, and a crop of it
+decoded, in threads. Peak memory is that of fresh processes, for a corpus and for one of ten times its size.
+"""
+
+import gzip
+import io
+import json
+import shutil
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import click
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.measure import memory_kb, speed_ratio, take_turns, watch
+from reseed.stages.audio.decode import read
+from reseed.stages.audio.location import Location
+from reseed.stages.audio.manifest import Manifest, Utterance, check_unchanged
+from reseed.stages.common.threads import default_decoders, thread_map
+from reseed.stages.prepare import PrepareSettings, prepare
+
+_RATE = 16_000
+_LENGTH_S, _CROP_S = 4.0, 2.0
+_PER_SHARD = 200
+console = Console(width=110)
+
+
+@click.command()
+@click.option("--recordings", default=400, show_default=True, help="Recordings of the corpus.")
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Where to work; 400 recordings take 3 GB at most.")
+def main(recordings: int, rounds: int, folder: Path | None) -> None:
+    """Print the speed of each kind of source in units of that of loose files, and its memory."""
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        small = Path(place) / "small"
+        loose = _write_corpus(small / "loose", recordings)
+        sources = {name: write(loose, small / name.replace(" ", "_")) for name, write in _WRITERS.items()}
+        sources = {"loose": loose, **sources}
+        preparing = take_turns({name: partial(_prepare, source, small) for name, source in sources.items()}, rounds)
+        reading = {}
+        for name, source in sources.items():
+            _prepare(source, small / f"{name}.manifest")
+            reading[name] = partial(_read, small / f"{name}.manifest" / "u.parquet")
+        seconds = take_turns(reading, rounds)
+        peaks = {name: [watch("benchmarks.archives", source, small / "probe")] for name, source in sources.items()}
+        large = _write_corpus(Path(place) / "large" / "loose", 10 * recordings)
+        for name in sources:
+            source = large if name == "loose" else _WRITERS[name](large, large.parent / "packed")
+            peaks[name].append(watch("benchmarks.archives", source, large.parent / "probe"))
+            shutil.rmtree(large.parent / "packed", ignore_errors=True)
+    table = Table(title=f"{recordings} recordings of {_LENGTH_S:g} s, FLAC; speed in units of that of loose files")
+    for column in ("source", "prepare", "hash and decode a crop", "peak memory", "of ten times as many"):
+        table.add_column(column)
+    for name in sources:
+        memory = [f"{peak.peak_rss_mb:,.0f} MB" for peak in peaks[name]]
+        table.add_row(
+            name, str(speed_ratio(preparing, name, "loose")), str(speed_ratio(seconds, name, "loose")), *memory
+        )
+    console.print(table)
+    rate = recordings * rounds / sum(seconds["loose"]), recordings * rounds / sum(preparing["loose"])
+    console.print(f"loose files: {rate[0]:,.0f} read, {rate[1]:,.0f} prepared a second")
+
+
+def _prepare(source: Path, out: Path) -> float:
+    paths = {"utterances": out / "u.parquet", "rejects": out / "r.parquet"}
+    prepare(source=source, settings=PrepareSettings(), **paths)
+    return float(len(Manifest(paths["utterances"])))
+
+
+def _read(manifest: Path) -> float:
+    threads = default_decoders("cpu")
+    return float(sum(map(len, thread_map(_crop, Manifest(manifest), threads, 4 * threads))))
+
+
+def _crop(row: Utterance) -> np.ndarray:
+    check_unchanged(row.path, row.sha256)
+    return read(Location.parse(row.path), _RATE, 1.0, _CROP_S)
+
+
+def _write_corpus(folder: Path, recordings: int) -> Path:
+    time_s = np.arange(round(_LENGTH_S * _RATE)) / _RATE
+    for number in range(recordings):
+        path = folder / f"s{number // 20:04}" / f"u{number:06}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(number).standard_normal(len(time_s))
+        soundfile.write(path, 0.1 * np.sin(2 * np.pi * (100 + number % 200) * time_s) + 0.02 * noise, _RATE)
+    return folder
+
+
+def _shards(loose: Path) -> list[list[Path]]:
+    files = sorted(loose.rglob("*.flac"))
+    return [files[start : start + _PER_SHARD] for start in range(0, len(files), _PER_SHARD)]
+
+
+def _write_tars(loose: Path, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for number, shard in enumerate(_shards(loose)):
+        with tarfile.open(folder / f"s-{number:06}.tar", "w") as archive:
+            for path in shard:
+                archive.add(path, path.relative_to(loose).as_posix())
+    return folder
+
+
+def _write_shar(loose: Path, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for number, shard in enumerate(_shards(loose)):
+        cuts = []
+        with tarfile.open(folder / f"recording.{number:06}.tar", "w") as archive:
+            for path in shard:
+                name = path.relative_to(loose).with_suffix("").as_posix()
+                recording = {"id": name, "duration": _LENGTH_S, "sources": [{"type": "shar", "source": ""}]}
+                archive.add(path, f"{name}.flac")
+                beside = tarfile.TarInfo(f"{name}.json")
+                beside.size = len(json.dumps(recording))
+                archive.addfile(beside, io.BytesIO(json.dumps(recording).encode()))
+                supervisions = [{"speaker": path.parent.name}]
+                cuts.append({"id": name, "start": 0, "duration": _LENGTH_S, "channel": 0, "type": "MonoCut",
+                             "recording": recording, "supervisions": supervisions})  # fmt: skip
+        text = "".join(f"{json.dumps(cut)}\n" for cut in cuts)
+        (folder / f"cuts.{number:06}.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    return folder
+
+
+def _write_arks(loose: Path, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    scp, speakers = [], []
+    for number, shard in enumerate(_shards(loose)):
+        with (folder / f"w.{number}.ark").open("wb") as ark:
+            for path in shard:
+                key, held = path.relative_to(loose).with_suffix("").as_posix(), path.read_bytes()
+                ark.write(f"{key} ".encode())
+                scp.append(f"{key} {folder}/w.{number}.ark:{ark.tell()}\n")
+                speakers.append(f"{key} {path.parent.name}\n")
+                ark.write(b"AUDIO\4" + len(held).to_bytes(4, "little") + held)
+    (folder / "wav.scp").write_text("".join(scp))
+    (folder / "utt2spk").write_text("".join(speakers))
+    return folder
+
+
+def _write_zip(loose: Path, folder: Path, method: int) -> Path:
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "all.zip", "w", method) as archive:
+        for path in sorted(loose.rglob("*.flac")):
+            archive.write(path, path.relative_to(loose))
+    return folder / "all.zip"
+
+
+def _write_parquet(loose: Path, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for number, shard in enumerate(_shards(loose)):
+        audio = [{"bytes": path.read_bytes(), "path": path.relative_to(loose).as_posix()} for path in shard]
+        table = pa.table({"audio": audio, "speaker_id": [path.parent.name for path in shard]})
+        pq.write_table(table, folder / f"train-{number:05}.parquet", row_group_size=100)
+    return folder
+
+
+_WRITERS: dict[str, Callable[[Path, Path], Path]] = {
+    "tar": _write_tars,
+    "lhotse Shar": _write_shar,
+    "audio ark": _write_arks,
+    "zip, stored": partial(_write_zip, method=zipfile.ZIP_STORED),
+    "zip, deflated": partial(_write_zip, method=zipfile.ZIP_DEFLATED),
+    "Parquet": _write_parquet,
+}
+
+
+def _probe(source: Path, out: Path) -> None:
+    """Prepare and read a source, and print the peak memory of this process."""
+    _prepare(source, out)
+    read_samples = _read(out / "u.parquet")
+    print(json.dumps({"samples": read_samples, "peak_rss_kb": memory_kb()["VmHWM"]}))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3 and not sys.argv[1].startswith("-"):
+        _probe(Path(sys.argv[1]), Path(sys.argv[2]))
+    else:
+        main()
