@@ -18,12 +18,14 @@ from reseed.stages.audio.listed import SAMPLES, UNTOLD
 _SLACK = 1.05  # of a file's length, and a second: a stretch that ends so little behind the end is in seconds
 _FINEST = 1000  # units a second, of those that are no samples: milliseconds
 _CHUNK = 65_536
+# Where a part of an archive lies, as `Location` writes it.
+_INSIDE = r"^(?s:.*/)?(?P<stem>[^/]+)\.[^./:]+:(?:\d+\+\d+(?:,deflate)?|[^:/\[\]]+\[\d+\])$"
 _ADVICE = "name the columns by their unit: start_s, stop_s, duration_s, or with _ms or _samples"
 
 
 def settle_stretches(candidates: Candidates) -> Candidates:
     """Bring all stretches to seconds, refuse those whose unit cannot be told, and tell stretches without ids apart."""
-    return _with_ids(_in_seconds(candidates))
+    return _with_ids(_of_archives(_in_seconds(candidates)))
 
 
 def _in_seconds(candidates: Candidates) -> Candidates:
@@ -88,6 +90,20 @@ def _problems(
     return pa.array(found, pa.string())
 
 
+def _of_archives(candidates: Candidates) -> Candidates:
+    """Put the name of the archive before ids that recordings of several archives have from their names within these."""
+    listed = candidates.listed
+    stems = pc.struct_field(pc.extract_regex(listed["listed_path"], _INSIDE), "stem")
+    can_be = pc.and_(pc.invert(listed["has_id"]), pc.and_(pc.is_null(listed["problem"]), pc.is_valid(stems)))
+    if not pc.any(can_be).as_py():
+        return candidates
+    number = pa.array(np.arange(len(listed)))
+    rows = pa.table({"number": number, "id": listed["utterance_id"], "stem": stems}).filter(can_be)
+    groups = rows.group_by("id").aggregate([("stem", "min"), ("stem", "max")])
+    rows = rows.filter(pc.is_in(rows["id"], value_set=groups.filter(_varies(groups, "stem"))["id"].combine_chunks()))
+    return _renamed(candidates, rows, pc.binary_join_element_wise(rows["stem"], rows["id"], "/"))
+
+
 def _with_ids(candidates: Candidates) -> Candidates:
     """Make the ids of rows unlike whose ids are their paths alone, by stretch and channel."""
     listed = candidates.listed
@@ -107,14 +123,19 @@ def _with_ids(candidates: Candidates) -> Candidates:
     rows = rows.join(several, "id", join_type="inner").sort_by("number")
     if not len(rows):
         return candidates
-    ids = listed["utterance_id"].combine_chunks()
     made = []
     for start in range(0, len(rows), _CHUNK):
         made.append(pa.array(map(_id, rows.slice(start, _CHUNK).to_pylist()), pa.string()))
-    is_made_U = np.zeros(len(listed), np.bool_)
-    is_made_U[rows["number"].to_numpy()] = True
-    ids = pc.replace_with_mask(ids, pa.array(is_made_U), pa.chunked_array(made).combine_chunks())
-    return replace(candidates, listed=with_column(listed, "utterance_id", ids))
+    return _renamed(candidates, rows, pa.chunked_array(made))
+
+
+def _renamed(candidates: Candidates, rows: pa.Table, names: pa.ChunkedArray) -> Candidates:
+    """Put names in the place of the ids of some rows, which are in the order of their numbers."""
+    is_renamed_U = np.zeros(len(candidates.listed), np.bool_)
+    is_renamed_U[rows["number"].to_numpy()] = True
+    ids = candidates.listed["utterance_id"].combine_chunks()
+    ids = pc.replace_with_mask(ids, pa.array(is_renamed_U), names.combine_chunks())
+    return replace(candidates, listed=with_column(candidates.listed, "utterance_id", ids))
 
 
 def _id(row: dict[str, Any]) -> str:

@@ -345,6 +345,18 @@ def test_paths_of_a_manifest_lead_to_the_bytes_of_the_recordings(tmp_path):
         assert Path(file).read_bytes()[start : start + length] == CORPUS[f"{row.utterance_id}.flac"]
 
 
+def test_keys_that_shards_count_anew_have_the_shard_before_them(tmp_path):
+    (tmp_path / "tars").mkdir()
+    for shard in range(2):
+        one, two = (voice(shard, take, 1.0 + shard / 2) for take in range(2))
+        held = {"000000.flac": written(one, format="FLAC"), "000001.flac": written(two, format="FLAC")}
+        tar(tmp_path / "tars" / f"s-{shard:03}.tar", held | ({"only.flac": held["000000.flac"]} if shard else {}))
+    found, rejects, _ = prepared(tmp_path / "tars", tmp_path)
+    names = [f"s-{shard:03}/{key:06}" for shard in range(2) for key in range(2)]
+    assert found["utterance_id"].to_pylist() == ["only", *names]
+    assert not rejects
+
+
 def test_keys_written_twice_are_said(tmp_path):
     two = {f"{name}.json": json.dumps({"id": "same"}).encode() for name in NAMES[:2]}
     files = {name: data for pair in zip(CORPUS.items(), two.items(), strict=False) for name, data in pair}
