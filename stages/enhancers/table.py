@@ -8,6 +8,7 @@ import torch
 from reseed.stages.common.choice import chosen
 from reseed.stages.common.section import Section
 from reseed.stages.enhancers.base import Enhancer
+from reseed.stages.enhancers.centre import Centre
 from reseed.stages.enhancers.regression import Cosine, Mse, VmfPl
 from reseed.stages.enhancers.seed import Seed
 from reseed.stages.enhancers.vire import Vire
@@ -15,6 +16,7 @@ from reseed.stages.enhancers.wccn import ViewWccn
 from reseed.store import ConfigError
 
 ENHANCERS: dict[str, type[Enhancer]] = {
+    "centre": Centre,
     "wccn": ViewWccn,
     "seed": Seed,
     "mse": Mse,

@@ -45,7 +45,7 @@ def randomised(name: str, **settings: object) -> Enhancer:
 
 
 def test_unknown_enhancer_lists_the_choices():
-    with pytest.raises(ConfigError, match=r"no enhancer 'sed'; choose one of wccn, seed, mse, vmf_pl"):
+    with pytest.raises(ConfigError, match=r"no enhancer 'sed'; choose one of centre, wccn, seed, mse, vmf_pl"):
         enhancer_class("sed")
 
 

@@ -139,7 +139,7 @@ def test_unknown_key_in_model_json_is_named(model):
 
 def test_model_of_an_unknown_enhancer_lists_the_choices(model):
     edit_info(model, enhancer="seed2")
-    with pytest.raises(ModelError, match=r"no enhancer 'seed2'; choose one of wccn, seed"):
+    with pytest.raises(ModelError, match=r"no enhancer 'seed2'; choose one of centre, wccn, seed"):
         load_model(model)
 
 
