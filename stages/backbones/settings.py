@@ -127,6 +127,10 @@ class ERes2NetV2Config(CheckpointConfig):
     """Settings of the `eres2netv2` backbone; all sizes follow from the weights."""
 
 
+class ReDimNetConfig(CheckpointConfig):
+    """Settings of the `redimnet` backbone (B0 to B6); all sizes follow from the weights."""
+
+
 class ECAPATDNNConfig(CheckpointConfig):
     """Settings of the `ecapa_tdnn` backbone; channels, MFCC, kind of attention and D follow from the weights."""
 
@@ -222,6 +226,7 @@ CONFIGS: dict[str, type[BackboneConfig]] = {
     "resnet34_wespeaker": ResNet34WeSpeakerConfig,
     "eres2net": ERes2NetConfig,
     "eres2netv2": ERes2NetV2Config,
+    "redimnet": ReDimNetConfig,
     "ecapa_tdnn": ECAPATDNNConfig,
     "ecapa_taoruijie": ECAPATaoRuijieConfig,
     "ecapa_speechbrain": ECAPASpeechBrainConfig,

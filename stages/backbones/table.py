@@ -11,6 +11,7 @@ from reseed.stages.backbones.ecapa_tdnn import ECAPATDNN
 from reseed.stages.backbones.eres2net import ERes2Net, ERes2NetV2
 from reseed.stages.backbones.ge2e import GE2E
 from reseed.stages.backbones.onnx import Onnx
+from reseed.stages.backbones.redimnet import ReDimNet
 from reseed.stages.backbones.resnet_se34v2 import ResNetSE34V2
 from reseed.stages.backbones.resnet_wespeaker import ResNet34WeSpeaker
 from reseed.stages.backbones.wavlm import WavLM
@@ -23,6 +24,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "resnet34_wespeaker": ResNet34WeSpeaker,
     "eres2net": ERes2Net,
     "eres2netv2": ERes2NetV2,
+    "redimnet": ReDimNet,
     "ecapa_tdnn": ECAPATDNN,
     "ecapa_taoruijie": ECAPATaoRuijie,
     "ecapa_speechbrain": ECAPASpeechBrain,

@@ -150,6 +150,69 @@ def fusion(name: str, channels: int) -> dict[str, tuple[int, ...]]:
     return shapes | affine(f"{name}.local_att.3", channels, narrow, 1, 1) | norm(f"{name}.local_att.4", channels)
 
 
+REDIMNET_STAGES = ((1, 2, 1, None), (2, 1, 2, 12), (3, 1, 1, 8))  # stride, blocks, widening, inner width of the context
+
+
+def redimnet(kind: str = "convnext", channels: int = 4, bands: int = 12, seed: int = 0) -> State:
+    """`kind`: convnext, resnet (in groups of two channels), whole (one group), or excited."""
+    width, dim = channels * bands, 20
+    shapes = affine("backbone.stem.0", channels, 1, 3, 3) | plain_norm("backbone.stem.1", channels)
+    for stage, (stride, blocks, widening, inner) in enumerate(REDIMNET_STAGES):
+        at, wide = f"backbone.stage{stage}", stride * channels * widening
+        shapes[f"{at}.0.w"] = (1, stage + 1, width if stage else 1, 1)
+        shapes |= affine(f"{at}.2", wide, channels, stride, 1)
+        channels, bands = stride * channels, bands // stride
+        for index in range(3, 3 + blocks):
+            shapes |= redimnet_plane(f"{at}.{index}.conv_block", kind, wide, bands)
+        index = 3 + blocks
+        if widening > 1:
+            shapes |= affine(f"{at}.{index}.0", channels, wide // (channels // 2), 3, 3)
+            shapes |= norm(f"{at}.{index}.1", channels) | affine(f"{at}.{index}.3", channels, channels, 1, 1)
+            index += 1
+        if inner is not None:
+            shapes |= redimnet_context(f"{at}.{index + 1}", width, inner)
+    shapes["backbone.fin_wght1d.w"] = (1, len(REDIMNET_STAGES) + 1, width, 1)
+    shapes |= affine("pool.linear1", 128, 3 * width, 1) | affine("pool.linear2", width, 128, 1)
+    state = filled(shapes | norm("bn", 2 * width) | affine("linear", dim, 2 * width), seed)
+    # Other weights of sums than the random ones of a layer, which are divided by the size of what it sees.
+    generator = torch.Generator().manual_seed(seed)
+    sums = {name: torch.randn(state[name].shape, generator=generator) for name in state if name.endswith(".w")}
+    return state | sums
+
+
+def redimnet_plane(at: str, kind: str, wide: int, bands: int) -> dict[str, tuple[int, ...]]:
+    if kind == "convnext":
+        shapes = affine(f"{at}.dwconvs.0", wide, 2, 3, 3) | norm(f"{at}.norm", wide)
+        return shapes | affine(f"{at}.pwconv1", wide, wide, 1, 1)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for number in (1, 2):
+        group = wide if kind == "whole" else 2
+        shapes |= affine(f"{at}.conv{number}", wide, group, 3, 3, bias=False) | norm(f"{at}.bn{number}", wide)
+        if kind != "whole":
+            shapes |= affine(f"{at}.conv{number}pw", wide, wide, 1, 1)
+    if kind == "excited":
+        shapes |= affine(f"{at}.se.squeeze", 5, bands) | affine(f"{at}.se.exitation", bands, 5)
+    return shapes
+
+
+def redimnet_context(at: str, width: int, inner: int) -> dict[str, tuple[int, ...]]:
+    shapes = affine(f"{at}.red_dim_conv.0", inner, width, 1) | plain_norm(f"{at}.red_dim_conv.1", inner)
+    for index, kernel in enumerate((7, 19, 31, 59)):
+        shapes |= affine(f"{at}.tcm.{index}.dwconvs.0", inner, 1, kernel) | norm(f"{at}.tcm.{index}.norm", inner)
+        shapes |= affine(f"{at}.tcm.{index}.pwconv1", inner, inner, 1)
+    for name in ("k_proj", "v_proj", "q_proj", "out_proj"):
+        shapes |= affine(f"{at}.tcm.4.attention.{name}", inner, inner)
+    for name in ("intermediate_dense", "output_dense"):
+        shapes |= affine(f"{at}.tcm.4.feed_forward.{name}", inner, inner)
+    shapes |= plain_norm(f"{at}.tcm.4.layer_norm", inner) | plain_norm(f"{at}.tcm.4.final_layer_norm", inner)
+    return shapes | affine(f"{at}.exp_dim_conv", width, inner, 1)
+
+
+def plain_norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+    """A normalisation without statistics of its training."""
+    return {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
+
+
 def ecapa_trunk(channels: int, inputs: int, dim: int) -> dict[str, tuple[int, ...]]:
     shapes = {**affine("conv1", channels, inputs, 5), **norm("bn1", channels)}
     for layer in ("layer1", "layer2", "layer3"):
@@ -297,6 +360,7 @@ STATES: dict[str, Callable[[], State]] = {
     "resnet34_wespeaker": resnet34_wespeaker,
     "eres2net": eres2net,
     "eres2netv2": eres2netv2,
+    "redimnet": redimnet,
     "ecapa_tdnn": ecapa_tdnn,
     "ecapa_taoruijie": ecapa_taoruijie,
     "ecapa_speechbrain": ecapa_speechbrain,
