@@ -9,7 +9,7 @@ from pathlib import Path
 from reseed.stages.audio.demographics import gender_of
 from reseed.stages.audio.kaldi_arks import ArkEntries
 from reseed.stages.audio.kaldi_pipes import Piped, read_pipe
-from reseed.stages.audio.listed import MEAN, ListedRecording, channel_of, read_lines
+from reseed.stages.audio.listed import MEAN, SAMPLES, SECONDS, ListedRecording, channel_of, read_lines
 from reseed.stages.audio.location import Location
 from reseed.stages.audio.remote.url import AnyPath, Url, is_url, without_secrets
 from reseed.store import ManifestError
@@ -96,6 +96,7 @@ def list_kaldi(
             channel,
             overshoot_s=_OVERSHOOT_S,
             rate_hz=piped.rate_hz,
+            units=(SAMPLES, SAMPLES) if piped.in_samples else (SECONDS, SECONDS),
             language=languages.get(line.utterance_id),
             gender=gender_of(genders.get(speaker_id or "", "")),
         )
@@ -121,6 +122,8 @@ class _Segment:
         Raises:
             ValueError: it ends too far behind that.
         """
+        if piped.in_samples and (self.start_s or self.end_s is not None):
+            raise ValueError("is cut in samples by its command, and in seconds by segments; cut it by one of them")
         start_s = piped.start_s + self.start_s
         end_s = None if self.end_s is None else piped.start_s + self.end_s
         if piped.end_s is not None:

@@ -87,6 +87,13 @@ def rate_of(text: str) -> int:
     return round(rate_hz)
 
 
+def samples_of(text: str, suffix: str = "") -> float:
+    """Return a number of samples, behind which SoX has an s; raises ValueError where it is none."""
+    if not re.fullmatch(rf"\d{{1,15}}{suffix}|0", text):
+        raise ValueError(f"has the time {text}, which is not in samples from the beginning")
+    return float(text.removesuffix(suffix))
+
+
 def seconds_of(text: str) -> float:
     """Return a time in seconds: 1.5, 01:30, 1:02:03.5; raises ValueError where it is none, or in samples."""
     found = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)t?", text)

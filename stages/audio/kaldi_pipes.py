@@ -8,8 +8,9 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
-from reseed.stages.audio.kaldi_options import Options, Reader, rate_of, seconds_of
+from reseed.stages.audio.kaldi_options import Options, Reader, rate_of, samples_of, seconds_of
 
 _HEADED = (
     *("wav", "wavpcm", "flac", "mp3", "mp2", "sph", "nist", "aiff", "aif", "aifc", "au", "snd", "ogg", "vorbis"),
@@ -29,6 +30,7 @@ class Piped:
         is_mono: whether the command gives one channel, so that a later one can choose no other.
         end_s: in the file; None: its end.
         rate_hz: the lowest that the sound has had on its way; None: that of the file.
+        in_samples: whether the stretch is counted in samples of the file, not in seconds.
     """
 
     path: str
@@ -37,11 +39,19 @@ class Piped:
     start_s: float = 0.0
     end_s: float | None = None
     rate_hz: int | None = None
+    in_samples: bool = False
 
-    def cut(self, start_s: float, end_s: float | None) -> "Piped":
+    def cut(self, start_s: float, end_s: float | None, in_samples: bool = False) -> "Piped":
         """Return the stretch from `start_s` to `end_s` (None: the end) of it."""
+        if not start_s and end_s is None:
+            return self
+        if in_samples and self.rate_hz:
+            raise ValueError("counts samples of another rate than the file's")
+        if in_samples != self.in_samples and (self.start_s or self.end_s is not None):
+            raise ValueError("cuts in samples what is cut in seconds")
         ends = [end for end in (self.end_s, None if end_s is None else self.start_s + end_s) if end is not None]
-        return replace(self, start_s=self.start_s + start_s, end_s=min(ends, default=None))
+        start_s += self.start_s
+        return replace(self, start_s=start_s, end_s=min(ends, default=None), in_samples=in_samples)
 
     def channel_of(self, named: int | None) -> int | None:
         """Return which channel of the file is meant by one of what the command gives."""
@@ -117,7 +127,7 @@ def _input(path: str, before: Piped | None, stdin: tuple[str, ...] = ("-",)) -> 
 
 
 def _sph2pipe(words: list[str], before: Piped | None) -> Piped:
-    options = Options(words, Reader(flags="pd", valued="ftc"))
+    options = Options(words, Reader(flags="pd", valued="ftcs"))
     found = _input(options.only_operand(), before)
     for name, value in options.given:
         if name == "f" and value[:3].lower() not in ("wav", "rif", "sph", "aif", "mac") and value[:2].lower() != "au":
@@ -126,11 +136,12 @@ def _sph2pipe(words: list[str], before: Piped | None) -> Piped:
             if value[:1] not in ("1", "2"):
                 raise ValueError(f"has no channel {value}")
             found = found.of_channel(int(value[0]) - 1)
-        if name == "t":
+        if name in "ts":
             start, colon, end = value.partition(":")
             if not colon:
                 raise ValueError(f"has the stretch {value}, which is not START:END")
-            found = found.cut(seconds_of(start or "0"), seconds_of(end) if end else None)
+            number = seconds_of if name == "t" else samples_of
+            found = found.cut(number(start or "0"), number(end) if end else None, in_samples=name == "s")
     return found
 
 
@@ -205,10 +216,11 @@ def _sox_effects(found: Piped, words: list[str]) -> Piped:
         elif effect == "remix" and len(values) == 1 and (values[0] == "-" or re.fullmatch(r"[1-9]\d?", values[0])):
             found = found.of_channel(None if values[0] == "-" else int(values[0]) - 1)
         elif effect == "trim" and len(values) in (1, 2):
-            start_s = seconds_of(values[0].removeprefix("="))
-            is_absolute = values[-1].startswith("=")
-            end_s = None if len(values) == 1 else seconds_of(values[1].removeprefix("=")) + start_s * (not is_absolute)
-            found = found.cut(start_s, end_s)
+            in_samples = any(value.endswith("s") for value in values)
+            number = partial(samples_of, suffix="s") if in_samples else seconds_of
+            start, *rest = (number(value.removeprefix("=")) for value in values)
+            end = rest[0] + start * (not values[1].startswith("=")) if rest else None
+            found = found.cut(start, end, in_samples)
         elif effect != "dither":
             raise ValueError(f"has the effect {' '.join([effect, *values])}, which changes the sound")
     return found

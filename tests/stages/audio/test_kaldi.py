@@ -156,6 +156,9 @@ COMMANDS = {  # what is read of a command in wav.scp
     "/k/tools/sph2pipe_v2.5/sph2pipe -f wav -p -c2 -t 3.5:10 'a b.sph' |": Piped("a b.sph", 1, True, 3.5, 10.0),
     "sph2pipe -pf wav -t :10 a\\ b.sph|": Piped("a b.sph", None, False, 0.0, 10.0),
     "sph2pipe -f wav -t 4: x.sph 2>/dev/null |": Piped("x.sph", start_s=4.0),
+    "sph2pipe -f wav -s 8000:32000 x.sph |": Piped("x.sph", None, False, 8_000, 32_000, None, True),
+    "sox x.wav -r 8k -t wav - trim 0 16000s |": Piped("x.wav", None, False, 0, 16_000, 8_000, True),
+    "sox x.wav -t wav - trim 8000s =9000s trim 100s |": Piped("x.wav", None, False, 8_100, 9_000, None, True),
     "sph2pipe -f wav -c 2 x.sph | sox -t wav - -r 8k -t wav - |": Piped("x.sph", 1, True, rate_hz=8_000),
     "flac -c -d -s x.flac |": Piped("x.flac"),
     "flac -dcs --totally-silent x.flac|": Piped("x.flac"),
@@ -191,7 +194,10 @@ REFUSED = {
     "sox x.wav -t wav - remix 1 2 |": "sox has the effect remix 1 2",
     "sox x.wav -t wav - rate 16k norm -3 |": "sox has the effect norm -3",
     "sox x.wav -t wav - trim 0 -3 |": "sox has the time -3",
-    "sox x.wav -t wav - trim 8000s |": "sox has the time 8000s",
+    "sox x.wav -t wav - trim 1 8000s |": "sox has the time 1, which is not in samples",
+    "sox x.wav -t wav - trim 1.5s 2s |": "sox has the time 1.5s",
+    "sox x.wav -t wav - rate 8k trim 8000s |": "sox counts samples of another rate than the file's",
+    "sph2pipe -f wav -t 1:9 x.sph | sox - -t wav - trim 8000s |": "sox cuts in samples what is cut in seconds",
     "sox -M a.wav b.wav -t wav - |": "sox has the option -M",
     "sox a.wav b.wav -t wav - |": "sox has a second file, b.wav",
     "sox -t raw -r 8000 -b 16 -e signed x.raw -t wav - |": "sox reads raw, which has no header",
@@ -200,7 +206,7 @@ REFUSED = {
     "sox x.wav -e mu-law -t wav - |": "sox gives the encoding mu-law, which changes the sound",
     "sox x.wav -c 2 -t wav - |": "sox gives 2 channels",
     "sph2pipe -f wav -u x.sph |": "sph2pipe has the option -u",
-    "sph2pipe -f wav -s 8000:32000 x.sph |": "sph2pipe has the option -s",
+    "sph2pipe -f wav -s 1.5:32000 x.sph |": "sph2pipe has the time 1.5, which is not in samples",
     "sph2pipe -f raw x.sph |": "sph2pipe gives the format raw",
     "sph2pipe -f wav -c 3 x.sph |": "sph2pipe has no channel 3",
     "sph2pipe -f wav x.sph y.wav |": "sph2pipe names x.sph, y.wav",
@@ -213,7 +219,6 @@ REFUSED = {
     "ffmpeg -i a.wav -i b.wav -f wav - |": "ffmpeg reads other than one file",
     "ffmpeg -i x.wav y.wav |": "ffmpeg writes y.wav",
     "sox -m a.wav b.wav -t wav - |": "sox has the option -m",
-    "sox x.wav -t wav - trim 16000s 32000s |": "sox has the time 16000s",
     "zcat x.wav.gz |": "zcat unpacks a recording",
     "gunzip -c x.wav.gz |": "gunzip unpacks a recording",
     "bzcat x.wav.bz2 |": "bzcat is not understood",
@@ -237,6 +242,24 @@ def test_any_other_command_is_refused_with_what_of_it(tmp_path, monkeypatch, com
     with pytest.raises(ValueError, match=REFUSED[command]):
         read_pipe(command)
     assert not list(tmp_path.iterdir())
+
+
+def test_stretches_in_samples_are_those_of_the_file(data):
+    scp = {
+        "a": "sph2pipe -f wav -s 8000:32000 data/r.wav |",
+        "b": "sox data/r.wav -t wav - trim 80000s |",
+        "c": "sox 'data/a name.wav' -r 16k -t wav - trim 22050s 44100s |",
+        "d": "sox data/r.wav -t wav - trim 0 96800s |",
+        "e": "sox data/r.wav -t wav - trim 0 120000s |",
+    }
+    folder = tables(data, wav_scp="".join(f"{key} {place}\n" for key, place in scp.items()))
+    rows, rejects, _ = prepared(folder)
+    assert stretches(rows) == {"a": (1.0, 3.0), "b": (10.0, 2.0), "c": (0.5, 1.0), "d": (0.0, 12.0)}
+    assert "before the stretch" in rejects["e"]
+    tables(data, segments="u1 a 0 -1\nu2 b 0 1\n")
+    rows, rejects, _ = prepared(folder)
+    assert stretches(rows) == {"u1": (1.0, 3.0)}
+    assert "is cut in samples by its command, and in seconds by segments" in rejects["u2"]
 
 
 def test_commands_and_segments_meet_in_the_file(data):
