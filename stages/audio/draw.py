@@ -76,6 +76,9 @@ def crop_starts(settings: CropSettings, utterance: Utterance, run_seed: int) -> 
     slack_s = max(0.0, utterance.duration_s - settings.duration_s)
     if settings.placement == "even":
         return [slack_s * (crop + 0.5) / settings.count for crop in range(settings.count)]
+    if settings.placement == "ends":  # on whole samples, as numpy.linspace(0, audiosize - max_audio, num) there
+        starts = np.linspace(0, round(slack_s * utterance.sample_rate_hz), settings.count).astype(np.int64)
+        return [float(start) / utterance.sample_rate_hz for start in starts]
     seeds = [stable_seed(run_seed, utterance.utterance_id, "crop", crop) for crop in range(settings.count)]
     return [slack_s * float(np.random.default_rng(seed).random()) for seed in seeds]
 

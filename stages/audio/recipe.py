@@ -78,12 +78,13 @@ class CropSettings(Section):
     Attributes:
         count: crops of an utterance.
         duration_s: length of a crop in seconds; a shorter utterance is repeated up to it.
-        placement: whether crops lie at random or evenly spaced.
+        placement: whether crops lie at random; evenly spaced, inside; or evenly spaced from the very beginning to the
+            very end, as voxceleb_trainer and SEED evaluate.
     """
 
     count: int = Field(default=1, ge=1, le=10_000)
     duration_s: float = Field(default=1.6, gt=0, le=86_400)
-    placement: Literal["random", "even"] = "random"
+    placement: Literal["random", "even", "ends"] = "random"
 
 
 RECIPES: dict[str, dict[str, Any]] = {

@@ -172,6 +172,17 @@ def test_hand_worked_figures():
     assert stable_seed(0, "u", "noise", 1) == 7141778742987548830
 
 
+def test_crops_from_end_to_end_are_those_of_the_published_evaluation():
+    settings = CropSettings(count=10, duration_s=2.0, placement="ends")
+    utterance = row("u", duration_s=7.0001875)
+    audiosize, max_audio = round(7.0001875 * 16_000), 2 * 16_000
+    published = [int(start) for start in np.linspace(0, audiosize - max_audio, num=10)]
+    starts = [start * 16_000 for start in crop_starts(settings, utterance, 0)]
+    assert starts == published
+    assert crop_starts(CropSettings(duration_s=2.0, placement="ends"), utterance, 0) == [0.0]
+    assert crop_starts(settings, row("u", duration_s=1.0), 0) == [0.0] * 10
+
+
 def test_even_crops_are_spread_and_random_ones_stay_inside():
     even = crop_starts(CropSettings(count=2, duration_s=1.0, placement="even"), row("u", duration_s=5.0), 0)
     assert even == [1.0, 3.0]
