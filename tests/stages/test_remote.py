@@ -20,6 +20,7 @@ from reseed.stages.prepare import PrepareSettings, prepare
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, read_rejects
 from tests.corpus import write_corpus
 from tests.object_server import EITHER, answers, breaks_off, forget, needs_http, needs_s3, served, server
+from tests.stages.audio.lists import test_archives
 from tests.stages.test_extract import levels, run
 
 __all__ = ["levels", "served", "server"]
@@ -135,6 +136,16 @@ def test_every_kind_of_source_is_read_at_its_url(served, corpus, protocol, sourc
     for row in known:
         row["speaker_id"] = row["speaker_id"].removeprefix("toy/")
     assert found == sorted(known, key=str)
+
+
+@needs_s3
+@pytest.mark.parametrize("kind", sorted(test_archives.SOURCES.keys() - {"list of tars"}))
+def test_archives_of_every_kind_are_read_at_their_urls(served, kind, tmp_path):
+    (served.root / "bucket").mkdir()
+    source = test_archives.SOURCES[kind](served.root / "bucket" / "made", test_archives.CORPUS)
+    here, _, _ = test_archives.prepared(source, tmp_path)
+    found, rejects, _ = test_archives.prepared(Url(f"s3://{source.relative_to(served.root)}"), tmp_path)
+    assert (found, rejects) == (here, {})
 
 
 @pytest.mark.parametrize("protocol", EITHER)
