@@ -29,7 +29,8 @@ class _File(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
         """Return a path."""
         if _IS_URL.match(str(value)):
-            self.fail(f"{value} is an address; here a file or folder of this machine is meant", param, context)
+            protocol = str(value).partition("//")[0]
+            self.fail(f"{protocol}// is an address; here a file or folder of this machine is meant", param, context)
         return super().convert(value, param, context)
 
 

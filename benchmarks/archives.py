@@ -1,18 +1,23 @@
-"""Recordings in archives against the same files in a folder: `python -m benchmarks.archives`.
+"""Recordings in archives and behind a server against the same files in a folder: `python -m benchmarks.archives`.
 
 Each source takes its turn to be prepared, and to be read as `extract` reads it: each recording hashed, and a crop of it
-decoded, in threads. Peak memory is that of fresh processes, for a corpus and for one of ten times its size.
+decoded, in threads. Peak memory is that of fresh processes, for a corpus and for one of ten times its size. The server
+is a process of this machine, in Python: what it takes of the cores is taken from the reader. Each turn begins with
+nothing held in memory but what the system keeps of the disk.
 """
 
 import gzip
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
+from fsspec.config import conf, set_conf_env
 from rich.console import Console
 from rich.table import Table
 
@@ -28,8 +34,11 @@ from benchmarks.measure import memory_kb, speed_ratio, take_turns, watch
 from reseed.stages.audio.decode import read
 from reseed.stages.audio.location import Location
 from reseed.stages.audio.manifest import Manifest, Utterance, check_unchanged
+from reseed.stages.audio.remote.stores import REQUESTS
+from reseed.stages.audio.remote.url import AnyPath, Url, is_url, path_or_url
 from reseed.stages.common.threads import default_decoders, thread_map
 from reseed.stages.prepare import PrepareSettings, prepare
+from tests.object_server import ObjectServer, forget, serving
 
 _RATE = 16_000
 _LENGTH_S, _CROP_S = 4.0, 2.0
@@ -43,11 +52,11 @@ console = Console(width=110)
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to work; 400 recordings take 3 GB at most.")
 def main(recordings: int, rounds: int, folder: Path | None) -> None:
     """Print the speed of each kind of source in units of that of loose files, and its memory."""
-    with tempfile.TemporaryDirectory(dir=folder) as place:
+    with tempfile.TemporaryDirectory(dir=folder) as place, _server(Path(place)) as server:
         small = Path(place) / "small"
         loose = _write_corpus(small / "loose", recordings)
-        sources = {name: write(loose, small / name.replace(" ", "_")) for name, write in _WRITERS.items()}
-        sources = {"loose": loose, **sources}
+        written = {name: write(loose, small / name.replace(" ", "_")) for name, write in _WRITERS.items()}
+        sources = {"loose": loose, **written, **_at_urls(server, loose, written["tar"])}
         preparing = take_turns({name: partial(_prepare, source, small) for name, source in sources.items()}, rounds)
         reading = {}
         for name, source in sources.items():
@@ -57,7 +66,8 @@ def main(recordings: int, rounds: int, folder: Path | None) -> None:
         peaks = {name: [watch("benchmarks.archives", source, small / "probe")] for name, source in sources.items()}
         large = _write_corpus(Path(place) / "large" / "loose", 10 * recordings)
         for name in sources:
-            source = large if name == "loose" else _WRITERS[name](large, large.parent / "packed")
+            packed = _WRITERS["tar" if name not in _WRITERS else name](large, large.parent / "packed")
+            source = {"loose": large, **_at_urls(server, large, packed)}.get(name, packed)
             peaks[name].append(watch("benchmarks.archives", source, large.parent / "probe"))
             shutil.rmtree(large.parent / "packed", ignore_errors=True)
     table = Table(title=f"{recordings} recordings of {_LENGTH_S:g} s, FLAC; speed in units of that of loose files")
@@ -73,15 +83,40 @@ def main(recordings: int, rounds: int, folder: Path | None) -> None:
     console.print(f"loose files: {rate[0]:,.0f} read, {rate[1]:,.0f} prepared a second")
 
 
-def _prepare(source: Path, out: Path) -> float:
+def _at_urls(server: ObjectServer, loose: Path, tars: Path) -> dict[str, AnyPath]:
+    """Return the URLs of the loose files and of the tars: of the server's folders each is a bucket."""
+    near = {"files": loose.relative_to(server.root), "tar": tars.relative_to(server.root)}
+    by_s3 = {f"{what} by S3": Url(f"s3://{path}") for what, path in near.items()}
+    return {**by_s3, **{f"{what} by HTTP": Url(f"{server.url}/{path}/") for what, path in near.items()}}
+
+
+@contextmanager
+def _server(root: Path) -> Iterator[ObjectServer]:
+    """Serve a folder from another process, and let this one and those that it starts ask it."""
+    command = [sys.executable, "-m", "benchmarks.archives", "serve", str(root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        server = ObjectServer(root, int(process.stdout.readline()))
+        os.environ.update(server.environment)
+        set_conf_env(conf)
+        try:
+            yield server
+        finally:
+            process.terminate()
+
+
+def _prepare(source: AnyPath, out: Path) -> float:
+    forget()
     paths = {"utterances": out / "u.parquet", "rejects": out / "r.parquet"}
     prepare(source=source, settings=PrepareSettings(), **paths)
     return float(len(Manifest(paths["utterances"])))
 
 
 def _read(manifest: Path) -> float:
-    threads = default_decoders("cpu")
-    return float(sum(map(len, thread_map(_crop, Manifest(manifest), threads, 4 * threads))))
+    forget()
+    rows = Manifest(manifest)
+    threads = REQUESTS if is_url(rows[:1][0].path) else default_decoders("cpu")
+    return float(sum(map(len, thread_map(_crop, rows, threads, 4 * threads))))
 
 
 def _crop(row: Utterance) -> np.ndarray:
@@ -176,7 +211,7 @@ _WRITERS: dict[str, Callable[[Path, Path], Path]] = {
 }
 
 
-def _probe(source: Path, out: Path) -> None:
+def _probe(source: AnyPath, out: Path) -> None:
     """Prepare and read a source, and print the peak memory of this process."""
     _prepare(source, out)
     read_samples = _read(out / "u.parquet")
@@ -184,7 +219,11 @@ def _probe(source: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3 and not sys.argv[1].startswith("-"):
-        _probe(Path(sys.argv[1]), Path(sys.argv[2]))
+    if sys.argv[1:2] == ["serve"]:
+        with serving(Path(sys.argv[2])) as server:
+            print(server.port, flush=True)
+            sys.stdin.read()
+    elif len(sys.argv) == 3 and not sys.argv[1].startswith("-"):
+        _probe(path_or_url(sys.argv[1]), Path(sys.argv[2]))
     else:
         main()

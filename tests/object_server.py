@@ -23,6 +23,7 @@ from fsspec.config import conf
 from reseed.stages.audio import opener, streams
 from reseed.stages.audio.remote import file
 from reseed.stages.audio.remote.url import Url
+from reseed.store import atomic
 
 # What the tests of stores need and an environment without the extras lacks.
 needs_s3 = pytest.mark.skipif(find_spec("s3fs") is None, reason="s3fs is not installed (the extra s3)")
@@ -122,6 +123,7 @@ def forget() -> None:
     file._forget()
     opener._RECENT = opener._Recent(opener._HELD_BYTES)
     opener._sha256_of.cache_clear()
+    atomic._sha256_of.cache_clear()
     streams._layout.cache_clear()
 
 

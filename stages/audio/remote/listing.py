@@ -3,6 +3,7 @@
 To list a million objects takes minutes: a run keeps the listing in a file, and reads that.
 """
 
+import errno
 import html
 import re
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from reseed.store.tables import TableFile
 _SCHEMA = pa.schema({"url": pa.string(), "size": pa.int64(), "version": pa.string()})
 _LISTING = TableFile("a listing of a store", "reseed prepare", ManifestError)
 _ROWS = 16_384
+_DEEPEST = 100
 _OTHER_LINKS = ("?", "#", "..", "./")  # of a page: itself in another order, the folder above
 
 
@@ -108,10 +110,12 @@ def _page(asked: dict[str, str], system: Any) -> dict[str, Any]:
 
 def _walk(folder: str) -> Iterator[Entry]:
     """Yield what lies in a folder, whose URL ends in /, then what lies in those inside it, by one request each."""
+    if folder.count("/") > _DEEPEST:  # a folder that is linked into itself
+        raise OSError(errno.ELOOP, f"its folders are nested deeper than {_DEEPEST} levels")
     start, found = ask(folder, partial(_inside, folder))
     is_web = folder.startswith("http")
     named = {html.unescape(each["name"]) if is_web else each["name"]: each for each in found}
-    inside = {name.removeprefix(start).lstrip("/"): each for name, each in named.items() if name.startswith(start)}
+    inside = {name.removeprefix(start): each for name, each in named.items() if name.startswith(start)}
     below = {folder + name: inside[name] for name in sorted(inside) if not name.startswith(_OTHER_LINKS) and name}
     folders = {url: None for url, each in below.items() if each["type"] == "directory"}
     for url in (url for url in below if url not in folders):
@@ -123,4 +127,4 @@ def _walk(folder: str) -> Iterator[Entry]:
 
 def _inside(folder: str, system: Any) -> tuple[str, list[dict[str, Any]]]:
     """Return how the file system calls a folder, and what it says lies in there."""
-    return system._strip_protocol(folder).rstrip("/"), system.ls(folder, detail=True)
+    return system._strip_protocol(folder).rstrip("/") + "/", system.ls(folder, detail=True)

@@ -114,10 +114,6 @@ class Url:
         """Return the path of a file below, from here on."""
         return self._plain(url.removeprefix(self._path.rstrip("/")).lstrip("/"))
 
-    def resolve(self) -> "Url":
-        """Return itself: there are no links."""
-        return self
-
     def exists(self) -> bool:
         """Whether there is such a file or folder.
 
