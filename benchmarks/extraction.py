@@ -119,6 +119,7 @@ def _settings(backbone: str, folder: Path) -> dict[str, Any]:
     published = {
         "resnet_se34v2": checkpoints.resnet_se34v2,
         "ecapa_tdnn": lambda: checkpoints.ecapa_tdnn(channels=1024),
+        "campplus": lambda: checkpoints.campplus(head=32, trunk=128, growth=32, narrow=128, dim=512),
     }
     if backbone not in published:
         return {}
