@@ -121,8 +121,9 @@ class RunConfig(Components):
         stored: dict[str, SpeechTraining] = {f"frontends.{name}": training for name, training in self.frontends.items()}
         stored |= {f"backbones.{name}": training for name, training in self.backbones.items() if training.anchored}
         for key, training in stored.items():
-            if abs(training.crop_s - stored_s) > 1e-6:
-                text = f"is {training.crop_s:g}, but the stored crops that it hears last {stored_s:g} s"
+            if stored_s is None or abs(training.crop_s - stored_s) > 1e-6:
+                stored_are = "are whole utterances" if stored_s is None else f"last {stored_s:g} s"
+                text = f"is {training.crop_s:g}, but the stored crops that it hears {stored_are}"
                 yield Conflict(f"{key}.crop_s", f"{text} (extract.train.crops.duration_s)", (key, "extract.train"))
 
     def _fusion_conflicts(self) -> Iterator[Conflict]:

@@ -1,12 +1,19 @@
 """What is declared about a rendering: views, crops, and the recipe made of them. Nothing here opens audio."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-from reseed.stages.common.section import Entries, OneOf, Section, Takes
+from reseed.stages.common.section import Conflict, Entries, OneOf, Section, Takes
 from reseed.store import ConfigError
 
 ADDITIVE = ("noise", "music", "babble")
@@ -73,18 +80,42 @@ def _is_fixed(value: object) -> bool:
 
 
 class CropSettings(Section):
-    """How an utterance is cut.
+    """How an utterance is cut; `whole`, in place of all that, takes it as it is.
 
     Attributes:
         count: crops of an utterance.
-        duration_s: length of a crop in seconds; a shorter utterance is repeated up to it.
+        duration_s: length of a crop in seconds, a shorter utterance being repeated up to it; null: the whole utterance.
         placement: whether crops lie at random; evenly spaced, inside; or evenly spaced from the very beginning to the
             very end, as voxceleb_trainer and SEED evaluate.
+        min_s: what is shorter is a reject; null: nothing is.
+        max_s: of a whole utterance that is longer, so much of its middle is taken; null: it is taken as it is.
     """
 
     count: int = Field(default=1, ge=1, le=10_000)
-    duration_s: float = Field(default=1.6, gt=0, le=86_400)
+    duration_s: float | None = Field(default=1.6, gt=0, le=86_400)
     placement: Literal["random", "even", "ends"] = "random"
+    min_s: float | None = Field(default=None, gt=0, le=86_400)
+    max_s: float | None = Field(default=None, gt=0, le=86_400)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_a_word(cls, given: Any) -> Any:
+        return {"duration_s": None, "placement": "even"} if given == "whole" else given
+
+    def conflicts(self) -> Iterator[Conflict]:
+        if self.duration_s is None and self.count > 1:
+            yield Conflict("count", "must be 1 of whole utterances (duration_s is null)", ("count", "duration_s"))
+        if self.duration_s is not None and self.max_s is not None:
+            text = f"is for whole utterances, but duration_s is {self.duration_s:g}; leave it out"
+            yield Conflict("max_s", text, ("max_s", "duration_s"))
+        if self.min_s is not None and self.max_s is not None and self.min_s > self.max_s:
+            yield Conflict("min_s", f"is above max_s ({self.max_s:g})", ("min_s", "max_s"))
+
+    @model_serializer(mode="wrap")
+    def _with_limits_that_are_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out limits that are none, so that what was extracted before there were any is not extracted again."""
+        found: dict[str, Any] = dump(self)
+        return {name: value for name, value in found.items() if value is not None or name == "duration_s"}
 
 
 RECIPES: dict[str, dict[str, Any]] = {

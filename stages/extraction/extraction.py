@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import groupby, islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +136,9 @@ class Extraction:
         settings = self.order.settings
         least = REQUESTS if any(is_url(row.path) for row in rows[:1]) else 1
         threads = settings.decoders or max(least, default_decoders(self.embedder.device.type))
-        window = threads + 2 * -(-settings.batch // self.declaration.rows_per_utterance)
+        # Whole utterances are batches of their own, and may be long.
+        batches = 2 * -(-settings.batch // self.declaration.rows_per_utterance)
+        window = threads + (batches if settings.crops.duration_s is not None else 2)
         for row, drawn in zip(rows, thread_map(self._draws_or_error, rows, threads, window), strict=True):
             if isinstance(drawn, AudioError):
                 rejects.append(Reject(row.utterance_id, "extract", f"{row.path} {drawn}"))
@@ -196,11 +198,7 @@ def _network(order: ExtractOrder) -> tuple[Backbone, FrontendInfo | None]:
 
 
 def _batched(draws: Iterable[Draw], size: int) -> Iterator[list[Draw]]:
-    batch: list[Draw] = []
-    for drawn in draws:
-        batch.append(drawn)
-        if len(batch) == size:
+    """Yield up to `size` draws at a time, all of one length, so that none is padded."""
+    for _, alike in groupby(draws, lambda drawn: len(drawn.speech)):
+        while batch := list(islice(alike, size)):
             yield batch
-            batch = []
-    if batch:
-        yield batch

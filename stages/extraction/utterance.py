@@ -10,7 +10,7 @@ import numpy as np
 
 from reseed.stages.audio.bank import WHOLE_S, AudioBank
 from reseed.stages.audio.decode import Waveform, read
-from reseed.stages.audio.draw import Draw, crop_starts, draw, stable_seed, wrap_pad
+from reseed.stages.audio.draw import Draw, crop_length_s, crop_starts, draw, stable_seed, wrap_pad
 from reseed.stages.audio.location import Location
 from reseed.stages.audio.manifest import Utterance, check_unchanged
 from reseed.stages.audio.recipe import ExtractSettings
@@ -42,9 +42,9 @@ class UtteranceReader:
             AudioError: the recording cannot be used.
             ManifestError: a recording that a view needs cannot be used, or there is none.
         """
-        starts_s = crop_starts(self.settings.crops, row, self.seed)
+        starts_s, crop_s = crop_starts(self.settings.crops, row, self.seed), crop_length_s(self.settings.crops, row)
         drawn = []
-        for crop, (start_s, clean_T) in enumerate(zip(starts_s, self._crops(row, starts_s), strict=True)):
+        for crop, (start_s, clean_T) in enumerate(zip(starts_s, self._crops(row, starts_s, crop_s), strict=True)):
             for name, view in self.settings.views.items():
                 seed = stable_seed(self.seed, row.utterance_id, name, crop)
                 found = draw(clean_T, view, self.bank, seed=seed, speaker=row.speaker_id or row.utterance_id)
@@ -54,7 +54,7 @@ class UtteranceReader:
                     "view": name,
                     "crop": crop,
                     "start_s": start_s,
-                    "duration_s": self.settings.crops.duration_s,
+                    "duration_s": crop_s,
                     "noise_ids": found.noise_ids,
                     "snr_db": found.snr_db,
                     "rir_id": found.rir_id,
@@ -64,9 +64,9 @@ class UtteranceReader:
                 drawn.append((catalogue_row, found))
         return drawn
 
-    def _crops(self, row: Utterance, starts_s: Sequence[float]) -> Iterator[Waveform]:
+    def _crops(self, row: Utterance, starts_s: Sequence[float], crop_s: float) -> Iterator[Waveform]:
         """Yield the crops; the stretch that holds them is decoded once unless it is long, and never more than that."""
-        rate, crop_s, place = self.sample_rate_hz, self.settings.crops.duration_s, Location.parse(row.path)
+        rate, place, is_whole = self.sample_rate_hz, Location.parse(row.path), self.settings.crops.duration_s is None
         check_unchanged(row.path, row.sha256)
         first_s, samples = min(starts_s), round(crop_s * rate)
         span_s = min(max(starts_s) + crop_s, row.duration_s) - first_s
@@ -79,5 +79,5 @@ class UtteranceReader:
             else:
                 crop_T = span_T[round((start_s - first_s) * rate) :][:samples]
             if float(np.mean(crop_T**2)) < _SILENT_POWER:
-                raise AudioError(f"is silent from {start_s:.2f} s on, for a whole crop of {crop_s} s")
-            yield wrap_pad(crop_T, samples)
+                raise AudioError(f"is silent from {start_s:.2f} s on, for a whole crop of {crop_s:g} s")
+            yield crop_T if is_whole else wrap_pad(crop_T, samples)

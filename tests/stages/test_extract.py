@@ -1,9 +1,11 @@
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from reseed.pipeline.settings import validated
@@ -16,9 +18,10 @@ from reseed.stages.drop import drop as drop_stage
 from reseed.stages.extract import Job, extract
 from reseed.stages.extraction.extraction import Extraction, plan_shards
 from reseed.stages.extraction.order import ExtractOrder
+from reseed.stages.extraction.replayer import Replayer
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects
 from reseed.store.atomic import sha256_file
-from tests.corpus import prepared, write_corpus, write_manifest
+from tests.corpus import prepared, write_corpus, write_manifest, write_wave
 from tests.store.stores import assert_same_files
 
 VIEWS = {"clean": View(), "noise": View(noise=(0, 15)), "both": View(reverb=True, babble=10)}
@@ -376,3 +379,69 @@ def test_a_disk_without_room_is_known_before_the_first_recording_is_read(manifes
     with pytest.raises(StoreError, match=r"store will take about 2.64 kB more, and its disk has 1 kB left"):
         run(manifests, tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+LENGTHS = {"a": 24_000, "b": 24_000, "c": 40_008, "d": 16_000}  # samples at 16 kHz
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory) -> dict[str, Path]:
+    """Manifests of utterances of several lengths, and of noises."""
+    folder = tmp_path_factory.mktemp("uneven")
+    corpus, generator = write_corpus(folder / "audio", splits=("train",)), np.random.default_rng(0)
+    for path in (corpus / "speech").rglob("*.flac"):
+        path.unlink()
+    for name, samples in LENGTHS.items():
+        write_wave(corpus / "speech" / "train" / f"of-{name}" / f"{name}.wav", 0.1 * generator.normal(size=samples))
+    return prepared(corpus, folder, ("speech", "noise", "rir"))
+
+
+def whole(**limits: float) -> ExtractSettings:
+    return ExtractSettings(views=VIEWS, crops=CropSettings(duration_s=None, placement="even", **limits), batch=2)
+
+
+def test_whole_utterances_are_embedded_each_as_it_is(uneven, tmp_path):
+    run(uneven, tmp_path / "store", settings=whole(), shards=2)
+    store = EmbeddingStore(tmp_path / "store")
+    store.verify()
+    rows = store.rows(["utterance_id", "view", "start_s", "duration_s"]).to_pylist()
+    found = {Path(row["utterance_id"]).name: (row["start_s"], round(row["duration_s"] * 16_000)) for row in rows}
+    assert found == {name: (0.0, samples) for name, samples in LENGTHS.items()}
+    assert len(rows) == len(LENGTHS) * len(VIEWS)
+    for utterance in read_manifest(uneven["speech"]):
+        heard = torch.from_numpy(soundfile.read(utterance.path, dtype="float32")[0])
+        stored = store.get(utterance.utterance_id, view="clean")
+        np.testing.assert_array_equal(stored, Levels(None)(heard[None])[0].numpy())
+    replayer = Replayer(tmp_path / "store", recordings=[uneven["speech"].parent])
+    assert replayer.replay("of-c/c", "both").largest_difference < 1e-6
+
+
+def test_utterances_outside_the_limits_are_rejected_or_cut_to_their_middle(uneven, tmp_path):
+    run(uneven, tmp_path / "store", settings=whole(min_s=1.2, max_s=1.6))
+    store = EmbeddingStore(tmp_path / "store")
+    found = {row["utterance_id"]: row for row in store.rows(["utterance_id", "start_s", "duration_s"]).to_pylist()}
+    assert (found["of-c/c"]["start_s"], found["of-c/c"]["duration_s"]) == (
+        pytest.approx((40_008 / 16_000 - 1.6) / 2),
+        1.6,
+    )
+    assert found["of-a/a"]["duration_s"] == 1.5
+    (reject,) = store.rejects()
+    assert reject.reason.endswith("d.wav is 1.00 s long, shorter than crops.min_s (1.2 s)")
+
+
+@pytest.mark.parametrize(
+    ("crops", "said"),
+    [
+        ({"duration_s": None, "count": 2}, "crops.count: must be 1 of whole utterances (duration_s is null)"),
+        ({"max_s": 3}, "crops.max_s: is for whole utterances, but duration_s is 1.6; leave it out"),
+        ({"duration_s": None, "min_s": 3, "max_s": 2}, "crops.min_s: is above max_s (2)"),
+    ],
+)
+def test_crops_that_cannot_be_are_refused(crops, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        validated(ExtractSettings, {"views": {"clean": {}}, "crops": crops})
+
+
+def test_limits_of_crops_do_not_change_what_was_declared_before_there_were_any():
+    assert CropSettings().model_dump() == {"count": 1, "duration_s": 1.6, "placement": "random"}
+    assert CropSettings.model_validate("whole").model_dump() == {"count": 1, "duration_s": None, "placement": "even"}
