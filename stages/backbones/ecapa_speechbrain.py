@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reseed.stages.backbones.base import Backbone
-from reseed.stages.backbones.features import in_full_precision
+from reseed.stages.backbones.features import in_full_precision, repeated
 from reseed.stages.backbones.settings import ECAPASpeechBrainConfig
 from reseed.stages.backbones.weights import Checkpoint
 
@@ -24,6 +24,7 @@ HOP_SAMPLES = 160
 RANGE_DB = 80.0
 LEAST_POWER = 1e-10
 SCALE = 8
+LEAST_SAMPLES = 4 * HOP_SAMPLES  # five frames: a convolution pads by reflection of four
 LEAST_VARIANCE = 1e-12
 
 
@@ -85,7 +86,12 @@ class ECAPASpeechBrain(Backbone):
     def features(self, waveform_BT: Tensor) -> Tensor:
         """Return mel bands in dB [B, M, F], each of mean 0 over time."""
         spectrum_BSF = torch.stft(
-            waveform_BT, N_FFT, HOP_SAMPLES, window=self.window, pad_mode="constant", return_complex=True
+            repeated(waveform_BT, LEAST_SAMPLES),
+            N_FFT,
+            HOP_SAMPLES,
+            window=self.window,
+            pad_mode="constant",
+            return_complex=True,
         )
         power_BMF = self.filters_SM.T @ (spectrum_BSF.real.square() + spectrum_BSF.imag.square())
         level_BMF = 10 * power_BMF.clamp(min=LEAST_POWER).log10()

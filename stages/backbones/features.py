@@ -14,11 +14,21 @@ from torchaudio.transforms import MFCC, MelSpectrogram
 
 SAMPLE_RATE_HZ = 16_000
 LOG_OFFSET = 1e-6
+LEAST_SAMPLES = 400
 STFT = {"n_fft": 512, "win_length": 400, "hop_length": 160, "window_fn": torch.hamming_window}
 
 
+def repeated(waveform_BT: Tensor, samples: int) -> Tensor:
+    """Return waveforms of at least so many samples: shorter ones are repeated from their beginning up to that.
+
+    voxceleb_trainer, WeSpeaker and 3D-Speaker lengthen short clips in this way.
+    """
+    length = waveform_BT.shape[1]
+    return waveform_BT if length >= samples else waveform_BT.repeat(1, -(-samples // length))[:, :samples]
+
+
 class PreEmphasis(nn.Module):
-    """y[t] = x[t] - 0.97 x[t - 1], with x[-1] = x[1] (reflection)."""
+    """y[t] = x[t] - 0.97 x[t - 1], with x[-1] = x[1] (reflection); of a window at least, so that frames can be cut."""
 
     flipped_filter: Tensor
 
@@ -27,7 +37,7 @@ class PreEmphasis(nn.Module):
         self.register_buffer("flipped_filter", torch.tensor([[[-0.97, 1.0]]]))
 
     def forward(self, waveform_BT: Tensor) -> Tensor:
-        padded_B1T = F.pad(waveform_BT[:, None], (1, 0), mode="reflect")
+        padded_B1T = F.pad(repeated(waveform_BT, LEAST_SAMPLES)[:, None], (1, 0), mode="reflect")
         return F.conv1d(padded_B1T, self.flipped_filter)[:, 0]
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torchaudio.compliance.kaldi import get_mel_banks
 
 from reseed.stages.backbones.base import StagedBackbone
+from reseed.stages.backbones.features import repeated
 from reseed.stages.backbones.weights import Checkpoint
 
 FRAME_S = 0.025
@@ -70,8 +71,6 @@ def log_power(power: Tensor) -> Tensor:
 class KaldiBackbone(StagedBackbone):
     """Base of the networks on Kaldi's bands, each band less its mean over the utterance.
 
-    A clip too short for the network is repeated from its beginning, as both toolkits lengthen a short one.
-
     Attributes:
         window, scale: window of a frame, and the factor on waveforms in -1..1 that the network was trained with.
         least_frames: fewer have no deviation over time in the pooling.
@@ -94,9 +93,7 @@ class KaldiBackbone(StagedBackbone):
 
     def spectrum(self, waveform_BT: Tensor) -> Tensor:
         """Return power in mel bands [B, M, F] of waveforms in -1..1."""
-        needed, samples = self.fbank.samples_of(self.least_frames), waveform_BT.shape[1]
-        if samples < needed:
-            waveform_BT = waveform_BT.repeat(1, -(-needed // samples))[:, :needed]
+        waveform_BT = repeated(waveform_BT, self.fbank.samples_of(self.least_frames))
         return self.fbank.power(waveform_BT).transpose(1, 2)
 
     def features_of(self, spectrum_BMF: Tensor) -> Tensor:

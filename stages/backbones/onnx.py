@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reseed.stages.backbones.base import Backbone
-from reseed.stages.backbones.features import in_full_precision
+from reseed.stages.backbones.features import in_full_precision, repeated
 from reseed.stages.backbones.kaldi import KaldiFbank
 from reseed.stages.backbones.settings import OnnxConfig, external_data
 from reseed.stages.backbones.weights import present
@@ -93,7 +93,7 @@ class Onnx(Backbone):
         scaled_BT = waveform_BT * self.front_end.scale
         if self.front_end.input == "waveform":
             return scaled_BT[:, None] if len(self.input.shape) == 3 else scaled_BT
-        band_BFM = self.fbank(scaled_BT)
+        band_BFM = self.fbank(repeated(scaled_BT, self.fbank.frame_samples))
         return band_BFM - band_BFM.mean(dim=1, keepdim=True) if self.front_end.cmn else band_BFM
 
     def _run(self, fed: NDArray[Any]) -> NDArray[Any]:

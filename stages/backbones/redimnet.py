@@ -31,7 +31,6 @@ from reseed.store import ModelError
 
 VARIANCE_FLOOR = 1e-7
 ATTENTION_CHANNELS = 128
-LEAST_SAMPLES = 400
 # What a released file says of its network and does not follow from its weights: other values are not built here.
 KNOWN: dict[str, tuple[Any, ...]] = {
     "block_2d_type": ("convnext_like", "basic_resnet", "basic_resnet_fwse"),
@@ -92,9 +91,7 @@ class ReDimNet(StagedBackbone):
         return {"backbone": self.name, "weights_sha256": self.weights_sha256, "features": features}
 
     def spectrum(self, waveform_BT: Tensor) -> Tensor:
-        """Return power in mel bands [B, M, F]; a clip shorter than a window is repeated up to one."""
-        if (samples := waveform_BT.shape[1]) < LEAST_SAMPLES:
-            waveform_BT = waveform_BT.repeat(1, -(-LEAST_SAMPLES // samples))[:, :LEAST_SAMPLES]
+        """Return power in mel bands [B, M, F]."""
         spectrum_BMF: Tensor = self._fbank(waveform_BT)
         return spectrum_BMF
 

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reseed.stages.backbones.base import Backbone
+from reseed.stages.backbones.features import repeated
 from reseed.stages.backbones.settings import WavLMConfig
 from reseed.stages.backbones.weights import Checkpoint
 from reseed.store import ConfigError
 
 ATTENTION_CHANNELS = 128
 VARIANCE_FLOOR = 1e-4
+LEAST_SAMPLES = 400  # what one frame sees
 
 
 class WavLM(Backbone):
@@ -66,7 +68,7 @@ class WavLM(Backbone):
         if self.normalises:
             # Each utterance by itself; torchaudio's own bundle would normalise the batch as one.
             waveform_BT = F.layer_norm(waveform_BT, waveform_BT.shape[1:])
-        frame_BFC, _ = self.feature_extractor(waveform_BT, None)
+        frame_BFC, _ = self.feature_extractor(repeated(waveform_BT, LEAST_SAMPLES), None)
         layers_LBFC = self.encoder.extract_features(frame_BFC, None, self.config.layer)
         output_BFC = layers_LBFC[-1] if self.config.layer else torch.stack(layers_LBFC).mean(dim=0)
         output_BFC = output_BFC.float()

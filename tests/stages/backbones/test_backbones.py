@@ -42,6 +42,13 @@ def test_any_length_gives_finite_embeddings_of_the_declared_dimension(backbone, 
     assert torch.isfinite(embedding_BD).all()
 
 
+@pytest.mark.parametrize("duration_s", [0.010, 0.024, 0.040])
+def test_a_clip_of_a_few_milliseconds_is_embedded_too(backbone, duration_s):
+    embedding_BD = backbone(batch(duration_s))
+    assert embedding_BD.shape == (3, backbone.embedding_dim)
+    assert torch.isfinite(embedding_BD).all()
+
+
 def test_a_batch_gives_what_single_waveforms_give(backbone):
     waveform_BT = batch(1.6, 8)
     single_BD = torch.cat([backbone(waveform_T[None]) for waveform_T in waveform_BT])
