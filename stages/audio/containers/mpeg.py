@@ -183,18 +183,19 @@ class _Walk:
         return not is_other and self._runs(place, header, 2)
 
     def _check_lost(self, place: int, stop: int) -> None:
-        """Raise if what is no frame may have been some: it is as long as these, or looks like nothing else.
+        """Raise if what is no frame may have been some.
 
-        Between files that were joined, and behind the last, there may be tags, words and padding.
+        Between files that were joined, and behind the last, there may be tags, words and padding; but what is as long
+        as a frame, is neither, or begins as zeros within the last frame, was sound.
         """
         if self.source.at(place, 16).startswith(TAGS):
             return
         codes = (self.header & ~0xF200 | code << 12 | padding for code in range(1, 15) for padding in (0, 0x200))
         is_one = stop - place in {frame.bytes for header in codes if (frame := _frame(header))}
         data = self.source.at(place, min(stop - place, _SEARCHED))
-        is_other = len(set(data)) <= _FEW_VALUES or not data.translate(None, _TEXT)
+        is_padding = len(set(data)) <= _FEW_VALUES or not data.translate(None, _TEXT)
         begins_before = data.startswith(bytes(_ZEROS)) and not self.source.at(place - _ZEROS, _ZEROS).strip(b"\0")
-        if (is_one and stop < self.source.size) or not is_other or begins_before:
+        if (is_one and stop < self.source.size) or not is_padding or begins_before:
             raise AudioError(f"is damaged: the header of its frame {self.frames + 1} cannot be read")
 
 
