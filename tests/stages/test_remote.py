@@ -27,8 +27,10 @@ __all__ = ["levels", "served", "server"]
 
 VIEWS = "{views: {clean: {}, noisy: {noise: [0, 15]}}}"
 REST = f"extract: {{train: {VIEWS}, evaluation: {VIEWS}}}\ntrain: {{wccn: {{}}}}\n"
-SOURCES = ("toy", "toy/**/*.flac", "lists/a.csv.gz", "lists/urls.jsonl", "lists/a.parquet", "kaldi", "tars",
-           "tars/*.tar", "tars/{00..01}.tar", "lists/shards.list")  # fmt: skip
+SOURCES = (
+    *("toy", "toy/**/*.flac", "lists/a.csv.gz", "lists/urls.jsonl", "lists/a.parquet", "lists/shards.list"),
+    *("kaldi", "tars", "tars/*.tar"),
+)
 HOSTILE = (
     "http://169.254.169.254/latest/meta-data",
     "s3://private/a.wav",
