@@ -72,10 +72,9 @@ def _hiss(samples: int) -> NDArray[np.float64]:
 
 def golden_vector(backbone: Backbone) -> NDArray[np.float32]:
     """Return the embedding [D] of the generated waveform."""
-    device = next(iter(backbone.parameters()), torch.empty(0)).device
     with torch.inference_mode():
-        waveform_BT = torch.from_numpy(generated_waveform(backbone.sample_rate_hz))[None].to(device)
-        embedding_D: NDArray[np.float32] = backbone(waveform_BT)[0].float().cpu().numpy()
+        waveform_BT = torch.from_numpy(generated_waveform(backbone.sample_rate_hz))[None]
+        embedding_D: NDArray[np.float32] = backbone(waveform_BT)[0].numpy()
     return embedding_D
 
 
