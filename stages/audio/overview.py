@@ -18,7 +18,7 @@ _REMEDIES = (
     (r"lies elsewhere than", "recordings elsewhere", "move those that are of the data set to where they belong"),
     (r"command in wav\.scp", "commands in wav.scp", "write what they give to files, and name these in wav.scp"),
     (r" is at byte \d+ of ", "recordings in arks", "write the archive, or its wav.scp, again"),
-    (r"compressed as a whole|is a link to|as a sparse file|is encrypted|compressed by method",
+    (r"compressed as a whole|holds no recordings|is a link to|as a sparse file|is encrypted|compressed by method",
      "archives of another kind", "unpack them and give the folder, or write them again as plain tar"),
     (r"which wav\.scp does not list|which is not listed", "recordings that are not listed",
      "add them to wav.scp or to the recordings, or drop these stretches"),

@@ -51,10 +51,13 @@ class ArchiveReader:
 
     def recordings(self, path: AnyPath) -> Iterator[ListedRecording]:
         """Yield the recordings of one archive, in the order they lie, and what cannot be read of it."""
-        archive = Location(str(path))
+        archive, is_empty = Location(str(path)), True
         try:
             for row in self._rows(archive):
+                is_empty = False
                 yield from filter(None, [self._interpreter.recording(row)])
+            if is_empty:
+                raise AudioError("holds no recordings, by the names of its members")
         except (AudioError, OSError) as error:
             reason = str(error) if isinstance(error, AudioError) else f"cannot be read ({error.strerror})"
             yield ListedRecording(path.name, path, problem=reason)

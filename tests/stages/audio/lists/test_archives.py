@@ -327,6 +327,15 @@ def test_archives_beside_loose_recordings_are_not_read_twice_and_said(tmp_path):
     assert "archives beside the recordings are not read; give them as the source (download.tar)" in message
 
 
+def test_an_archive_without_recordings_is_a_reject(tmp_path):
+    (tmp_path / "tars").mkdir()
+    tar(tmp_path / "tars" / "a.tar", CORPUS)
+    tar(tmp_path / "tars" / "b.tar", {"x.npy": b"numbers", "x.json": b"{}"})
+    found, rejects, _ = prepared(tmp_path / "tars", tmp_path)
+    assert len(found) == len(CORPUS)
+    assert "b.tar holds no recordings" in rejects["b.tar"]
+
+
 def test_a_pattern_that_fits_nothing_is_said(tmp_path):
     folder = tars(tmp_path / "tars", CORPUS)
     for pattern, message in {
