@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,19 +51,22 @@ console = Console(width=110)
 @click.option("--recordings", default=400, show_default=True, help="Recordings of the corpus.")
 @click.option("--rounds", default=5, show_default=True)
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to work; 400 recordings take 3 GB at most.")
-def main(recordings: int, rounds: int, folder: Path | None) -> None:
+@click.option("--cpu", is_flag=True, help="Compare CPU seconds of the reader, where others work on the machine.")
+def main(recordings: int, rounds: int, folder: Path | None, cpu: bool) -> None:
     """Print the speed of each kind of source in units of that of loose files, and its memory."""
     with tempfile.TemporaryDirectory(dir=folder) as place, _server(Path(place)) as server:
         small = Path(place) / "small"
         loose = _write_corpus(small / "loose", recordings)
         written = {name: write(loose, small / name.replace(" ", "_")) for name, write in _WRITERS.items()}
         sources = {"loose": loose, **written, **_at_urls(server, loose, written["tar"])}
-        preparing = take_turns({name: partial(_prepare, source, small) for name, source in sources.items()}, rounds)
+        clock = time.process_time if cpu else time.perf_counter
+        prepares = {name: partial(_prepare, source, small) for name, source in sources.items()}
+        preparing = take_turns(prepares, rounds, clock)
         reading = {}
         for name, source in sources.items():
             _prepare(source, small / f"{name}.manifest")
             reading[name] = partial(_read, small / f"{name}.manifest" / "u.parquet")
-        seconds = take_turns(reading, rounds)
+        seconds = take_turns(reading, rounds, clock)
         peaks = {name: [watch("benchmarks.archives", source, small / "probe")] for name, source in sources.items()}
         large = _write_corpus(Path(place) / "large" / "loose", 10 * recordings)
         for name in sources:
@@ -80,7 +84,8 @@ def main(recordings: int, rounds: int, folder: Path | None) -> None:
         )
     console.print(table)
     rate = recordings * rounds / sum(seconds["loose"]), recordings * rounds / sum(preparing["loose"])
-    console.print(f"loose files: {rate[0]:,.0f} read, {rate[1]:,.0f} prepared a second")
+    unit = "CPU second" if cpu else "second"
+    console.print(f"loose files: {rate[0]:,.0f} read, {rate[1]:,.0f} prepared a {unit}")
 
 
 def _at_urls(server: ObjectServer, loose: Path, tars: Path) -> dict[str, AnyPath]:
