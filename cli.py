@@ -49,7 +49,7 @@ class _Place(click.Path):
             self.fail(f"{without_secrets(value)} {error}", param, context)
 
 
-_IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FILE, _PLACE = _File(path_type=Path), _Place(path_type=Path)
 _DEBUG = "debug"
 _TRIES = 10  # of reading a store that others are changing

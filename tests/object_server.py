@@ -21,7 +21,7 @@ import pytest
 from fsspec.config import conf
 
 from reseed.stages.audio import opener, streams
-from reseed.stages.audio.remote import file
+from reseed.stages.audio.remote import file, stores
 from reseed.stages.audio.remote.url import Url
 from reseed.store import atomic
 
@@ -121,6 +121,7 @@ def served(server, tmp_path, monkeypatch):
 def forget() -> None:
     """Let this process fetch anew what it holds in memory."""
     file._forget()
+    stores._silent.clear()
     opener._RECENT = opener._Recent(opener._HELD_BYTES)
     opener._sha256_of.cache_clear()
     atomic._sha256_of.cache_clear()

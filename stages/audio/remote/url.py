@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 from reseed.stages.audio.remote.file import RemoteFile, state_of_url
 from reseed.stages.audio.remote.stores import PACKAGES, ask
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)  # a letter alone is a drive of Windows
 _UNQUOTED = "!$&'()*+,;=:@~"  # in a name
 _BUFFER = 1 << 16
 _SIGNED = re.compile(r"([?&](?:X-(?:Amz|Goog)-Signature|Signature|sig|(?:access_)?token)=)[^&]*", re.IGNORECASE)

@@ -149,6 +149,7 @@ def test_a_host_that_does_not_answer_is_asked_only_once_more_for_each_file(serve
 
 
 @needs_s3
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_process_that_was_forked_opens_connections_of_its_own(served):
     data = os.urandom(1000)
     put(served, "a.wav", data)

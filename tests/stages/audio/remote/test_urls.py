@@ -32,7 +32,9 @@ def test_a_url_that_no_store_has_or_that_holds_a_secret_is_refused(url, reason):
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["/data/a.wav", "s3:/bucket/a.wav", "a//b.wav", "://x", "simplecache::http://host/a"])
+@pytest.mark.parametrize(
+    "text", ["/data/a.wav", "s3:/bucket/a.wav", "C://a.wav", "a//b.wav", "://x", "simplecache::http://host/a"]
+)
 def test_what_is_no_url_is_a_path(text):
     assert path_or_url(text) == Path(text)
 
