@@ -120,6 +120,7 @@ def _settings(backbone: str, folder: Path) -> dict[str, Any]:
         "resnet_se34v2": checkpoints.resnet_se34v2,
         "ecapa_tdnn": lambda: checkpoints.ecapa_tdnn(channels=1024),
         "campplus": lambda: checkpoints.campplus(head=32, trunk=128, growth=32, narrow=128, dim=512),
+        "resnet34_wespeaker": lambda: checkpoints.resnet34_wespeaker(width=32, dim=256),
     }
     if backbone not in published:
         return {}
