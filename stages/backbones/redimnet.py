@@ -197,11 +197,15 @@ def check_words(path: Path) -> None:
         ModelError: says what.
     """
     held = {} if path.suffix == ".safetensors" else load_pickled(path)
-    words = held.get("model_config") if isinstance(held, Mapping) else None
+    words = _mapping(_mapping(held).get("model_config"))
     for key, allowed in KNOWN.items():
         section, _, name = key.rpartition(".")
-        said = (words or {}).get(section, {}) if section else (words or {})
-        if name in said and said[name] not in allowed:
+        said = _mapping(words.get(section)) if section else words
+        if name in said and not (isinstance(said[name], str | int | float) and said[name] in allowed):
             raise ModelError(
                 f"{path}: its model_config says {key}={said[name]!r}, but this is built for {allowed[0]!r}"
             )
+
+
+def _mapping(held: object) -> Mapping[str, Any]:
+    return held if isinstance(held, Mapping) else {}

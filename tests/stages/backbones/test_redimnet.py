@@ -115,9 +115,12 @@ def backbone(held: object, folder) -> ReDimNet:
 @pytest.mark.parametrize("kind", ["convnext", "resnet", "whole", "excited"])
 def test_embeddings_agree_with_the_definition(kind, tmp_path):
     state, wave_BT = checkpoints.redimnet(kind), by_hand.waves(0.7)
-    ours = backbone({"model_config": {"F": 12, "hop_length": 160}, "state_dict": state}, tmp_path)
+    ours = backbone(
+        {"model_config": {"F": 12, "hop_length": 160, "spec_params": {"f_min": 20.0}}, "state_dict": state}, tmp_path
+    )
     assert ours.embedding_dim == 20
     by_hand.assert_agree(ours(torch.from_numpy(wave_BT)), embed(state, wave_BT))
+    assert torch.isfinite(backbone({"model_config": [1], "state_dict": state}, tmp_path)(torch.zeros(1, 8000))).all()
 
 
 def test_layers_that_classified_are_left_out_and_filter_banks_of_the_file_are_used(tmp_path):
@@ -141,6 +144,7 @@ def test_layers_that_classified_are_left_out_and_filter_banks_of_the_file_are_us
     [
         ({"hop_length": 240}, "says hop_length=240, but this is built for 160"),
         ({"block_2d_type": "convnext_like_relu"}, "says block_2d_type='convnext_like_relu'"),
+        ({"hop_length": torch.ones(3)}, r"says hop_length=tensor\(\[1\., 1\., 1\.\]\), but"),
         ({"spec_params": {"spec_norm": "mvn"}}, r"says spec_params\.spec_norm='mvn', but this is built for 'mn'"),
     ],
 )
