@@ -4,6 +4,7 @@ import os
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reseed.stages.audio.manifest import read_manifest
@@ -130,3 +131,15 @@ def test_each_archive_is_opened_once_and_each_recording_read_once(corpus, places
     }
     whole = [each for each in read if each in recordings]
     assert sorted(whole) == sorted(recordings)
+
+
+def test_a_manifest_in_the_order_of_an_archive_gives_the_same_vectors_in_that_order(corpus, places, of_files, tmp_path):
+    shuffled = dict(sorted(corpus["speech"].items(), key=lambda item: item[1]))
+    sources = {kind: loose(tmp_path / kind, corpus[kind]) for kind in ("noise", "rir")}
+    manifests = prepared({**sources, "speech": tar(tmp_path / "speech.tar", shuffled)}, places, order="place")
+    run(manifests, tmp_path / "store")
+    stores = [EmbeddingStore(path) for path in (of_files, tmp_path / "store")]
+    assert [*stores[1].utterance_ids()] == [name.removesuffix(".flac") for name in shuffled]
+    assert stores[0].fingerprint == stores[1].fingerprint
+    for name in stores[0].utterance_ids():
+        np.testing.assert_allclose(*(store.get(name, view="both") for store in stores), atol=1e-6)

@@ -84,7 +84,7 @@ def _header(source: Source, place: int, block: bytes, extended: _Extended) -> _H
         return _Header(start)
     if kind in _SILENT:
         return _Header(start + size + -size % _BLOCK)
-    name = extended.get("path") or _name(block)
+    name = extended.get("GNU.sparse.name") or extended.get("path") or _name(block)
     if kind in (b"1", b"2"):
         target = extended.get("linkpath") or _text(block[157:257])
         return _Header(start, Member(name, start, problem=f"is a link to {target} within the archive; unpack it"))

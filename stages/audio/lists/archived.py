@@ -93,7 +93,7 @@ class ArchiveReader:
 
     def _of_sample(self, archive: Location, sample: "_Sample") -> Iterator[Row]:
         for member in sample.broken:
-            yield Row(f"byte {member.start}", problem=member.problem, inside=Place(archive, member.name))
+            yield Row(f"byte {member.start}", problem=member.problem, inside=Place(archive, below(member.name)))
         if not sample.recordings:
             self._apart += len(sample.beside)
             return
