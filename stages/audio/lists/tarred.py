@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from reseed.stages.audio.archives.member import Member
 from reseed.stages.audio.archives.tar import tar_members
+from reseed.stages.audio.lists.archived import below
 from reseed.stages.audio.lists.places import Place
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.location import ByteRange, Location
@@ -35,12 +36,12 @@ class TarNames:
 
     def row(self, row: Row, name: str) -> Row:
         """Return a row with the place of its recording, or with the reason why there is none."""
-        member = self._found(name)
-        file = self._archive
-        if member is None or member.problem is not None:
-            fault = self._fault and f", which {self._fault}"
-            problem = f"is not in {file}{fault or ''}" if member is None else f"({name} in {file}) {member.problem}"
-            return Row(row.place, problem=f"({name}) {problem}" if member is None else problem)
+        member, file = self._found(name), self._archive
+        if member is None:
+            fault = f", which {self._fault}" if self._fault else ""
+            return Row(row.place, problem=f"({name}) is not in {file}{fault}")
+        if member.problem is not None:
+            return Row(row.place, problem=f"({name} in {file}) {member.problem}")
         if member.name.endswith(_NO_DATA):
             return Row(row.place, problem=f"({name}) has no recording: its place in {file} is empty")
         inside = Place(Location(file.file, ByteRange(member.start, member.length)), posixpath.splitext(name)[0])
@@ -89,7 +90,9 @@ class NemoTars:
     def __init__(self, tars: Sequence[AnyPath]) -> None:
         self._tars = tars
         self._tar = lru_cache(maxsize=_TARS)(self._looked_for)
-        self._names = lru_cache(maxsize=_TARS)(lambda path: TarNames(path, lambda name: name or None, is_once=False))
+        self._names = lru_cache(maxsize=_TARS)(
+            lambda path: TarNames(path, lambda name: below(name) or None, is_once=False)
+        )
 
     def row(self, source: AnyPath, row: Row) -> Row:
         """Return a row of such a manifest with the place of its recording; other rows are returned as they are."""
@@ -102,7 +105,7 @@ class NemoTars:
             advice = "say with corpus.prepare.tarred_audio_filepaths where the tar files are"
             return Row(row.place, problem=f"is inside a tar file (shard_id {shard}), and {where}: {advice}")
         stem, suffix = posixpath.splitext(path)
-        found = self._names(tar).row(row, _PART.sub("", stem) + suffix)
+        found = self._names(tar).row(row, below(_PART.sub("", stem) + suffix))
         if found.inside is None:
             return found
         return Row(row.place, row.values, inside=Place(found.inside.path, stem))
