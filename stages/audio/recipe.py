@@ -79,6 +79,18 @@ def _is_fixed(value: object) -> bool:
     return isinstance(value, list) and len(set(value)) == 1
 
 
+class WindowSettings(Section):
+    """Windows of a crop whose vectors are averaged, each scaled to unit length; the last one ends where the crop does.
+
+    Attributes:
+        length_s: of a window, in seconds; a crop that is no longer is one.
+        hop_s: from the start of one window to that of the next.
+    """
+
+    length_s: float = Field(gt=0, le=86_400, examples=[3.0])
+    hop_s: float = Field(gt=0, le=86_400, examples=[1.5])
+
+
 class CropSettings(Section):
     """How an utterance is cut; `whole`, in place of all that, takes it as it is.
 
@@ -89,6 +101,7 @@ class CropSettings(Section):
             very end, as voxceleb_trainer and SEED evaluate.
         min_s: what is shorter is a reject; null: nothing is.
         max_s: of a whole utterance that is longer, so much of its middle is taken; null: it is taken as it is.
+        windows: of a crop, each embedded, and their mean stored; null: a crop is embedded at once.
     """
 
     count: int = Field(default=1, ge=1, le=10_000)
@@ -96,6 +109,7 @@ class CropSettings(Section):
     placement: Literal["random", "even", "ends"] = "random"
     min_s: float | None = Field(default=None, gt=0, le=86_400)
     max_s: float | None = Field(default=None, gt=0, le=86_400)
+    windows: WindowSettings | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -112,8 +126,8 @@ class CropSettings(Section):
             yield Conflict("min_s", f"is above max_s ({self.max_s:g})", ("min_s", "max_s"))
 
     @model_serializer(mode="wrap")
-    def _with_limits_that_are_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out limits that are none, so that what was extracted before there were any is not extracted again."""
+    def _without_what_is_not_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what is not set: what was extracted before there was any is not extracted again."""
         found: dict[str, Any] = dump(self)
         return {name: value for name, value in found.items() if value is not None or name == "duration_s"}
 

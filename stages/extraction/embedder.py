@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from reseed.stages.audio.draw import Draw
 from reseed.stages.audio.mix import mix
+from reseed.stages.audio.recipe import WindowSettings
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.common.terminal import log
 from reseed.store import ModelError
@@ -24,15 +25,24 @@ class Embedder:
     Args:
         precision: "float32", or "bfloat16" or "float16" by autocast; how far vectors move is reported once.
         compile: let torch compile the backbone.
+        windows: embed window by window, and average.
     """
 
-    def __init__(self, backbone: Backbone, device: str, precision: str = "float32", compile: bool = False) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        device: str,
+        precision: str = "float32",
+        compile: bool = False,
+        windows: WindowSettings | None = None,
+    ) -> None:
         self.device = torch.device(device)
         self.backbone = backbone.frozen(self.device)
         self._run = torch.compile(self.backbone) if compile else self.backbone
         self._dtype = getattr(torch, precision)
         self._drift_reported = self._dtype is torch.float32
         self._most: int | None = None
+        self._windows = windows
 
     def __call__(self, draws: Sequence[Draw]) -> Tensor:
         """Embed some draws; where the memory of the device does not suffice, fewer at a time from then on.
@@ -61,10 +71,20 @@ class Embedder:
     def _embed(self, draws: Sequence[Draw]) -> Tensor:
         with torch.inference_mode():
             waveform_BT = mix(draws, self.backbone.sample_rate_hz, self.device)
-            embedding_BD = self.forward(waveform_BT)
+            embedding_BD = self._averaged(waveform_BT) if self._windows else self.forward(waveform_BT)
             if not self._drift_reported:
                 self._report_drift(waveform_BT, embedding_BD)
         return embedding_BD
+
+    def _averaged(self, waveform_BT: Tensor) -> Tensor:
+        """Return the mean of the unit vectors of all windows, as many waveforms at a time as there are in the batch."""
+        assert self._windows is not None
+        rate, samples = self.backbone.sample_rate_hz, waveform_BT.shape[1]
+        length, hop = (max(1, round(value_s * rate)) for value_s in (self._windows.length_s, self._windows.hop_s))
+        last = max(0, samples - length)
+        starts = sorted({*range(0, last, hop), last})
+        found_WBD = [F.normalize(self.forward(waveform_BT[:, start : start + length]), dim=-1) for start in starts]
+        return torch.stack(found_WBD).mean(dim=0)
 
     def _report_drift(self, waveform_BT: Tensor, embedding_BD: Tensor) -> None:
         cosine_B = F.cosine_similarity(embedding_BD, self.backbone(waveform_BT).float())

@@ -88,7 +88,9 @@ class Extraction:
     def embedder(self) -> Embedder:
         """The backbone on its device, which is claimed now: to plan or to seal takes none."""
         settings = self.order.settings
-        return Embedder(self.backbone, claimed(self.order.device), settings.precision, settings.compile)
+        return Embedder(
+            self.backbone, claimed(self.order.device), settings.precision, settings.compile, settings.crops.windows
+        )
 
     def plan(self, shards: int | None) -> list[slice]:
         """Cut the utterances into contiguous stretches, one per shard, whose lengths differ by at most one.

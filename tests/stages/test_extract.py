@@ -10,7 +10,7 @@ import torch
 
 from reseed.pipeline.settings import validated
 from reseed.stages.audio.manifest import read_manifest
-from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
+from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View, WindowSettings
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.ge2e import GE2EConfig
 from reseed.stages.backbones.table import BACKBONES
@@ -396,7 +396,7 @@ def uneven(tmp_path_factory) -> dict[str, Path]:
     return prepared(corpus, folder, ("speech", "noise", "rir"))
 
 
-def whole(**limits: float) -> ExtractSettings:
+def whole(**limits: object) -> ExtractSettings:
     return ExtractSettings(views=VIEWS, crops=CropSettings(duration_s=None, placement="even", **limits), batch=2)
 
 
@@ -414,6 +414,28 @@ def test_whole_utterances_are_embedded_each_as_it_is(uneven, tmp_path):
         np.testing.assert_array_equal(stored, Levels(None)(heard[None])[0].numpy())
     replayer = Replayer(tmp_path / "store", recordings=[uneven["speech"].parent])
     assert replayer.replay("of-c/c", "both").largest_difference < 1e-6
+
+
+def test_windows_of_a_whole_utterance_are_averaged_to_its_very_end(uneven, tmp_path):
+    settings = whole(windows=WindowSettings(length_s=1.0, hop_s=0.6))
+    run(uneven, tmp_path / "store", settings=settings)
+    store = EmbeddingStore(tmp_path / "store")
+    for utterance in read_manifest(uneven["speech"]):
+        heard = torch.from_numpy(soundfile.read(utterance.path, dtype="float32")[0])[None]
+        starts = {"a": [0, 8_000], "b": [0, 8_000], "c": [0, 9_600, 19_200, 24_008], "d": [0]}[
+            utterance.utterance_id[-1]
+        ]
+        found = [torch.nn.functional.normalize(Levels(None)(heard[:, start : start + 16_000])) for start in starts]
+        wanted = torch.cat(found).mean(dim=0)
+        np.testing.assert_allclose(store.get(utterance.utterance_id, view="clean"), wanted, rtol=1e-6)
+    replayer = Replayer(tmp_path / "store", recordings=[uneven["speech"].parent])
+    assert replayer.replay("of-c/c", "both").largest_difference < 1e-6
+    assert store.fingerprint != fingerprint_of(uneven, tmp_path / "other", whole())
+
+
+def fingerprint_of(manifests: dict[str, Path], store: Path, settings: ExtractSettings) -> str:
+    run(manifests, store, settings=settings)
+    return EmbeddingStore(store).fingerprint
 
 
 def test_utterances_outside_the_limits_are_rejected_or_cut_to_their_middle(uneven, tmp_path):
