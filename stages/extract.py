@@ -14,7 +14,7 @@ from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, StoreError, atomic, finalise
 from reseed.store.format import Header
-from reseed.store.lock import editing
+from reseed.store.lock import editing, remove_locks
 from reseed.store.outputs import check_apart, check_store
 from reseed.store.share import link_store
 from reseed.store.writer import complete_removal
@@ -124,6 +124,7 @@ def extract(
     for written, name in enumerate(execute(write, todo), start=1):
         log(f"{place}: shard {name} written ({written} of {len(todo)})")
     if job is not None:
+        remove_locks(place, [names[index] for index in own if index not in missing])
         made = {"fingerprint": extraction.declaration.fingerprint, "shards": [names[index] for index in own]}
         atomic.write_json(job.marker(store), made)
     if is_linked or (done and job is not None):

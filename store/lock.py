@@ -8,7 +8,7 @@ import fcntl
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -49,6 +49,14 @@ def only_writer(store: Path, name: str, *, wait: bool = False) -> Iterator[None]
     """
     with _holding(shard_path(store, f".{name}", "lock"), f"{store}: shard {name} is being written", wait):
         yield
+
+
+def remove_locks(store: Path, names: Iterable[str]) -> None:
+    """Remove the locks of shards whose writers were killed once the shard was sealed; what is held stays."""
+    for name in names:
+        if shard_path(store, f".{name}", "lock").exists():
+            with suppress(StoreBusyError), only_writer(store, name):
+                pass
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.extraction.replayer import Replayer
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError, compact, drop, read_rejects
 from reseed.store.atomic import sha256_file
+from reseed.store.lock import only_writer
 from tests.corpus import prepared, write_corpus, write_manifest, write_wave
 from tests.store.stores import assert_same_files
 
@@ -379,6 +380,18 @@ def test_a_disk_without_room_is_known_before_the_first_recording_is_read(manifes
     with pytest.raises(StoreError, match=r"store will take about 2.64 kB more, and its disk has 1 kB left"):
         run(manifests, tmp_path / "store")
     assert not (tmp_path / "store").exists()
+
+
+def test_a_job_removes_the_lock_of_a_shard_that_was_sealed_when_its_writer_was_killed(manifests, tmp_path):
+    store, job = tmp_path / "store", Job(0, 2)
+    run(manifests, store, job=job)
+    before = sorted((store / "shards").iterdir())
+    left, held = (path.with_name(f".{path.stem}.lock") for path in before if path.suffix == ".h5")
+    left.touch()
+    with only_writer(store, held.stem.removeprefix(".")):
+        run(manifests, store, job=job)
+        assert (left.exists(), held.exists()) == (False, True)
+    assert sorted((store / "shards").iterdir()) == before
 
 
 LENGTHS = {"a": 24_000, "b": 24_000, "c": 40_008, "d": 16_000}  # samples at 16 kHz
