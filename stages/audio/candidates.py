@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from reseed.stages.audio.decode import inspect
 from reseed.stages.audio.listed import ListedRecording
-from reseed.stages.audio.location import Location
+from reseed.stages.audio.location import ByteRange, Location
 from reseed.stages.audio.opener import sha256_of
 from reseed.stages.audio.remote.stores import REQUESTS
 from reseed.stages.audio.remote.url import is_url
@@ -49,6 +49,7 @@ _LISTED = pa.schema(
         "language": pa.string(),
         "gender": pa.string(),
         "age": pa.float64(),
+        "crc32": pa.uint32(),
     }
 )
 _FOUND = pa.schema(
@@ -100,13 +101,14 @@ def inspect_listed(recordings: Iterator[ListedRecording]) -> Candidates:
     listed = pa.Table.from_batches(batches, _LISTED).combine_chunks()
     to_open = pc.if_else(pc.is_null(listed["problem"]), listed["listed_path"], pa.scalar(None, pa.string()))
     paths = pc.unique(to_open).drop_null()  # as they are listed: recordings of an archive as they lie in it
+    crc32_F = listed["crc32"].take(pc.index_in(paths, value_set=to_open)).to_pylist()
     batches = []
     threads = len(os.sched_getaffinity(0))
     if any(map(is_url, paths.slice(0, 1).to_pylist())):
         threads = max(threads, REQUESTS)
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(paths), _CHUNK):
-            found = list(pool.map(_inspected_file, paths.slice(start, _CHUNK).to_pylist()))
+            found = list(pool.map(_inspected_file, paths.slice(start, _CHUNK).to_pylist(), crc32_F[start : start + _CHUNK]))
             batches.append(pa.RecordBatch.from_pylist(found, _FOUND))
     file_U = pc.index_in(to_open, value_set=paths).combine_chunks()
     return Candidates(listed, pa.Table.from_batches(batches, _FOUND).combine_chunks(), file_U)
@@ -193,6 +195,8 @@ def accept(
 def _listed_row(recording: ListedRecording) -> dict[str, Any]:
     row = {**vars(recording), "listed_path": str(recording.path), "listed_s": recording.duration_s}
     row["start_unit"], row["length_unit"] = recording.units
+    if isinstance(recording.path, Location) and isinstance(recording.path.part, ByteRange):
+        row["crc32"] = recording.path.part.crc32
     try:
         f"{recording.utterance_id}{recording.path}".encode()
     except UnicodeEncodeError:
@@ -202,8 +206,10 @@ def _listed_row(recording: ListedRecording) -> dict[str, Any]:
     return row
 
 
-def _inspected_file(listed_path: str) -> dict[str, Any]:
+def _inspected_file(listed_path: str, crc32: int | None) -> dict[str, Any]:
     location = Location.parse(listed_path)
+    if isinstance(location.part, ByteRange):
+        location = replace(location, part=replace(location.part, crc32=crc32))
     try:
         sha256 = sha256_of(location)
         found = inspect(location)

@@ -13,7 +13,7 @@ A path that is a file is that file, whatever it looks like.
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,11 +25,16 @@ _CELL = re.compile(r"(?P<file>.+):(?P<column>[^:/\[\]]+)\[(?P<row>\d{1,19})\]", 
 
 @dataclass(frozen=True)
 class ByteRange:
-    """`length` bytes of a file from `start` on, which `deflate` may have compressed."""
+    """`length` bytes of a file from `start` on, which `deflate` may have compressed.
+
+    Attributes:
+        crc32: what an archive that has just been walked says of what they hold; no part of the place.
+    """
 
     start: int
     length: int
     is_deflated: bool = False
+    crc32: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         """Return it as it stands behind the name of the file."""

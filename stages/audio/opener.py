@@ -112,7 +112,8 @@ def sha256_of(location: Location) -> str:
     """Return the SHA-256 of a recording's bytes as hex, computed once as long as its file is the same.
 
     Raises:
-        AudioError, OSError: as `opened_bytes`.
+        AudioError: as `opened_bytes`, or the bytes have another CRC-32 than their place says.
+        OSError: as `opened_bytes`.
     """
     if location.part is None and not location.is_remote:
         state_of_file(location)
@@ -122,10 +123,14 @@ def sha256_of(location: Location) -> str:
 
 @lru_cache(maxsize=65_536)
 def _sha256_of(location: Location, state: Hashable) -> str:
-    hasher = hashlib.sha256()
+    hasher, found = hashlib.sha256(), 0
+    announced = location.part.crc32 if isinstance(location.part, ByteRange) else None
     with opened_bytes(location) as file:
         while data := file.read(_PIECE):
             hasher.update(data)
+            found = found if announced is None else zlib.crc32(data, found)
+    if announced not in (None, found):
+        raise AudioError("is damaged: its checksum (CRC-32) is another than the archive says")
     return hasher.hexdigest()
 
 

@@ -17,6 +17,7 @@ class Member:
         name: as the archive has it, whatever it is: a name and no path of this machine.
         start, length: its bytes in the archive.
         is_deflated: they are compressed.
+        crc32: of what they hold; None: the archive does not say.
         problem: why it cannot be read.
     """
 
@@ -25,6 +26,7 @@ class Member:
     length: int = 0
     is_deflated: bool = False
     problem: str | None = None
+    crc32: int | None = None
 
 
 def exactly(source: Source, start: int, count: int) -> bytes:

@@ -30,8 +30,8 @@ def zip_members(source: Source) -> Members:
     count = 0
     while place < end:
         try:
-            fields = struct.unpack("<4s4xHH8xIIHHH8xI", exactly(source, place, 46))
-            magic, flags, method, packed, size, name_bytes, extra_bytes, comment_bytes, offset = fields
+            fields = struct.unpack("<4s4xHH4xIIIHHH8xI", exactly(source, place, 46))
+            magic, flags, method, crc32, packed, size, name_bytes, extra_bytes, comment_bytes, offset = fields
             if magic != _ENTRY:
                 raise AudioError(f"is damaged: its directory cannot be read from byte {place} on")
             text = exactly(source, place + 46, name_bytes + extra_bytes)
@@ -42,7 +42,7 @@ def zip_members(source: Source) -> Members:
         place += 46 + name_bytes + extra_bytes + comment_bytes
         name, extra = text[:name_bytes], text[name_bytes:]
         size, packed, offset = _wide(extra, size, packed, offset)
-        entry = _Entry(_decoded(name, flags), flags, method, packed, offset)
+        entry = _Entry(_decoded(name, flags), flags, method, crc32, packed, offset)
         if not entry.name.endswith("/"):
             yield _member(source, entry, name)
     if place > end or count % (1 << 16) != announced % (1 << 16):  # some writers count so far only
@@ -54,6 +54,7 @@ class _Entry:
     name: str
     flags: int
     method: int
+    crc32: int
     packed: int
     offset: int
 
@@ -87,7 +88,7 @@ def _by_headers(source: Source) -> Members:
     """Yield the members whose headers say how long they are, from the beginning of the file on."""
     place = 0
     while (head := source.at(place, 30))[:4] == _LOCAL and len(head) == 30:
-        flags, method, packed, size, name_bytes, extra_bytes = struct.unpack("<6xHH8xIIHH", head)
+        flags, method, crc32, packed, size, name_bytes, extra_bytes = struct.unpack("<6xHH4xIIIHH", head)
         try:
             text = exactly(source, place + 30, name_bytes + extra_bytes)
         except AudioError:
@@ -98,7 +99,7 @@ def _by_headers(source: Source) -> Members:
             yield Member(name, place, problem="does not say its length, and the directory is gone")
             return
         if not name.endswith("/"):
-            yield _member(source, _Entry(name, flags, method, packed, place), text[:name_bytes])
+            yield _member(source, _Entry(name, flags, method, crc32, packed, place), text[:name_bytes])
         place += 30 + name_bytes + extra_bytes + packed
 
 
@@ -113,7 +114,7 @@ def _member(source: Source, entry: _Entry, name: bytes) -> Member:
         return Member(entry.name, start, problem="is encrypted; unpack the archive first")
     if entry.method not in (_STORED, _DEFLATED):
         return Member(entry.name, start, problem=f"is compressed by method {entry.method}; unpack the zip")
-    return Member(entry.name, start, entry.packed, entry.method == _DEFLATED)
+    return Member(entry.name, start, entry.packed, entry.method == _DEFLATED, crc32=entry.crc32)
 
 
 def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:

@@ -20,7 +20,7 @@ from reseed.stages.audio.lists.columns import Interpreter, has_speaker
 from reseed.stages.audio.lists.places import Place
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.location import ByteRange, Location
-from reseed.stages.audio.opener import opened_bytes, whole_file
+from reseed.stages.audio.opener import opened_bytes, sha256_of, whole_file
 from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import AudioError
 from reseed.store.bounded import parse_json
@@ -171,7 +171,7 @@ def _key(name: str) -> str:
 
 
 def _location(archive: Location, member: Member) -> Location:
-    return Location(archive.file, ByteRange(member.start, member.length, member.is_deflated))
+    return Location(archive.file, ByteRange(member.start, member.length, member.is_deflated, member.crc32))
 
 
 def below(name: str) -> str:
@@ -184,7 +184,9 @@ def _text(archive: Location, member: Member) -> str:
         raise ValueError(f"{member.name} has {member.length} bytes")
     if not member.length:
         return ""
-    with opened_bytes(_location(archive, member)) as file:
+    location = _location(archive, member)
+    sha256_of(location)  # which checks what the archive says of it
+    with opened_bytes(location) as file:
         return file.read(LARGEST_TEXT).decode("utf-8-sig")
 
 

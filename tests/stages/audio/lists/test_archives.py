@@ -301,6 +301,33 @@ def test_of_a_zip_that_was_cut_or_is_damaged_what_is_whole_is_read(tmp_path):
         prepared(deflated, tmp_path)
 
 
+@pytest.mark.parametrize("place", ["recording", "beside"])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("has_directory", [True, False])
+def test_a_member_of_a_zip_with_another_checksum_is_a_reject(method, place, has_directory, tmp_path):
+    sound = {f"s0/{name}.wav": written(voice(0, n, 0.5), format="WAV") for n, name in enumerate("abc")}
+    beside = {"s0/b.json": b'{"spk": "ann"}'}
+    files = dict(sorted((sound | beside).items()))
+    path, wrong = zipped(tmp_path / "a.zip", files, method), "s0/b.wav" if place == "recording" else "s0/b.json"
+    with zipfile.ZipFile(path) as archive:
+        true = archive.getinfo(wrong).CRC.to_bytes(4, "little")
+    data = path.read_bytes().replace(true, bytes(4))
+    path.write_bytes(data if has_directory else data[: data.index(b"PK\1\2")])
+    found, rejects, _ = prepared(path, tmp_path, min_duration_s=0)
+    assert found["utterance_id"].to_pylist() == ["s0/a", "s0/c"]
+    assert "is damaged: its checksum (CRC-32) is another" in rejects["s0/b"]
+
+
+def test_a_flipped_byte_of_a_wav_stored_in_a_zip_is_a_reject_however_large_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("reseed.stages.audio.opener._LARGEST_HELD", 1000)
+    path = zipped(tmp_path / "a.zip", {f"{n}.wav": written(voice(0, n, 0.5), format="WAV") for n in range(2)})
+    data = bytearray(path.read_bytes())
+    data[5000] ^= 1
+    path.write_bytes(data)
+    found, rejects, _ = prepared(path, tmp_path, min_duration_s=0, speaker_depth=0)
+    assert (found["utterance_id"].to_pylist(), list(rejects)) == (["1"], ["0"])
+
+
 def test_a_zip_bomb_is_a_reject(tmp_path, monkeypatch):
     monkeypatch.setattr("reseed.stages.audio.opener._MOST_INFLATED", 4 << 20)
     bomb = zipped(tmp_path / "a.zip", {**CORPUS, "bomb.wav": b"\0" * (32 << 20)}, zipfile.ZIP_DEFLATED)
