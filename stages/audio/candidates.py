@@ -108,7 +108,8 @@ def inspect_listed(recordings: Iterator[ListedRecording]) -> Candidates:
         threads = max(threads, REQUESTS)
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(paths), _CHUNK):
-            found = list(pool.map(_inspected_file, paths.slice(start, _CHUNK).to_pylist(), crc32_F[start : start + _CHUNK]))
+            chunk = slice(start, start + _CHUNK)
+            found = list(pool.map(_inspected_file, paths[chunk].to_pylist(), crc32_F[chunk]))
             batches.append(pa.RecordBatch.from_pylist(found, _FOUND))
     file_U = pc.index_in(to_open, value_set=paths).combine_chunks()
     return Candidates(listed, pa.Table.from_batches(batches, _FOUND).combine_chunks(), file_U)

@@ -4,7 +4,7 @@ Rows are found again only by decoding what lies before them in their row group, 
 """
 
 from bisect import bisect_right
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import accumulate
 from threading import Lock
@@ -15,9 +15,25 @@ import pyarrow.parquet as pq
 from reseed.stages.audio.containers.layout import Stitched
 from reseed.store import AudioError
 
-_BATCH_BYTES = 2 << 20
-_BATCHES = 2  # that are kept: threads that read ahead of one another are a few rows apart
+_HELD_BYTES = 4 << 20  # threads that read ahead of one another are a few rows apart
 _BUFFER = 1 << 20
+_MOST_BYTES = 1 << 30  # of a recording
+_MOST_COMPRESSED = 100  # times; no recordings are so
+
+
+def swollen(file: pq.ParquetFile, group: int, column: str) -> str | None:
+    """Return why a column of a group of rows is not to be decompressed; None: it may be."""
+    found = _chunk(file, group, column)
+    size = found.total_uncompressed_size
+    if size <= _MOST_BYTES or size <= _MOST_COMPRESSED * found.total_compressed_size:
+        return None
+    return f"is among rows of {size >> 20} MiB that take {found.total_compressed_size >> 10} KiB: no recordings are so"
+
+
+def _chunk(file: pq.ParquetFile, group: int, column: str) -> pq.ColumnChunkMetaData:
+    metadata = file.metadata.row_group(group)
+    chunks = {chunk.path_in_schema: chunk for chunk in map(metadata.column, range(metadata.num_columns))}
+    return chunks[column]
 
 
 class CellReader:
@@ -39,7 +55,8 @@ class CellReader:
         self._place: tuple[str, int] | None = None  # column and row group that batches are of
         self._next = 0
         self._batches: Iterator[pa.RecordBatch] = iter(())
-        self._held: deque[tuple[str, int, pa.Array]] = deque(maxlen=_BATCHES)  # column, first row, values
+        self._held: OrderedDict[tuple[str, int], object] = OrderedDict()  # by column and row
+        self._held_bytes = 0
 
     def read(self, column: str, row: int) -> bytes:
         """Return the bytes in a row of a column.
@@ -59,26 +76,34 @@ class CellReader:
         return value
 
     def _value(self, column: str, row: int) -> object:
-        for name, first, values in self._held:
-            if name == column and first <= row < first + len(values):
-                return values[row - first].as_py()
+        if (column, row) in self._held:
+            return self._held[column, row]
         group = bisect_right(self._edges, row) - 1
         if self._place != (column, group) or row < self._next:
             self._start(column, group)
         while True:
-            batch = next(self._batches)
-            values = batch.column(0)
+            values = next(self._batches).column(0)
             for name in column.split(".")[1:]:
                 values = values.field(name)
-            first, self._next = self._next, self._next + len(values)
-            self._held.append((column, first, values))
-            if row < self._next:
-                return values[row - first].as_py()
+            number, self._next = self._next, self._next + 1
+            value = values[0].as_py()
+            self._keep((column, number), value)
+            if number == row:
+                return value
+
+    def _keep(self, key: tuple[str, int], value: object) -> None:
+        self._held[key] = value
+        self._held_bytes += _size(value)
+        while self._held_bytes > _HELD_BYTES:
+            self._held_bytes -= _size(self._held.popitem(last=False)[1])
 
     def _start(self, column: str, group: int) -> None:
-        metadata = self._file.metadata.row_group(group)
-        sizes = {metadata.column(index).path_in_schema: metadata.column(index) for index in range(metadata.num_columns)}
-        each = sizes[column].total_uncompressed_size / max(1, metadata.num_rows)
-        rows = max(1, min(metadata.num_rows, int(_BATCH_BYTES / max(1.0, each))))
-        self._batches = self._file.iter_batches(rows, row_groups=[group], columns=[column])
+        if fault := swollen(self._file, group, column):
+            raise AudioError(fault)
+        # One by one: the dictionary of a column may hold a recording once that is in each of a thousand rows.
+        self._batches = self._file.iter_batches(1, row_groups=[group], columns=[column])
         self._place, self._next = (column, group), self._edges[group]
+
+
+def _size(value: object) -> int:
+    return len(value) if isinstance(value, bytes) else 0

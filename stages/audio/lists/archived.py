@@ -28,7 +28,7 @@ from reseed.store.bounded import parse_json
 _ARK = ".ark"
 ARCHIVES: dict[str, Callable[[Source], Members]] = {".tar": tar_members, ".zip": zip_members, _ARK: ark_members}
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
-_SPEAKER, _CLASS, _JSON = ".spk", ".cls", ".json"
+_BESIDE = _SPEAKER, _CLASS, _JSON = ".spk", ".cls", ".json"
 _MOST = 1000  # members of one sample
 
 
@@ -94,14 +94,10 @@ class ArchiveReader:
     def _of_sample(self, archive: Location, sample: "_Sample") -> Iterator[Row]:
         for member in sample.broken:
             yield Row(f"byte {member.start}", problem=member.problem, inside=Place(archive, below(member.name)))
-        if not sample.recordings:
-            self._apart += len(sample.beside)
-            return
+        self._apart += sample.count_apart()
         for member in sample.recordings:
             stem = posixpath.splitext(member.name)[0]
-            is_key = len(sample.recordings) == 1 and sample.key in sample.beside_stems
-            name = sample.key if is_key else stem
-            inside = Place(_location(archive, member), below(name))
+            inside = Place(_location(archive, member), below(sample.name_of(stem)))
             try:
                 values = self._values(archive, sample, stem)
             except (AudioError, ValueError) as error:
@@ -136,23 +132,41 @@ class _Sample:
     beside: dict[str, Member] = field(default_factory=dict)
     broken: list[Member] = field(default_factory=list)
 
-    @property
-    def beside_stems(self) -> set[str]:
-        return {posixpath.splitext(name)[0] for name in self.beside}
+    def name_of(self, stem: str) -> str:
+        """Return the name of a recording: the key where it is the only one and what stands beside it has no other."""
+        found = [self.named(stem, suffix) for suffix in _BESIDE]
+        is_key = (
+            len(self.recordings) == 1 and any(found) and not any(stem + suffix in self.beside for suffix in _BESIDE)
+        )
+        return self.key if is_key else stem
 
     def named(self, stem: str, suffix: str) -> Member | None:
-        """Return what is written beside a recording: under its own name, or under the key of all."""
-        return self.beside.get(stem + suffix) or self.beside.get(self.key + suffix)
+        """Return what is written beside a recording: under its own name, under the key of all, as a field of the key."""
+        if found := self.beside.get(stem + suffix) or self.beside.get(self.key + suffix):
+            return found
+        fields = [name for name in self.beside if name.endswith(suffix)]
+        is_field = len(fields) == len(self.recordings) == 1 and self._is_field(fields[0].removesuffix(suffix))
+        return self.beside[fields[0]] if is_field and (stem == self.key or self._is_field(stem)) else None
+
+    def _is_field(self, stem: str) -> bool:
+        """Whether a name is that of a field, `KEY.metadata`, and not of another recording, `KEY.007`."""
+        return stem.removeprefix(self.key + ".").isidentifier()
+
+    def count_apart(self) -> int:
+        """Return how many stand beside no recording."""
+        stems = [posixpath.splitext(member.name)[0] for member in self.recordings]
+        return len(self.beside) - len({self.named(stem, suffix) for stem in stems for suffix in _BESIDE} - {None})
 
 
 def _samples(members: Members) -> Iterator[_Sample]:
-    sample = _Sample("")
+    sample, last = _Sample(""), ""
     for member in members:
-        key = _key(member.name)
-        if key != sample.key or len(sample.recordings) + len(sample.broken) >= _MOST:
+        key, (stem, suffix) = _key(member.name), posixpath.splitext(member.name)
+        is_full = len(sample.recordings) + len(sample.broken) >= _MOST and (stem != last or not stem)
+        if key != sample.key or is_full:
             yield sample
             sample = _Sample(key)
-        suffix = posixpath.splitext(member.name)[1].lower()
+        suffix, last = suffix.lower(), stem
         is_hidden = posixpath.basename(member.name).startswith(".") or member.name.startswith("__MACOSX/")
         if suffix in AUDIO_SUFFIXES and is_hidden:
             continue
@@ -160,8 +174,8 @@ def _samples(members: Members) -> Iterator[_Sample]:
             sample.broken.append(member)
         elif suffix in AUDIO_SUFFIXES:
             sample.recordings.append(member)
-        elif suffix in (_SPEAKER, _CLASS, _JSON) and member.problem is None and len(sample.beside) < _MOST:
-            sample.beside[posixpath.splitext(member.name)[0] + suffix] = member
+        elif suffix in _BESIDE and member.problem is None and len(sample.beside) < _MOST:
+            sample.beside[stem + suffix] = member
     yield sample
 
 

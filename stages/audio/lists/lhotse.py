@@ -95,7 +95,7 @@ def _stretch(row: Row, values: Json, recording: Json, supervisions: Sequence[Jso
         "speaker_id": _said(supervisions, "speaker"),
         "language": _said(supervisions, "language"),
         "gender": _said(supervisions, "gender"),
-        "start_s": values.get("start"),
+        "start_s": None if is_whole else values.get("start"),
         "duration_s": values.get("duration"),
         "channel": channel,
     }

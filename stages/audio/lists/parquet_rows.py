@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from reseed.stages.audio.cells import swollen
 from reseed.stages.audio.lists.columns import has_path, read_columns
 from reseed.stages.audio.lists.places import Place
 from reseed.stages.audio.lists.row import Row
@@ -19,7 +20,6 @@ from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
 
 _BATCH = 4096
-_FEW = 16  # rows at a time whose recordings are read, only to know whether they are there
 
 
 def parquet_rows(source: AnyPath) -> Iterator[Row]:
@@ -74,6 +74,8 @@ def _group(file: pq.ParquetFile, group: int, table: _Table) -> Iterator[tuple[di
     """Yield the values of each row of a group, and whether its recording is in the table."""
     rows, columns = file.metadata.row_group(group).num_rows, table.columns
     nulls = rows if table.held is None else _nulls(file, group, table.held)
+    if nulls not in (0, rows) and swollen(file, group, str(table.held)):
+        nulls = 0  # each is a reject once it is opened
     if nulls in (0, rows):
         batches = file.iter_batches(_BATCH, [group], columns) if columns else iter(())
         count = 0
@@ -84,7 +86,7 @@ def _group(file: pq.ParquetFile, group: int, table: _Table) -> Iterator[tuple[di
         yield from (({}, nulls == 0) for _ in range(count, rows))
         return
     top, *member = str(table.held).split(".")
-    for batch in file.iter_batches(_FEW, [group], [*columns, str(table.held)]):
+    for batch in file.iter_batches(1, [group], [*columns, str(table.held)]):
         for values in batch.to_pylist():
             found = values.get(top)
             is_held = (found.pop("bytes") if member and found else found) is not None

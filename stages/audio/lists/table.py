@@ -28,6 +28,7 @@ from reseed.store import ManifestError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".list", ".lst", ".txt", ".parquet")
 _TEXTS = (".list", ".lst", ".txt")
+_TABLES = tuple(suffix for suffix in SUFFIXES if suffix not in (*_TEXTS, ".parquet"))
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of a folder, as Hugging Face's audiofolder has it
 
 
@@ -101,12 +102,19 @@ class _Lister:
         if isinstance(source, Url):
             return self.store(source)
         if next(audio_files(source), None) is None:
-            if packed := _packed([*files_below(source)]):
+            files = [*files_below(source)]
+            if packed := _packed(files):
+                self._note_lists(source, files, packed)
                 return self.several(packed)
         elif archives := [path for path in files_below(source) if is_archive(path)]:
             few = first_few(str(path.relative_to(source)) for path in archives)
             self.notes.append(f"archives beside the recordings are not read; give them as the source ({few})")
         return list_folder(source, self.speaker_depth, self.split, self.notes)
+
+    def _note_lists(self, folder: Path, files: Sequence[AnyPath], packed: Sequence[AnyPath]) -> None:
+        if any(map(is_archive, packed)) and (lists := [path for path in files if _suffix(path) in _TABLES]):
+            few = first_few(str(Path(str(path)).relative_to(folder)) for path in lists)
+            self.notes.append(f"lists beside the archives are not read; give one as the source ({few})")
 
     def store(self, source: Url) -> Iterator[ListedRecording]:
         """Yield what lies in a folder of a store, or what a pattern fits: recordings, else archives and tables."""

@@ -105,6 +105,7 @@ class NemoTars:
             advice = "say with corpus.prepare.tarred_audio_filepaths where the tar files are"
             return Row(row.place, problem=f"is inside a tar file (shard_id {shard}), and {where}: {advice}")
         stem, suffix = posixpath.splitext(path)
+        row = Row(row.place, {name: value for name, value in row.values.items() if name != "shard_id"})
         found = self._names(tar).row(row, below(_PART.sub("", stem) + suffix))
         if found.inside is None:
             return found

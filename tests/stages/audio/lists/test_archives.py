@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from reseed.stages.audio.cells import CellReader
+from reseed.stages.audio.containers.layout import Stitched
 from reseed.stages.audio.location import Cell, Location
 from reseed.stages.audio.manifest import read_manifest
 from reseed.stages.audio.opener import opened_bytes
@@ -209,6 +211,37 @@ def test_names_are_keys_up_to_their_first_dot_and_several_recordings_of_a_key_ha
     assert not rejects
 
 
+def test_what_stands_beside_one_recording_under_another_name_of_its_key_is_read_or_said(tmp_path):
+    one = CORPUS["s0/u0.flac"]
+    files = {
+        "a.audio.flac": one, "a.metadata.json": b'{"speaker": "ann"}',
+        "b.speech.flac": one, "b.speech.json": b'{"speaker": "bob"}', "b.words.json": b'{"speaker": "no"}',
+        "c.mix.flac": one, "c.left.flac": one, "c.left.json": b'{"speaker": "cat"}',
+        "d.flac": one, "d.words.json": b'{"speaker": "x"}', "d.phones.json": b'[1]',
+    }  # fmt: skip
+    found, rejects, message = prepared(tar(tmp_path / "a.tar", files), tmp_path)
+    speakers = dict(zip(found["utterance_id"].to_pylist(), found["speaker_id"].to_pylist(), strict=True))
+    assert list(speakers.values()) == ["ann", "bob", "cat", None, None]
+    assert "3 .json, .spk and .cls files do not stand beside a recording and are not read" in message
+    assert not rejects
+
+
+def test_of_many_recordings_of_one_key_each_has_what_stands_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("reseed.stages.audio.lists.archived._MOST", 2)
+    one = CORPUS["s0/u0.flac"]
+    files = {f"p.{n}.{kind}": one if kind == "flac" else b"s%d" % n for n in range(6) for kind in ("flac", "spk")}
+    found, _, message = prepared(tar(tmp_path / "a.tar", files), tmp_path)
+    assert found["speaker_id"].to_pylist() == [f"s{n}" for n in range(6)]
+    assert "do not stand beside" not in message
+
+
+def test_lists_beside_archives_and_columns_that_say_where_the_recording_is_are_told_from_unread_ones(tmp_path):
+    manifest = nemo(tmp_path / "nemo", CORPUS)
+    assert "give one as the source (tarred_audio_manifest.json)" in prepared(manifest.parent, tmp_path)[2]
+    for source in (manifest, shar(tmp_path / "shar", CORPUS)):
+        assert "not read" not in prepared(source, tmp_path)[2]
+
+
 def test_what_stands_apart_from_its_recording_is_said(tmp_path):
     files = {**CORPUS, **{name.replace("flac", "json"): b'{"spk": "ann"}' for name in CORPUS}}
     message = prepared(zipped(tmp_path / "a.zip", files), tmp_path)[2]
@@ -361,6 +394,29 @@ def test_an_archive_without_recordings_is_a_reject(tmp_path):
     found, rejects, _ = prepared(tmp_path / "tars", tmp_path)
     assert len(found) == len(CORPUS)
     assert "b.tar holds no recordings" in rejects["b.tar"]
+
+
+def test_of_a_table_that_holds_the_same_recording_often_few_are_in_memory(tmp_path):
+    audio = pa.array([{"bytes": b"x" * 100_000, "path": f"{n}.flac"} for n in range(400)])
+    pq.write_table(pa.table({"audio": audio}), tmp_path / "a.parquet")  # once, by Parquet's dictionary
+    before = pa.total_allocated_bytes()
+    with (tmp_path / "a.parquet").open("rb") as file:
+        reader = CellReader(Stitched(file, (range((tmp_path / "a.parquet").stat().st_size),)))
+        assert [len(reader.read("audio.bytes", row)) for row in (0, 7, 3, 399)] == [100_000] * 4
+        assert pa.total_allocated_bytes() - before < 16 << 20
+
+
+@pytest.mark.parametrize("nulls", [0, 1])
+def test_a_parquet_bomb_is_a_reject_and_is_not_inflated(nulls, tmp_path, monkeypatch):
+    monkeypatch.setattr("reseed.stages.audio.cells._MOST_BYTES", 4 << 20)
+    (folder := tmp_path / "tables").mkdir()
+    rows = [{"bytes": bytes(32 << 20), "path": "bomb.wav"}, *[{"bytes": None, "path": "gone.wav"}] * nulls]
+    pq.write_table(pa.table({"audio": rows, "speaker": ["ann"] * len(rows)}), folder / "a.parquet", compression="zstd")
+    parquet(tmp_path / "sound", CORPUS).rename(folder / "sound")
+    found, rejects, _ = prepared(folder, tmp_path)
+    assert len(found) == len(CORPUS)
+    assert len(rejects) == len(rows)
+    assert "32 MiB" in rejects["bomb"]
 
 
 def test_a_pattern_that_fits_nothing_is_said(tmp_path):
