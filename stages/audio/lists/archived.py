@@ -134,19 +134,17 @@ class _Sample:
 
     def name_of(self, stem: str) -> str:
         """Return the name of a recording: the key where it is the only one and what stands beside it has no other."""
-        found = [self.named(stem, suffix) for suffix in _BESIDE]
-        is_key = (
-            len(self.recordings) == 1 and any(found) and not any(stem + suffix in self.beside for suffix in _BESIDE)
-        )
+        has_own = any(stem + suffix in self.beside for suffix in _BESIDE)
+        is_key = len(self.recordings) == 1 and not has_own and any(self.named(stem, suffix) for suffix in _BESIDE)
         return self.key if is_key else stem
 
     def named(self, stem: str, suffix: str) -> Member | None:
-        """Return what is written beside a recording: under its own name, under the key of all, as a field of the key."""
-        if found := self.beside.get(stem + suffix) or self.beside.get(self.key + suffix):
+        """Return what is written beside a recording: under its name, the key, or as the only field of that key."""
+        found = self.beside.get(stem + suffix) or self.beside.get(self.key + suffix)
+        if found or len(self.recordings) > 1 or not (stem == self.key or self._is_field(stem)):
             return found
-        fields = [name for name in self.beside if name.endswith(suffix)]
-        is_field = len(fields) == len(self.recordings) == 1 and self._is_field(fields[0].removesuffix(suffix))
-        return self.beside[fields[0]] if is_field and (stem == self.key or self._is_field(stem)) else None
+        fields = [name for name in self.beside if name.endswith(suffix) and self._is_field(name.removesuffix(suffix))]
+        return self.beside[fields[0]] if len(fields) == 1 else None
 
     def _is_field(self, stem: str) -> bool:
         """Whether a name is that of a field, `KEY.metadata`, and not of another recording, `KEY.007`."""

@@ -165,7 +165,9 @@ class Interpreter:
         if isinstance(path, Mapping):  # Hugging Face's {"path": ..., "bytes": ...}
             path = path.get("path")
         if row.inside is None and (path in (None, "") or not isinstance(path, str | int)):
-            return self._refused(row, "names no recording" if path in (None, "") else f"has the path {path!r}")
+            return self._refused(
+                row, "names no recording" if path in (None, "") else f"has the path {repr(path)[:200]}"
+            )
         place = row.inside or self._places.of(str(path))
         problem = place.problem
         if isinstance(utterance_id, dict | list) or isinstance(speaker_id, dict | list):

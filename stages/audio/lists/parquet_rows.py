@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reseed.stages.audio.cells import swollen
-from reseed.stages.audio.lists.columns import has_path, read_columns
+from reseed.stages.audio.lists.columns import has_path, path_column, read_columns
 from reseed.stages.audio.lists.places import Place
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.location import Cell, Location
@@ -26,11 +26,11 @@ def parquet_rows(source: AnyPath) -> Iterator[Row]:
     """Yield each row, of those columns that are read.
 
     Raises:
-        ManifestError: it is no Parquet.
+        ManifestError: it is no Parquet, or has recordings in several columns.
     """
     try:
         with pq.ParquetFile(source if isinstance(source, Path) else source.open()) as file:
-            table = _Table(source, file.schema_arrow, _bytes_column(file.schema_arrow))
+            table = _Table(source, file.schema_arrow, _bytes_column(source, file.schema_arrow))
             number = 0
             for group in range(file.num_row_groups):
                 for values, is_held in _group(file, group, table):
@@ -56,6 +56,9 @@ class _Table:
     def columns(self) -> list[str]:
         """Those that are read to list it."""
         wanted = [name for name in read_columns(self.schema.names) if not _is_bytes(self.schema.field(name).type)]
+        held = (self.held or "").removesuffix(".bytes")
+        if held in self.schema.names and held not in wanted and _leaf(self.schema, held) != held:
+            wanted.append(held)  # for the name in its path
         return [_leaf(self.schema, name) for name in wanted]
 
     def row(self, number: int, values: dict[str, Any], is_held: bool) -> Row:
@@ -93,17 +96,29 @@ def _group(file: pq.ParquetFile, group: int, table: _Table) -> Iterator[tuple[di
             yield {name: value for name, value in values.items() if member or name != top}, is_held
 
 
-def _bytes_column(schema: pa.Schema) -> str | None:
-    """Return the column that holds recordings; None: there is none."""
+def _bytes_column(source: AnyPath, schema: pa.Schema) -> str | None:
+    """Return the column that holds recordings; None: there is none.
+
+    Raises:
+        ManifestError: several do, and none is called as a column of paths is.
+    """
+    found = dict(_bytes_columns(schema))
+    if has_path(found):
+        return found[path_column([*found])]
+    if len(found) > 1:
+        raise ManifestError(f"{source} has recordings in several columns, {', '.join(found)}: call one of them audio")
+    return next(iter(found.values()), None)
+
+
+def _bytes_columns(schema: pa.Schema) -> Iterator[tuple[str, str]]:
     for name in schema.names:
         kind = schema.field(name).type
         if any(character in name for character in ":/[]."):
             continue
         if pa.types.is_struct(kind) and any(field.name == "bytes" and _is_bytes(field.type) for field in kind):
-            return f"{name}.bytes"
-        if _is_bytes(kind) and (has_path([name]) or name.lower() in ("bytes", "audio_bytes", "wav_bytes")):
-            return str(name)
-    return None
+            yield name, f"{name}.bytes"
+        elif _is_bytes(kind) and (has_path([name]) or name.lower() in ("bytes", "audio_bytes", "wav_bytes")):
+            yield name, name
 
 
 def _is_bytes(kind: Any) -> bool:

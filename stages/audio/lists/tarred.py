@@ -97,7 +97,7 @@ class NemoTars:
     def row(self, source: AnyPath, row: Row) -> Row:
         """Return a row of such a manifest with the place of its recording; other rows are returned as they are."""
         shard, path = row.values.get("shard_id"), row.values.get("audio_filepath")
-        if row.problem is not None or shard is None or not isinstance(path, str):
+        if row.problem is not None or shard in (None, -1) or not isinstance(path, str):  # -1: NeMo, of no shard
             return row
         tar = self._tar(source.parent, shard)
         if tar is None:
@@ -112,9 +112,9 @@ class NemoTars:
         return Row(row.place, row.values, inside=Place(found.inside.path, stem))
 
     def _looked_for(self, folder: AnyPath, shard: object) -> AnyPath | None:
-        if not isinstance(shard, int) or shard < 0:
+        if not str(shard).isdecimal():
             return None
         if self._tars:
-            return self._tars[shard] if shard < len(self._tars) else None
+            return self._tars[int(str(shard))] if int(str(shard)) < len(self._tars) else None
         beside = (folder / f"audio_{shard}.tar", folder.parent / f"audio_{shard}.tar")
         return next((path for path in beside if path.is_file()), None)

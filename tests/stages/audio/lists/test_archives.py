@@ -1,6 +1,7 @@
 """Recordings inside archives are listed, prepared and read as the same recordings in a folder are."""
 
 import gzip
+import hashlib
 import io
 import json
 import posixpath
@@ -394,6 +395,39 @@ def test_an_archive_without_recordings_is_a_reject(tmp_path):
     found, rejects, _ = prepared(tmp_path / "tars", tmp_path)
     assert len(found) == len(CORPUS)
     assert "b.tar holds no recordings" in rejects["b.tar"]
+
+
+def test_of_several_columns_of_recordings_the_one_called_audio_is_read_and_none_is_guessed(tmp_path):
+    def column(speaker: int) -> pa.Array:
+        return pa.array([{"bytes": CORPUS[f"s{speaker}/u{take}.flac"], "path": f"u{take}.flac"} for take in range(2)])
+
+    noisy, clean = column(0), column(1)
+    pq.write_table(pa.table({"noisy": noisy, "audio": clean}), tmp_path / "a.parquet")
+    found = prepared(tmp_path / "a.parquet", tmp_path)[0]
+    assert found["sha256"][0].as_py() == hashlib.sha256(CORPUS["s1/u0.flac"]).hexdigest()
+    pq.write_table(pa.table({"speech": clean}), tmp_path / "a.parquet")
+    assert prepared(tmp_path / "a.parquet", tmp_path)[0]["utterance_id"].to_pylist() == ["u0", "u1"]
+    pq.write_table(pa.table({"noisy": noisy, "clean": clean}), tmp_path / "a.parquet")
+    with pytest.raises(ManifestError, match="has recordings in several columns, noisy, clean: call one of them audio"):
+        prepared(tmp_path / "a.parquet", tmp_path)
+
+
+def test_what_is_no_path_is_named_in_few_words(tmp_path):
+    pq.write_table(pa.table({"audio": [[b"x" * 100_000]] * 2}), tmp_path / "a.parquet")
+    with pytest.raises(ManifestError, match="has the path .*") as caught:
+        prepared(tmp_path / "a.parquet", tmp_path)
+    assert len(str(caught.value)) < 1000
+
+
+def test_shards_of_tarred_manifests_may_be_texts_and_minus_one_is_none(tmp_path):
+    manifest = nemo(tmp_path / "nemo", CORPUS)
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()]
+    loose(tmp_path / "nemo" / "x", dict([next(iter(CORPUS.items()))]))
+    rows[0] = {**rows[0], "shard_id": -1, "audio_filepath": f"x/{next(iter(CORPUS))}"}
+    texts = [{**row, "shard_id": str(row["shard_id"])} for row in rows[1:]]
+    manifest.write_text("".join(f"{json.dumps(row)}\n" for row in [rows[0], *texts]))
+    found, rejects, _ = prepared(manifest, tmp_path)
+    assert (len(found), rejects) == (len(CORPUS), {})
 
 
 def test_of_a_table_that_holds_the_same_recording_often_few_are_in_memory(tmp_path):
