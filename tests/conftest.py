@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import signal
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +12,11 @@ from tests import runs
 
 for limit in ("CONNECT", "TCP"):  # of Dask, in seconds by default; it reads the environment when it is imported
     os.environ[f"DASK_DISTRIBUTED__COMM__TIMEOUTS__{limit}"] = "1 h"
+
+# Tests that are started in the background of a script, or under nohup, ignore these; what they start must hear them.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
