@@ -3,16 +3,20 @@
 import os
 import threading
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
 
 from reseed.stages.audio.manifest import read_manifest
+from reseed.stages.audit import audit
+from reseed.stages.auditing.finding import PASSED
 from reseed.stages.extraction.replayer import Replayer
 from reseed.stages.prepare import PrepareSettings, prepare
 from reseed.store import EmbeddingStore, ManifestError, read_rejects
 from tests.corpus import write_corpus
 from tests.stages.audio.lists.test_archives import SOURCES, tar
+from tests.stages.test_browse import ask, served
 from tests.stages.test_extract import levels, run
 from tests.store.stores import assert_same_files
 
@@ -78,6 +82,21 @@ def test_a_vector_is_made_again_by_the_place_of_its_recording(kind, corpus, plac
     for utterance in EmbeddingStore(tmp_path / "store").utterance_ids()[::3]:
         for view in ("clean", "both"):
             assert replayer.replay(utterance, view).cosine > 0.999999
+
+
+@pytest.mark.parametrize("kind", ["deflated zip", "Parquet"])
+def test_stores_of_archives_are_audited_and_heard_as_those_of_files(kind, corpus, places, tmp_path):
+    sources = {each: SOURCES[kind](tmp_path / each, files) for each, files in corpus.items()}
+    store = tmp_path / "stores" / "store"
+    run(prepared(sources, places), store)
+    (tmp_path / "config.yaml").touch()
+    folders = [tmp_path, places]
+    audited = audit(store=store, recordings=folders, replay=2)
+    assert {"replay", "manifest"} <= {*audited.rules(PASSED)}, audited.summary()
+    asked = urlencode({"store": "stores/store", "id": EmbeddingStore(store).utterance_ids()[0], "view": "both"})
+    with served(tmp_path, folders) as server:
+        answer, sound = ask(server, f"/audio?{asked}")
+    assert (answer.status, sound[:4]) == (200, b"RIFF")
 
 
 def test_of_archives_only_those_in_folders_that_were_named_are_opened(corpus, places, tmp_path):
