@@ -23,17 +23,15 @@ _MOST_COMPRESSED = 100  # times; no recordings are so
 
 def swollen(file: pq.ParquetFile, group: int, column: str) -> str | None:
     """Return why a column of a group of rows is not to be decompressed; None: it may be."""
-    found = _chunk(file, group, column)
+    metadata = file.metadata.row_group(group)
+    chunks = map(metadata.column, range(metadata.num_columns))
+    found = next((chunk for chunk in chunks if chunk.path_in_schema == column), None)
+    if found is None:
+        return f"cannot be read from its table ({column} is missing)"
     size = found.total_uncompressed_size
     if size <= _MOST_BYTES or size <= _MOST_COMPRESSED * found.total_compressed_size:
         return None
     return f"is among rows of {size >> 20} MiB that take {found.total_compressed_size >> 10} KiB: no recordings are so"
-
-
-def _chunk(file: pq.ParquetFile, group: int, column: str) -> pq.ColumnChunkMetaData:
-    metadata = file.metadata.row_group(group)
-    chunks = {chunk.path_in_schema: chunk for chunk in map(metadata.column, range(metadata.num_columns))}
-    return chunks[column]
 
 
 class CellReader:

@@ -4,6 +4,8 @@ Shapes: U listed rows.
 """
 
 import math
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +21,7 @@ _SLACK = 1.05  # of a file's length, and a second: a stretch that ends so little
 _FINEST = 1000  # units a second, of those that are no samples: milliseconds
 _CHUNK = 65_536
 # Where a part of an archive lies, as `Location` writes it.
-_INSIDE = r"^(?s:.*/)?(?P<stem>[^/]+)\.[^./:]+:(?:\d+\+\d+(?:,deflate)?|[^:/\[\]]+\[\d+\])$"
+_INSIDE = r"^(?P<file>(?s:.*/)?[^/]+)\.[^./:]+:(?:\d+\+\d+(?:,deflate)?|[^:/\[\]]+\[\d+\])$"
 _ADVICE = "name the columns by their unit: start_s, stop_s, duration_s, or with _ms or _samples"
 
 
@@ -93,15 +95,26 @@ def _problems(
 def _of_archives(candidates: Candidates) -> Candidates:
     """Put the name of the archive before ids that recordings of several archives have from their names within these."""
     listed = candidates.listed
-    stems = pc.struct_field(pc.extract_regex(listed["listed_path"], _INSIDE), "stem")
-    can_be = pc.and_(pc.invert(listed["has_id"]), pc.and_(pc.is_null(listed["problem"]), pc.is_valid(stems)))
+    files = pc.struct_field(pc.extract_regex(listed["listed_path"], _INSIDE), "file")
+    can_be = pc.and_(pc.invert(listed["has_id"]), pc.and_(pc.is_null(listed["problem"]), pc.is_valid(files)))
     if not pc.any(can_be).as_py():
         return candidates
     number = pa.array(np.arange(len(listed)))
-    rows = pa.table({"number": number, "id": listed["utterance_id"], "stem": stems}).filter(can_be)
-    groups = rows.group_by("id").aggregate([("stem", "min"), ("stem", "max")])
-    rows = rows.filter(pc.is_in(rows["id"], value_set=groups.filter(_varies(groups, "stem"))["id"].combine_chunks()))
-    return _renamed(candidates, rows, pc.binary_join_element_wise(rows["stem"], rows["id"], "/"))
+    rows = pa.table({"number": number, "id": listed["utterance_id"], "file": files}).filter(can_be)
+    groups = rows.group_by("id").aggregate([("file", "min"), ("file", "max")])
+    rows = rows.filter(pc.is_in(rows["id"], value_set=groups.filter(_varies(groups, "file"))["id"].combine_chunks()))
+    archives = rows["file"].combine_chunks().dictionary_encode()
+    names = pa.array(_short_names(archives.dictionary.to_pylist()), pa.string()).take(archives.indices)
+    return _renamed(
+        candidates, rows, pa.chunked_array([pc.binary_join_element_wise(names, rows["id"].combine_chunks(), "/")])
+    )
+
+
+def _short_names(files: Sequence[str]) -> list[str]:
+    """Return what tells files apart: their last names, or what is not common to their paths."""
+    last = [file.rpartition("/")[2] for file in files]
+    common = os.path.commonprefix(files).rpartition("/")[0]
+    return last if len(set(last)) == len(last) else [file.removeprefix(common).lstrip("/") for file in files]
 
 
 def _with_ids(candidates: Candidates) -> Candidates:

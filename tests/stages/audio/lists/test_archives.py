@@ -1,10 +1,12 @@
 """Recordings inside archives are listed, prepared and read as the same recordings in a folder are."""
 
+import contextlib
 import gzip
 import hashlib
 import io
 import json
 import posixpath
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
@@ -481,6 +483,26 @@ def test_keys_that_shards_count_anew_have_the_shard_before_them(tmp_path):
     names = [f"s-{shard:03}/{key:06}" for shard in range(2) for key in range(2)]
     assert found["utterance_id"].to_pylist() == ["only", *names]
     assert not rejects
+
+
+@pytest.mark.parametrize("make", [tar, zipped])
+def test_keys_that_shards_of_the_same_name_count_anew_have_the_folders_before_them(make, tmp_path):
+    suffix = {tar: "tar", zipped: "zip"}[make]
+    for number, split in enumerate(("dev", "train")):
+        (tmp_path / "in" / split).mkdir(parents=True)
+        make(tmp_path / "in" / split / f"s-000.{suffix}", {"000.flac": CORPUS[f"s{number}/u0.flac"]})
+    found, rejects, _ = prepared(tmp_path / "in", tmp_path)
+    assert found["utterance_id"].to_pylist() == ["dev/s-000/000", "train/s-000/000"]
+    assert not rejects
+
+
+def test_a_table_whose_groups_name_other_columns_is_no_crash(tmp_path):
+    path = parquet(tmp_path / "tables", CORPUS) / "train-00000-of-00002.parquet"
+    data = path.read_bytes()
+    for place in (each.start() for each in re.finditer(b"bytes", data)):
+        path.write_bytes(data[:place] + b"bytex" + data[place + 5 :])
+        with contextlib.suppress(ManifestError):
+            prepared(path.parent, tmp_path)
 
 
 def test_keys_written_twice_are_said(tmp_path):
