@@ -4,7 +4,6 @@ Shapes: U listed rows.
 """
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -105,16 +104,17 @@ def _of_archives(candidates: Candidates) -> Candidates:
     rows = rows.filter(pc.is_in(rows["id"], value_set=groups.filter(_varies(groups, "file"))["id"].combine_chunks()))
     archives = rows["file"].combine_chunks().dictionary_encode()
     names = pa.array(_short_names(archives.dictionary.to_pylist()), pa.string()).take(archives.indices)
-    return _renamed(
-        candidates, rows, pa.chunked_array([pc.binary_join_element_wise(names, rows["id"].combine_chunks(), "/")])
-    )
+    named = pc.binary_join_element_wise(names, rows["id"].combine_chunks(), "/")
+    return _renamed(candidates, rows, pa.chunked_array([named]))
 
 
 def _short_names(files: Sequence[str]) -> list[str]:
     """Return what tells files apart: their last names, or what is not common to their paths."""
-    last = [file.rpartition("/")[2] for file in files]
-    common = os.path.commonprefix(files).rpartition("/")[0]
-    return last if len(set(last)) == len(last) else [file.removeprefix(common).lstrip("/") for file in files]
+    parts = [file.split("/") for file in files]
+    if len({each[-1] for each in parts}) == len(parts):
+        return [each[-1] for each in parts]
+    depth = next((depth for depth, each in enumerate(zip(*parts, strict=False)) if len(set(each)) > 1), 0)
+    return ["/".join(each[depth:]) for each in parts]
 
 
 def _with_ids(candidates: Candidates) -> Candidates:

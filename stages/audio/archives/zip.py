@@ -132,6 +132,7 @@ def _wide(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, 
 
 def _decoded(name: bytes, flags: int) -> str:
     try:
-        return name.decode()
+        found = name.decode()
     except UnicodeDecodeError:
-        return name.decode("utf-8" if flags & _UTF8 else "cp437", errors="surrogateescape")
+        found = name.decode("utf-8" if flags & _UTF8 else "cp437", errors="surrogateescape")
+    return found if "/" in found else found.replace("\\", "/")  # as Windows writes paths, and .NET wrote them here

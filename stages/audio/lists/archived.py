@@ -7,6 +7,7 @@ the recording `spk1/a.flac` has `spk1/a.json` and `spk1/a.spk` beside it. Nothin
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 from reseed.stages.audio.archives.ark import ark_members
@@ -22,17 +23,19 @@ from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.location import ByteRange, Location
 from reseed.stages.audio.opener import opened_bytes, sha256_of, whole_file
 from reseed.stages.audio.remote.url import AnyPath
+from reseed.stages.common.prose import first_few
 from reseed.store import AudioError
 from reseed.store.bounded import parse_json
 
 _ARK = ".ark"
 ARCHIVES: dict[str, Callable[[Source], Members]] = {".tar": tar_members, ".zip": zip_members, _ARK: ark_members}
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
+_LISTS = (".csv", ".tsv", ".jsonl", ".parquet")
 _BESIDE = _SPEAKER, _CLASS, _JSON = ".spk", ".cls", ".json"
 _MOST = 1000  # members of one sample
 
 
-def is_archive(path: AnyPath) -> bool:
+def is_archive(path: AnyPath | PurePath) -> bool:
     """Whether a file is an archive by its name, also one that cannot be read in place."""
     return path.suffix.lower() in ARCHIVES or path.name.lower().endswith(_COMPRESSED)
 
@@ -48,6 +51,7 @@ class ArchiveReader:
     def __init__(self, interpreter: Interpreter, speaker_depth: int, split: str | None) -> None:
         self._interpreter, self._speaker_depth, self._split = interpreter, speaker_depth, split
         self._apart, self._by_class = 0, 0
+        self._unread: tuple[dict[str, None], dict[str, None]] = {}, {}  # fields like speakers; lists and archives
 
     def recordings(self, path: AnyPath) -> Iterator[ListedRecording]:
         """Yield the recordings of one archive, in the order they lie, and what cannot be read of it."""
@@ -69,6 +73,11 @@ class ArchiveReader:
             found.append(f"{self._apart:,} .json, .spk and .cls files do not stand beside a recording and are not read")
         if self._by_class:
             found.append(f"the speakers of {self._by_class:,} recordings are those of .cls files")
+        fields, files = map(list, self._unread)
+        if fields:
+            found.append(f"not read within archives, put speakers into .json or .spk: {first_few(fields)}")
+        if files:
+            found.append(f"not read within archives, unpack them: {first_few(files)}")
         return found
 
     def _walked(self, archive: Location) -> Members:
@@ -88,8 +97,18 @@ class ArchiveReader:
                 inside = Place(archive if member.problem else _location(archive, member), member.name)
                 yield Row(f"byte {member.start}", {}, member.problem, inside, is_whole=True)
             return
-        for sample in _samples(members):
+        for sample in _samples(map(self._noted, members)):
             yield from self._of_sample(archive, sample)
+
+    def _noted(self, member: Member) -> Member:
+        """Keep in mind what is not read and may be missed."""
+        base, field = posixpath.basename(member.name), member.name.removeprefix(_key(member.name))
+        suffix = posixpath.splitext(base)[1].lower()
+        if suffix in _LISTS or (base and is_archive(PurePosixPath(base))):
+            self._unread[1].update({base: None} if len(self._unread[1]) < _MOST else {})
+        elif suffix not in (*AUDIO_SUFFIXES, *_BESIDE) and has_speaker({field[1:].removesuffix(".txt"): field}):
+            self._unread[0].update({field: None} if len(self._unread[0]) < _MOST else {})
+        return member
 
     def _of_sample(self, archive: Location, sample: "_Sample") -> Iterator[Row]:
         for member in sample.broken:

@@ -229,6 +229,29 @@ def test_what_stands_beside_one_recording_under_another_name_of_its_key_is_read_
     assert not rejects
 
 
+def test_fields_and_files_of_archives_that_are_not_read_are_named(tmp_path):
+    one = CORPUS["s0/u0.flac"]
+    files = {
+        "a.flac": one, "a.speaker_id": b"ann", "a.txt": b"hello", "b.flac": one, "b.spk_id.txt": b"bob",
+        "metadata.csv": b"file_name,speaker\n", "more/inner.zip": b"PK", "x/README": b"",
+    }  # fmt: skip
+    for archive in (tar(tmp_path / "a.tar", files), zipped(tmp_path / "a.zip", files)):
+        message = prepared(archive, tmp_path)[2]
+        assert "not read within archives, put speakers into .json or .spk: .speaker_id, .spk_id.txt" in message
+        assert "not read within archives, unpack them: metadata.csv, inner.zip" in message
+
+
+def test_names_in_a_zip_of_windows_are_paths(tmp_path):
+    path = zipped(tmp_path / "a.zip", {name.replace("/", "?"): data for name, data in CORPUS.items()})
+    data = path.read_bytes()
+    for name in CORPUS:
+        data = data.replace(name.replace("/", "?").encode(), name.replace("/", "\\").encode())
+    path.write_bytes(data)
+    found = prepared(path, tmp_path)[0]
+    assert found["utterance_id"].to_pylist() == NAMES
+    assert set(found["speaker_id"].to_pylist()) == {"s0", "s1", "s2"}
+
+
 def test_of_many_recordings_of_one_key_each_has_what_stands_beside_it(tmp_path, monkeypatch):
     monkeypatch.setattr("reseed.stages.audio.lists.archived._MOST", 2)
     one = CORPUS["s0/u0.flac"]
