@@ -127,6 +127,9 @@ def test_a_run_stopped_after_extraction_under_a_changed_setting_ends_as_a_clean_
     assert "Nothing to be done" in reseed(*command)
 
 
+NAMES_LESS = {"enhance", "pairs"}  # settings changed so that a system is taken out: what was made of it stays
+
+
 @pytest.mark.parametrize("setting", CHANGES if EVERYTHING else ())
 def test_a_run_stopped_after_every_rule_under_a_changed_setting_ends_as_a_clean_one(whole, setting):
     """All of them lie in one place, for manifests say where their recordings lie."""
@@ -144,9 +147,11 @@ def test_a_run_stopped_after_every_rule_under_a_changed_setting_ends_as_a_clean_
     for rule in planned(listed):
         reseed(*changed, "--until", rule)
     reseed(*changed)
-    stopped = artefacts(whole / "runs")
-    assert stopped.keys() == clean.keys()
-    assert [name for name in clean if stopped[name] != clean[name]] == []
+    stopped, finished = artefacts(whole / "runs"), artefacts(whole / "finished")
+    assert [name for name in clean if stopped.get(name) != clean[name]] == []
+    left = stopped.keys() - clean.keys()
+    assert setting in NAMES_LESS or not left
+    assert [name for name in left if stopped[name] != finished[name]] == []
     assert "Nothing to be done" in reseed(*changed)
     shutil.rmtree(whole / "runs")
 
