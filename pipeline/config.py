@@ -22,7 +22,13 @@ from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.stages.trials import TrialSettings
 from reseed.store.atomic import digest
 
-_LATER = {"channels": "mean", "tarred_audio_filepaths": None, "order": "id"}  # settings of corpus.prepare
+_LATER = {  # settings of corpus.prepare
+    "channels": "mean",
+    "tarred_audio_filepaths": None,
+    "order": "id",
+    "vad": None,
+    "min_speech_s": None,
+}
 
 
 class RunConfig(Components):
@@ -125,6 +131,9 @@ class RunConfig(Components):
                 stored_are = "are whole utterances" if stored_s is None else f"last {stored_s:g} s"
                 text = f"is {training.crop_s:g}, but the stored crops that it hears {stored_are}"
                 yield Conflict(f"{key}.crop_s", f"{text} (extract.train.crops.duration_s)", (key, "extract.train"))
+        if stored and self.extract.train.crops.vad is not None:
+            text = f"must be none: {next(iter(stored))} hears the stored crops with what lies between the speech"
+            yield Conflict("extract.train.crops.vad", text, (*stored, "extract.train"))
 
     def _fusion_conflicts(self) -> Iterator[Conflict]:
         fusions = self.calibrate.fuse if self.calibrate else ()

@@ -24,6 +24,7 @@ from reseed.stages.audio.demographics import read_demographics
 from reseed.stages.audio.patterns import is_pattern
 from reseed.stages.audio.remote.url import Url
 from reseed.stages.audio.shared import seeming_copies
+from reseed.stages.audio.vad_settings import silero_file
 from reseed.stages.backbones.settings import PackagedConfig, config_class
 from reseed.stages.common.device import resolved
 from reseed.stages.common.space import SURE, free_bytes_at, in_bytes, stored_bytes
@@ -125,6 +126,9 @@ class Preflight:
             yield from _failure(check_installed)
         absent = list(_failure(settings.check_installed))
         yield from dict.fromkeys([*absent, *self._training_from_absent()])
+        vads = (config.corpus.prepare.vad, config.extract.train.crops.vad, config.extract.evaluation.crops.vad)
+        if any(vad is not None and vad.method == "silero" for vad in vads):
+            yield from _failure(silero_file)
         yield from _failure(lambda: resolved(config.device))
         files = settings.files(settings.model_dump())
         if not absent and all(map(Path.is_file, files)) and sum(path.stat().st_size for path in files) < _LOADED_BYTES:

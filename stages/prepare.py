@@ -24,13 +24,23 @@ from reseed.stages.audio.demographics import Demographics, read_demographics
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.lists.table import list_recordings
 from reseed.stages.audio.location import Location
-from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, LATER, ROW_GROUP, UTTERANCES_SCHEMA
+from reseed.stages.audio.manifest import (
+    CONTENT_SCHEMA,
+    DEMOGRAPHICS_SCHEMA,
+    LATER,
+    ROW_GROUP,
+    SPEECH_SCHEMA,
+    UTTERANCES_SCHEMA,
+    Utterance,
+)
 from reseed.stages.audio.overview import COLUMNS, kinds_of, overview
 from reseed.stages.audio.patterns import expanded
 from reseed.stages.audio.remote.url import AnyPath, Url
 from reseed.stages.audio.stretches import settle_stretches
+from reseed.stages.audio.vad.speech import speech_lengths_s
+from reseed.stages.audio.vad_settings import Vad, VadSettings
 from reseed.stages.common import terminal
-from reseed.stages.common.section import AbsolutePath, OneOf, Section
+from reseed.stages.common.section import AbsolutePath, Conflict, OneOf, Section
 from reseed.store import ManifestError, Reject, write_rejects
 from reseed.store.atomic import atomic_paths
 from reseed.store.format import REJECTS_SCHEMA
@@ -39,6 +49,7 @@ from reseed.store.sealed import table_writer
 
 _OUT_OF_ORDER = 0.05  # of the recordings
 _WRITTEN = pa.unify_schemas([UTTERANCES_SCHEMA, CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA])
+_MEASURED = pa.unify_schemas([_WRITTEN, SPEECH_SCHEMA])
 
 
 class PrepareSettings(Section):
@@ -58,6 +69,8 @@ class PrepareSettings(Section):
             as they lie in archives, which reads archives in another order fastest.
         channels: what is read of a recording of several channels where the list names none: their mean, the first, or
             each, which makes utterances ID-ch0, ID-ch1, ... of the same speaker. Of a room response it is the first.
+        vad: say how much of the recordings is speech, and write it into the manifest; what is cut is said by crops.vad.
+        min_speech_s: with vad: say how many utterances hold less.
     """
 
     dataset: Annotated[str, OneOf(tuple(DATASETS))] | None = None
@@ -67,6 +80,12 @@ class PrepareSettings(Section):
     tarred_audio_filepaths: AbsolutePath | None = None
     order: Literal["id", "place"] = "id"
     channels: Annotated[str, OneOf(tuple(CHANNELS))] = "mean"
+    vad: Vad = None
+    min_speech_s: float | None = Field(default=None, gt=0, le=86_400)
+
+    def conflicts(self) -> Iterator[Conflict]:
+        if self.min_speech_s is not None and self.vad is None:
+            yield Conflict("min_speech_s", "needs vad: energy or silero, to tell speech", ("min_speech_s", "vad"))
 
 
 def prepare(
@@ -100,8 +119,8 @@ def prepare(
         ConfigError: no such data set, or it has no such kind or split.
     """
     check_apart([utterances, rejects], [source] if isinstance(source, Path) and source.is_file() else [], ManifestError)
-    optional = [*LATER, *CONTENT_SCHEMA.names, *DEMOGRAPHICS_SCHEMA.names]
-    check_table_output(utterances, "a manifest", _WRITTEN, optional, ManifestError)
+    optional = [*LATER, *CONTENT_SCHEMA.names, *DEMOGRAPHICS_SCHEMA.names, *SPEECH_SCHEMA.names]
+    check_table_output(utterances, "a manifest", _MEASURED, optional, ManifestError)
     check_table_output(rejects, "a list of rejects", REJECTS_SCHEMA, error=ManifestError)
     is_speech = kind == "speech"
     demographics = read_demographics(settings.speakers) if settings.speakers and is_speech else {}
@@ -119,12 +138,12 @@ def prepare(
         raise ManifestError(f"{source}: no usable recording{first}{others}{''.join(f'; {note}' for note in notes)}")
     _check_share(source, strict, len(candidates.listed), rejects, rejected)
     with atomic_paths(utterances, rejects) as (utterances_file, rejects_file):
-        written = _write(utterances_file, candidates, accepted, demographics)
+        written = _write(utterances_file, candidates, accepted, demographics, settings.vad if is_speech else None)
         write_rejects(rejects_file, rejected)
     if settings.order == "id" and _lie_otherwise(candidates, accepted):
         notes.append("archives are read out of order: corpus.prepare.order=place reads them as they lie")
     summary = _summary(source, written, len(rejected)) + _unknown(written, settings.speakers, demographics)
-    return terminal.lines([", ".join([summary, *notes]), *overview(written, rejected)])
+    return terminal.lines([", ".join([summary, *notes]), *overview(written, rejected, settings.min_speech_s)])
 
 
 def _listed(
@@ -156,16 +175,23 @@ def _check_share(source: AnyPath, strict: float | None, of: int, path: Path, rej
 
 
 def _write(
-    path: Path, candidates: Candidates, accepted: NDArray[np.int64], demographics: Mapping[str, Demographics]
+    path: Path,
+    candidates: Candidates,
+    accepted: NDArray[np.int64],
+    demographics: Mapping[str, Demographics],
+    vad: VadSettings | None,
 ) -> pa.Table:
     """Write the manifest a row group at a time and return the columns of it that the summary needs."""
     written = []
-    with table_writer(path, _WRITTEN) as writer:
+    columns = COLUMNS if vad is None else (*COLUMNS, *SPEECH_SCHEMA.names)
+    with table_writer(path, _WRITTEN if vad is None else _MEASURED) as writer:
         for start in range(0, len(accepted), ROW_GROUP):
             rows = candidates.rows(accepted[start : start + ROW_GROUP])
             table = _manifest(rows, demographics)
+            if vad is not None:
+                table = _with_speech(table, vad)
             writer.write_table(table)
-            seen = pa.table({name: (table if name in table.column_names else rows)[name] for name in COLUMNS})
+            seen = pa.table({name: (table if name in table.column_names else rows)[name] for name in columns})
             written.append(seen.append_column("choice", rows["choice"]))
     return pa.concat_tables(written)
 
@@ -179,6 +205,11 @@ def _manifest(rows: pa.Table, demographics: Mapping[str, Demographics]) -> pa.Ta
         said = pa.array([speaker and getattr(speaker, name) for speaker in known], rows[name].type)
         rows = with_column(rows, name, pc.coalesce(said, rows[name]))
     return rows.select(_WRITTEN.names).cast(_WRITTEN)
+
+
+def _with_speech(rows: pa.Table, vad: VadSettings) -> pa.Table:
+    listed = (Utterance(**row) for row in rows.select(UTTERANCES_SCHEMA.names).to_pylist())
+    return rows.append_column(SPEECH_SCHEMA[0], pa.array(speech_lengths_s(listed, vad), pa.float64()))
 
 
 def _unknown(written: pa.Table, table: Path | None, demographics: Mapping[str, Demographics]) -> str:

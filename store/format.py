@@ -43,6 +43,8 @@ CATALOGUE_SCHEMA = pa.schema(
         pa.field("seed", pa.uint64()),
     ]
 )
+# What an extraction of speech alone adds: how much of it the utterance holds, and of which stretches the crop is made.
+SPEECH_SCHEMA = pa.schema([*CATALOGUE_SCHEMA, ("speech_s", pa.float64()), ("stretches_s", pa.list_(pa.float64()))])
 REJECTS_SCHEMA = pa.schema(
     [
         pa.field("utterance_id", pa.string(), nullable=False),

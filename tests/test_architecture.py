@@ -36,7 +36,7 @@ FLOORS = (
     ("stages.training",),
     ("stages.training.cache",),
     ("stages.synthesis", "stages.audio.datasets"),
-    ("stages.audio.lists",),
+    ("stages.audio.lists", "stages.audio.vad"),
     ("stages.audio",),
     ("stages.audio.archives",),
     ("stages.audio.containers", "stages.audio.remote"),

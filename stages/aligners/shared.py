@@ -114,6 +114,9 @@ def _vectors(store: EmbeddingStore, places_U: Places, views: list[str]) -> Tenso
 
 def _check_crops(enrolment: EmbeddingStore, test: EmbeddingStore, enrolment_U: Places, test_U: Places) -> None:
     columns = ["start_s", "duration_s"]
+    are_speech = ["stretches_s" in store.shard(0).rows().column_names for store in (enrolment, test)]
+    if are_speech[0] != are_speech[1]:
+        raise StoreError(f"of {enrolment.path} and {test.path} one is of speech alone (crops.vad); extract both alike")
     if not all(set(columns) <= set(store.shard(0).rows().column_names) for store in (enrolment, test)):
         return  # made elsewhere: nothing says where crops lie
     stretches_UC2 = []

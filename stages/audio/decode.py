@@ -5,7 +5,7 @@ Shapes: T samples, C channels.
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,16 +94,54 @@ def read(
     """
     with _decoding(where) as (_, stream):
         rate = stream.sample_rate_hz
-        if channel is not None and channel >= stream.channels:
-            raise AudioError(f"has {stream.channels} channels, counted from 0, and no channel {channel}")
         wanted = None if duration_s is None else round(duration_s * rate)
-        stream.skip(round(start_s * rate))
-        blocks = list(_stretch(stream, channel, wanted))
-        found = sum(map(len, blocks))
-        if found == 0 or (wanted is not None and found < wanted - 1):
-            of = "" if wanted is None else f" of {wanted}"
-            raise AudioError(f"is cut short: {found}{of} samples from {start_s:.3f} s on")
+        blocks = list(_from(stream, start_s, channel, wanted))
+        _check_length(sum(map(len, blocks)), wanted, start_s)
         return resampled(np.concatenate(blocks), rate, sample_rate_hz)
+
+
+def read_blocks(
+    where: Path | Location, sample_rate_hz: int, start_s: float, duration_s: float, channel: int | None = None
+) -> Iterator[Waveform]:
+    """Read a stretch of a recording as `read`, block by block, in the memory of a block.
+
+    Raises:
+        AudioError: as `read`.
+    """
+    with _decoding(where) as (_, stream):
+        rate = stream.sample_rate_hz
+        found, wanted = 0, round(duration_s * rate)
+        resampler = soxr.ResampleStream(rate, sample_rate_hz, 1, "float32", "HQ")
+        for block_T in _from(stream, start_s, channel, wanted):
+            found += len(block_T)
+            yield block_T if rate == sample_rate_hz else resampler.resample_chunk(np.ascontiguousarray(block_T))
+        _check_length(found, wanted, start_s)
+        if rate != sample_rate_hz:
+            yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def read_joined(
+    where: Path | Location, sample_rate_hz: int, stretches: Sequence[tuple[float, float]], channel: int | None = None
+) -> Waveform:
+    """Read stretches of a recording, each from a start to an end in seconds, in their order, and join them.
+
+    What lies between them is decoded, and not kept.
+
+    Raises:
+        AudioError: as `read`.
+    """
+    with _decoding(where) as (_, stream):
+        rate = stream.sample_rate_hz
+        edges = [(round(start_s * rate), round(end_s * rate)) for start_s, end_s in stretches]
+        first, kept = edges[0][0], []
+        place, end = first, edges[-1][1]
+        for block_T in _from(stream, first / rate, channel, end - first):
+            after = place + len(block_T)
+            inside = (edge for edge in edges if edge[0] < after and edge[1] > place)
+            kept += [block_T[max(0, start - place) : stop - place].copy() for start, stop in inside]  # frees the block
+            place = after
+        _check_length(place - first, end - first, first / rate)
+        return resampled(np.concatenate(kept), rate, sample_rate_hz)
 
 
 def resampled(waveform_T: Waveform, rate_hz: int, wanted_hz: int) -> Waveform:
@@ -183,6 +221,20 @@ def _mean(block_TC: NDArray[Any]) -> NDArray[Any]:
     """Return the average of all channels; of one, that itself, which numpy would take its time over."""
     mean_T: NDArray[Any] = block_TC[:, 0] if block_TC.shape[1] == 1 else block_TC.mean(axis=1)
     return mean_T
+
+
+def _from(stream: Stream, start_s: float, channel: int | None, wanted: int | None) -> Iterator[Waveform]:
+    """Yield a recording from a place on, or so many samples of it, as float32 [T]: one channel, or all averaged."""
+    if channel is not None and channel >= stream.channels:
+        raise AudioError(f"has {stream.channels} channels, counted from 0, and no channel {channel}")
+    stream.skip(round(start_s * stream.sample_rate_hz))
+    yield from _stretch(stream, channel, wanted)
+
+
+def _check_length(found: int, wanted: int | None, start_s: float) -> None:
+    if found == 0 or (wanted is not None and found < wanted - 1):
+        of = "" if wanted is None else f" of {wanted}"
+        raise AudioError(f"is cut short: {found}{of} samples from {start_s:.3f} s on")
 
 
 def _stretch(stream: Stream, channel: int | None, wanted: int | None) -> Iterator[Waveform]:

@@ -71,25 +71,21 @@ def stable_seed(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
-def crop_length_s(settings: CropSettings, utterance: Utterance) -> float:
-    """Return how long a crop of an utterance is, in seconds.
-
-    Raises:
-        AudioError: the utterance is too short to be used.
-    """
+def check_duration(settings: CropSettings, utterance: Utterance) -> None:
+    """Raise AudioError if an utterance is too short to be used."""
     if utterance.duration_s < (settings.min_s or 0.0):
         raise AudioError(f"is {utterance.duration_s:.2f} s long, shorter than crops.min_s ({settings.min_s:g} s)")
+
+
+def crop_length_s(settings: CropSettings, utterance: Utterance) -> float:
+    """Return how long a crop of an utterance is, in seconds."""
     if settings.duration_s is not None:
         return settings.duration_s
     return min(utterance.duration_s, settings.max_s or utterance.duration_s)
 
 
 def crop_starts(settings: CropSettings, utterance: Utterance, run_seed: int) -> list[float]:
-    """Return where each crop begins, in seconds from the start of the utterance; 0 where it is shorter than a crop.
-
-    Raises:
-        AudioError: the utterance is too short to be used.
-    """
+    """Return where each crop begins, in seconds from the start of the utterance; 0 where it is shorter than a crop."""
     slack_s = max(0.0, utterance.duration_s - crop_length_s(settings, utterance))
     if settings.duration_s is None:
         return [slack_s / 2]

@@ -44,6 +44,7 @@ LATER = ("channel",)  # columns that a manifest written before lacks
 # What is written beside it where it is known, and what no reader of audio needs. By `samples_sha256`, that of the
 # decoded samples, a recording is found again that was renamed or put into another lossless container.
 CONTENT_SCHEMA = pa.schema([pa.field("samples_sha256", pa.string())])
+SPEECH_SCHEMA = pa.schema([("speech_s", pa.float64())])
 DEMOGRAPHICS_SCHEMA = pa.schema([("gender", pa.string()), ("age", pa.float64()), ("language", pa.string())])
 
 

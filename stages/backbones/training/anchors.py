@@ -27,7 +27,8 @@ class Anchors:
         crop_s: length of the crops that the training hears, in seconds.
 
     Raises:
-        StoreError: no view "clean", crops of several lengths or of another, or vectors of another backbone.
+        StoreError: no view "clean", crops of several lengths, of another or of speech alone, or vectors of another
+            backbone.
     """
 
     def __init__(self, store: EmbeddingStore, base: Backbone, crop_s: float) -> None:
@@ -37,6 +38,11 @@ class Anchors:
             raise StoreError(
                 f"{store.path} holds anchors of {store.space}, the training starts from {base.space}; extract the "
                 "anchors with that backbone, or start from theirs"
+            )
+        if "stretches_s" in store.shard(0).rows().column_names:
+            raise StoreError(
+                f"the anchors {store.path} are of speech alone (crops.vad), and the training hears what lies between "
+                "it, too; extract anchors without vad"
             )
         rows = store.rows(["utterance_id", "crop", "start_s", "duration_s"], filters=pc.field("view") == CLEAN_VIEW)
         lengths_s = pc.unique(rows["duration_s"]).to_pylist()
