@@ -69,7 +69,8 @@ class PrepareSettings(Section):
             as they lie in archives, which reads archives in another order fastest.
         channels: what is read of a recording of several channels where the list names none: their mean, the first, or
             each, which makes utterances ID-ch0, ID-ch1, ... of the same speaker. Of a room response it is the first.
-        vad: say how much of the recordings is speech, and write it into the manifest; what is cut is said by crops.vad.
+        vad: energy or silero: say how much of the recordings is speech, and write it into the manifest (speech_s); what
+            is cut is said by crops.vad; none or null: nothing is said.
         min_speech_s: with vad: say how many utterances hold less.
     """
 

@@ -101,7 +101,8 @@ class CropSettings(Section):
         placement: whether crops lie at random; evenly spaced, inside; or evenly spaced from the very beginning to the
             very end, as voxceleb_trainer and SEED evaluate.
         min_s: what is shorter is a reject; null: nothing is.
-        vad: leave out what is no speech before anything is cut: by energy, as Kaldi does, or by silero's network; none.
+        vad: leave out what is no speech before anything is cut: energy, as Kaldi does; silero, a network; or a section
+            that says how; none or null: all is taken.
         min_speech_s: with vad: what holds less speech is a reject; null: what holds none.
         max_s: of a whole utterance that is longer, so much of its middle is taken; null: it is taken as it is.
         windows: of a crop, each embedded, and their mean stored; null: a crop is embedded at once.

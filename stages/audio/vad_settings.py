@@ -14,8 +14,8 @@ class EnergySettings(Section):
     """Kaldi's compute-vad on log energies; the defaults are those of its recipe sre16/v2.
 
     Attributes:
-        threshold: a frame is loud where its log energy is above this,
-        mean_scale: plus this share of the mean log energy of the utterance.
+        threshold, mean_scale: a frame is loud where its log energy, of samples of 16 bits, is above threshold +
+            mean_scale x the mean log energy of the utterance.
         context: frames on either side that are looked at, too.
         proportion: share of these frames that has to be loud for the one in the middle to be speech.
     """

@@ -69,6 +69,17 @@ def test_a_package_whose_weights_a_training_starts_from_is_named_where_it_is_mis
     ]
 
 
+@pytest.mark.parametrize("section", ["extract.train.crops", "extract.evaluation.crops", "corpus.prepare"])
+def test_silero_is_missed_before_any_work(toy, monkeypatch, section):
+    def files(package: str) -> list[object]:
+        raise importlib.metadata.PackageNotFoundError(package)
+
+    assert warned(toy, f"{section}.vad=energy") == []
+    monkeypatch.setattr(importlib.metadata, "files", files)
+    (found,) = (line for line in in_the_way(toy, f"{section}.vad=silero") if "silero" in line)
+    assert "silero are in the package silero-vad, which is not installed; run `uv pip install --no-deps silero" in found
+
+
 @needs_recordings
 @pytest.mark.parametrize("path", [path for path in SHIPPED if path.stem != "starter"], ids=lambda path: path.stem)
 def test_nothing_is_said_of_the_configurations_that_ship(path, tmp_path, monkeypatch):

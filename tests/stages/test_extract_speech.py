@@ -5,22 +5,27 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 import torch
 
 from reseed.pipeline.settings import validated
+from reseed.stages.aligners.shared import shared_rows
 from reseed.stages.append import append
-from reseed.stages.audio.manifest import read_manifest
+from reseed.stages.audio.manifest import Manifest, manifest_digest, read_manifest
 from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
 from reseed.stages.audio.vad.speech import Stretch, cut_out
+from reseed.stages.backbones.training.anchors import Anchors
 from reseed.stages.extract import Job, ShardTask
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.replayer import Replayer
 from reseed.stages.prepare import PrepareSettings, prepare
 from reseed.store import ConfigError, EmbeddingStore, StoreError
+from reseed.store.atomic import sha256_file
 from tests.corpus import RATE_HZ, prepared, write_corpus, write_manifest, write_wave
 from tests.stages.audio.lists.test_archives import tar
+from tests.stages.audio.vad.test_silero import install, loud_windows
 from tests.stages.test_extract import Levels, levels, order, run
 from tests.store.stores import assert_same_files
 
@@ -175,6 +180,22 @@ def test_jobs_workers_and_threads_write_the_same_bytes(manifests, tmp_path):
     }
 
 
+def test_silero_marks_the_store_by_its_network(manifests, tmp_path, monkeypatch):
+    path = install(monkeypatch, tmp_path / "site", loud_windows())
+    vad = {"method": "silero", "silero": {"threshold": 0.2, "padding_s": 0.0}}
+    run(manifests, tmp_path / "store", settings=speech_only(**WHOLE, vad=vad))
+    for row in rows_of(tmp_path / "store"):
+        expected = [edge for stretch in SPOKEN_S[row["utterance_id"]][0] for edge in stretch]
+        assert row["stretches_s"] == pytest.approx(expected, abs=0.07)  # two windows
+    replayer = Replayer(tmp_path / "store", recordings=[Path("/")])
+    assert replayer.replay("b/b", "noise").largest_difference < 1e-6
+    rendering = EmbeddingStore(tmp_path / "store").header.declaration.inputs.rendering
+    assert rendering["silero_sha256"] == sha256_file(path)
+    onnx.save(loud_windows(louder=2.0), path)
+    with pytest.raises(StoreError, match="was made with rendering .*silero_sha256"):
+        Replayer(tmp_path / "store", recordings=[Path("/")])
+
+
 def test_stretches_channels_and_archives_give_the_vectors_of_files(manifests, tmp_path):
     settings = speech_only(count=2, duration_s=0.4)
     run(manifests, tmp_path / "files", settings=settings)
@@ -258,3 +279,35 @@ def test_a_part_of_the_speech_is_found_across_pauses():
     assert cut_out(speech, 0.25, 0.5) == [(1.25, 1.75)]
     assert cut_out(speech, 0.5, 1.5) == [(1.5, 2.0), (5.0, 5.5), (8.0, 8.5)]
     assert cut_out(speech, 1.0, 0.5) == [(5.0, 5.5)]
+
+
+def test_prepare_says_how_much_is_speech_and_the_manifest_lists_the_same(manifests, tmp_path):
+    plain = tmp_path / "plain.parquet"
+    source = Path(read_manifest(manifests["speech"])[0].path).parents[1]
+    for path, settings in ((plain, {}), (tmp_path / "u.parquet", {"vad": "energy", "min_speech_s": 0.5})):
+        said = prepare(
+            source=source,
+            utterances=path,
+            rejects=tmp_path / "rejects.parquet",
+            settings=PrepareSettings.model_validate(settings),
+        )
+    # 3.3 s of 9, and each of six stretches is longer by three frames at either end that there is
+    assert said.endswith("  speech     0.1 of 0.1 min (40%); 0.00 to 1.72 s, median 0.94 s; 2 utterances below 0.5 s")
+    table, before = (Manifest(path) for path in (tmp_path / "u.parquet", plain))
+    assert [*table.columns] == [*before.columns, "speech_s"]
+    assert manifest_digest(table) == manifest_digest(before)
+    measured = dict(zip(*(table.table(["utterance_id", "speech_s"])[name].to_pylist() for name in (0, 1)), strict=True))
+    run({**manifests, "speech": tmp_path / "u.parquet"}, tmp_path / "store", settings=speech_only(duration_s=0.4))
+    for row in rows_of(tmp_path / "store"):
+        assert row["speech_s"] == measured[row["utterance_id"]]
+    assert measured["d/d"] == 0.0
+
+
+def test_what_needs_all_that_was_recorded_refuses_stores_of_speech_alone(manifests, tmp_path):
+    for name, settings in (("speech", speech_only(duration_s=0.4)), ("all", ExtractSettings(views=VIEWS))):
+        run(manifests, tmp_path / name, settings=settings)
+    speech, everything = (EmbeddingStore(tmp_path / name) for name in ("speech", "all"))
+    with pytest.raises(StoreError, match=r"of speech alone \(crops\.vad\), and the training hears what"):
+        Anchors(speech, Levels(None), 0.4)
+    with pytest.raises(StoreError, match=r"one is of speech alone \(crops\.vad\); extract both alike"):
+        shared_rows(speech, everything, ["clean"], seed=0)

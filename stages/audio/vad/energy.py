@@ -30,22 +30,26 @@ def energy_speech(blocks: Iterable[Waveform], settings: EnergySettings) -> list[
     return [(HOP * start, HOP * stop) for start, stop in edges.reshape(-1, 2).tolist()]
 
 
-def speech_frames(log_energy_F: NDArray[np.float64], settings: EnergySettings) -> NDArray[np.bool_]:
+def speech_frames(log_energy_F: NDArray[np.float32], settings: EnergySettings) -> NDArray[np.bool_]:
     """Return which frames are speech: enough of those around are louder than follows from the mean of all."""
-    if not len(log_energy_F):
+    frames = len(log_energy_F)
+    if frames == 0:
         return np.zeros(0, np.bool_)
-    is_loud_F = log_energy_F > settings.threshold + settings.mean_scale * log_energy_F.mean()
-    before_F = np.concatenate([[0], np.cumsum(is_loud_F)])  # how many loud frames there are before each
-    place_F = np.arange(len(is_loud_F))
-    first_F = np.maximum(place_F - settings.context, 0)
-    last_F = np.minimum(place_F + settings.context + 1, len(is_loud_F))
-    is_speech_F: NDArray[np.bool_] = before_F[last_F] - before_F[first_F] >= settings.proportion * (last_F - first_F)
+    mean = float(log_energy_F.mean(dtype=np.float64))
+    is_loud_F = log_energy_F > np.float32(settings.threshold + settings.mean_scale * mean)
+    loud_F, around_F = np.zeros((2, frames), np.int16)
+    context = min(settings.context, frames - 1)
+    for offset in range(-context, context + 1):
+        here = slice(max(0, -offset), frames - max(0, offset))
+        loud_F[here] += is_loud_F[max(0, offset) : frames - max(0, -offset)]
+        around_F[here] += 1
+    is_speech_F: NDArray[np.bool_] = loud_F >= settings.proportion * around_F
     return is_speech_F
 
 
-def log_energies(blocks: Iterable[Waveform]) -> NDArray[np.float64]:
+def log_energies(blocks: Iterable[Waveform]) -> NDArray[np.float32]:
     """Return the log energies [F] of a waveform; all blocks but the last are longer than a frame."""
-    found: list[NDArray[np.float64]] = []
+    found: list[NDArray[np.float32]] = []
     left_T, samples = np.empty(0, np.float32), 0
     for block_T in blocks:
         left_T = np.concatenate([left_T, block_T]) if samples else np.pad(block_T, (_BEFORE, 0), "symmetric")
@@ -57,16 +61,16 @@ def log_energies(blocks: Iterable[Waveform]) -> NDArray[np.float64]:
     if missing > 0:
         last_T = np.pad(left_T, (0, _FRAME + HOP * (missing - 1) - len(left_T)), "symmetric")
         found.append(_log_energies(last_T, missing))
-    return np.concatenate(found) if found else np.empty(0)
+    return np.concatenate(found) if found else np.empty(0, np.float32)
 
 
-def _log_energies(waveform_T: Waveform, frames: int) -> NDArray[np.float64]:
+def _log_energies(waveform_T: Waveform, frames: int) -> NDArray[np.float32]:
     """Return the log energies of the first frames of a waveform, from sums over the units that they are made of."""
     if frames == 0:
-        return np.empty(0)
+        return np.empty(0, np.float32)
     units = _FRAME // _UNIT + (HOP // _UNIT) * (frames - 1)
     unit_UT = _FULL_SCALE * waveform_T[: units * _UNIT].reshape(-1, _UNIT).astype(np.float64)
     sums_2U = np.stack([unit_UT.sum(axis=1), np.einsum("ut,ut->u", unit_UT, unit_UT)])
     sums_2F = np.lib.stride_tricks.sliding_window_view(sums_2U, _FRAME // _UNIT, axis=1)[:, :: HOP // _UNIT].sum(axis=2)
     energy_F: NDArray[np.float64] = sums_2F[1] - sums_2F[0] ** 2 / _FRAME
-    return np.log(np.maximum(energy_F, 0.0) + _DITHER)
+    return np.log(np.maximum(energy_F, 0.0) + _DITHER).astype(np.float32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from reseed.stages.audio.decode import inspect, read
+from reseed.stages.audio.decode import inspect, read, read_blocks, read_joined
 from reseed.store import AudioError
 from tests.corpus import voice, write_wave
 
@@ -71,3 +71,27 @@ def test_whatever_a_decoder_raises_is_the_fault_of_the_recording(tmp_path, monke
     monkeypatch.setattr("reseed.stages.audio.decode.soxr.resample", fail)
     with pytest.raises(AudioError, match=rf"cannot be decoded \({type(fault).__name__}: "):
         read(path, 8_000)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 44_100])
+def test_blocks_are_what_is_read_at_once_and_joined_stretches_its_parts(tmp_path, monkeypatch, rate_hz):
+    monkeypatch.setattr("reseed.stages.audio.streams._BLOCK_SAMPLES", 5_000)
+    wave_TC = np.stack([np.zeros(3 * rate_hz), voice(0, 0, 3.0, rate_hz)], axis=1)
+    path = write_wave(tmp_path / "a.wav", wave_TC, rate_hz, subtype="FLOAT")
+    blocks = list(read_blocks(path, 16_000, 0.5, 2.0, channel=1))
+    assert len(blocks) > 3
+    at_once = read(path, 16_000, 0.5, 2.0, channel=1)
+    assert abs(sum(map(len, blocks)) - 32_000) <= 1
+    np.testing.assert_allclose(np.concatenate(blocks)[:31_999], at_once[:31_999], atol=1e-6)
+    joined = read_joined(path, rate_hz, [(0.25, 0.5), (0.75, 2.5), (2.75, 3.0)], channel=1)
+    parts = [
+        read(path, rate_hz, start_s, length_s, channel=1)
+        for start_s, length_s in ((0.25, 0.25), (0.75, 1.75), (2.75, 0.25))
+    ]
+    np.testing.assert_array_equal(joined, np.concatenate(parts))
+    with pytest.raises(AudioError, match="is cut short: "):
+        list(read_blocks(path, 16_000, 2.5, 2.0, channel=1))
+    with pytest.raises(AudioError, match="is cut short: "):
+        read_joined(path, rate_hz, [(0.5, 1.0), (2.5, 3.5)], channel=1)
+    with pytest.raises(AudioError, match="and no channel 2"):
+        read_joined(path, rate_hz, [(0.5, 1.0)], channel=2)

@@ -57,7 +57,7 @@ def install(monkeypatch, folder: Path, network: onnx.ModelProto | None) -> Path:
     return path
 
 
-def loud_windows() -> onnx.ModelProto:
+def loud_windows(louder: float = 1.0) -> onnx.ModelProto:
     """Return a network of silero's inputs and outputs: the peak of each window with its context, and h + 1 as state."""
     nodes = [
         helper.make_node("Abs", ["input"], ["size"]),
@@ -74,7 +74,7 @@ def loud_windows() -> onnx.ModelProto:
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in (("speech_probs", ["frames"]), ("hn", state), ("cn", state))
     ]
-    one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
+    one = helper.make_tensor("one", TensorProto.FLOAT, [1], [louder])
     graph = helper.make_graph(nodes, "loud", inputs, outputs, [one])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
