@@ -101,21 +101,21 @@ class CropSettings(Section):
         placement: whether crops lie at random; evenly spaced, inside; or evenly spaced from the very beginning to the
             very end, as voxceleb_trainer and SEED evaluate.
         min_s: what is shorter is a reject; null: nothing is.
+        max_s: of a whole utterance that is longer, so much of its middle is taken; null: it is taken as it is.
+        windows: of a crop, each embedded, and their mean stored; null: a crop is embedded at once.
         vad: leave out what is no speech before anything is cut: energy, as Kaldi does; silero, a network; or a section
             that says how; none or null: all is taken.
         min_speech_s: with vad: what holds less speech is a reject; null: what holds none.
-        max_s: of a whole utterance that is longer, so much of its middle is taken; null: it is taken as it is.
-        windows: of a crop, each embedded, and their mean stored; null: a crop is embedded at once.
     """
 
     count: int = Field(default=1, ge=1, le=10_000)
     duration_s: float | None = Field(default=1.6, gt=0, le=86_400)
     placement: Literal["random", "even", "ends"] = "random"
     min_s: float | None = Field(default=None, gt=0, le=86_400)
-    vad: Vad = None
-    min_speech_s: float | None = Field(default=None, gt=0, le=86_400)
     max_s: float | None = Field(default=None, gt=0, le=86_400)
     windows: WindowSettings | None = None
+    vad: Vad = None
+    min_speech_s: float | None = Field(default=None, gt=0, le=86_400)
 
     @model_validator(mode="before")
     @classmethod
