@@ -95,6 +95,11 @@ def test_a_wrong_setting_is_answered_with_what_it_must_be(run, override, said):
             "calibrate.fuse: [a, b+c] and [a+b, c] would both be called a+b+c; rename a system",
         ),
         (
+            ["backbones={near: {backbone: ge2e, anchored: true, crop_s: 1.6}}", "extract.train.crops.vad=energy"],
+            "extract.train.crops.vad: must be none: backbones.near hears the stored crops with what lies between the "
+            "speech",
+        ),
+        (
             ["score.cohort.views=[nois]", "score.scorings=[as_norm]"],
             "score.cohort.views: names 'nois', but extract.train.views has clean, noise; did you mean 'noise'?",
         ),

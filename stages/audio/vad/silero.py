@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from reseed.stages.audio.decode import Waveform
 from reseed.stages.audio.vad.blocks import RATE_HZ, even_blocks
 from reseed.stages.audio.vad_settings import SileroSettings, silero_file
+from reseed.store import ModelError
 
 WINDOW = 512
 _CONTEXT = 64  # samples of the window before, which the network sees too
@@ -36,7 +37,11 @@ class Silero:
         self._settings, self.path = settings, silero_file()
 
     def __call__(self, blocks: Iterable[Waveform]) -> list[Span]:
-        """Return where speech begins and ends, in samples at RATE_HZ, of a waveform that comes in blocks."""
+        """Return where speech begins and ends, in samples at RATE_HZ, of a waveform that comes in blocks.
+
+        Raises:
+            ModelError: its file is damaged.
+        """
         found, samples = [], 0
         state = {name: np.zeros((1, 1, _STATE), np.float32) for name in "hc"}
         before_T = np.zeros(_CONTEXT, np.float32)
@@ -56,7 +61,12 @@ class Silero:
 
         options = onnxruntime.SessionOptions()
         options.inter_op_num_threads = options.intra_op_num_threads = 1
-        return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions share no base
+            reason = " ".join(str(error).split())
+            text = f"{self.path} is no network that onnxruntime can run ({reason}); install silero-vad again"
+            raise ModelError(text) from error
 
 
 def spans(chance_F: NDArray[np.float32], samples: int, settings: SileroSettings) -> list[Span]:
@@ -82,10 +92,10 @@ def spans(chance_F: NDArray[np.float32], samples: int, settings: SileroSettings)
 
 def _padded(found: list[Span], samples: int, padding: int) -> list[Span]:
     """Widen stretches of speech; what lies between two that then would meet is shared out between them."""
-    gaps = [after[0] - before[1] for before, after in pairwise(found)]
-    shares = [gap // 2 if gap < 2 * padding else padding for gap in gaps]
     if not found:
         return []
+    gaps = [after[0] - before[1] for before, after in pairwise(found)]
+    shares = [gap // 2 if gap < 2 * padding else padding for gap in gaps]
     starts = [max(0, start - share) for (start, _), share in zip(found, [padding, *shares], strict=True)]
     stops = [min(samples, stop + share) for (_, stop), share in zip(found, [*shares, padding], strict=True)]
     return list(zip(starts, stops, strict=True))

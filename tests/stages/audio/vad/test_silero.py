@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from reseed.stages.audio.vad.silero import WINDOW, Silero, spans
 from reseed.stages.audio.vad.speech import detector_identity
 from reseed.stages.audio.vad_settings import SileroSettings, VadSettings
-from reseed.store import ConfigError
+from reseed.store import ConfigError, ModelError
 from reseed.store.atomic import sha256_file
 from tests.corpus import REAL, needs_recordings
 
@@ -103,6 +103,13 @@ def test_a_package_that_is_missing_or_lacks_the_network_is_named_with_the_comman
         ConfigError, match=r"silero-vad lacks silero_vad_16k_sequence\.onnx; .* --reinstall silero-vad`"
     ):
         Silero(SileroSettings())
+
+
+def test_a_damaged_network_is_named(tmp_path, monkeypatch):
+    path = install(monkeypatch, tmp_path, loud_windows())
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ModelError, match=r"sequence\.onnx is no network that .* install silero-vad"):
+        Silero(SileroSettings())([np.zeros(600, np.float32)])
 
 
 def is_installed() -> bool:
