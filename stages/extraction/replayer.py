@@ -51,9 +51,13 @@ class Replayed:
         told = [
             f"{self.utterance_id}: cosine {self.cosine:.7f} with the stored vector, "
             f"largest difference {self.largest_difference:.2g}",
-            *(f"  {key}: {', '.join(value) if isinstance(value, list) else value}" for key, value in made.items()),
+            *(f"  {key}: {_listed(value) if isinstance(value, list) else value}" for key, value in made.items()),
         ]
         return lines([*told, f"audio: {self.written}"] if self.written else told)
+
+
+def _listed(values: list[str] | list[float]) -> str:
+    return ", ".join(value if isinstance(value, str) else f"{value:.7g}" for value in values)
 
 
 class Replayer:

@@ -135,6 +135,8 @@ def test_crops_are_cut_from_what_is_left_and_can_be_made_again(crops, manifests,
         replayed = replayer.replay(row["utterance_id"], row["view"], row["crop"])
         assert replayed.largest_difference < 1e-6
         assert replayed.row == {**row, "snr_db": replayed.row["snr_db"]}
+        edges_s = ", ".join(f"{edge_s:.7g}" for edge_s in row["stretches_s"])
+        assert f"  stretches_s: {edges_s}\n" in replayed.summary() + "\n"
 
 
 def test_ends_reach_from_the_first_word_to_the_last(manifests, tmp_path):
