@@ -55,26 +55,30 @@ def main(sizes: str, lengths: str, folder: Path | None) -> None:
 
 def extract_of_rows(rows: int, place: Path) -> None:
     """Plan an extraction of so many utterances and write its first shard, of 64 utterances."""
-    speech, noise = _tone(place / "short.flac", 8.0), _noise(place)
+    speech, noise = write_tone(place / "short.flac", 8.0), _noise(place)
     manifest = place / f"{rows}.parquet"
-    digest = sha256_file(speech)
-    with pq.ParquetWriter(manifest, UTTERANCES_SCHEMA) as writer:
-        for first in range(0, rows, _BLOCK_ROWS):
-            numbers = range(first, min(first + _BLOCK_ROWS, rows))
-            ids = [utterance_id(number) for number in numbers]
-            columns = [ids, [str(speech)] * len(ids), [name[:8] for name in ids]]
-            fixed = [[value] * len(ids) for value in (0.0, 8.0, _RATE, 1, "train", digest)]
-            writer.write_table(pa.table([*columns, *fixed], schema=UTTERANCES_SCHEMA))
+    write_manifest(manifest, speech, rows, 8.0, sha256_file(speech))
     extraction = _extraction(manifest, noise)
     plan = extraction.plan(None)
     extraction.names(plan)
     extraction.write(place / f"store-{rows}", 0, slice(0, 64))
 
 
+def write_manifest(manifest: Path, speech: Path, rows: int, duration_s: float, digest: str) -> None:
+    """Write a manifest of so many utterances, all of one recording."""
+    with pq.ParquetWriter(manifest, UTTERANCES_SCHEMA) as writer:
+        for first in range(0, rows, _BLOCK_ROWS):
+            numbers = range(first, min(first + _BLOCK_ROWS, rows))
+            ids = [utterance_id(number) for number in numbers]
+            columns = [ids, [str(speech)] * len(ids), [name[:8] for name in ids]]
+            fixed = [[value] * len(ids) for value in (0.0, duration_s, _RATE, 1, "train", digest, None)]
+            writer.write_table(pa.table([*columns, *fixed], schema=UTTERANCES_SCHEMA))
+
+
 def extract_of_hours(hours: float, place: Path) -> None:
     """Prepare and extract one recording of so many hours."""
     source = place / f"{hours}-hours"
-    _tone(source / "long.flac", hours * 3600)
+    write_tone(source / "long.flac", hours * 3600)
     manifest = place / f"{hours}-hours.parquet"
     rejects = place / "rejects.parquet"
     prepare(source=source, utterances=manifest, rejects=rejects, settings=PrepareSettings(), kind="speech")
@@ -90,12 +94,12 @@ def _extraction(manifest: Path, noise: Path) -> Extraction:
 def _noise(place: Path) -> Path:
     path = place / "noise.parquet"
     source = place / "noise"
-    _tone(source / "n.flac", 10.0)
+    write_tone(source / "n.flac", 10.0)
     prepare(source=source, utterances=path, rejects=place / "r.parquet", settings=PrepareSettings(), kind="noise")
     return path
 
 
-def _tone(path: Path, duration_s: float) -> Path:
+def write_tone(path: Path, duration_s: float) -> Path:
     """Write a low hum, a second at a time: it compresses well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     second_T = 0.1 * np.sin(2 * np.pi * 200 * np.arange(_RATE) / _RATE)

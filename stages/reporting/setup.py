@@ -52,8 +52,8 @@ def _enrolment(scored: ScoredSystem) -> str:
 def _crops(scored: ScoredSystem) -> str:
     count, length_s = scored.origin.crops, scored.origin.crop_s
     each = f" of {length_s:g} s" if length_s is not None else ""
-    if count == 1:
-        return f"One crop{each} per utterance, scaled to unit length."
+    if count == 1:  # of no one length: whole utterances, or what another program embedded
+        return f"One {'crop' + each if each else 'vector'} per utterance, scaled to unit length."
     return f"Mean of {count} crops{each} per utterance, each scaled to unit length first."
 
 

@@ -35,7 +35,7 @@ def test_what_differs_between_systems_is_said_of_each():
     entries = said(scored("a"), scored("b"), scored("c", enrolment_view="phone", crops=1, crop_s=None))
     assert entries["Embedding"] == (
         "a and b: Mean of 3 crops of 1.6 s per utterance, each scaled to unit length first. "
-        "c: One crop per utterance, scaled to unit length."
+        "c: One vector per utterance, scaled to unit length."
     )
     assert "c: Always from the view “phone”" in entries["Enrolment"]
 
