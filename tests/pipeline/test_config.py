@@ -38,11 +38,13 @@ def test_every_shipped_configuration_is_valid_and_survives_being_resolved(path, 
     assert load_config(tmp_path / "config.yaml") == config
 
 
-@pytest.mark.parametrize("later", ["channels=first", "order=place", "tarred_audio_filepaths=/data/a_OP_0..3_CL_.tar"])
+@pytest.mark.parametrize(
+    "later", ["channels=first", "order=place", "tarred_audio_filepaths=/data/a_OP_0..3_CL_.tar", "vad=energy"]
+)
 def test_a_run_made_before_a_setting_of_prepare_came_is_not_prepared_again(tmp_path, later):
     before, after = (load_config(write(tmp_path), given) for given in ([], [f"corpus.prepare.{later}"]))
     corpus = before.model_dump(mode="json")["corpus"]
-    for name in ("channels", "order", "tarred_audio_filepaths"):
+    for name in ("channels", "order", "tarred_audio_filepaths", "vad", "min_speech_s"):
         del corpus["prepare"][name]
     assert before.corpus_digest() == digest([corpus]) != after.corpus_digest()
 
