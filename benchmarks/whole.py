@@ -24,6 +24,7 @@ from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
 from reseed.stages.extract import extract
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.prepare import PrepareSettings, prepare
+from reseed.stages.scoring.cosine import unit_rows, utterance_embeddings
 from reseed.stages.scoring.metrics import eer
 from reseed.store import EmbeddingStore
 from reseed.store.atomic import sha256_file
@@ -80,12 +81,12 @@ def _durations_s(manifest: Path) -> dict[str, float]:
 
 def _rates(store: EmbeddingStore, view: str, durations_s: dict[str, float]) -> Iterator[tuple[str, float]]:
     """Yield the EER of all pairs, then of the pairs whose recordings both lie in a third of the durations."""
-    unit_UD = _unit(_unit(store.vectors(view).astype(np.float64)).reshape(-1, store.crops, store.dim).mean(axis=1))
+    unit_UD = utterance_embeddings(store.vectors(view).reshape(-1, store.crops, store.dim))
     speakers_U = np.array(store.speaker_ids())
     durations_U = np.array([durations_s[utterance] for utterance in store.utterance_ids()])
     edges = np.quantile(durations_U, [0, 1 / 3, 2 / 3, 1])
     third_U = np.clip(np.searchsorted(edges, durations_U, side="right") - 1, 0, 2)
-    for what, vectors_UD in (("raw", unit_UD), ("centred", _unit(unit_UD - unit_UD.mean(axis=0)))):
+    for what, vectors_UD in (("raw", unit_UD), ("centred", unit_rows(unit_UD - unit_UD.mean(axis=0)))):
         yield what, _all_pairs(vectors_UD, speakers_U)
         for number in range(3):
             inside = third_U == number
@@ -98,11 +99,6 @@ def _all_pairs(unit_UD: NDArray[np.float64], speakers_U: NDArray[np.str_]) -> fl
     same = speakers_U[first] == speakers_U[second]
     scores = (unit_UD @ unit_UD.T)[first, second]
     return eer(scores[same], scores[~same])
-
-
-def _unit(vectors_UD: NDArray[np.float64]) -> NDArray[np.float64]:
-    unit: NDArray[np.float64] = vectors_UD / np.linalg.norm(vectors_UD, axis=1, keepdims=True)
-    return unit
 
 
 @main.command()

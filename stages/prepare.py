@@ -38,7 +38,7 @@ from reseed.stages.audio.patterns import expanded
 from reseed.stages.audio.remote.url import AnyPath, Url
 from reseed.stages.audio.stretches import settle_stretches
 from reseed.stages.audio.vad.speech import speech_lengths_s
-from reseed.stages.audio.vad_settings import Vad, VadSettings
+from reseed.stages.audio.vad_settings import Vad, VadSettings, floor_conflicts
 from reseed.stages.common import terminal
 from reseed.stages.common.section import AbsolutePath, Conflict, OneOf, Section
 from reseed.store import ManifestError, Reject, write_rejects
@@ -85,8 +85,7 @@ class PrepareSettings(Section):
     min_speech_s: float | None = Field(default=None, gt=0, le=86_400)
 
     def conflicts(self) -> Iterator[Conflict]:
-        if self.min_speech_s is not None and self.vad is None:
-            yield Conflict("min_speech_s", "needs vad: energy or silero, to tell speech", ("min_speech_s", "vad"))
+        yield from floor_conflicts(self.vad, self.min_speech_s)
 
 
 def prepare(

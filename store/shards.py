@@ -51,6 +51,15 @@ def as_opened(store: Path, is_same: Callable[[Header], bool]) -> Iterator[None]:
         raise StoreChangedError(f"{store} was changed since it was opened; open it again") from error
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[Path]:
+    """Raise StoreError for a catalogue that cannot be read in this context."""
+    try:
+        yield path
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
+
+
 @dataclass(frozen=True)
 class ShardReader:
     """One shard of one store.
@@ -88,16 +97,18 @@ class ShardReader:
             raise StoreError(f"{path} holds {found}, store.json says {said}; extract it again")
         return vectors
 
+    @property
+    def columns(self) -> list[str]:
+        """Names of the catalogue's columns, of which none is read."""
+        with self._as_opened(), _readable(self.catalogue()) as path:
+            return [name for name in pq.read_schema(path).names if name != EMBEDDING]
+
     def rows(self, columns: Sequence[str] | None = None, filters: Any = None) -> pa.Table:
         """Return the catalogue, in the order of the vectors."""
-        with self._as_opened():
-            path = self.catalogue()
-            try:
-                wanted = columns if columns is not None else [n for n in pq.read_schema(path).names if n != EMBEDDING]
-                table = pq.read_table(path, columns=list(wanted), filters=filters, page_checksum_verification=True)
-                return table.replace_schema_metadata(None)
-            except (OSError, pa.ArrowException) as error:
-                raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
+        wanted = list(self.columns if columns is None else columns)
+        with self._as_opened(), _readable(self.catalogue()) as path:
+            table = pq.read_table(path, columns=wanted, filters=filters, page_checksum_verification=True)
+            return table.replace_schema_metadata(None)
 
     def per_utterance(self, column: str) -> list[str | None]:
         """Return what a column of text says of each utterance, in row order; None where there is no such column."""

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from reseed.stages.audio.vad_settings import Vad
+from reseed.stages.audio.vad_settings import Vad, floor_conflicts
 from reseed.stages.common.section import Conflict, Entries, OneOf, Section, Takes
 from reseed.store import ConfigError
 
@@ -130,8 +130,7 @@ class CropSettings(Section):
             yield Conflict("max_s", text, ("max_s", "duration_s"))
         if self.min_s is not None and self.max_s is not None and self.min_s > self.max_s:
             yield Conflict("min_s", f"is above max_s ({self.max_s:g})", ("min_s", "max_s"))
-        if self.min_speech_s is not None and self.vad is None:
-            yield Conflict("min_speech_s", "needs vad: energy or silero, to tell speech", ("min_speech_s", "vad"))
+        yield from floor_conflicts(self.vad, self.min_speech_s)
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

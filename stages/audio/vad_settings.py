@@ -88,3 +88,9 @@ Vad = Annotated[
     BeforeValidator(_as_null),
     Takes("none, energy, silero or a section (method, energy, silero)"),
 ]
+
+
+def floor_conflicts(vad: VadSettings | None, min_speech_s: float | None) -> Iterator[Conflict]:
+    """Yield what is wrong with a floor of speech where nothing tells speech."""
+    if min_speech_s is not None and vad is None:
+        yield Conflict("min_speech_s", "needs vad: energy or silero, to tell speech", ("min_speech_s", "vad"))

@@ -1,4 +1,4 @@
-"""A waveform that comes in blocks of any length, in blocks of one.
+"""A waveform that comes in blocks of any length, in blocks of one length.
 
 Shapes: T samples.
 """

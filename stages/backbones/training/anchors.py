@@ -39,7 +39,7 @@ class Anchors:
                 f"{store.path} holds anchors of {store.space}, the training starts from {base.space}; extract the "
                 "anchors with that backbone, or start from theirs"
             )
-        if "stretches_s" in store.shard(0).rows().column_names:
+        if "stretches_s" in store.shard(0).columns:
             raise StoreError(
                 f"the anchors {store.path} are of speech alone (crops.vad), and the training hears what lies between "
                 "it, too; extract anchors without vad"
