@@ -53,7 +53,7 @@ def main(
     chosen = ExtractSettings(recipe=recipe, **given)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sources = _prepared(corpus or _made(folder / "corpus", utterances, container), folder, utterances)
+        sources = prepared_sources(corpus or made_corpus(folder / "corpus", utterances, container), folder, utterances)
         table = Table(title=f"{recipe} recipe, {len(chosen.views)} views, {device}, {torch.get_num_threads()} threads")
         for column in ("backbone", "forward alone", "extraction", "ratio (quartiles)", "asked for"):
             table.add_column(column)
@@ -75,7 +75,7 @@ def main(
 def _row(order: ExtractOrder, folder: Path, rounds: int, target: float | None) -> list[str]:
     extraction = Extraction.open(order)
     rows = extraction.rows[:]
-    waveforms = list(_waveforms(extraction))
+    waveforms = list(waveform_batches(extraction))
     forward_s, extract_s, ratios = [], [], []
     for number in range(rounds + 1):
         start_s = time.perf_counter()
@@ -94,7 +94,7 @@ def _row(order: ExtractOrder, folder: Path, rounds: int, target: float | None) -
     return [f"{count / median(forward_s):.0f}/s", f"{count / median(extract_s):.0f}/s", str(ratio), met]
 
 
-def _waveforms(extraction: Extraction) -> Iterator[torch.Tensor]:
+def waveform_batches(extraction: Extraction) -> Iterator[torch.Tensor]:
     """Yield as many batches of rendered length as the extraction will embed, in memory on its device."""
     settings, rate = extraction.order.settings, extraction.embedder.backbone.sample_rate_hz
     samples = round(settings.crops.duration_s * rate)
@@ -127,13 +127,13 @@ def _settings(backbone: str, folder: Path) -> dict[str, Any]:
     return {"weights": str(checkpoints.save(published[backbone](), folder / f"{backbone}.pt"))}
 
 
-def _prepared(corpus: Path, folder: Path, utterances: int) -> dict[str, Path]:
+def prepared_sources(corpus: Path, folder: Path, utterances: int) -> dict[str, Path]:
     found = prepared(corpus, folder, ("speech", "noise", "music", "rir"))
     write_manifest(found["speech"], Manifest(found["speech"])[:utterances])
     return found
 
 
-def _made(folder: Path, utterances: int, container: str) -> Path:
+def made_corpus(folder: Path, utterances: int, container: str) -> Path:
     """Write a corpus of noise: utterances of 8 s, noises of 10 s, responses of 1 s."""
     generator = np.random.default_rng(0)
     for kind, count, seconds in (("speech", utterances, 8), ("noise", 40, 10), ("music", 40, 10), ("rir", 20, 1)):

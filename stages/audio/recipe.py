@@ -188,7 +188,8 @@ class ExtractSettings(Section):
             catalogue.
         precision: precision in which the backbone computes; bfloat16 is faster on many devices, and changes each
             vector a little.
-        batch: waveforms per pass of the backbone; halved where the memory of the device does not suffice.
+        batch: waveforms that are mixed and embedded together, on a CPU 20 s of them per pass of the backbone; halved
+            where the memory of the device does not suffice.
         decoders: threads that read and draw ahead of the backbone; null: by the number of cores, and 16 where it is a
             store that is waited for.
         compile: let torch compile the backbone.

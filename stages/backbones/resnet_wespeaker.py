@@ -78,7 +78,7 @@ class ResNet34WeSpeaker(KaldiBackbone):
 
     def activations(self, feature_BMF: Tensor) -> Tensor:
         """Return what the last residual layer gives: [B, C, M / 8, F / 8]."""
-        map_BCMF = F.relu(self.bn1(self.conv1(feature_BMF[:, None])))
+        map_BCMF = F.relu(self.bn1(self.conv1(feature_BMF[:, None])), inplace=True)
         map_BCMF = self.layer4(self.layer3(self.layer2(self.layer1(map_BCMF))))
         return map_BCMF.float()  # also under autocast: the pooling squares
 
@@ -102,8 +102,8 @@ class BasicBlock(nn.Module):
         self.shortcut = _shortcut(n_in, n, stride, is_folded)
 
     def forward(self, map_BCMF: Tensor) -> Tensor:
-        out_BCMF = F.relu(self.bn1(self.conv1(map_BCMF)))
-        return F.relu(self.bn2(self.conv2(out_BCMF)) + self.shortcut(map_BCMF))
+        out_BCMF = F.relu(self.bn1(self.conv1(map_BCMF)), inplace=True)
+        return F.relu(self.bn2(self.conv2(out_BCMF)) + self.shortcut(map_BCMF), inplace=True)
 
 
 class Bottleneck(nn.Module):
@@ -120,9 +120,9 @@ class Bottleneck(nn.Module):
         self.shortcut = _shortcut(n_in, n_out, stride, is_folded)
 
     def forward(self, map_BCMF: Tensor) -> Tensor:
-        out_BCMF = F.relu(self.bn1(self.conv1(map_BCMF)))
-        out_BCMF = F.relu(self.bn2(self.conv2(out_BCMF)))
-        return F.relu(self.bn3(self.conv3(out_BCMF)) + self.shortcut(map_BCMF))
+        out_BCMF = F.relu(self.bn1(self.conv1(map_BCMF)), inplace=True)
+        out_BCMF = F.relu(self.bn2(self.conv2(out_BCMF)), inplace=True)
+        return F.relu(self.bn3(self.conv3(out_BCMF)) + self.shortcut(map_BCMF), inplace=True)
 
 
 def _layer(

@@ -16,6 +16,8 @@ from reseed.stages.backbones.base import Backbone
 from reseed.stages.common.terminal import log
 from reseed.store import ModelError
 
+# What a network makes of more leaves a CPU's caches, and blocks above 32 MiB are asked of the kernel anew each time.
+_PASS_S = 20.0
 _OUT_OF_MEMORY = ("out of memory", "alloc_failed", "failed to allocate")
 
 
@@ -63,10 +65,17 @@ class Embedder:
         return self(draws)
 
     def forward(self, waveform_BT: Tensor) -> Tensor:
-        """Run the backbone alone, in the precision asked for: [B, T] to [B, D] in float32."""
+        """Run the backbone alone, in the precision asked for: [B, T] to [B, D] in float32; on a CPU some at a time."""
         with torch.autocast(self.device.type, self._dtype, enabled=self._dtype is not torch.float32):
-            embedding_BD: Tensor = self._run(waveform_BT).float()
-        return embedding_BD
+            return torch.cat([self._run(part_BT).float() for part_BT in waveform_BT.chunk(self._passes(waveform_BT))])
+
+    def _passes(self, waveform_BT: Tensor) -> int:
+        """Return into how many equal parts a batch is cut; a compiled network would be compiled for each size."""
+        if self.device.type != "cpu" or self._run is not self.backbone:
+            return 1
+        batch, samples = waveform_BT.shape
+        at_once = max(1, int(_PASS_S * self.backbone.sample_rate_hz / samples))
+        return -(-batch // at_once)
 
     def _embed(self, draws: Sequence[Draw]) -> Tensor:
         with torch.inference_mode():

@@ -16,6 +16,7 @@ from reseed.stages.backbones.ge2e import GE2EConfig
 from reseed.stages.backbones.table import BACKBONES
 from reseed.stages.drop import drop as drop_stage
 from reseed.stages.extract import Job, extract
+from reseed.stages.extraction.embedder import Embedder
 from reseed.stages.extraction.extraction import Extraction, plan_shards
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.extraction.replayer import Replayer
@@ -264,6 +265,20 @@ def test_a_batch_that_does_not_fit_is_halved_and_stays_so(manifests, tmp_path, m
     said = capsys.readouterr().err
     assert said.count("out of memory") == 2, "12 and 6 rows are tried, once each"
     assert "out of memory with 6 waveforms; going on with 3 at a time" in said
+
+
+def test_a_batch_is_embedded_some_at_a_time_on_a_cpu_and_its_vectors_stay():
+    backbone = BACKBONES["ge2e"](GE2EConfig())
+    passes = []
+    backbone.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+    generator = torch.Generator().manual_seed(0)
+    waveform_BT = 0.1 * torch.randn(25, 32_000, generator=generator)
+    with torch.inference_mode():
+        cut_BD = Embedder(backbone, "cpu").forward(waveform_BT)
+        at_once_BD = backbone(waveform_BT)
+        Embedder(backbone, "cpu").forward(waveform_BT[:1].repeat(2, 12))
+    assert passes == [9, 9, 7, 25, 1, 1], "20 s at a time, in even parts; what is longer goes alone"
+    torch.testing.assert_close(cut_BD, at_once_BD, rtol=0, atol=1e-6)
 
 
 def test_bfloat16_says_how_far_it_moves_the_vectors_and_is_declared(manifests, tmp_path, capsys):
