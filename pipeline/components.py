@@ -252,6 +252,8 @@ def _component(
     section: str, name: str, entry: Mapping[str, Any], class_of: Callable[[str], Any], seed: int
 ) -> Component:
     settings = dict(entry)
+    if isinstance(settings.get("chain"), list) and "method" not in settings:  # chain: [...] is short for its steps
+        settings = {"method": "chain", "steps": settings.pop("chain"), **settings}
     method = settings.pop("method", name)
     return Component(method, validated(class_of(method).Config, settings, below=f"{section}.{name}"), seed)
 

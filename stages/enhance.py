@@ -8,7 +8,9 @@ from pathlib import Path
 import torch
 
 from reseed.stages.common.derived import Vectors, derive, derived_declaration
+from reseed.stages.common.device import torch_device
 from reseed.stages.enhancers.base import enhance_vectors
+from reseed.stages.enhancers.fitting import adapt
 from reseed.stages.enhancers.folder import load_model
 from reseed.store import EmbeddingStore, atomic
 from reseed.store.inputs import EnhancedInputs
@@ -17,7 +19,8 @@ from reseed.store.inputs import EnhancedInputs
 def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str = "cpu") -> None:
     """Enhance every vector of a store, shard by shard, into a store of the same catalogue.
 
-    Shards already sealed under the same declaration are kept, so that an interrupted run is resumed. Sampling noise
+    A model that adapts first reads the whole store. Shards already sealed under the same declaration are kept, so
+    that an interrupted run is resumed. Sampling noise
     comes from (seed, shard index) alone and is drawn on the CPU: it is the same in any process and on any device.
 
     Args:
@@ -37,17 +40,24 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
     info.check_fits(source, model)
     declaration = derived_declaration(
         source,
-        dim=source.dim,
+        dim=enhancer.dim_out,
         space=f"{source.space}+{info.enhancer}:{info.weights_sha256[:8]}",
         inputs=EnhancedInputs(
-            parent=source.fingerprint, method=info.enhancer, config=info.config, model=info.weights_sha256, seed=seed
+            parent=source.fingerprint,
+            method=info.enhancer,
+            config=info.config,
+            model=info.weights_sha256,
+            seed=seed,
+            adapted_to=atomic.digest([shard.digest for shard in source.shards]) if enhancer.adapts else "",
         ),
         model=model,
         weights_sha256=info.weights_sha256,
     )
 
+    adapt(enhancer, source, torch_device(device))
+
     def transform(raw_MD: Vectors, shard: int) -> Vectors:
-        return enhance_vectors(enhancer, raw_MD, shard_generator(seed, shard), device)
+        return enhance_vectors(enhancer, raw_MD, shard_generator(seed, shard), device, views=len(source.views))
 
     derive(source, enhanced, declaration, transform, verb="enhance", model=model)
 

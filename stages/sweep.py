@@ -16,6 +16,7 @@ from reseed.stages.common.device import torch_device
 from reseed.stages.common.section import Section
 from reseed.stages.common.terminal import log
 from reseed.stages.enhancers.base import Enhancer, TrainedEnhancer
+from reseed.stages.enhancers.fitting import fit
 from reseed.stages.enhancers.folder import FOLDER, ModelInfo, save_model
 from reseed.stages.enhancers.table import enhancer_class, make_enhancer
 from reseed.stages.training.data import TrainingData, open_data
@@ -137,7 +138,7 @@ def sweep(order: SweepOrder) -> str:
     if not math.isfinite(best.rank[1]) and best.history:
         raise ModelError("training diverged under every setting of the sweep; lower lr")
     if not best.history:  # a closed form, once chosen, is fitted on everything
-        best.network.fit(open_data(store, 0.0, device).pairs.blocks(), store.views, store.crops)
+        fit(best.network, store, open_data(store, 0.0, device))
     info = ModelInfo.of(store, order.enhancer, best.candidate.settings, best.candidate.seed)
     _write(order.sweep, ranked, info)
     return table(ranked)
@@ -196,7 +197,7 @@ def _result(order: SweepOrder, candidate: Candidate, store: EmbeddingStore, data
     validation = data.held_out
     assert validation is not None
     network = make_enhancer(order.enhancer, candidate.settings, store.dim, candidate.seed).to(data.pairs.device)
-    network.fit(data.pairs.blocks(), store.views, store.crops)
+    fit(network, store, data)
     history: list[Epoch] = []
     if isinstance(network, TrainedEnhancer):
         pairs = data.pairs.reordered(network.config.batch, candidate.seed)

@@ -13,6 +13,7 @@ from reseed.stages.common.device import torch_device
 from reseed.stages.common.section import Section
 from reseed.stages.common.terminal import log
 from reseed.stages.enhancers.base import TrainedEnhancer
+from reseed.stages.enhancers.fitting import fit
 from reseed.stages.enhancers.folder import FOLDER, ModelInfo, save_model
 from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.training.data import TrainingData, coverage, open_data
@@ -71,7 +72,7 @@ def train(order: EnhancerOrder, group: ProcessGroup = ONE_PROCESS) -> None:
         pairs = f"{data.pairs.rows_per_epoch} pairs{validated}"
         log(f"train {order.enhancer} on {store.path}, {data.pairs.kind}: {coverage(store)}, {pairs}")
     enhancer = make_enhancer(order.enhancer, order.settings, store.dim, order.seed).to(device)
-    enhancer.fit(data.pairs.blocks(), store.views, store.crops)
+    fit(enhancer, store, data)
     info = ModelInfo.of(store, order.enhancer, order.settings, order.seed)
     history = _optimised(enhancer, data, order, info, group) if isinstance(enhancer, TrainedEnhancer) else []
     if group.is_main:

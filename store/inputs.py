@@ -152,10 +152,16 @@ class DerivedInputs(DeclaredInputs):
 
 @dataclass(frozen=True, kw_only=True)
 class EnhancedInputs(DerivedInputs):
-    """What enhanced vectors were declared to be made from: `model` is the digest of its weights."""
+    """What enhanced vectors were declared to be made from.
+
+    Attributes:
+        model: digest of its weights.
+        adapted_to: digest of the vectors that the model adapted to, those of the parent; empty: it does not adapt.
+    """
 
     model: str
     seed: int
+    adapted_to: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,7 +119,7 @@ def model_card(enhancer: Enhancer, info: ModelInfo, history: Sequence[Epoch]) ->
     title = (type(enhancer).__doc__ or info.enhancer).strip().splitlines()[0].rstrip(".")
     return f"""# {title}
 
-Maps a speaker embedding to one less affected by noise: {info.dim} dimensions in, {info.dim} out. Enhancer
+Maps a speaker embedding to one less affected by noise: {info.dim} dimensions in, {enhancer.dim_out} out. Enhancer
 `{info.enhancer}` of reseed; it takes no audio.
 
 ## Trained on

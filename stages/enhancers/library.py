@@ -5,9 +5,10 @@
     enhancer = Enhancer.load("runs/recordings/models/seed")
     better = enhancer.enhance(embeddings)  # [..., D]
 
-Shapes: D embedding dimension.
+Shapes: D embedding dimension, K dimensions of what comes out, M rows.
 """
 
+import copy
 from pathlib import Path
 from typing import Self
 
@@ -26,13 +27,13 @@ class Enhancer:
 
     Attributes:
         info: the contents of its model.json.
-        dim: embedding dimension D, the same going in and coming out.
+        dim, dim_out: embedding dimension D going in, K coming out: the same but for chains with `lda`.
         space: the embedding space it was trained on, e.g. "ge2e:4f1c2a9b"; it fits no other.
     """
 
     def __init__(self, network: Network, info: ModelInfo, device: str) -> None:
-        self._network, self._device = network, device
-        self.info, self.dim, self.space = info, info.dim, info.space
+        self._network, self._device, self._adapted = network, device, False
+        self.info, self.dim, self.dim_out, self.space = info, info.dim, network.dim_out, info.space
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu", space: str | None = None) -> Self:
@@ -52,7 +53,10 @@ class Enhancer:
         return cls(network, info, device)
 
     def enhance(self, embeddings: ArrayLike, *, seed: int = 0) -> NDArray[np.float32]:
-        """Return enhanced embeddings, float32, in the shape given.
+        """Return enhanced embeddings [..., K], float32, each by itself.
+
+        A model that takes the means of the store that is enhanced (`centre` with `mean: store`, also in a chain) goes
+        by the training mean here, or by that of `adapt`.
 
         Args:
             embeddings: [..., D], as the backbone gave them: one, or any number.
@@ -61,7 +65,32 @@ class Enhancer:
         Raises:
             ModelError: another dimension, or values that are not finite; names the first such row.
         """
-        given = np.asarray(embeddings, np.float32)
+        rows_MD = self._rows(embeddings)
+        generator = torch.Generator().manual_seed(seed)
+        views = 1 if self._adapted else None
+        enhanced_MK = enhance_vectors(self._network, rows_MD, generator, self._device, views)
+        return enhanced_MK.reshape(*np.shape(embeddings)[:-1], self.dim_out)
+
+    def adapt(self, embeddings: ArrayLike, *, speakers: int | None = None) -> Self:
+        """Return a copy that goes by the mean of some embeddings [..., D], such as those that are to be enhanced.
+
+        Args:
+            speakers: how many there are; the mean of few counts for less. None: as many as embeddings.
+
+        Raises:
+            ModelError: the model takes no such mean, another dimension, or values that are not finite.
+        """
+        if not self._network.adapts:
+            raise ModelError(f"the model {self.info.enhancer} takes nothing from what it enhances; leave adapt out")
+        rows_MD = self._rows(embeddings)
+        adapted = copy.copy(self)
+        adapted._network, adapted._adapted = copy.deepcopy(self._network), True
+        blocks = [torch.from_numpy(rows_MD).to(self._device)[:, None]]
+        adapted._network.adapt(blocks, len(rows_MD) if speakers is None else speakers)
+        return adapted
+
+    def _rows(self, embeddings: ArrayLike) -> NDArray[np.float32]:
+        given = np.array(embeddings, np.float32)
         if given.ndim == 0 or given.shape[-1] != self.dim:
             raise ModelError(f"the model takes embeddings [..., {self.dim}], not an array of shape {given.shape}")
         rows_MD = given.reshape(-1, self.dim)
@@ -70,5 +99,4 @@ class Enhancer:
             raise ModelError(
                 f"{bad_M.sum()} embeddings are not finite, the first is row {bad_M.argmax()}; leave them out"
             )
-        generator = torch.Generator().manual_seed(seed)
-        return enhance_vectors(self._network, rows_MD, generator, self._device).reshape(given.shape)
+        return rows_MD

@@ -9,6 +9,7 @@ from reseed.stages.common.choice import chosen
 from reseed.stages.common.section import Section
 from reseed.stages.enhancers.base import Enhancer
 from reseed.stages.enhancers.centre import Centre
+from reseed.stages.enhancers.chain import Chain
 from reseed.stages.enhancers.regression import Cosine, Mse, VmfPl
 from reseed.stages.enhancers.seed import Seed
 from reseed.stages.enhancers.vire import Vire
@@ -23,6 +24,7 @@ ENHANCERS: dict[str, type[Enhancer]] = {
     "vmf_pl": VmfPl,
     "cosine": Cosine,
     "vire": Vire,
+    "chain": Chain,
 }
 
 

@@ -27,7 +27,7 @@ from pydantic import Field
 from torch import Tensor
 
 from reseed.stages.common.section import Section
-from reseed.stages.enhancers.base import Enhancer
+from reseed.stages.enhancers.base import Enhancer, Speakers
 from reseed.stages.enhancers.wccn import inverse_square_root, no_noise
 from reseed.store import StoreError
 
@@ -60,7 +60,7 @@ class Vire(Enhancer):
         self.register_buffer("mean_D", torch.zeros(dim))
         self.register_buffer("map_DD", torch.eye(dim))
 
-    def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1) -> None:
+    def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1, speakers: Speakers = ()) -> None:
         """Set the mean and the map, in one pass over the blocks [N, V, D]; a block may end inside an utterance.
 
         Raises:

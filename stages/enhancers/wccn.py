@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 
 from reseed.stages.common.section import Section
-from reseed.stages.enhancers.base import Enhancer
+from reseed.stages.enhancers.base import Enhancer, Speakers
 from reseed.store import StoreError
 
 _CHUNK_ROWS = 65_536  # bounds the float64 copy of the cache: 128 MiB at D=256
@@ -46,7 +46,7 @@ class ViewWccn(Enhancer):
         self.register_buffer("mean_D", torch.zeros(dim))
         self.register_buffer("whitening_DD", torch.eye(dim))
 
-    def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1) -> None:
+    def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1, speakers: Speakers = ()) -> None:
         """Set the mean over all vectors and the whitening matrix, in one pass over the blocks [N, V, D].
 
         Raises:
