@@ -64,7 +64,7 @@ class Components(Section):
         backbone: the network that turns speech into embeddings, used as it is.
         backbones: backbones that the run trains or fine-tunes, by name.
         train: enhancers that the run trains, by name: the enhancer that `method` names (default: the entry's name), its
-            own settings beside it.
+            own settings beside it. `chain: [...]` makes it a chain of steps.
         enhance: which entries of `train` enhance the embeddings of an entry of `backbones` or `frontends` too.
         frontends: front ends that the run trains, by name: masks on the spectrum before the configured backbone.
         pairs: whose embeddings enrol and whose are tested, across backbones: of backbone.name and entries of
@@ -252,9 +252,7 @@ def _component(
     section: str, name: str, entry: Mapping[str, Any], class_of: Callable[[str], Any], seed: int
 ) -> Component:
     settings = dict(entry)
-    if isinstance(settings.get("chain"), list) and "method" not in settings:  # chain: [...] is short for its steps
-        settings = {"method": "chain", "steps": settings.pop("chain"), **settings}
-    method = settings.pop("method", name)
+    method = settings.pop("method", "chain" if "chain" in settings else name)
     return Component(method, validated(class_of(method).Config, settings, below=f"{section}.{name}"), seed)
 
 

@@ -45,11 +45,11 @@ class Centre(Enhancer):
 
     Config = CentreConfig
     config: CentreConfig
-    mean_D: Tensor
+    unit_mean_D: Tensor
 
     def __init__(self, config: CentreConfig, dim: int) -> None:
         super().__init__(config, dim)
-        self.register_buffer("mean_D", torch.zeros(dim))
+        self.register_buffer("unit_mean_D", torch.zeros(dim))
         self._own_VD: Tensor | None = None
 
     @property
@@ -59,23 +59,23 @@ class Centre(Enhancer):
 
     def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1, speakers: Speakers = ()) -> None:
         """Set the mean over all vectors, in one pass over the blocks [N, V, D]."""
-        self.mean_D.copy_(_means(blocks).mean(dim=0))
+        self.unit_mean_D.copy_(_means(blocks).mean(dim=0))
 
     def adapt(self, blocks: Iterable[Tensor], speakers: int) -> None:
         """Take the means of a store, in one pass over its blocks [N, V, D]."""
-        own_VD = _means(blocks).to(self.mean_D)
+        own_VD = _means(blocks).to(self.unit_mean_D)
         if self.config.mean == "store":
             own_VD = own_VD.mean(dim=0, keepdim=True).expand_as(own_VD)
         share = speakers / (speakers + self.config.prior)
-        self._own_VD = share * own_VD + (1 - share) * self.mean_D
+        self._own_VD = share * own_VD + (1 - share) * self.unit_mean_D
 
     def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
         """Return unit vectors [B, D], centred on the training mean; deterministic."""
-        return F.normalize(F.normalize(embedding_BD, dim=-1) - self.mean_D, dim=-1)
+        return F.normalize(F.normalize(embedding_BD, dim=-1) - self.unit_mean_D, dim=-1)
 
     def enhance_block(self, block_NVD: Tensor, generator: torch.Generator) -> Tensor:
         """Return unit vectors [N, V, D], centred on the means of the store where it took them."""
-        mean_VD = self.mean_D if self._own_VD is None else self._own_VD
+        mean_VD = self.unit_mean_D if self._own_VD is None else self._own_VD
         return F.normalize(F.normalize(block_NVD, dim=-1) - mean_VD, dim=-1)
 
 

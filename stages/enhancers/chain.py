@@ -66,10 +66,10 @@ class ChainConfig(Section):
     """Settings of a chain.
 
     Attributes:
-        steps: what is done, in this order: each a name, or a name with its settings.
+        chain: the steps, in their order: each a name, or a name with its settings.
     """
 
-    steps: Steps = Field(default=["centre"], min_length=1, validate_default=True, examples=[["centre", {"lda": 128}]])
+    chain: Steps = Field(default=["centre"], min_length=1, validate_default=True, examples=[["centre", {"lda": 128}]])
 
 
 class Chain(Enhancer):
@@ -81,7 +81,7 @@ class Chain(Enhancer):
     def __init__(self, config: ChainConfig, dim: int) -> None:
         super().__init__(config, dim)
         made: list[Enhancer] = []
-        for step in config.steps:
+        for step in config.chain:
             ((name, settings),) = step.items()
             kind = STEPS[name]
             made.append(kind(kind.Config.model_validate(settings), made[-1].dim_out if made else dim))

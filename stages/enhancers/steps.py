@@ -124,7 +124,9 @@ class Lda(Enhancer):
                 f"{len(names)}; set lda to {max(1, len(names) - 1)} or less, or prepare the corpus with speaker labels"
             )
         place = {name: index for index, name in enumerate(names)}
-        label_N = torch.tensor([-1 if speaker is None else place[speaker] for speaker in speakers]).repeat_interleave(crops)
+        label_N = torch.tensor([-1 if speaker is None else place[speaker] for speaker in speakers]).repeat_interleave(
+            crops
+        )
         count_S = torch.zeros(len(names), dtype=torch.float64)
         total_SD = torch.zeros(len(names), self.dim, dtype=torch.float64, device=self.mean_D.device)
         square_DD, start = torch.zeros(()), 0

@@ -156,3 +156,16 @@ def test_the_command_config_prints_yaml_or_json_or_every_mistake(tmp_path):
         "  device: must be auto, cpu, cuda or cuda:N (the GPU numbered N), not 'gpu'",
         "  train.gentle.epoch: unknown key; did you mean 'epochs'?",
     ]
+
+
+def test_a_chain_may_be_written_as_its_steps_alone(tmp_path):
+    steps = ["centre", {"lda": 2}, "length_norm"]
+    short = load_config(write(tmp_path, train={"plain": {"chain": steps}}))
+    long = load_config(write(tmp_path, train={"plain": {"method": "chain", "chain": steps}}))
+    check_components(short)
+    assert short.enhancer("plain") == long.enhancer("plain")
+    path = tmp_path / "resolved.yaml"
+    path.write_text(as_yaml(resolved(short)))
+    assert load_config(path).enhancer("plain") == short.enhancer("plain")
+    with pytest.raises(ConfigError, match=r"train\.plain.*no step of a chain 'lad'; .*lda"):
+        check_components(load_config(write(tmp_path, train={"plain": {"chain": ["lad"]}})))

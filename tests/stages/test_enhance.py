@@ -7,11 +7,12 @@ import torch
 
 from reseed.stages.common import derived
 from reseed.stages.enhance import enhance, shard_generator
+from reseed.stages.enhancers.chain import ChainConfig
 from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.seed import SeedConfig
 from reseed.stages.enhancers.wccn import WccnConfig
 from reseed.stages.train import EnhancerOrder, train
-from reseed.store import EmbeddingStore, ModelError, Reject, StoreError, read_rejects
+from reseed.store import EmbeddingStore, ModelError, Reject, StoreError, atomic, read_rejects
 from tests.stages.stores import overwrite_vector, write_store
 
 
@@ -68,6 +69,23 @@ def test_vectors_are_those_of_the_enhancer_with_the_noise_of_their_shard(store, 
     network, _ = load_model(model)
     expected = network.enhance(torch.from_numpy(np.array(store.shard(2).vectors())), shard_generator(5, 2))
     np.testing.assert_array_equal(EmbeddingStore(tmp_path / "enhanced").shard(2).vectors(), expected.numpy())
+
+
+def test_a_model_that_adapts_takes_the_means_of_the_whole_store_and_declares_its_vectors(store, tmp_path):
+    settings = ChainConfig(chain=[{"centre": {"mean": "views", "prior": 0}}, {"lda": 3}])
+    order = EnhancerOrder(store=store.path, model=tmp_path / "own", enhancer="chain", settings=settings, seed=0)
+    train(order)
+    enhance(store=store.path, model=tmp_path / "own", enhanced=tmp_path / "enhanced", seed=0)
+    enhanced = EmbeddingStore(tmp_path / "enhanced")
+    assert (enhanced.dim, enhanced.vectors().shape) == (3, (72, 3))
+    assert enhanced.rows().equals(store.rows())
+    inputs = enhanced.header.declaration.inputs.to_json()
+    assert inputs["adapted_to"] == atomic.digest([shard.digest for shard in store.shards])
+    network, _ = load_model(tmp_path / "own")
+    blocks_NVD = torch.from_numpy(store.vectors().copy()).unflatten(0, (-1, 3))
+    network.adapt([blocks_NVD], speakers=6)
+    expected_NVK = network.enhance_block(blocks_NVD, torch.Generator())
+    np.testing.assert_allclose(enhanced.vectors(), expected_NVK.flatten(0, 1), atol=1e-5)
 
 
 def test_noise_differs_between_shards_and_between_seeds():

@@ -72,3 +72,22 @@ def test_nothing_of_it_can_be_trained_by_mistake(tmp_path):
     assert SeedConfig().noise_draws == 0
     assert not any(p.requires_grad for p in Enhancer.load(make_model(tmp_path))._network.parameters())
     assert torch.is_grad_enabled()
+
+
+def test_a_model_adapts_to_the_mean_of_what_is_to_be_enhanced_and_the_one_loaded_stays_as_it_is(tmp_path):
+    enhancer = Enhancer.load(make_model(tmp_path, "centre", mean="store", prior=2))
+    x = EmbeddingStore(tmp_path / "store").vectors() + 0.5
+    before = enhancer.enhance(x)
+    adapted = enhancer.adapt(x, speakers=6)
+    network = load_model(tmp_path / "model")[0]
+    network.adapt([torch.from_numpy(x)[:, None]], speakers=6)
+    expected = network.enhance_block(torch.from_numpy(x)[:, None], torch.Generator())[:, 0]
+    np.testing.assert_allclose(adapted.enhance(x), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(enhancer.enhance(x), before)
+    np.testing.assert_allclose(adapted.enhance(x[3]), adapted.enhance(x)[3], atol=1e-6)
+    assert np.linalg.norm(adapted.enhance(x).mean(axis=0)) < np.linalg.norm(before.mean(axis=0))
+
+
+def test_a_model_that_takes_nothing_from_what_it_enhances_says_so(tmp_path):
+    with pytest.raises(ModelError, match="the model wccn takes nothing from what it enhances; leave adapt out"):
+        Enhancer.load(make_model(tmp_path, "wccn")).adapt(np.ones((3, 16)))
