@@ -18,6 +18,7 @@ from reseed.stages.common.section import Conflict, Takes
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.synthesise import SynthesiseSettings
 from reseed.stages.trial_scoring.origin import RAW
+from reseed.stages.trial_scoring.scorers.plda import PldaSettings
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.stages.trials import TrialSettings
 from reseed.store.atomic import digest
@@ -115,7 +116,7 @@ class RunConfig(Components):
 
     def _cohort_conflicts(self) -> Iterator[Conflict]:
         stored, needed = self.extract.train.views, self.score.need_cohort
-        plda = self.score.plda.views if "plda" in needed else None
+        plda = self.score.plda.views if self.score.of_plda else None
         for key, named in (("cohort", self.score.cohort.views if needed else None), ("plda", plda)):
             for view in (view for view in named or () if view not in stored):
                 text = f"names {view!r}, but extract.train.views has {', '.join(stored)}{did_you_mean(view, stored)}"
@@ -173,6 +174,14 @@ class RunConfig(Components):
             if corpus["prepare"][name] == default:
                 del corpus["prepare"][name]
         return digest([corpus])
+
+    def score_digest(self) -> str:
+        """Return the digest of how trials are scored; settings of adaptation count where they are set."""
+        score = self.model_dump(mode="json")["score"]
+        for name in ("coral_plus", "kaldi", "interpolation"):
+            if getattr(self.score.plda, name) == PldaSettings.model_fields[name].default:
+                del score["plda"][name]
+        return digest([score])
 
     def trials_digest(self, generated: bool = False) -> str:
         """Return the digest of how trials are made; without a list of models it is that of before these were pooled."""

@@ -145,12 +145,15 @@ class SpeechChecks:
             held = f", {held_out} speakers being held out for calibration" if held_out else ""
             remedy = f"set score.cohort.top to {most} or less" if most > 1 and scoring == "as_norm" else "leave it out"
             yield f"score.cohort: {text}{held}; {remedy}{', or per to utterance' if of_speakers else ''}"
-        if "plda" in score.scorings:
+        for scoring in score.of_plda:
             least = max(score.plda.min_utterances, 1)
             useful = train.with_utterances(least) - (held_out if least > 1 else 0)
             if useful < 3:
                 text = f"needs three speakers with {least} utterances or more, and {train.name} has {useful} for it"
-                yield f"score.scorings: plda {text}; leave it out"
+                yield f"score.scorings: {scoring} {text}; leave it out"
+        if "plda_interpolated" in score.scorings:
+            text = "plda_interpolated needs labelled speech like that of the trials, which a run has none of"
+            yield f"score.scorings: {text}; leave it out, and score by `reseed score --domain`"
 
     def _too_few_to_train(self, train: Listing) -> Iterator[str]:
         for name, training in self.config.backbones.items():

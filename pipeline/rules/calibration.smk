@@ -46,7 +46,7 @@ rule score_held_out:
     output:
         scores=layout.held_out_scores("{system}"),
     params:
-        settings=RUN.digest("score"),
+        settings=RUN.score_digest(),
         store=folder(INPUTS.held_out, "system"),
         cohort=options(INPUTS.cohort, "system"),
     log:

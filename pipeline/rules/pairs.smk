@@ -52,7 +52,7 @@ rule score_pair:
         scores=layout.scores("{pair}/{aligned}"),
         identification=layout.identification("{pair}/{aligned}"),
     params:
-        settings=RUN.digest("score"),
+        settings=RUN.score_digest(),
         stores=options(INPUTS.aligned, "pair", "aligned"),
         cohort=options(INPUTS.pair_cohort, "pair", "aligned"),
     log:

@@ -12,7 +12,7 @@ rule score:
         scores=layout.scores("{scored}"),
         identification=layout.identification("{scored}"),
     params:
-        settings=RUN.digest("score"),
+        settings=RUN.score_digest(),
         system=of(INPUTS.system, "scored"),
         store=folder(INPUTS.scored, "scored"),
         cohort=options(INPUTS.cohort, "scored"),

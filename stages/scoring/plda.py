@@ -7,6 +7,7 @@ Espy-Wilson, "Analysis of i-vector length normalization in speaker recognition s
 Shapes: N vectors, D their dimension, K dimensions kept, S speakers, E enrolment and T test vectors, P trials.
 """
 
+import copy
 from typing import Any, Self
 
 import numpy as np
@@ -50,16 +51,10 @@ class TwoCovariancePLDA(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
             ScoringError: fewer than three speakers with two vectors, or a vector without direction.
         """
         speaker_N, count_S = _coded(y)
-        useful = int((count_S > 1).sum())
-        if useful < _FEWEST_SPEAKERS:
-            raise ScoringError(
-                f"PLDA needs {_FEWEST_SPEAKERS} or more speakers with two or more vectors each; there are {useful} "
-                f"among {count_S.size} speakers of {speaker_N.size} vectors"
-            )
         unit_ND = unit_rows(X)
         self.mean_: Floats = unit_ND.mean(axis=0)
         self.lda_: Floats = _lda(unit_ND - self.mean_, speaker_N, count_S, self.dimensions)
-        reduced_NK = self._reduced(X)
+        reduced_NK = self.reduce(X)
         self.centre_, self.basis_, self.between_ = _two_covariances(reduced_NK, speaker_N, count_S)
         return self
 
@@ -70,7 +65,7 @@ class TwoCovariancePLDA(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
             ScoringError: a vector has no direction.
         """
         check_is_fitted(self)
-        diagonal_NK: Floats = (self._reduced(X) - self.centre_) @ self.basis_
+        diagonal_NK: Floats = (self.reduce(X) - self.centre_) @ self.basis_
         return diagonal_NK
 
     def score_trials(
@@ -98,16 +93,54 @@ class TwoCovariancePLDA(TransformerMixin, BaseEstimator):  # type: ignore[misc] 
             score_P[start : start + _BLOCK_P] = apart_E[enrolled_P] + alone_T[tested_P] - 0.5 * distance_P
         return score_P
 
-    def _reduced(self, vectors_ND: Floats) -> Floats:
-        """Centre, project, and scale to length sqrt(K), that of a standard normal vector."""
-        reduced_NK: Floats = (unit_rows(vectors_ND) - self.mean_) @ self.lda_
+    def reduce(self, X: Floats) -> Floats:
+        """Centre, project by LDA, and scale to length sqrt(K), that of a standard normal vector: [N, K]."""
+        reduced_NK: Floats = (unit_rows(X) - self.mean_) @ self.lda_
         length = float(np.sqrt(reduced_NK.shape[1]))
         return unit_rows(reduced_NK) * length
 
+    @property
+    def covariances(self) -> tuple[Floats, Floats]:
+        """W and B of reduced vectors, [K, K] each."""
+        back_KK = np.linalg.inv(self.basis_)
+        return back_KK.T @ back_KK, (back_KK.T * self.between_) @ back_KK
+
+    def centred_on(self, mean_D: Floats) -> Self:
+        """Return the model with another mean to subtract from unit vectors."""
+        other = copy.copy(self)
+        other.mean_ = mean_D
+        return other
+
+    def with_labels(self, reduced_NK: Floats, y: Labels) -> Self:
+        """Return the model with mean, W and B of other reduced vectors [N, K] of speakers [N].
+
+        Raises:
+            ScoringError: fewer than three speakers with two vectors.
+        """
+        other = copy.copy(self)
+        other.centre_, other.basis_, other.between_ = _two_covariances(reduced_NK, *_coded(y))
+        return other
+
+    def with_covariances(self, centre: Floats, within: Floats, between: Floats) -> Self:
+        """Return the model with another mean [K], W and B [K, K] of reduced vectors."""
+        other = copy.copy(self)
+        other.centre_, (other.basis_, other.between_) = centre, _diagonal(between, within)
+        return other
+
 
 def _coded(labels_N: Labels) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return speakers as numbers [N] and the vectors of each [S]."""
+    """Return speakers as numbers [N] and the vectors of each [S].
+
+    Raises:
+        ScoringError: fewer than three speakers with two vectors.
+    """
     _, speaker_N, count_S = np.unique(labels_N, return_inverse=True, return_counts=True)
+    useful = int((count_S > 1).sum())
+    if useful < _FEWEST_SPEAKERS:
+        raise ScoringError(
+            f"PLDA needs {_FEWEST_SPEAKERS} or more speakers with two or more vectors each; there are {useful} "
+            f"among {count_S.size} speakers of {speaker_N.size} vectors"
+        )
     return speaker_N, count_S
 
 
@@ -116,7 +149,7 @@ def _lda(vectors_ND: Floats, speaker_N: NDArray[np.intp], count_S: NDArray[np.in
     means_SD = _sums(vectors_ND, speaker_N, count_S.size) / count_S[:, None]
     within_DD = np.cov((vectors_ND - means_SD[speaker_N]).T, bias=True)
     between_DD = np.cov(means_SD.T, bias=True, fweights=count_S)
-    within_DD += _floor(np.cov(vectors_ND.T, bias=True))
+    within_DD += covariance_floor(np.cov(vectors_ND.T, bias=True))
     kept = min(dimensions, count_S.size - 1, vectors_ND.shape[1])
     directions_DD: Floats = eigh(between_DD, within_DD)[1]
     return directions_DD[:, ::-1][:, :kept]
@@ -130,7 +163,7 @@ def _two_covariances(
     centred_NK = vectors_NK - centre_K
     sums_SK = _sums(centred_NK, speaker_N, count_S.size)
     total_KK = centred_NK.T @ centred_NK
-    floor_KK = _floor(total_KK / count_S.sum())
+    floor_KK = covariance_floor(total_KK / count_S.sum())
     between_KK, within_KK = _first_guess(sums_SK, total_KK, count_S)
     within_KK += floor_KK
     for _ in range(_ITERATIONS):
@@ -153,7 +186,7 @@ def _first_guess(sums_SK: Floats, total_KK: Floats, count_S: NDArray[np.intp]) -
     return of_means_KK / count_S.sum(), (total_KK - of_means_KK) / count_S.sum()
 
 
-def _floor(total_KK: Floats) -> Floats:
+def covariance_floor(total_KK: Floats) -> Floats:
     """Return what is added to a covariance of sessions, so that it stays invertible where vectors are few or alike."""
     floor_KK: Floats = _SHRINKAGE * np.trace(total_KK) / len(total_KK) * np.eye(len(total_KK))
     return floor_KK

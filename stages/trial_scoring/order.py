@@ -22,6 +22,8 @@ class ScoreOrder:
         cohort, cohort_utterances: store of other speakers, and the manifest of those of its utterances to use.
         enrolment, enrolment_cohort: stores of the enrolment side, where that is another backbone's, mapped into one
             space with the test side (`reseed map`); the manifests are those of both.
+        domain, domain_utterances: store of other speech like that of the trials, and the manifest of those of its
+            utterances to use: what an adapted PLDA is adapted to in place of what is scored.
         device: torch device of the large products.
     """
 
@@ -37,13 +39,15 @@ class ScoreOrder:
     cohort_utterances: Path | None = None
     enrolment: Path | None = None
     enrolment_cohort: Path | None = None
+    domain: Path | None = None
+    domain_utterances: Path | None = None
     device: str = "cpu"
 
     @property
     def inputs(self) -> list[Path | None]:
         """What is read."""
-        stores = [self.store, self.cohort, self.enrolment, self.enrolment_cohort]
-        return [*stores, self.trials, self.utterances, self.enrolments, self.cohort_utterances]
+        stores = [self.store, self.cohort, self.enrolment, self.enrolment_cohort, self.domain]
+        return [*stores, self.trials, self.utterances, self.enrolments, self.cohort_utterances, self.domain_utterances]
 
     def absolute(self) -> "ScoreOrder":
         """Return the same order with its paths made absolute, as another process in another folder needs it."""

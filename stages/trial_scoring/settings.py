@@ -21,8 +21,8 @@ class ScoreSettings(Section):
         scorings: the ways of scoring; the report opens with the first.
         enrolment_view: the view that enrolment embeddings come from.
         allow_missing: leave out (and count) trials whose utterances are not in the store, instead of refusing them.
-        cohort: the other speakers that as_norm, s_norm and plda need.
-        plda: what PLDA is fitted on.
+        cohort: the other speakers that as_norm, s_norm and PLDA need.
+        plda: what PLDA is fitted on, and how it is adapted.
     """
 
     scorings: tuple[Annotated[str, OneOf(tuple(SCORERS))], ...] = Field(default=("cosine",), min_length=1)
@@ -38,8 +38,13 @@ class ScoreSettings(Section):
 
     def of(self, scoring: str) -> Section:
         """Return the settings of one scorer."""
-        settings: Section = getattr(self, scoring) if scoring in type(self).model_fields else SCORERS[scoring].Config()
-        return settings
+        kind = SCORERS[scoring].Config
+        return next((settings for settings in vars(self).values() if type(settings) is kind), kind())
+
+    @property
+    def of_plda(self) -> list[str]:
+        """Which of the scorings fit a PLDA."""
+        return [scoring for scoring in self.scorings if SCORERS[scoring].Config is PldaSettings]
 
     @property
     def need_cohort(self) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from reseed.stages.common.choice import chosen
 from reseed.stages.common.section import Section
 from reseed.stages.trial_scoring.inputs.cohort import Cohorts
+from reseed.stages.trial_scoring.scorers.adapted_plda import PldaCoral, PldaCoralPlus, PldaInterpolated, PldaKaldi
 from reseed.stages.trial_scoring.scorers.as_norm import AsNorm
 from reseed.stages.trial_scoring.scorers.base import CohortScorer, Scorer
 from reseed.stages.trial_scoring.scorers.cosine import Cosine
@@ -24,6 +25,10 @@ SCORERS: dict[str, type[Scorer[Any]]] = {
     "as_norm": AsNorm,
     "s_norm": SNorm,
     "plda": Plda,
+    "plda_coral": PldaCoral,
+    "plda_coral_plus": PldaCoralPlus,
+    "plda_kaldi": PldaKaldi,
+    "plda_interpolated": PldaInterpolated,
 }
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.scoring.identification import rank_speakers
 from reseed.stages.trial_scoring.files import IDENTIFICATION_SCHEMA, SCORES_SCHEMA, rows_of
-from reseed.stages.trial_scoring.inputs.cohort import Cohort, Cohorts
+from reseed.stages.trial_scoring.inputs.cohort import Cohort, Cohorts, CohortSettings
 from reseed.stages.trial_scoring.inputs.sides import Indices, SideVectors, read_side
 from reseed.stages.trial_scoring.inputs.trial_list import TrialList
 from reseed.stages.trial_scoring.order import ScoreOrder
@@ -133,12 +133,22 @@ class TrialScoring:
                 f"{' and '.join(order.settings.need_cohort)} of {order.store} need other speakers: give --cohort STORE "
                 f"and --cohort-utterances MANIFEST{both}"
             )
-        test = self._cohort(order.cohort, order.cohort_utterances)
-        other = order.enrolment_cohort
-        return Cohorts(self._cohort(other, order.cohort_utterances) if other else test, test)
+        settings, other = order.settings.cohort, order.enrolment_cohort
+        test = self._cohort(order.cohort, order.cohort_utterances, settings)
+        enrolment = self._cohort(other, order.cohort_utterances, settings) if other else test
+        return Cohorts(enrolment, test, self._domain())
 
-    def _cohort(self, path: Path, utterances: Path) -> Cohort:
-        cohort = Cohort(path, utterances, self.order.settings.cohort, self.trials.compared(self.scan))
+    def _domain(self) -> Cohort | None:
+        path, utterances = self.order.domain, self.order.domain_utterances
+        if path is None and utterances is None:
+            return None
+        if path is None or utterances is None:
+            raise ScoringError("--domain STORE and --domain-utterances MANIFEST go together; give both")
+        every = {"views": tuple(EmbeddingStore(path).views), "per": "utterance"}
+        return self._cohort(path, utterances, self.order.settings.cohort.model_copy(update=every))
+
+    def _cohort(self, path: Path, utterances: Path, settings: CohortSettings) -> Cohort:
+        cohort = Cohort(path, utterances, settings, self.trials.compared(self.scan))
         if cohort.store.space != self.store.space:
             raise ScoringError(
                 f"the cohort {path} holds embeddings of {cohort.store.space}, {self.order.store} those of "

@@ -105,6 +105,14 @@ def test_weights_are_found_from_any_folder_and_noticed_when_they_change(tmp_path
     assert config.backbone_files() != before
 
 
+def test_a_run_made_before_plda_was_adapted_is_not_scored_again(tmp_path):
+    before, after = (load_config(write(tmp_path), given) for given in ([], ["score.plda.kaldi.within_scale=0.5"]))
+    score = before.model_dump(mode="json")["score"]
+    for name in ("coral_plus", "kaldi", "interpolation"):
+        del score["plda"][name]
+    assert before.score_digest() == digest([score]) != after.score_digest()
+
+
 def test_a_digest_changes_with_its_own_sections_alone(tmp_path):
     path = write(tmp_path)
     before, after = load_config(path), load_config(path, ["train.gentle.epochs=9"])

@@ -133,6 +133,11 @@ def test_everything_that_is_missing_is_said_at_once_and_nothing_is_done(toy, dry
             "leave it out",
         ),
         (
+            ["score.scorings=[plda_interpolated]"],
+            "score.scorings: plda_interpolated needs labelled speech like that of the trials, which a run has none of; "
+            "leave it out, and score by `reseed score --domain`",
+        ),
+        (
             ["calibrate={share: 0.1}"],
             "calibrate.share: 0.1 of the 3 speakers of speech/train with two or more utterances leaves fewer than two "
             "on one side; change it, or leave calibrate out",

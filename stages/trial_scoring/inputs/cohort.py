@@ -177,7 +177,13 @@ def _check_apart(path: Path, shared: pa.Array, *, listed: int) -> None:
 
 
 class Cohorts(NamedTuple):
-    """The cohort as the enrolment side has it, and as the test side has it: one and the same where the sides are."""
+    """The cohort as either side has it, and speech of the domain of the trials.
+
+    Attributes:
+        enrolment, test: one and the same where the sides are.
+        domain: what PLDA is adapted to, by all utterances of it, where it is not what is scored.
+    """
 
     enrolment: Cohort
     test: Cohort
+    domain: Cohort | None = None

@@ -29,7 +29,7 @@ class Scorer(ABC, Generic[Prepared]):
         device: torch device of large products.
 
     Attributes:
-        Config: its settings, the field of `ScoreSettings` that is called as the scorer is; by default it has none.
+        Config: its settings, the field of `ScoreSettings` of that type; by default it has none.
     """
 
     Config: ClassVar[type[Section]] = Section

@@ -18,7 +18,7 @@ class SNorm(CohortScorer[Compared]):
 
     def __init__(self, config: Section, device: str, cohorts: Cohorts) -> None:
         super().__init__(config, device, cohorts)
-        for cohort in cohorts:
+        for cohort in (cohorts.enrolment, cohorts.test):
             check_size(cohort.size, self.top)
 
     @property
@@ -28,7 +28,7 @@ class SNorm(CohortScorer[Compared]):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        enrolment, test = self.cohorts
+        enrolment, test = self.cohorts.enrolment, self.cohorts.test
         chosen = {} if self.top is None else {"top": self.top}
         other_side = {} if enrolment is test else {"enrolment_cohort": enrolment.provenance | chosen}
         return {"cohort": test.provenance | chosen, **other_side}

@@ -11,6 +11,8 @@ import pytest
 from reseed.pipeline.executor import executor
 from reseed.stages.score import score
 from reseed.stages.scoring.metrics import eer
+from reseed.stages.scoring.plda import TwoCovariancePLDA
+from reseed.stages.scoring.plda_adaptation import kaldi
 from reseed.stages.trial_scoring.files import read_scores
 from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.settings import ScoreSettings
@@ -18,7 +20,8 @@ from reseed.store import EmbeddingStore, ManifestError, ScoringError, StoreError
 from tests.stages.scoring.example import simulate, write_enrolments, write_manifest, write_store, write_trials
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}}
-EVERY = ("cosine", "crop_pairs", "crop_distance", "as_norm", "s_norm", "plda")
+ADAPTED = ("plda_coral", "plda_coral_plus", "plda_kaldi")
+EVERY = ("cosine", "crop_pairs", "crop_distance", "as_norm", "s_norm", "plda", *ADAPTED)
 DIM, CROPS = 12, 3
 
 
@@ -188,10 +191,57 @@ def test_plda_leaves_out_speakers_of_too_few_utterances(world, tmp_path):
         scored(world, tmp_path, ("plda",), settings={"plda": {"dimensions": 8, "min_utterances": 4}})
 
 
+def test_plda_is_adapted_to_both_sides_of_a_condition_each_about_its_own_mean(world, tmp_path):
+    units = np.concatenate([means(vectors_of(world["cohort"], view)) for view in VIEWS])
+    model = TwoCovariancePLDA(8).fit(units, np.array(names("c", 30, 3)[1] * 2))
+    sides = [means(vectors_of(world["store"], view)) for view in VIEWS]
+    centred = [model.centred_on(side.mean(axis=0)) for side in sides]
+    domain = np.concatenate([one.reduce(side) for one, side in zip(centred, sides, strict=True)])
+    adapted = kaldi(model, domain, 0.3, 0.7, 1.0)
+    first, second = (adapted.centred_on(one.mean_).transform(side) for one, side in zip(centred, sides, strict=True))
+    expected = adapted.score_trials(first, second, np.stack(np.triu_indices(48, 1), axis=1))
+    found, _ = column(scored(world, tmp_path, ("plda_kaldi",)), "plda_kaldi", "noise_5db")
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_an_adaptation_without_labels_asks_nobody_who_speaks(world, tmp_path):
+    known = scored(world, tmp_path / "known", ADAPTED)
+    nobody = write_manifest(tmp_path / "nobody.parquet", names("t", 12, 4)[0], [None] * 48)
+    unknown = scored({**world, "utterances": nobody}, tmp_path / "unknown", ADAPTED)
+    np.testing.assert_array_equal(known["score"].to_numpy(), unknown["score"].to_numpy())
+    inputs = read_scores(tmp_path / "known" / "scores.parquet")[1].scorings["plda_coral_plus"].inputs
+    to = "the vectors scored, each condition by itself"
+    assert inputs["adaptation"] == {"to": to, "within_scale": 0.8, "between_scale": 0.8}
+
+
+def test_a_declared_domain_takes_the_place_of_what_is_scored_and_may_not_share_speakers_with_it(world, tmp_path):
+    ids, people = names("d", 10, 4)
+    vectors = simulate(people, {"phone": {}}, dim=DIM, crops=CROPS, system="raw")
+    store = write_store(tmp_path / "domain", ids, people, vectors, {"phone": {}})
+    declared = {**world, "domain": store, "domain_utterances": write_manifest(tmp_path / "d.parquet", ids, people)}
+    table = scored(declared, tmp_path, (*ADAPTED, "plda_interpolated"))
+    for scoring in (*ADAPTED, "plda_interpolated"):
+        values, same = column(table, scoring)
+        assert eer(values[same], values[~same]) < 0.3, scoring
+        inputs = read_scores(tmp_path / "scores.parquet")[1].scorings[scoring].inputs["adaptation"]
+        assert inputs["to"]["utterances"] == 40
+        assert inputs["to"]["views"] == ["phone"]
+    with pytest.raises(ScoringError, match="48 of 48 utterances of the cohort .* are of utterances or speakers of the"):
+        scored({**declared, "domain": world["store"], "domain_utterances": world["utterances"]}, tmp_path, ADAPTED)
+    with pytest.raises(ScoringError, match="--domain STORE and --domain-utterances MANIFEST go together"):
+        scored({**world, "domain": store}, tmp_path, ADAPTED)
+    with pytest.raises(ScoringError, match="plda_interpolated needs labelled speech of the domain: give --domain"):
+        scored(world, tmp_path, ("plda_interpolated",))
+    few = {**declared, "domain_utterances": write_manifest(tmp_path / "few.parquet", ids[:8], people[:8])}
+    with pytest.raises(ScoringError, match="8 vectors are too few to adapt a PLDA of 8 dimensions to; set score.plda"):
+        scored(few, tmp_path, ("plda_coral",))
+
+
 def test_dask_workers_write_the_same_scores(world, tmp_path):
-    alone = scored(world, tmp_path / "alone", ("cosine", "as_norm", "plda"))
+    ways = ("cosine", "as_norm", "plda", "plda_coral_plus")
+    alone = scored(world, tmp_path / "alone", ways)
     with executor("local:2") as execute:
-        spread = scored(world, tmp_path / "spread", ("cosine", "as_norm", "plda"), execute=execute)
+        spread = scored(world, tmp_path / "spread", ways, execute=execute)
     for name in alone.column_names:
         if name == "score":
             np.testing.assert_allclose(alone[name].to_numpy(), spread[name].to_numpy(), atol=1e-9)

@@ -33,7 +33,8 @@ class World(NamedTuple):
     cohorts: Cohorts
 
     def scorer(self, name: str) -> Scorer[Any]:
-        return make_scorer(name, ScoreSettings.model_validate(SETTINGS).of(name), "cpu", self.cohorts)
+        cohorts = self.cohorts._replace(domain=self.cohorts.test) if name == "plda_interpolated" else self.cohorts
+        return make_scorer(name, ScoreSettings.model_validate(SETTINGS).of(name), "cpu", cohorts)
 
     def sides(self, scorer: Scorer[Any], *views: str, enrolments: Path | None = None) -> list[Any]:
         """Return what a scorer makes of the enrolment side in one view, and of the test side in another."""
