@@ -64,8 +64,10 @@ class Components(Section):
         backbone: the network that turns speech into embeddings, used as it is.
         backbones: backbones that the run trains or fine-tunes, by name.
         train: enhancers that the run trains, by name: the enhancer that `method` names (default: the entry's name), its
-            own settings beside it. `chain: [...]` makes it a chain of steps.
-        enhance: which entries of `train` enhance the embeddings of an entry of `backbones` or `frontends` too.
+            own settings beside it. `chain: [centre, {lda: 128}]` makes it a chain of steps. Where there are any, an
+            entry `centre`, which all others are compared with, is there by default; `centre: null` switches it off.
+        enhance: which entries of `train` enhance the embeddings of an entry of `backbones` or `frontends` too; `centre`
+            does by default where the training speech is extracted with it.
         frontends: front ends that the run trains, by name: masks on the spectrum before the configured backbone.
         pairs: whose embeddings enrol and whose are tested, across backbones: of backbone.name and entries of
             `backbones` and `frontends`, as they are or, as NAME+SYSTEM, enhanced.

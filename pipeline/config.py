@@ -1,8 +1,8 @@
 """The typed configuration tree of a run. Each section is declared beside the code that uses it; here they meet."""
 
 import re
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from reseed.stages.common.choice import did_you_mean
 from reseed.stages.common.section import Conflict, Takes
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.synthesise import SynthesiseSettings
-from reseed.stages.trial_scoring.origin import RAW
+from reseed.stages.trial_scoring.origin import CENTRE, RAW
 from reseed.stages.trial_scoring.scorers.plda import PldaSettings
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.stages.trials import TrialSettings
@@ -30,6 +30,7 @@ _LATER = {  # settings of corpus.prepare
     "vad": None,
     "min_speech_s": None,
 }
+NEED_NO_NOISE = {CENTRE, "length_norm", "whiten", "lda"}  # what Enhancer.needs_noise says, without importing torch
 
 
 class RunConfig(Components):
@@ -101,10 +102,11 @@ class RunConfig(Components):
     def _view_conflicts(self) -> Iterator[Conflict]:
         views = self.extract.train.views
         reads = ("train", "extract.train")
-        if self.train and "clean" not in views:
+        need_noise = any(not NEED_NO_NOISE.issuperset(_steps(name, entry)) for name, entry in self.train.items())
+        if need_noise and "clean" not in views:
             text = "lacks the view clean, which enhancers learn to restore"
             yield Conflict("extract.train.views", text, reads, ("extract.train.views.clean",))
-        elif self.train and len(views) < 2:
+        elif need_noise and len(views) < 2:
             yield Conflict("extract.train.views", "lacks a view other than clean, for enhancers to learn from", reads)
         enrolled = self.score.enrolment_view
         for section in ("evaluation", "train") if self.calibrate else ("evaluation",):
@@ -201,3 +203,10 @@ class RunConfig(Components):
     def backbone_settings(self) -> BackboneConfig:
         """Return the validated Config of the chosen backbone."""
         return validated(config_class(self.backbone.name), self.backbone.settings, below="backbone.settings")
+
+
+def _steps(name: str, entry: Mapping[str, Any]) -> set[str]:
+    """Return the steps of an entry of `train` that is a chain, else its method."""
+    chain = entry.get("chain")
+    steps = chain if isinstance(chain, list) else [entry.get("method", name)]
+    return {str(part) for step in steps for part in (step if isinstance(step, dict) else [step])}

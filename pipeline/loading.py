@@ -16,18 +16,27 @@ from reseed.pipeline.mistakes import SettingsError
 from reseed.pipeline.reading import SettingsFile
 from reseed.pipeline.settings import apply_overrides, examine
 from reseed.stages.backbones.settings import CONFIGS, BackboneConfig
+from reseed.stages.trial_scoring.origin import CENTRE
 from reseed.store import ConfigError
 from reseed.store.checks import CHECK_VECTORS
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(path: Path, overrides: Sequence[str] = (), *, as_written: bool = False) -> RunConfig:
     """Read a run's YAML, apply overrides such as "train.seed.epochs=3", and validate.
+
+    A section train that has entries, but none called `centre`, has that one too.
+
+    Args:
+        as_written: leave it out: what a run has recorded says all that it made, and before this default it made none.
 
     Raises:
         ConfigError: no file, no YAML, or mistakes in it: all of them, those in sections of components included.
     """
     file = SettingsFile.read(path)
     mistakes = [*file.mistakes, *apply_overrides(file.tree, overrides)]
+    train = file.tree.get("train")
+    if isinstance(train, dict) and train and CENTRE not in train and not as_written:
+        file.tree["train"] = {CENTRE: {}, **train}
     for key, line in file.empty_entries(RunConfig):
         remedy = "write {} for its defaults, or null to leave it out"
         mistakes.append(f"{key}: nothing stands after the colon in line {line}; {remedy}")
@@ -82,7 +91,13 @@ def component_mistakes(config: RunConfig, but: Collection[str] = ()) -> list[str
 
 def dump(config: RunConfig) -> str:
     """Return the configuration as YAML that loads to the same configuration."""
-    return as_yaml(config.model_dump(mode="json"))
+    return as_yaml(_with_null(config.model_dump(mode="json")))
+
+
+def _with_null(tree: dict[str, Any]) -> dict[str, Any]:
+    """Write down that centring is switched off, where it is: what is not written is on."""
+    tree["train"].setdefault(CENTRE, None)
+    return tree
 
 
 def resolved(config: RunConfig) -> dict[str, Any]:
@@ -98,7 +113,7 @@ def resolved(config: RunConfig) -> dict[str, Any]:
         for name, entry in entries.items():
             found = component(name)
             entries[name] = {"method": found.method, **entry, **found.settings.model_dump(mode="json")}
-    return tree
+    return _with_null(tree)
 
 
 def as_yaml(tree: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from reseed.pipeline.names import AlignedEmbeddings, AlignedPair, Embeddings, Pa
 from reseed.stages.audio.recipe import sources_needed
 from reseed.stages.audio.remote.url import AnyPath
 from reseed.stages.reporting.results.files import BackbonePair
+from reseed.stages.trial_scoring.origin import CENTRE
 from reseed.store import ConfigError
 
 
@@ -114,13 +115,21 @@ class Plan:
         needed = every if run.score.need_cohort else learnt
         return {name: [*([self.train] if name in needed else []), self.evaluation] for name in every}
 
+    def enhancers_of(self, backbone: str) -> list[str]:
+        """Return the entries of `train` that enhance what a trained backbone gives.
+
+        Beside those named, it is centring, which all are compared with, where its training speech is extracted anyway.
+        """
+        implied = [CENTRE] if CENTRE in self.run.train and self.train in self.extracted[backbone] else []
+        return list(dict.fromkeys([*implied, *self.run.enhance.get(backbone, ())]))
+
     @property
     def scored_by_themselves(self) -> list[Embeddings]:
         """The embeddings that are enrolled and tested against themselves: as they are and enhanced."""
         found = [Embeddings.of_scores(system, self.configured) for system in self.run.systems]
         paired = [Embeddings.parse(name) for pair in self.run.pairs for name in pair]
         for backbone in self.run.trained_backbones:
-            found += [Embeddings(backbone, system) for system in ("", *self.run.enhance.get(backbone, ()))]
+            found += [Embeddings(backbone, system) for system in ("", *self.enhancers_of(backbone))]
             found += [each for each in paired if each.backbone == backbone]
         return list(dict.fromkeys(found))
 

@@ -102,7 +102,7 @@ def _say_changes(folder: Path, config: RunConfig) -> None:
     if not path.is_file():
         return
     try:
-        found = changes(load_config(path), config)
+        found = changes(load_config(path, as_written=True), config)
     except ConfigError as error:
         log(f"reseed: which settings differ from the last run is not known: {str(error).splitlines()[0]}")
         return
@@ -121,7 +121,7 @@ def files_of(folder: Path) -> RunFiles:
     path = folder / layout.CONFIG
     if not path.exists():
         raise ConfigError(f"{folder} is no run: it has no {layout.CONFIG}; give folders such as runs/demo")
-    plan = Plan(load_config(path))
+    plan = Plan(load_config(path, as_written=True))
     files = RunFiles(
         name=folder.resolve().name,
         scores=[

@@ -15,7 +15,7 @@ from reseed.pipeline.record import Record, is_running, read_record
 from reseed.pipeline.results import settings_of_results
 from reseed.pipeline.shared import SharedStore, find_stores
 from reseed.stages.common.terminal import lines, printable
-from reseed.stages.trial_scoring.origin import RAW
+from reseed.stages.trial_scoring.origin import CENTRE, RAW
 from reseed.store import ConfigError
 from reseed.store.bounded import read_json
 
@@ -148,8 +148,9 @@ def find_runs(folder: Path, stores: Path | None = None) -> Runs:
 def _run(folder: Path) -> Run:
     if not (folder / layout.CONFIG).is_file():
         raise ConfigError(f"it has no {layout.CONFIG}")
-    config, record, results = load_config(folder / layout.CONFIG), read_record(folder), settings_of_results(folder)
-    stale = changes(load_config(results), config) if results else []
+    config = load_config(folder / layout.CONFIG, as_written=True)
+    record, results = read_record(folder), settings_of_results(folder)
+    stale = changes(load_config(results, as_written=True), config) if results else []
     try:
         figures, problem = _figures(folder / layout.METRICS) if results else [], ""
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
@@ -197,10 +198,10 @@ def _row(run: Run) -> tuple[str, str, str, str]:
 
 
 def _main_figures(figures: Sequence[Figure]) -> str:
-    """Say what raw embeddings give, and the best system, under the first scoring."""
+    """Say what embeddings give as they are and centred, and the best system, under the first scoring."""
     first = [figure for figure in figures if figure.scoring == figures[0].scoring]
-    shown = [figure for figure in first if figure.system == RAW]
-    others = [figure for figure in first if figure.system != RAW]
+    shown = [figure for figure in first if figure.system in (RAW, CENTRE)]
+    others = [figure for figure in first if figure.system not in (RAW, CENTRE)]
     shown += [min(others, key=lambda figure: figure.eer)] if others else []
     return ", ".join(f"{figure.system} {100 * figure.eer:.1f} %" for figure in shown)
 

@@ -12,7 +12,7 @@ from reseed.store import ScoringError
 
 _NOTE = (
     "Several runs, compared under the conditions whose trials and recipes agree. Each run has drawn its own noises "
-    "unless runs share a store; every system is compared with raw of its own run."
+    "unless runs share a store; every system is compared with raw and centred of its own run."
 )
 
 

@@ -30,7 +30,7 @@ class EnhancerOrder(TrainingOrder):
     """Which enhancer to train, and on which store.
 
     Attributes:
-        store: directory of the store; needs the view "clean" and another one.
+        store: directory of the store; most enhancers need the view "clean" and another one.
         enhancer: a name in the table `reseed.stages.enhancers.table.ENHANCERS`.
         settings: that enhancer's `Config`.
         processes: how many share every batch: one per GPU, or all on the CPU.
@@ -66,12 +66,13 @@ def train(order: EnhancerOrder, group: ProcessGroup = ONE_PROCESS) -> None:
         return
     FOLDER.check_replaceable(order.model, order.store)
     store, device = EmbeddingStore(order.store), torch_device(order.device)
-    data = open_data(store, order.held_out, device, order.resident_limit_bytes, group)
+    enhancer = make_enhancer(order.enhancer, order.settings, store.dim, order.seed)
+    data = open_data(store, order.held_out, device, order.resident_limit_bytes, group, enhancer.needs_noise)
     if group.is_main:
         validated = ", validated on utterances held out" if data.held_out else ""
         pairs = f"{data.pairs.rows_per_epoch} pairs{validated}"
         log(f"train {order.enhancer} on {store.path}, {data.pairs.kind}: {coverage(store)}, {pairs}")
-    enhancer = make_enhancer(order.enhancer, order.settings, store.dim, order.seed).to(device)
+    enhancer.to(device)
     fit(enhancer, store, data)
     info = ModelInfo.of(store, order.enhancer, order.settings, order.seed)
     history = _optimised(enhancer, data, order, info, group) if isinstance(enhancer, TrainedEnhancer) else []

@@ -29,7 +29,7 @@ STORES = ("stores/ge2e/train", "stores/ge2e/dev")
 def test_a_run_ends_in_a_report_with_every_system_and_condition(finished):
     rows = json.loads((finished / "report" / "metrics.json").read_text())
     assert {(row["system"], row["condition"]) for row in rows} == {
-        (system, view) for system in ("raw", "wccn", "quick") for view in VIEWS
+        (system, view) for system in ("raw", "centre", "wccn", "quick") for view in VIEWS
     }
     assert all(0 <= row["eer"] <= 1 and row["trials"] == 4 * 4 * 2 * 2 for row in rows)
     assert "<html" in (finished / "report" / "index.html").read_text()

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from reseed.pipeline.results import results_digest
+from reseed.pipeline.run import files_of
 from tests.runs import reseed
 
 RESEED = [sys.executable, "-m", "reseed.cli"]
@@ -126,7 +127,7 @@ def test_runs_are_listed_with_their_states_figures_and_differing_settings(severa
     assert found["differences"] == {"seed": {name: 5 if name == "stale" else 0 for name in states}}
     rows = {row["name"]: row for row in found["runs"]}
     assert {figure["system"]: figure["conditions"] for figure in rows["done"]["figures"]} == dict.fromkeys(
-        ("raw", "wccn", "quick"), 3
+        ("raw", "centre", "wccn", "quick"), 3
     )
     assert rows["cut"]["figures"] == []
     assert "metrics.json cannot be read" in rows["cut"]["problem"]
@@ -142,3 +143,15 @@ def test_a_folder_of_runs_that_is_not_there_is_an_error(tmp_path):
     assert (
         said == f"reseed: {tmp_path / 'none'} is no folder of runs; give the one that `reseed run --runs` was given\n"
     )
+
+
+def test_a_run_of_before_centring_was_the_default_can_be_read_and_is_not_stale(finished, tmp_path):
+    run = tmp_path / "toy"
+    shutil.copytree(finished, run, ignore=shutil.ignore_patterns("*centre*"))
+    for path in (run / "config.yaml", run / "report" / "config.yaml"):
+        config = yaml.safe_load(path.read_text())
+        del config["train"]["centre"]
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+    assert [path.stem for path in files_of(run).scores] == ["raw", "quick", "wccn"]
+    (row,) = json.loads(reseed("runs", "--runs", tmp_path, "--json"))["runs"]
+    assert (row["state"], row["stale"]) == ("finished", [])

@@ -50,6 +50,11 @@ class Enhancer(nn.Module):
         return self.dim
 
     @property
+    def needs_noise(self) -> bool:
+        """Whether it learns from what noise does to clean vectors; what does not learns from any store."""
+        return True
+
+    @property
     def adapts(self) -> bool:
         """Whether it learns from the store that is enhanced, too (`adapt`)."""
         return False

@@ -53,6 +53,11 @@ class Centre(Enhancer):
         self._own_VD: Tensor | None = None
 
     @property
+    def needs_noise(self) -> bool:
+        """A mean can be had of any store."""
+        return False
+
+    @property
     def adapts(self) -> bool:
         """Whether it takes the mean of the store that is enhanced."""
         return self.config.mean != "training"

@@ -93,6 +93,11 @@ class Chain(Enhancer):
         return self._each[-1].dim_out
 
     @property
+    def needs_noise(self) -> bool:
+        """Whether a step does."""
+        return any(step.needs_noise for step in self._each)
+
+    @property
     def adapts(self) -> bool:
         """Whether a step learns from the store that is enhanced."""
         return any(step.adapts for step in self._each)

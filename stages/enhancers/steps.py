@@ -25,6 +25,11 @@ class LengthNorm(Enhancer):
 
     Config = LengthNormConfig
 
+    @property
+    def needs_noise(self) -> bool:
+        """It learns nothing."""
+        return False
+
     def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
         """Return unit vectors [B, D]."""
         return F.normalize(embedding_BD, dim=-1)
@@ -52,6 +57,11 @@ class Whiten(Enhancer):
         super().__init__(config, dim)
         self.register_buffer("mean_D", torch.zeros(dim))
         self.register_buffer("whitening_DD", torch.eye(dim))
+
+    @property
+    def needs_noise(self) -> bool:
+        """The covariance of all vectors can be had of any store."""
+        return False
 
     def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1, speakers: Speakers = ()) -> None:
         """Set mean and covariance in one pass.
@@ -110,6 +120,11 @@ class Lda(Enhancer):
     def dim_out(self) -> int:
         """K."""
         return self.config.dims
+
+    @property
+    def needs_noise(self) -> bool:
+        """Speakers differ in any store."""
+        return False
 
     def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1, speakers: Speakers = ()) -> None:
         """Set the projection in one pass; utterances of unknown speakers are left out.

@@ -59,6 +59,10 @@ def _methods(results: Results, contents: Contents) -> list[tuple[str, str]]:
         "convention (“nearest”) has a table of its own.",
         "Intervals": _intervals(results),
         "Noisy mean": "Arithmetic mean of the EERs of all noisy conditions that every system was scored on.",
+        "Against centred": "Compared with the system “centre”: the same unit vectors less a mean, that of the training "
+        "vectors where its settings name no other. This costs next to nothing, so that an enhancer is worth what it "
+        "gains over it. The enhancers of a backbone that has centred vectors of its own are compared with these; all "
+        "else with those of the backbone that is used as it is.",
         "minDCF": f"Lowest detection cost over all thresholds at P_target = {costs}, normalised: 1 is the cost of the "
         "better of accepting all and rejecting all.",
         "Cllr": "Cost of the scores, taken as natural-log likelihood ratios. Cosines are not calibrated, so that their "
@@ -69,7 +73,8 @@ def _methods(results: Results, contents: Contents) -> list[tuple[str, str]]:
         "Identification": f"Closed set of {among} speakers: each test utterance against the mean enrolment embedding "
         "of every speaker, by cosine; an utterance that is itself enrolled is left out of its own speaker's mean.",
     }
-    absent = {"Actual DCF": not contents.calibration, "Identification": not among}
+    is_centred = any(scored.system.is_centred for scored in results.systems)
+    absent = {"Against centred": not is_centred, "Actual DCF": not contents.calibration, "Identification": not among}
     return [(term, text) for term, text in texts.items() if not absent.get(term)]
 
 

@@ -42,23 +42,25 @@ def overview(results: Results) -> Table:
 
 
 def summary_table(results: Results) -> Table:
-    """Return one row per system: clean and mean noisy EER, and their relative changes against raw."""
-    headings = ("EER clean, %", "EER noisy, mean, %", "clean against raw, %", "noisy against raw, %")
+    """Return one row per system: clean and mean noisy EER, and their relative changes against centred and raw."""
+    has_centred = any(s.clean_from_centred or s.noisy_from_centred for s in results.summaries)
+    against = [*(["centred"] if has_centred else []), "raw"]
+    groups = ["EER, %", *(f"against {reference}, %" for reference in against)]
     rows = [
         Row(
             results.styles[summary.system].label,
             summary.system.name,
             [
                 *(mean_cell(mean) for mean in (summary.clean, summary.noisy)),
-                *(change_cell(change) for change in (summary.clean_change, summary.noisy_change)),
+                *(change_cell(change) for reference in against for change in summary.changes(reference)),
             ],
             "raw" if summary.system.is_raw else "",
             results.styles[summary.system],
         )
         for summary in results.summaries
     ]
-    unit = "relative changes with interval and p-value"
-    return Table("summary", "Summary", unit, "system", [Column(heading) for heading in headings], rows)
+    columns = [Column(part, group) for group in groups for part in ("clean", "mean noisy")]
+    return Table("summary", "Summary", "relative changes with interval and p-value", "system", columns, rows)
 
 
 def pair_table(results: Results) -> Table | None:

@@ -36,6 +36,7 @@ def open_data(
     device: torch.device,
     resident_limit_bytes: int | None = None,
     group: ProcessGroup = ONE_PROCESS,
+    needs_noise: bool = True,
 ) -> TrainingData:
     """Open a store for training.
 
@@ -44,11 +45,12 @@ def open_data(
         resident_limit_bytes: a store larger than this, as float32, is streamed; None for half of the memory that is
             free on the device.
         group: the processes that open it together.
+        needs_noise: whether there must be a clean view and another one.
 
     Raises:
         StoreError: a store that cannot be trained on, or too few utterances to hold some out.
     """
-    _check_trainable(store, held_out)
+    _check_trainable(store, held_out, needs_noise)
     part = Part(held_out)
     if resident_limit_bytes is None:  # one for all processes, which on the CPU share what is free
         free = free_bytes(device) // 2 // (group.size if device.type == "cpu" else 1)
@@ -56,7 +58,7 @@ def open_data(
     resident = len(store) * store.dim * torch.float32.itemsize <= resident_limit_bytes
     vectors_NVD = load_vectors(store, device, part) if resident else None
     last_NVD = load_vectors(store, "cpu", Part(held_out, last=True)) if held_out else None  # few go to the device
-    clean_view = store.views.index(CLEAN_VIEW)
+    clean_view = store.views.index(CLEAN_VIEW) if CLEAN_VIEW in store.views else 0
     validation = None
     if last_NVD is not None:
         validation = HeldOutUtterances.of(last_NVD, store.crops, clean_view).to(device)
@@ -70,11 +72,11 @@ def coverage(store: EmbeddingStore) -> str:
     return f"{store.header.stored} of {store.header.expected} utterances stored, {store.header.rejected} rejected"
 
 
-def _check_trainable(store: EmbeddingStore, share: float) -> None:
+def _check_trainable(store: EmbeddingStore, share: float, needs_noise: bool) -> None:
     views = ", ".join(store.views)
-    if CLEAN_VIEW not in store.views:
+    if needs_noise and CLEAN_VIEW not in store.views:
         raise StoreError(f"{store.path} has no view {CLEAN_VIEW!r} to train towards, only {views}; extract with it")
-    if len(store.views) < 2:
+    if needs_noise and len(store.views) < 2:
         raise StoreError(f"{store.path} has the view {views} alone; extract it with a noisy view too")
     if store.header.stored < _FEWEST:
         raise StoreError(f"{store.path}: {coverage(store)}, training needs 2 or more; see its rejects.parquet")

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 RAW = "raw"  # the system that nothing has enhanced
+CENTRE = "centre"  # the enhancer, and the system, of which nothing but the mean is subtracted
 FUSION = "fusion"  # the method of a system whose scores are those of several
 CALIBRATED = "+calibrated"  # ends the name of a scoring whose scores are natural-log likelihood ratios
 

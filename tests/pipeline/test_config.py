@@ -8,10 +8,13 @@ import yaml
 from click.testing import CliRunner
 
 from reseed.cli import main
+from reseed.pipeline.config import NEED_NO_NOISE
 from reseed.pipeline.layout import project_file
 from reseed.pipeline.loading import as_yaml, check_components, dump, load_config, resolved
 from reseed.pipeline.plan import Plan, Recordings
 from reseed.pipeline.preflight import preflight
+from reseed.stages.enhancers.chain import STEPS, Chain, ChainConfig
+from reseed.stages.enhancers.table import ENHANCERS
 from reseed.store import ConfigError
 from reseed.store.atomic import digest
 
@@ -36,6 +39,65 @@ def test_every_shipped_configuration_is_valid_and_survives_being_resolved(path, 
     check_components(config)
     (tmp_path / "config.yaml").write_text(dump(config))
     assert load_config(tmp_path / "config.yaml") == config
+
+
+def test_every_run_centres_unless_it_says_otherwise_and_what_is_written_down_is_said_again(tmp_path):
+    for given, systems in ([], ["raw", "centre", "gentle", "wccn"]), (["train.centre=null"], ["raw", "gentle", "wccn"]):
+        config = load_config(write(tmp_path), given)
+        assert config.systems == systems
+        for text in (dump(config), as_yaml(resolved(config))):
+            (tmp_path / "config.yaml").write_text(text)
+            assert load_config(tmp_path / "config.yaml").systems == systems
+
+
+def test_a_run_centres_whatever_overrides_make_of_its_enhancers_but_where_it_trains_none(tmp_path):
+    for given, systems in (
+        (["train={seed: {}}"], ["raw", "centre", "seed"]),
+        (["train.centre=null", "train.centre={}"], ["raw", "centre", "gentle", "wccn"]),
+        (["train={}"], ["raw"]),
+        (["train.centre=null", "train.gentle=null", "train.wccn=null"], ["raw"]),
+    ):
+        config = load_config(write(tmp_path), given)
+        assert sorted(config.systems) == sorted(systems)
+        (tmp_path / "config.yaml").write_text(dump(config))
+        assert load_config(tmp_path / "config.yaml") == config
+
+
+def test_what_a_run_of_before_centring_has_is_what_its_configuration_says(tmp_path):
+    written = load_config(write(tmp_path), as_written=True)
+    assert written.systems == ["raw", "gentle", "wccn"]
+    assert load_config(write(tmp_path)).training_digest("train.wccn") == written.training_digest("train.wccn")
+
+
+def test_centring_and_scoring_alone_need_no_noise_in_training(tmp_path):
+    clean = {"views": {"clean": {}}}
+    alone = {"extract": {"train": clean, "evaluation": clean}, "train": {"centre": {}}}
+    assert load_config(write(tmp_path, **alone)).systems == ["raw", "centre"]
+    assert load_config(write(tmp_path, **{**alone, "train": {}})).systems == ["raw"]
+    chain = {"chain": ["centre", {"lda": 2}, "length_norm"]}
+    assert load_config(write(tmp_path, **{**alone, "train": {"backend": chain}})).systems[2:] == ["backend"]
+    for entry in ({"method": "wccn"}, {"chain": ["centre", {"wccn": 3}]}):
+        with pytest.raises(ConfigError, match=r"extract\.train\.views: lacks a view other than clean"):
+            load_config(write(tmp_path, **{**alone, "train": {"own": entry}}))
+
+
+def test_the_configuration_knows_which_enhancers_and_steps_need_noise():
+    settings = {"lda": {"dims": 2}}
+    kinds = {**ENHANCERS, **STEPS}.items()
+    made = {name: kind(kind.Config.model_validate(settings.get(name, {})), 4) for name, kind in kinds}
+    assert {name for name, each in made.items() if not each.needs_noise} == {*NEED_NO_NOISE, "chain"}
+    assert Chain(ChainConfig(chain=["centre", "vire"]), 4).needs_noise
+
+
+def test_centring_follows_every_backbone_whose_training_speech_is_extracted_anyway(tmp_path):
+    trained = {"backbone": "ecapa_tdnn", "channels": 64}
+    path = write(tmp_path, backbones={"small": trained, "alone": trained}, enhance={"small": ["wccn"]})
+    names = [str(each) for each in Plan(load_config(path)).scored_by_themselves]
+    assert names[3:] == ["ge2e+wccn", "alone", "small", "small+centre", "small+wccn"]
+    cohort = ["score.scorings=[cosine, as_norm]"]
+    assert "alone+centre" in [str(each) for each in Plan(load_config(path, cohort)).scored_by_themselves]
+    off = [str(each) for each in Plan(load_config(path, [*cohort, "train.centre=null"])).scored_by_themselves]
+    assert not any(name.endswith("centre") for name in off)
 
 
 @pytest.mark.parametrize(

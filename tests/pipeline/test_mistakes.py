@@ -142,7 +142,7 @@ enhance: {near: [mse]}
         "extract.train.views.noise.noise: must be a number or a range [low, high], not 'loud'",
         "extract.train.crops.count: must be a whole number from 1 to 10000, not 0",
         f"score.scorings: must be {one_of(SCORERS)}, not 'asnorm'; did you mean 'as_norm'?",
-        "enhance.near: names 'mse'; train has wccn, gentle",
+        "enhance.near: names 'mse'; train has centre, wccn, gentle",
         "corpus.evaluation: is 'train', as corpus.train is; choose a split of other speakers",
         "backbone.settings.width: unknown key; did you mean 'weights'?",
         "train.gentle.epoch: unknown key; did you mean 'epochs'?",
@@ -173,7 +173,9 @@ def test_what_only_follows_from_a_mistake_is_no_mistake(run, overrides):
     ],
 )
 def test_what_names_an_entry_that_is_switched_off_says_so(run, overrides, said):
-    assert mistakes(run, *overrides, "train.gentle=null") == [f"{said} (train.gentle is null, which switches it off)"]
+    assert mistakes(run, *overrides, "train.gentle=null", "train.centre=null") == [
+        f"{said} (train.gentle is null, which switches it off)"
+    ]
 
 
 def test_a_view_that_is_switched_off_is_missed_where_it_is_needed(run):

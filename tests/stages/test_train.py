@@ -6,6 +6,7 @@ from subprocess import run
 import pytest
 import torch
 
+from reseed.stages.enhancers.centre import CentreConfig
 from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.regression import MseConfig
 from reseed.stages.enhancers.seed import SeedConfig
@@ -16,7 +17,7 @@ from reseed.stages.training.cache.blocks import load_vectors
 from reseed.stages.training.cache.resident import ResidentPairs, pairs_at
 from reseed.stages.training.loop import optimise
 from reseed.stages.training.settings import TrainingSettings
-from reseed.store import ConfigError, ModelError, Reject, StoreError
+from reseed.store import ConfigError, EmbeddingStore, ModelError, Reject, StoreError
 from tests.stages.stores import overwrite_vector, write_store
 
 NO_AUDIO = """
@@ -46,6 +47,15 @@ def trained_state(tmp_path, name: str, enhancer: str, settings, seed: int = 0):
         EnhancerOrder(store=tmp_path / "store", model=tmp_path / name, enhancer=enhancer, settings=settings, seed=seed)
     )
     return load_model(tmp_path / name)[0].state_dict()
+
+
+def test_centring_learns_from_a_store_without_noise(tmp_path):
+    write_store(tmp_path / "store", views=("clean",))
+    mean_D = trained_state(tmp_path, "model", "centre", CentreConfig())["unit_mean_D"]
+    vectors_MD = torch.from_numpy(EmbeddingStore(tmp_path / "store").vectors().copy())
+    torch.testing.assert_close(mean_D, torch.nn.functional.normalize(vectors_MD).mean(dim=0))
+    with pytest.raises(StoreError, match="extract it with a noisy view too"):
+        trained_state(tmp_path, "other", "wccn", WccnConfig())
 
 
 @pytest.mark.parametrize("enhancer", ENHANCERS)

@@ -1,4 +1,4 @@
-"""What the measurements say: mean EERs over noisy conditions, and their changes against raw.
+"""What the measurements say: mean EERs over noisy conditions, and their changes against raw and centred vectors.
 
 Shapes: R bootstrap replicates.
 """
@@ -49,35 +49,49 @@ class Change:
 
 @dataclass(frozen=True)
 class Summary:
-    """One system in short."""
+    """One system in short.
+
+    Attributes:
+        clean_change, noisy_change: against raw.
+        clean_from_centred, noisy_from_centred: against centring alone, which any enhancer has to be better than.
+    """
 
     system: System
     clean: Mean | None
     noisy: Mean | None
     clean_change: Change | None
     noisy_change: Change | None
+    clean_from_centred: Change | None = None
+    noisy_from_centred: Change | None = None
+
+    def changes(self, reference: str) -> tuple[Change | None, Change | None]:
+        """Return the clean and the noisy change against "centred" or "raw"."""
+        if reference == "centred":
+            return self.clean_from_centred, self.noisy_from_centred
+        return self.clean_change, self.noisy_change
 
     def row(self) -> dict[str, Any]:
         """Return the row of summary.json."""
         row: dict[str, Any] = {**self.system.row()}
-        for name, mean, change in (
-            ("clean", self.clean, self.clean_change),
-            ("noisy", self.noisy, self.noisy_change),
+        for name, mean, change, from_centred in (
+            ("clean", self.clean, self.clean_change, self.clean_from_centred),
+            ("noisy", self.noisy, self.noisy_change, self.noisy_from_centred),
         ):
             row[f"{name}_conditions"] = mean.conditions if mean else 0
             row[f"{name}_eer"] = mean.eer if mean else None
             row[f"{name}_eer_ci95"] = list(mean.ci95) if mean and mean.ci95 else None
-            row[f"{name}_change"] = change.relative if change else None
-            row[f"{name}_change_ci95"] = list(change.ci95) if change and change.ci95 else None
-            row[f"{name}_change_p"] = change.p_value if change else None
+            for key, found in ((f"{name}_change", change), (f"{name}_change_from_centred", from_centred)):
+                row[key] = found.relative if found else None
+                row[f"{key}_ci95"] = list(found.ci95) if found and found.ci95 else None
+                row[f"{key}_p"] = found.p_value if found else None
         return row
 
 
 def summarise(measurements: Sequence[Measurement]) -> list[Summary]:
     """Return one summary per system, in order of appearance.
 
-    Raw of the same run, backbone and scoring is the reference. Means cover the conditions that every system was scored
-    on: means over different conditions do not compare.
+    Raw of the same run, backbone and scoring is one reference, what centring alone makes of it another. Means cover the
+    conditions that every system was scored on: means over different conditions do not compare.
     """
     by_system: dict[System, list[Measurement]] = {}
     for measurement in measurements:
@@ -122,13 +136,32 @@ def reference(system: System, systems: Iterable[System]) -> System | None:
 
     Of its own backbone, or of the only one that has raw; calibrated as the system is, where there is such a one.
     """
-    raws = [other for other in systems if other.is_raw and (other.run, other.family) == (system.run, system.family)]
-    of_backbone = [other for other in raws if other.comparable(system)]
-    if not of_backbone and len({other.backbone_space for other in raws}) == 1:
-        of_backbone = raws
-    if system.is_raw or not of_backbone:
+    return None if system.is_raw else _nearest(system, [other for other in systems if other.is_raw])
+
+
+def centred_reference(system: System, systems: Iterable[System]) -> System | None:
+    """Return the centred vectors that a system is compared with, chosen as raw is; None for raw, and for themselves.
+
+    Where it enhances a backbone that has centred vectors of its own it is these, else those of the backbone of raw. So
+    another backbone, as it is or centred, is compared with what the mean alone gives on the first.
+    """
+    if system.is_raw:
         return None
-    return min(of_backbone, key=lambda other: other.scoring != system.scoring)
+    systems = list(systems)
+    raw, centred = reference(system, systems), [other for other in systems if other.is_centred]
+    first = [other for other in centred if raw is None or other.backbone_space == raw.backbone_space]
+    enhances = system.is_enhanced and not system.is_centred
+    found = (_nearest(system, centred) if enhances else None) or _nearest(system, first)
+    return None if found is None or found.uncalibrated == system.uncalibrated else found
+
+
+def _nearest(system: System, references: Sequence[System]) -> System | None:
+    """Return that of the same run, scoring and backbone, or of the only backbone; calibrated as the system is."""
+    alike = [other for other in references if (other.run, other.family) == (system.run, system.family)]
+    found = [other for other in alike if other.comparable(system)]
+    if not found and len({other.backbone_space for other in alike}) == 1:
+        found = alike
+    return min(found, key=lambda other: other.scoring != system.scoring, default=None)
 
 
 def change(mean: Mean | None, reference: Mean | None) -> Change | None:
@@ -181,8 +214,8 @@ def headline(summaries: Sequence[Summary]) -> tuple[Summary, Summary | None]:
 
 
 def best_enhanced(summaries: Sequence[Summary]) -> Summary | None:
-    """Return the best system that is not raw, or None."""
-    enhanced = [summary for summary in summaries if not summary.system.is_raw]
+    """Return the best system that is neither raw nor centred, or None."""
+    enhanced = [summary for summary in summaries if not (summary.system.is_raw or summary.system.is_centred)]
     return best_system(enhanced) if enhanced else None
 
 
@@ -191,9 +224,11 @@ _NO_MEAN = Mean(float("inf"), None, 0, None)
 
 def _summary(system: System, means: dict[System, tuple[Mean | None, ...]]) -> Summary:
     clean, noisy = means[system]
-    raw = reference(system, means)
+    raw, centred = reference(system, means), centred_reference(system, means)
     clean_raw, noisy_raw = means[raw] if raw else (None, None)
-    return Summary(system, clean, noisy, change(clean, clean_raw), change(noisy, noisy_raw))
+    clean_centred, noisy_centred = means[centred] if centred else (None, None)
+    from_raw = change(clean, clean_raw), change(noisy, noisy_raw)
+    return Summary(system, clean, noisy, *from_raw, change(clean, clean_centred), change(noisy, noisy_centred))
 
 
 def _mean(measurements: list[Measurement]) -> Mean | None:

@@ -12,7 +12,7 @@ from reseed.stages.reporting.metrics.base import Identified
 from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.reporting.results.groups import Codes, Grouping
 from reseed.stages.scoring.labelled import LabelledTrials
-from reseed.stages.trial_scoring.origin import CALIBRATED, FUSION, RAW, Origin, is_calibrated
+from reseed.stages.trial_scoring.origin import CALIBRATED, CENTRE, FUSION, RAW, Origin, is_calibrated
 
 PARTS = ("clean", "noisy")
 
@@ -48,7 +48,22 @@ class System:
     @property
     def is_fused(self) -> bool:
         """Whether its scores are those of several systems: `calibrate` ends the space of such by "+fusion:5e6f7a8b"."""
-        return self.space.rpartition("+")[2].startswith(f"{FUSION}:")
+        return self._made_by == FUSION
+
+    @property
+    def is_centred(self) -> bool:
+        """Whether it is what all enhancers are compared with: "centre", or "small+centre" of another backbone."""
+        return self.name.rpartition("+")[2] == CENTRE == self._made_by
+
+    @property
+    def is_enhanced(self) -> bool:
+        """Whether anything came after the backbone."""
+        return bool(self._made_by)
+
+    @property
+    def _made_by(self) -> str:
+        """The last thing that came after the backbone, "seed"; empty: nothing did."""
+        return self.space.partition("+")[2].rpartition("+")[2].partition(":")[0]
 
     @property
     def family(self) -> str:

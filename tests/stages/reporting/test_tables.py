@@ -20,6 +20,7 @@ from reseed.stages.reporting.tables import (
     kind_table,
     metric_tables,
     overview,
+    summary_table,
 )
 from tests.stages.reporting.example import results_of
 from tests.stages.reporting.results.test_summary import measured
@@ -73,6 +74,24 @@ def test_every_metric_that_has_a_table_is_on_the_page_for_each_way_of_scoring_or
         (metric.title, f"{25 if metric.table.percent else 0.25:.{metric.table.digits}f}") for metric in shown
     }
     assert {table.name for table in tables} >= {"min-dcf", "eer-nearest", "identification-top1"}
+
+
+def test_gains_are_those_over_centring_and_over_raw_where_there_are_centred_vectors():
+    spaces = {"raw": "ge2e:1", "centre": "ge2e:1+centre:2", "seed": "ge2e:1+seed:3"}
+    eers = {"raw": (0.04, 0.2), "centre": (0.04, 0.1), "seed": (0.05, 0.08)}
+    measurements = [
+        measured(name, view, eer, backbone=spaces[name])
+        for name, both in eers.items()
+        for view, eer in zip(("clean", "noise_5db"), both, strict=True)
+    ]
+    gains = [f"against {other}, %, {part}" for other in ("centred", "raw") for part in ("clean", "mean noisy")]
+    table = summary_table(results_of(measurements))
+    assert [column.name for column in table.columns][2:] == gains
+    values = [[cell.value for cell in row.cells[2:]] for row in table.rows]
+    assert values[:2] == [[None] * 4, [None, None, *map(pytest.approx, (0, -50))]]
+    assert values[2] == pytest.approx([25, -20, 25, -60])
+    without = summary_table(results_of(measurements[:2] + measurements[4:]))
+    assert [column.name for column in without.columns][2:] == gains[2:]
 
 
 def test_the_overview_has_a_row_per_system_and_columns_per_scoring():

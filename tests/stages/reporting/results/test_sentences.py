@@ -20,9 +20,14 @@ def mean(eer, spread=None, conditions=3):
     return Mean(eer, (eer - spread, eer + spread), conditions, eer + spread * DRAWS)
 
 
-def summary(name, clean, noisy, raw=None, scoring="cosine"):
-    changes = (None, None) if raw is None else (change(clean, raw.clean), change(noisy, raw.noisy))
-    return Summary(System(name, "ge2e", scoring), clean, noisy, *changes)
+def summary(name, clean, noisy, raw=None, centred=None, scoring="cosine", backbone="ge2e"):
+    changes = [
+        change(mine, theirs)
+        for other in (raw, centred)
+        for mine, theirs in ((clean, other and other.clean), (noisy, other and other.noisy))
+    ]
+    space = backbone if name in ("raw", backbone) else f"{backbone}+{name.removeprefix(f'{backbone}+')}:1"
+    return Summary(System(name, space, scoring), clean, noisy, *changes)
 
 
 def say(*summaries):
@@ -59,9 +64,73 @@ def test_a_clear_gain_is_said_with_both_means_the_change_and_the_intervals():
     assert say(raw, summary("seed", mean(0.05, 0.02), mean(0.1, 0.02), raw)) == [
         "seed is best in noise, with an EER of 10.0 % (8.0 to 12.0) on average over 3 noisy conditions, "
         "against 20.0 % (18.0 to 22.0) for raw: a change of −50 % (−55 to −46; p = 0.048).",
-        "On clean speech, seed has an EER of 5.0 % (3.0 to 7.0) and raw one of 5.0 % (4.0 to 6.0): a change of "
+        "On clean speech, seed has an EER of 5.0 % (3.0 to 7.0), against 5.0 % (4.0 to 6.0) for raw: a change of "
         "0 % (−23 to +16; p = 1.000; not significant).",
     ]
+
+
+def centred_example():
+    raw = summary("raw", mean(0.05, 0.01), mean(0.2, 0.02))
+    return raw, summary("centre", mean(0.04, 0.008), mean(0.12, 0.012), raw)
+
+
+def test_a_gain_is_said_over_centring_alone_before_it_is_said_over_raw():
+    raw, centred = centred_example()
+    said = say(raw, centred, summary("vire", mean(0.04, 0.008), mean(0.1, 0.01), raw, centred))
+    assert said == [
+        "vire is best in noise, with an EER of 10.0 % (9.0 to 11.0) on average over 3 noisy conditions, against "
+        "12.0 % (10.8 to 13.2) for centre: a change of −17 % (−17 to −17; p = 0.048), and "
+        "20.0 % (18.0 to 22.0) for raw: a change of −50 % (−50 to −50; p = 0.048).",
+        "On clean speech, vire has an EER of 4.0 % (3.2 to 4.8), against "
+        "4.0 % (3.2 to 4.8) for centre: a change of 0 % (0 to 0; p = 1.000; not significant), and "
+        "5.0 % (4.0 to 6.0) for raw: a change of −20 % (−20 to −20; p = 0.048).",
+    ]
+
+
+def test_what_is_no_better_than_centring_beyond_chance_is_named_however_far_below_raw():
+    raw, centred = centred_example()
+    best = summary("wccn", mean(0.04, 0.008), mean(0.1, 0.01), raw, centred)
+    level = summary("vire", mean(0.04, 0.008), mean(0.118, 0.02), raw, centred)
+    worse = summary("seed", mean(0.06, 0.012), mean(0.15, 0.015), raw, centred)
+    said = say(raw, centred, best, level, worse)
+    assert "Worse in noise than centring alone: seed, +25 % (+25 to +25; p = 0.048)." in said
+    assert (
+        "Not shown to be better in noise than centring alone: vire, −2 % (−9 to +4; p = 0.810; not significant)."
+        in said
+    )
+    assert said[-1] == "Significantly worse than centring alone on clean speech: seed by 50 % (50 to 50)."
+
+
+def test_another_backbone_is_no_enhancer_that_failed_to_be_better_than_centring():
+    raw, centred = centred_example()
+    poor = mean(0.06, 0.012), mean(0.15, 0.015)
+    other = [summary(name, *poor, raw, centred, backbone="small") for name in ("small", "small+centre")]
+    said = say(raw, centred, *other)
+    assert said[0].startswith("centre is best in noise")
+    assert "Significantly worse than raw on clean speech: small by 20 % (20 to 20) and small+centre by 20 %" in said[-1]
+    on_top = summary("small+vire", mean(0.06, 0.012), mean(0.16, 0.016), raw, other[1], backbone="small")
+    said = say(raw, centred, *other, on_top)
+    assert "Worse in noise than centring alone: small+vire, +7 % (+7 to +7; p = 0.048)." in said
+    assert not any("centring alone" in each for each in said if "small+vire" not in each)
+
+
+def test_where_centring_wins_no_enhancer_is_said_to_have_gained_anything():
+    raw, centred = centred_example()
+    said = say(raw, centred, summary("seed", None, mean(0.15, 0.015), raw, centred))
+    assert said[0] == "No enhancer has a lower EER than centre, which subtracts a mean and no more."
+    assert said[1].startswith("centre is best in noise, with an EER of 12.0 % (10.8 to 13.2)")
+    assert "against 20.0 % (18.0 to 22.0) for raw: a change of −40 %" in said[1]
+    assert say(raw, centred)[0].startswith("centre is best in noise")  # where there is no enhancer none has failed
+
+
+def test_without_intervals_only_a_higher_error_is_said_to_be_no_better_than_centring():
+    raw = summary("raw", None, mean(0.2))
+    centred = summary("centre", None, mean(0.12), raw)
+    eers = {"vire": 0.1, "mse": 0.11, "seed": 0.15}
+    others = [summary(name, None, mean(eer), raw, centred) for name, eer in eers.items()]
+    said = say(raw, centred, *others)
+    (sentence,) = [each for each in said if "centring alone" in each]
+    assert sentence == "Not shown to be better in noise than centring alone: seed, +25 %."
 
 
 def test_the_paired_change_decides_whether_there_is_a_gain_and_not_the_overlap_of_intervals():
@@ -178,7 +247,7 @@ def test_clean_speech_alone_is_compared_on_clean_speech():
     raw = summary("raw", mean(0.05), None)
     assert say(raw, summary("seed", mean(0.04), None, raw)) == [
         "seed is best.",
-        "On clean speech, seed has an EER of 4.0 % and raw one of 5.0 %: a change of −20 %.",
+        "On clean speech, seed has an EER of 4.0 %, against 5.0 % for raw: a change of −20 %.",
     ]
 
 

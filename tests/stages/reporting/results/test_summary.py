@@ -8,6 +8,7 @@ from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.summary import (
     best_enhanced,
     best_system,
+    centred_reference,
     headline,
     means_by_kind,
     p_value,
@@ -129,6 +130,52 @@ def test_raw_under_the_same_scoring_is_the_reference_calibrated_alike_where_ther
     assert reference(fused, [*raws, calibrated]) == calibrated
     assert reference(System("seed", "ge2e+x", "plda"), raws) is None
     assert reference(plain, raws) is None
+
+
+def test_what_centring_alone_makes_of_the_same_vectors_is_a_second_reference():
+    raw, centred, seed = summarise(
+        [
+            measured(name, view, eer, backbone=space)
+            for name, space, clean, noisy in [
+                ("raw", "ge2e:1", 0.05, 0.2),
+                ("centre", "ge2e:1+centre:2", 0.04, 0.1),
+                ("seed", "ge2e:1+seed:3", 0.05, 0.08),
+            ]
+            for view, eer in [("clean", clean), ("noise_5db", noisy)]
+        ]
+    )
+    assert (raw.noisy_from_centred, centred.noisy_from_centred) == (None, None)
+    assert (seed.noisy_from_centred.relative, seed.noisy_change.relative) == pytest.approx((-0.2, -0.6))
+    assert seed.row()["clean_change_from_centred"] == pytest.approx(0.25)
+    assert centred.row()["noisy_change_from_centred"] is None
+
+
+def test_an_enhancer_is_compared_with_the_centred_vectors_of_its_own_backbone_and_a_backbone_with_those_of_the_first():
+    raw, centred = System("raw", "ge2e:1", "cosine"), System("centre", "ge2e:1+centre:2", "cosine")
+    small, small_centred = System("small", "small:3", "cosine"), System("small+centre", "small:3+centre:4", "cosine")
+    systems = [raw, centred, small, small_centred]
+    assert centred_reference(System("vire", "ge2e:1+vire:5", "cosine"), systems) == centred
+    assert centred_reference(System("small+vire", "small:3+vire:6", "cosine"), systems) == small_centred
+    assert centred_reference(System("small+vire", "small:3+vire:6", "cosine"), systems[:3]) == centred
+    assert [centred_reference(system, systems) for system in systems] == [None, None, centred, centred]
+    calibrated = System("centre", "ge2e:1+centre:2", "cosine+calibrated")
+    assert centred_reference(calibrated, [*systems, calibrated]) is None
+    assert centred_reference(System("vire", "ge2e:1+vire:5", "plda"), systems) is None
+    assert centred_reference(System("vire", "ge2e:1+vire:5", "cosine", "other run"), systems) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "is_centred"),
+    [
+        ("centre", "ge2e:1+centre:2", True),
+        ("small+centre", "small:3+centre:4", True),
+        ("centre", "ge2e:1+mse:2", False),
+        ("mean", "ge2e:1+centre:2", False),
+        ("raw+centre", "ge2e:1+fusion:2", False),
+    ],
+)
+def test_centred_is_what_is_called_so_and_is_so(name, space, is_centred):
+    assert System(name, space, "cosine").is_centred is is_centred
 
 
 FUSED = "ge2e+fusion:1"
