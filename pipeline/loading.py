@@ -24,19 +24,17 @@ from reseed.store.checks import CHECK_VECTORS
 def load_config(path: Path, overrides: Sequence[str] = (), *, as_written: bool = False) -> RunConfig:
     """Read a run's YAML, apply overrides such as "train.seed.epochs=3", and validate.
 
-    A section train that has entries, but none called `centre`, has that one too.
-
     Args:
-        as_written: leave it out: what a run has recorded says all that it made, and before this default it made none.
+        as_written: leave out the default entry `centre` of the section train: what a run has recorded says all that it
+            makes, and earlier versions had no such default.
 
     Raises:
         ConfigError: no file, no YAML, or mistakes in it: all of them, those in sections of components included.
     """
     file = SettingsFile.read(path)
     mistakes = [*file.mistakes, *apply_overrides(file.tree, overrides)]
-    train = file.tree.get("train")
-    if isinstance(train, dict) and train and CENTRE not in train and not as_written:
-        file.tree["train"] = {CENTRE: {}, **train}
+    if not as_written:
+        _add_centring(file.tree)
     for key, line in file.empty_entries(RunConfig):
         remedy = "write {} for its defaults, or null to leave it out"
         mistakes.append(f"{key}: nothing stands after the colon in line {line}; {remedy}")
@@ -51,6 +49,13 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, as_written: bool =
         for key, value in config.backbone.settings.items()
     }
     return config.model_copy(update={"backbone": config.backbone.model_copy(update={"settings": settings})})
+
+
+def _add_centring(tree: dict[str, Any]) -> None:
+    """Add an entry `centre` to a section train that has entries, but none called so, not even one switched off."""
+    train = tree.get("train")
+    if isinstance(train, dict) and CENTRE not in train and any(entry is not None for entry in train.values()):
+        tree["train"] = {CENTRE: {}, **train}
 
 
 def trust_vectors(config: RunConfig) -> None:

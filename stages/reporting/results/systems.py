@@ -48,21 +48,21 @@ class System:
     @property
     def is_fused(self) -> bool:
         """Whether its scores are those of several systems: `calibrate` ends the space of such by "+fusion:5e6f7a8b"."""
-        return self._made_by == FUSION
+        return self._last_method == FUSION
 
     @property
     def is_centred(self) -> bool:
         """Whether it is what all enhancers are compared with: "centre", or "small+centre" of another backbone."""
-        return self.name.rpartition("+")[2] == CENTRE == self._made_by
+        return self.name.rpartition("+")[2] == CENTRE == self._last_method
 
     @property
     def is_enhanced(self) -> bool:
         """Whether anything came after the backbone."""
-        return bool(self._made_by)
+        return bool(self._last_method)
 
     @property
-    def _made_by(self) -> str:
-        """The last thing that came after the backbone, "seed"; empty: nothing did."""
+    def _last_method(self) -> str:
+        """What came last after the backbone, "seed"; empty: nothing did."""
         return self.space.partition("+")[2].rpartition("+")[2].partition(":")[0]
 
     @property
