@@ -3,6 +3,7 @@
 Shapes: D embedding dimension, M rows of a shard.
 """
 
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -55,9 +56,12 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
     )
 
     adapt(enhancer, source, torch_device(device))
+    rows = [shard.rows // len(source.views) for shard in source.shards]
+    first = dict(zip((shard.index for shard in source.shards), accumulate(rows, initial=0), strict=False))
 
     def transform(raw_MD: Vectors, shard: int) -> Vectors:
-        return enhance_vectors(enhancer, raw_MD, shard_generator(seed, shard), device, views=len(source.views))
+        generator = shard_generator(seed, shard)
+        return enhance_vectors(enhancer, raw_MD, generator, device, len(source.views), first[shard])
 
     derive(source, enhanced, declaration, transform, verb="enhance", model=model)
 

@@ -72,11 +72,12 @@ class Enhancer(nn.Module):
             StoreError: vectors from which the statistics cannot be computed.
         """
 
-    def adapt(self, blocks: Iterable[Tensor], speakers: int) -> None:
+    def adapt(self, blocks: Iterable[Tensor], crops: int, speakers: int) -> None:
         """Take up what the store that is about to be enhanced tells, for `enhance_block`; most enhancers take nothing.
 
         Args:
-            blocks: its vectors, as for `fit`.
+            blocks: its vectors, as for `fit`; each ends with an utterance.
+            crops: crops of each utterance.
             speakers: how many there are; where that is not known, how many utterances.
         """
 
@@ -89,8 +90,12 @@ class Enhancer(nn.Module):
         """
         raise NotImplementedError
 
-    def enhance_block(self, block_NVD: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the enhanced embeddings [N, V, dim_out] of the store that it has adapted to, if it adapts."""
+    def enhance_block(self, block_NVD: Tensor, generator: torch.Generator, first: int = 0) -> Tensor:
+        """Return the enhanced embeddings [N, V, dim_out] of the store that it has adapted to, if it adapts.
+
+        Args:
+            first: where the block begins in that store, in crops.
+        """
         return self.enhance(block_NVD.flatten(0, 1), generator).unflatten(0, block_NVD.shape[:2])
 
 
@@ -108,12 +113,14 @@ def enhance_vectors(
     generator: torch.Generator,
     device: str = "cpu",
     views: int | None = None,
+    first: int = 0,
 ) -> NDArray[np.float32]:
     """Return the enhanced vectors, float32 [M, K], computed block by block.
 
     Args:
         views: how many each crop has, one after the other, in the store that the enhancer has adapted to; None for
             vectors of no store.
+        first: where these vectors begin in that store, in crops.
     """
     enhanced_MK = np.empty((len(vectors_MD), enhancer.dim_out), np.float32)
     step = _BLOCK_ROWS if views is None else max(1, _BLOCK_ROWS // views) * views
@@ -122,6 +129,7 @@ def enhance_vectors(
         if views is None:
             enhanced_BK = enhancer.enhance(embedding_BD, generator)
         else:
-            enhanced_BK = enhancer.enhance_block(embedding_BD.unflatten(0, (-1, views)), generator).flatten(0, 1)
+            block_NVD = embedding_BD.unflatten(0, (-1, views))
+            enhanced_BK = enhancer.enhance_block(block_NVD, generator, first + start // views).flatten(0, 1)
         enhanced_MK[start : start + step] = enhanced_BK.cpu().numpy()
     return enhanced_MK

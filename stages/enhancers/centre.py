@@ -66,7 +66,7 @@ class Centre(Enhancer):
         """Set the mean over all vectors, in one pass over the blocks [N, V, D]."""
         self.unit_mean_D.copy_(_means(blocks).mean(dim=0))
 
-    def adapt(self, blocks: Iterable[Tensor], speakers: int) -> None:
+    def adapt(self, blocks: Iterable[Tensor], crops: int, speakers: int) -> None:
         """Take the means of a store, in one pass over its blocks [N, V, D]."""
         own_VD = _means(blocks).to(self.unit_mean_D)
         if self.config.mean == "store":
@@ -78,7 +78,7 @@ class Centre(Enhancer):
         """Return unit vectors [B, D], centred on the training mean; deterministic."""
         return F.normalize(F.normalize(embedding_BD, dim=-1) - self.unit_mean_D, dim=-1)
 
-    def enhance_block(self, block_NVD: Tensor, generator: torch.Generator) -> Tensor:
+    def enhance_block(self, block_NVD: Tensor, generator: torch.Generator, first: int = 0) -> Tensor:
         """Return unit vectors [N, V, D], centred on the means of the store where it took them."""
         mean_VD = self.unit_mean_D if self._own_VD is None else self._own_VD
         return F.normalize(F.normalize(block_NVD, dim=-1) - mean_VD, dim=-1)

@@ -2,7 +2,7 @@
 
     train:
       plain: {chain: [centre, {lda: 128}, length_norm]}
-      own: {chain: [{centre: {mean: views}}, {wccn: {shrinkage: 3}}]}
+      adapted: {chain: [{centre: {mean: store}}, vire, neighbours]}
 
 A step is an enhancer in closed form, or one of `reseed.stages.enhancers.steps`. The chain is one model: one folder, one
 file where it is exported.
@@ -21,6 +21,7 @@ from reseed.stages.common.choice import chosen
 from reseed.stages.common.section import Section, Takes
 from reseed.stages.enhancers.base import Enhancer, Speakers
 from reseed.stages.enhancers.centre import Centre
+from reseed.stages.enhancers.neighbours import Neighbours
 from reseed.stages.enhancers.steps import Lda, LengthNorm, Whiten
 from reseed.stages.enhancers.vire import Vire
 from reseed.stages.enhancers.wccn import ViewWccn
@@ -33,8 +34,10 @@ STEPS: dict[str, type[Enhancer]] = {
     "lda": Lda,
     "wccn": ViewWccn,
     "vire": Vire,
+    "neighbours": Neighbours,
 }
-_MAIN = {"lda": "dims", "wccn": "shrinkage", "whiten": "shrinkage", "vire": "shrinkage"}  # what a bare number sets
+# what a bare number sets
+_MAIN = {"lda": "dims", "wccn": "shrinkage", "whiten": "shrinkage", "vire": "shrinkage", "neighbours": "strength"}
 
 
 def _spelt_out(given: object) -> object:
@@ -111,14 +114,14 @@ class Chain(Enhancer):
         for position, step in enumerate(self._each):
             before = _Mapped(blocks, self._each[:position])
             step.fit(before, view_names, crops, speakers)
-            if step.adapts:  # what follows learns from vectors as they will be: moved by the means of their own store
-                step.adapt(before, len({*speakers} - {None}) or sum(map(len, before)) // crops)
+            if step.adapts and step is not self._each[-1]:  # what follows learns from vectors as they will be
+                step.adapt(before, crops, len({*speakers} - {None}) or sum(map(len, before)) // crops)
 
-    def adapt(self, blocks: Iterable[Tensor], speakers: int) -> None:
+    def adapt(self, blocks: Iterable[Tensor], crops: int, speakers: int) -> None:
         """Let each step that adapts do so on what those before it make of the blocks."""
         for position, step in enumerate(self._each):
             if step.adapts:
-                step.adapt(_Mapped(blocks, self._each[:position]), speakers)
+                step.adapt(_Mapped(blocks, self._each[:position]), crops, speakers)
 
     def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
         """Return what the last step gives, [B, dim_out]."""
@@ -126,10 +129,10 @@ class Chain(Enhancer):
             embedding_BD = step.enhance(embedding_BD, generator)
         return embedding_BD
 
-    def enhance_block(self, block_NVD: Tensor, generator: torch.Generator) -> Tensor:
+    def enhance_block(self, block_NVD: Tensor, generator: torch.Generator, first: int = 0) -> Tensor:
         """Return what the last step gives, [N, V, dim_out]."""
         for step in self._each:
-            block_NVD = step.enhance_block(block_NVD, generator)
+            block_NVD = step.enhance_block(block_NVD, generator, first)
         return block_NVD
 
     @property
@@ -144,8 +147,9 @@ class _Mapped:
         self._blocks, self._steps = blocks, steps
 
     def __iter__(self) -> Iterator[Tensor]:
-        generator = torch.Generator()
+        generator, first = torch.Generator(), 0
         for block_NVD in self._blocks:
             for step in self._steps:
-                block_NVD = step.enhance_block(block_NVD, generator)
+                block_NVD = step.enhance_block(block_NVD, generator, first)
+            first += len(block_NVD)
             yield block_NVD

@@ -44,4 +44,4 @@ def adapt(enhancer: Enhancer, store: EmbeddingStore, device: torch.device) -> No
             yield torch.from_numpy(block_UCVD.astype("float32")).to(device).flatten(0, 1)
 
     speakers = {speaker for speaker in store.speaker_ids() if speaker is not None}
-    enhancer.adapt(Blocks(read), len(speakers) or store.header.stored)
+    enhancer.adapt(Blocks(read), store.crops, len(speakers) or store.header.stored)

@@ -74,6 +74,8 @@ class Enhancer:
     def adapt(self, embeddings: ArrayLike, *, speakers: int | None = None) -> Self:
         """Return a copy that goes by the mean of some embeddings [..., D], such as those that are to be enhanced.
 
+        One that goes by their neighbours, too (`neighbours` in a chain), enhances these in this order and no others.
+
         Args:
             speakers: how many there are; the mean of few counts for less. None: as many as embeddings.
 
@@ -86,7 +88,7 @@ class Enhancer:
         adapted = copy.copy(self)
         adapted._network, adapted._adapted = copy.deepcopy(self._network), True
         blocks = [torch.from_numpy(rows_MD).to(self._device)[:, None]]
-        adapted._network.adapt(blocks, len(rows_MD) if speakers is None else speakers)
+        adapted._network.adapt(blocks, 1, len(rows_MD) if speakers is None else speakers)
         return adapted
 
     def _rows(self, embeddings: ArrayLike) -> NDArray[np.float32]:

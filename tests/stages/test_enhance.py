@@ -83,7 +83,7 @@ def test_a_model_that_adapts_takes_the_means_of_the_whole_store_and_declares_its
     assert inputs["adapted_to"] == atomic.digest([shard.digest for shard in store.shards])
     network, _ = load_model(tmp_path / "own")
     blocks_NVD = torch.from_numpy(store.vectors().copy()).unflatten(0, (-1, 3))
-    network.adapt([blocks_NVD], speakers=6)
+    network.adapt([blocks_NVD], crops=2, speakers=6)
     expected_NVK = network.enhance_block(blocks_NVD, torch.Generator())
     np.testing.assert_allclose(enhanced.vectors(), expected_NVK.flatten(0, 1), atol=1e-5)
 

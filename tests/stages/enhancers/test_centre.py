@@ -39,7 +39,7 @@ def test_centring_subtracts_the_mean_of_the_unit_vectors_of_all_blocks_and_keeps
 @pytest.mark.parametrize(("mean", "dims"), [("store", (0, 1)), ("views", (0,))])
 def test_the_means_of_the_store_that_is_enhanced_count_for_as_much_as_its_speakers(mean, dims):
     enhancer, others = fitted(mean=mean, prior=10), vectors(seed=1) + 0.5
-    enhancer.adapt(others.split([7, 30, 3]), speakers=30)
+    enhancer.adapt(others.split([7, 30, 3]), crops=1, speakers=30)
     own = 0.75 * mean_of(others, *dims) + 0.25 * mean_of(vectors(), 0, 1)
     enhanced_NVD = enhancer.enhance_block(others, torch.Generator())
     torch.testing.assert_close(enhanced_NVD, centred(others, own), rtol=1e-5, atol=1e-6)
@@ -48,7 +48,7 @@ def test_the_means_of_the_store_that_is_enhanced_count_for_as_much_as_its_speake
 def test_single_vectors_are_centred_on_the_training_mean_whatever_store_was_enhanced_before():
     enhancer = fitted(mean="views")
     before = enhancer.enhance(vectors()[:, 1], torch.Generator())
-    enhancer.adapt([vectors(seed=1) + 0.5], speakers=30)
+    enhancer.adapt([vectors(seed=1) + 0.5], crops=1, speakers=30)
     assert enhancer.adapts
     assert torch.equal(enhancer.enhance(vectors()[:, 1], torch.Generator()), before)
 

@@ -50,7 +50,7 @@ def test_steps_may_be_names_numbers_and_settings_and_mean_the_same_spelt_out():
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ("ldaa", "no step of a chain 'ldaa'; choose one of centre, length_norm, whiten, lda, wccn, vire"),
+        ("ldaa", "no step of a chain 'ldaa'; choose one of centre, length_norm, whiten, lda, wccn, vire, neighbours"),
         ({"lda": 4, "centre": {}}, "a step is a name, or one name with its settings"),
         ({"centre": 3}, "the step centre takes no number"),
         ({"lda": {"dimz": 3}}, "dimz"),
@@ -115,7 +115,7 @@ def test_lda_to_more_dimensions_than_there_are_is_refused():
 def test_a_chain_takes_the_means_of_the_store_that_is_enhanced():
     enhancer, others = chain({"centre": {"mean": "views", "prior": 0}}, "length_norm"), vectors(1) + 0.3
     assert enhancer.adapts
-    enhancer.adapt([others], speakers=6)
+    enhancer.adapt([others], crops=1, speakers=6)
     unit_NVD = F.normalize(others, dim=-1)
     expected_NVD = F.normalize(unit_NVD - unit_NVD.mean(dim=0), dim=-1)
     torch.testing.assert_close(enhancer.enhance_block(others, torch.Generator()), expected_NVD, rtol=1e-4, atol=1e-5)
@@ -123,6 +123,6 @@ def test_a_chain_takes_the_means_of_the_store_that_is_enhanced():
 
 def test_what_follows_a_step_that_adapts_is_fitted_on_vectors_moved_by_the_means_of_their_own_views():
     enhancer = chain({"centre": {"mean": "views", "prior": 0}}, "whiten")
-    enhancer.adapt([vectors()], speakers=6)
+    enhancer.adapt([vectors()], crops=1, speakers=6)
     whitened_NVD = enhancer.enhance_block(vectors(), torch.Generator())
     torch.testing.assert_close(whitened_NVD.mean(dim=(0, 1)), torch.zeros(DIM), atol=1e-4, rtol=0)
