@@ -74,6 +74,8 @@ def train(order: EnhancerOrder, group: ProcessGroup = ONE_PROCESS) -> None:
         log(f"train {order.enhancer} on {store.path}, {data.pairs.kind}: {coverage(store)}, {pairs}")
     enhancer.to(device)
     fit(enhancer, store, data)
+    if enhancer.remark() and group.is_main:
+        log(f"{order.enhancer}: {enhancer.remark()}")
     info = ModelInfo.of(store, order.enhancer, order.settings, order.seed)
     history = _optimised(enhancer, data, order, info, group) if isinstance(enhancer, TrainedEnhancer) else []
     if group.is_main:

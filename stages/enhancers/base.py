@@ -72,6 +72,10 @@ class Enhancer(nn.Module):
             StoreError: vectors from which the statistics cannot be computed.
         """
 
+    def remark(self) -> str:
+        """Return what fitting found, where that is worth a line in the log and on the model card; else nothing."""
+        return ""
+
     def adapt(self, blocks: Iterable[Tensor], crops: int, speakers: int) -> None:
         """Take up what the store that is about to be enhanced tells, for `enhance_block`; most enhancers take nothing.
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from reseed.stages.common.choice import chosen
 from reseed.stages.common.section import Section, Takes
+from reseed.stages.enhancers.auto import Auto
 from reseed.stages.enhancers.base import Enhancer, Speakers
 from reseed.stages.enhancers.centre import Centre
 from reseed.stages.enhancers.neighbours import Neighbours
@@ -34,6 +35,7 @@ STEPS: dict[str, type[Enhancer]] = {
     "lda": Lda,
     "wccn": ViewWccn,
     "vire": Vire,
+    "auto": Auto,
     "neighbours": Neighbours,
 }
 # what a bare number sets
@@ -116,6 +118,10 @@ class Chain(Enhancer):
             step.fit(before, view_names, crops, speakers)
             if step.adapts and step is not self._each[-1]:  # what follows learns from vectors as they will be
                 step.adapt(before, crops, len({*speakers} - {None}) or sum(map(len, before)) // crops)
+
+    def remark(self) -> str:
+        """Return what its steps say, one after the other."""
+        return "; ".join(filter(None, (step.remark() for step in self._each)))
 
     def adapt(self, blocks: Iterable[Tensor], crops: int, speakers: int) -> None:
         """Let each step that adapts do so on what those before it make of the blocks."""

@@ -136,7 +136,7 @@ Maps a speaker embedding to one less affected by noise: {info.dim} dimensions in
 ## Settings
 
 {table_of({**info.config, "seed": info.seed})}
-{_describe_loss(info, history)}
+{_describe_fit(enhancer, info, history)}
 
 ## Use
 
@@ -159,11 +159,11 @@ def _describe_origin(info: ModelInfo) -> str:
     return f"{info.utterances} utterances of the store `{info.store_path}`, without speaker labels, by cached vectors."
 
 
-def _describe_loss(info: ModelInfo, history: Sequence[Epoch]) -> str:
+def _describe_fit(enhancer: Enhancer, info: ModelInfo, history: Sequence[Epoch]) -> str:
     if info.adopted is not None:
         return "How it was trained is for its makers to say; of the settings above, only those of sampling apply."
     if not history:
-        return "Computed in closed form: there is no training loss."
+        return f"Computed in closed form: there is no training loss. {_sentence(enhancer.remark())}".strip()
     first, last = history[0], history[-1]
     course = (
         f"Loss {first['loss']:.4f} in the first epoch, {last['loss']:.4f} in the last of {len(history)} "
@@ -176,3 +176,7 @@ def _describe_loss(info: ModelInfo, history: Sequence[Epoch]) -> str:
         f"{course} Kept is epoch {best['epoch']}: EER {100 * best['validation_eer']:.2f} % between views of utterances "
         "held out, where two utterances of one speaker count as impostors."
     )
+
+
+def _sentence(text: str) -> str:
+    return text and f"{text[0].upper()}{text[1:]}."

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from reseed.stages.common.section import Section
 from reseed.stages.enhancers.base import Enhancer, Speakers
-from reseed.stages.enhancers.vire import whole_utterances
+from reseed.stages.enhancers.utterances import sampled_utterances, unit_utterances
 from reseed.store import ModelError, StoreError
 
 _CHUNK_UTTERANCES = 1024
@@ -81,7 +81,7 @@ class Neighbours(Enhancer):
         """
         if crops < 2:
             raise StoreError("neighbours learns from several crops of each training utterance; set extract.train.crops")
-        unit_UCVD = _sample(blocks, crops)
+        unit_UCVD = sampled_utterances(blocks, crops, _SAMPLE)
         if len(unit_UCVD) < 3:
             raise StoreError("neighbours needs three training utterances at least")
         half = crops // 2
@@ -101,7 +101,9 @@ class Neighbours(Enhancer):
         Raises:
             StoreError: fewer than three utterances.
         """
-        mean_UVD = torch.cat([F.normalize(unit_UCVD.mean(dim=1), dim=-1) for unit_UCVD in _utterances(blocks, crops)])
+        mean_UVD = torch.cat(
+            [F.normalize(unit_UCVD.mean(dim=1), dim=-1) for unit_UCVD in unit_utterances(blocks, crops)]
+        )
         if len(mean_UVD) < 3:
             raise StoreError(f"neighbours needs three utterances at least, the store has {len(mean_UVD)}")
         self._crops = crops
@@ -164,23 +166,6 @@ class Neighbours(Enhancer):
         log_same = -0.5 * ((score - same) / deviation) ** 2 - deviation.log()
         log_other = -0.5 * ((score - other) / self.other_deviation) ** 2 - self.other_deviation.log()
         return torch.sigmoid(log_same - log_other + torch.tensor(prior / (1 - prior)).log())
-
-
-def _utterances(blocks: Iterable[Tensor], crops: int) -> Iterable[Tensor]:
-    """Yield unit vectors of whole utterances [U, C, V, D]."""
-    for unit_UKD in whole_utterances(blocks, crops):
-        yield unit_UKD.float().unflatten(1, (crops, -1))
-
-
-def _sample(blocks: Iterable[Tensor], crops: int) -> Tensor:
-    """Return unit vectors of every k-th utterance [U, C, V, D], no more than the sample."""
-    total = sum(map(len, blocks)) // crops
-    step = -(-total // _SAMPLE) or 1
-    kept, seen = [], 0
-    for unit_UCVD in _utterances(blocks, crops):
-        kept.append(unit_UCVD[-seen % step :: step])
-        seen += len(unit_UCVD)
-    return torch.cat(kept)
 
 
 def _median(mean_UD: Tensor) -> Tensor:

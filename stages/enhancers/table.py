@@ -7,6 +7,7 @@ import torch
 
 from reseed.stages.common.choice import chosen
 from reseed.stages.common.section import Section
+from reseed.stages.enhancers.auto import Auto
 from reseed.stages.enhancers.base import Enhancer
 from reseed.stages.enhancers.centre import Centre
 from reseed.stages.enhancers.chain import Chain
@@ -24,6 +25,7 @@ ENHANCERS: dict[str, type[Enhancer]] = {
     "vmf_pl": VmfPl,
     "cosine": Cosine,
     "vire": Vire,
+    "auto": Auto,
     "chain": Chain,
 }
 

@@ -17,7 +17,7 @@ of them the map becomes plain whitening. No labels, no gradient, one pass over t
 Shapes: B batch, C crops of an utterance, D embedding dimension, N crops of a block, U utterances, V views.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -28,10 +28,10 @@ from torch import Tensor
 
 from reseed.stages.common.section import Section
 from reseed.stages.enhancers.base import Enhancer, Speakers
+from reseed.stages.enhancers.utterances import whole_utterances
 from reseed.stages.enhancers.wccn import inverse_square_root, no_noise
 from reseed.store import StoreError
 
-_CHUNK_ROWS = 65_536  # bounds the float64 copy of the cache: 128 MiB at D=256
 _ROUNDING = 1e-12  # variance of unit vectors below which they differ by no more than float32 rounds
 
 
@@ -110,24 +110,6 @@ class Statistics:
             between_DD = between_DD + mean_UD.T @ mean_UD
         mean_D = total_D / utterances
         return cls(utterances, mean_D, within_DD / freedom, between_DD / utterances - mean_D.outer(mean_D))
-
-
-def whole_utterances(blocks: Iterable[Tensor], crops: int) -> Iterator[Tensor]:
-    """Yield the blocks [N, V, D] as unit vectors of whole utterances, float64 [U, C x V, D], not too many at a time.
-
-    Raises:
-        StoreError: after the last whole utterance some crops are left over.
-    """
-    rest_NVD: Tensor | None = None
-    for block_NVD in blocks:
-        for chunk_NVD in block_NVD.split(max(1, _CHUNK_ROWS // block_NVD.shape[1])):
-            joined_NVD = chunk_NVD if rest_NVD is None else torch.cat([rest_NVD, chunk_NVD])
-            whole = len(joined_NVD) - len(joined_NVD) % crops
-            rest_NVD = joined_NVD[whole:]
-            unit_NVD = F.normalize(joined_NVD[:whole].double(), dim=-1)
-            yield unit_NVD.reshape(-1, crops * unit_NVD.shape[1], unit_NVD.shape[2])
-    if rest_NVD is not None and len(rest_NVD):
-        raise StoreError(f"the cache ends with {len(rest_NVD)} of the {crops} crops of an utterance; extract it again")
 
 
 def reliability_map(found: Statistics, config: VireConfig) -> Tensor:

@@ -50,7 +50,10 @@ def test_steps_may_be_names_numbers_and_settings_and_mean_the_same_spelt_out():
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ("ldaa", "no step of a chain 'ldaa'; choose one of centre, length_norm, whiten, lda, wccn, vire, neighbours"),
+        (
+            "ldaa",
+            "no step of a chain 'ldaa'; choose one of centre, length_norm, whiten, lda, wccn, vire, auto, neighbours",
+        ),
         ({"lda": 4, "centre": {}}, "a step is a name, or one name with its settings"),
         ({"centre": 3}, "the step centre takes no number"),
         ({"lda": {"dimz": 3}}, "dimz"),

@@ -101,7 +101,7 @@ def test_blocks_may_end_inside_an_utterance(cuts):
 
 def test_fit_is_the_same_in_chunks(monkeypatch):
     whole = fitted(vectors())
-    monkeypatch.setattr("reseed.stages.enhancers.vire._CHUNK_ROWS", 7)
+    monkeypatch.setattr("reseed.stages.enhancers.utterances._CHUNK_ROWS", 7)
     torch.testing.assert_close(fitted(vectors()).state_dict(), whole.state_dict())
 
 
