@@ -30,7 +30,8 @@ _LATER = {  # settings of corpus.prepare
     "vad": None,
     "min_speech_s": None,
 }
-NEED_NO_NOISE = {CENTRE, "length_norm", "whiten", "lda"}  # what Enhancer.needs_noise says, without importing torch
+# What Enhancer.needs_noise says, without importing torch.
+NEED_NO_NOISE = {CENTRE, "length_norm", "whiten", "lda", "nda"}
 
 
 class RunConfig(Components):

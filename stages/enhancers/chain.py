@@ -22,6 +22,9 @@ from reseed.stages.common.section import Section, Takes
 from reseed.stages.enhancers.auto import Auto
 from reseed.stages.enhancers.base import Enhancer, Speakers
 from reseed.stages.enhancers.centre import Centre
+from reseed.stages.enhancers.mmse import Imap, Mmse
+from reseed.stages.enhancers.nap import Nap
+from reseed.stages.enhancers.nda import Nda
 from reseed.stages.enhancers.neighbours import Neighbours
 from reseed.stages.enhancers.steps import Lda, LengthNorm, Whiten
 from reseed.stages.enhancers.vire import Vire
@@ -33,13 +36,22 @@ STEPS: dict[str, type[Enhancer]] = {
     "length_norm": LengthNorm,
     "whiten": Whiten,
     "lda": Lda,
+    "nda": Nda,
     "wccn": ViewWccn,
     "vire": Vire,
+    "nap": Nap,
+    "mmse": Mmse,
+    "imap": Imap,
     "auto": Auto,
     "neighbours": Neighbours,
 }
-# what a bare number sets
-_MAIN = {"lda": "dims", "wccn": "shrinkage", "whiten": "shrinkage", "vire": "shrinkage", "neighbours": "strength"}
+_MAIN = {  # what a bare number sets
+    "lda": "dims",
+    "nda": "dims",
+    "nap": "directions",
+    "neighbours": "strength",
+    **dict.fromkeys(("whiten", "wccn", "vire", "mmse", "imap"), "shrinkage"),
+}
 
 
 def _spelt_out(given: object) -> object:

@@ -132,16 +132,12 @@ class Lda(Enhancer):
         Raises:
             StoreError: as many speakers as dimensions kept, or fewer, are known.
         """
-        names = sorted({speaker for speaker in speakers if speaker is not None})
+        names, label_N = speaker_labels(speakers, crops)
         if len(names) <= self.config.dims:
             raise StoreError(
                 f"lda to {self.config.dims} dimensions needs more speakers than that, and the training store names "
                 f"{len(names)}; set lda to {max(1, len(names) - 1)} or less, or prepare the corpus with speaker labels"
             )
-        place = {name: index for index, name in enumerate(names)}
-        label_N = torch.tensor([-1 if speaker is None else place[speaker] for speaker in speakers]).repeat_interleave(
-            crops
-        )
         count_S = torch.zeros(len(names), dtype=torch.float64)
         total_SD = torch.zeros(len(names), self.dim, dtype=torch.float64, device=self.mean_D.device)
         square_DD, start = torch.zeros(()), 0
@@ -157,11 +153,24 @@ class Lda(Enhancer):
         mean_D = total_SD.sum(dim=0) / rows
         between_DD = (count_S1 * mean_SD).T @ mean_SD / rows - mean_D.outer(mean_D)
         within_DD = square_DD / rows - between_DD - mean_D.outer(mean_D)
-        whitening_DD = inverse_square_root(within_DD, self.config.shrinkage)
-        _, basis_DD = torch.linalg.eigh(whitening_DD @ between_DD @ whitening_DD)
         self.mean_D.copy_(mean_D)
-        self.projection_DK.copy_(whitening_DD @ basis_DD.flip(1)[:, : self.config.dims])
+        self.projection_DK.copy_(discriminants(between_DD, within_DD, self.config.shrinkage)[:, : self.config.dims])
 
     def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
         """Return vectors [B, K], the direction that tells most first."""
         return (embedding_BD - self.mean_D) @ self.projection_DK
+
+
+def speaker_labels(speakers: Speakers, crops: int) -> tuple[list[str], Tensor]:
+    """Return the names of the known speakers, and the place of each crop's among them, -1 where unknown."""
+    names = sorted({speaker for speaker in speakers if speaker is not None})
+    place = {name: index for index, name in enumerate(names)}
+    labels = torch.tensor([-1 if speaker is None else place[speaker] for speaker in speakers], dtype=torch.long)
+    return names, labels.repeat_interleave(crops)
+
+
+def discriminants(between_DD: Tensor, within_DD: Tensor, shrinkage: float) -> Tensor:
+    """Return the directions [D, D] in which speakers differ most, first those; variance within them is one in each."""
+    whitening_DD = inverse_square_root(within_DD, shrinkage)
+    _, basis_DD = torch.linalg.eigh(whitening_DD @ between_DD @ whitening_DD)
+    return whitening_DD @ basis_DD.flip(1)

@@ -11,6 +11,8 @@ from reseed.stages.enhancers.auto import Auto
 from reseed.stages.enhancers.base import Enhancer
 from reseed.stages.enhancers.centre import Centre
 from reseed.stages.enhancers.chain import Chain
+from reseed.stages.enhancers.mmse import Imap, Mmse
+from reseed.stages.enhancers.nap import Nap
 from reseed.stages.enhancers.regression import Cosine, Mse, VmfPl
 from reseed.stages.enhancers.seed import Seed
 from reseed.stages.enhancers.vire import Vire
@@ -25,6 +27,9 @@ ENHANCERS: dict[str, type[Enhancer]] = {
     "vmf_pl": VmfPl,
     "cosine": Cosine,
     "vire": Vire,
+    "nap": Nap,
+    "mmse": Mmse,
+    "imap": Imap,
     "auto": Auto,
     "chain": Chain,
 }

@@ -52,21 +52,34 @@ class ViewWccn(Enhancer):
         Raises:
             StoreError: the views of every crop hold the same vectors, so that W is zero.
         """
-        n_crops, mean_D = 0, torch.zeros_like(self.mean_D, dtype=torch.float64)
-        covariance_DD = torch.zeros_like(self.whitening_DD, dtype=torch.float64)
-        for block_NVD in blocks:
-            n_crops += len(block_NVD)
-            share = len(block_NVD) / n_crops
-            mean_D += share * (block_NVD.mean(dim=(0, 1)) - mean_D)
-            covariance_DD += share * (view_covariance(block_NVD) - covariance_DD)
-        if not covariance_DD.trace() > 0:
-            raise no_noise(view_names)
+        mean_D, covariance_DD = mean_and_view_covariance(blocks, view_names, self.mean_D)
         self.mean_D.copy_(mean_D)
         self.whitening_DD.copy_(inverse_square_root(covariance_DD, self.config.shrinkage))
 
     def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
         """Return unit vectors [B, D]; deterministic."""
         return F.normalize((embedding_BD - self.mean_D) @ self.whitening_DD, dim=-1)
+
+
+def mean_and_view_covariance(blocks: Iterable[Tensor], view_names: list[str], like_D: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean over all vectors [D] and the covariance within crops [D, D], float64, in one pass.
+
+    Args:
+        like_D: says how many dimensions there are, and on which device.
+
+    Raises:
+        StoreError: the views of every crop hold the same vectors, so that the covariance is zero.
+    """
+    n_crops, mean_D = 0, torch.zeros_like(like_D, dtype=torch.float64)
+    covariance_DD = mean_D.outer(mean_D)
+    for block_NVD in blocks:
+        n_crops += len(block_NVD)
+        share = len(block_NVD) / n_crops
+        mean_D += share * (block_NVD.mean(dim=(0, 1)) - mean_D)
+        covariance_DD += share * (view_covariance(block_NVD) - covariance_DD)
+    if not covariance_DD.trace() > 0:
+        raise no_noise(view_names)
+    return mean_D, covariance_DD
 
 
 def no_noise(view_names: list[str]) -> StoreError:

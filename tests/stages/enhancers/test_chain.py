@@ -52,7 +52,7 @@ def test_steps_may_be_names_numbers_and_settings_and_mean_the_same_spelt_out():
     [
         (
             "ldaa",
-            "no step of a chain 'ldaa'; choose one of centre, length_norm, whiten, lda, wccn, vire, auto, neighbours",
+            "no step of a chain 'ldaa'; choose one of centre, length_norm, whiten, lda, nda, wccn, vire, nap,",
         ),
         ({"lda": 4, "centre": {}}, "a step is a name, or one name with its settings"),
         ({"centre": 3}, "the step centre takes no number"),
