@@ -5,19 +5,20 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import click
-import numpy as np
 import soundfile
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.extraction import made_corpus, prepared_sources, waveform_batches
-from benchmarks.measure import speed_ratio
+from benchmarks.measure import Rounds, speed_ratio
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.common.threads import compute_with, given_cores, lanes, thread_map
@@ -35,6 +36,7 @@ VIEWS: dict[str, Any] = {
     "reverb": {"reverb": True},
     "reverb_noise": {"reverb": True, "noise": 10},
 }
+PRECISIONS = ("float32", "bfloat16")
 TARGETS = {"forward alone": 0.95, "theirs, batched": 1.3, "theirs, file by file": 2.0}
 console = Console(width=120)
 Timed = tuple[float, float]  # by the clock, of all cores
@@ -89,37 +91,52 @@ def main(peer_python: str, campplus: Path | None, resnet34: Path | None, utteran
         folder = Path(name)
         sources = prepared_sources(made_corpus(folder / "corpus", utterances, "flac"), folder, utterances)
         table = Table(title=f"{len(VIEWS)} views of {SAMPLES / RATE_HZ:g} s from FLAC, {lanes()} cores")
-        for column in ("network", "against", "ours, theirs: crops/s", "by the clock", "in CPU time", "asked for"):
+        for column in ("network", "ours by", "against", "crops/s", "by the clock", "in CPU time", "asked for"):
             table.add_column(column)
         toolkits = None
-        for backbone, weights in _networks(folder, campplus, resnet34).items():
-            order = ExtractOrder(
-                utterances=sources["speech"],
-                sources={kind: sources[kind] for kind in ("noise", "music", "rir")},
-                backbone=backbone,
-                backbone_settings={"weights": str(weights)},
-                settings=ExtractSettings(views=VIEWS, crops={"duration_s": SAMPLES / RATE_HZ}),
-                seed=0,
-                device="cpu",
-            )
-            extraction = Extraction.open(order)
-            toolkits = toolkits or Toolkits(peer_python, _rendered(extraction, folder), folder)
-            for row in _rows(extraction, toolkits, folder, rounds):
+        for network, ours in _networks(folder, campplus, resnet34).items():
+            extractions = {label: Extraction.open(_order(sources, **chosen)) for label, chosen in ours.items()}
+            toolkits = toolkits or Toolkits(peer_python, _rendered(extractions["float32"], folder), folder)
+            for row in _rows(network, extractions, toolkits, folder, rounds):
                 table.add_row(*row)
             console.print(table)  # as far as it is known
         if toolkits:
             toolkits.close()
 
 
-def _networks(folder: Path, campplus: Path | None, resnet34: Path | None) -> dict[str, Path]:
+def _order(sources: dict[str, Path], backbone: str, settings: dict[str, Any], precision: str) -> ExtractOrder:
+    return ExtractOrder(
+        utterances=sources["speech"],
+        sources={kind: sources[kind] for kind in ("noise", "music", "rir")},
+        backbone=backbone,
+        backbone_settings=settings,
+        settings=ExtractSettings(views=VIEWS, crops={"duration_s": SAMPLES / RATE_HZ}, precision=precision),
+        seed=0,
+        device="cpu",
+    )
+
+
+def _networks(folder: Path, campplus: Path | None, resnet34: Path | None) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return in which ways we compute each network, by a name."""
     states = {
         "campplus": checkpoints.campplus(head=32, trunk=128, growth=32, narrow=128, dim=192),
         "resnet34_wespeaker": checkpoints.resnet34_wespeaker(width=32, dim=256),
         "ecapa_speechbrain": checkpoints.ecapa_speechbrain(channels=1024, aggregated=3072),
     }
-    random = {name: checkpoints.save(state, folder / f"{name}.pt") for name, state in states.items()}
+    weights = {name: checkpoints.save(state, folder / f"{name}.pt") for name, state in states.items()}
     given = {"campplus": campplus, "resnet34_wespeaker": resnet34}
-    return random | {name: path.absolute() for name, path in given.items() if path}
+    weights |= {name: path.absolute() for name, path in given.items() if path}
+    ways = {
+        name: {
+            precision: {"backbone": name, "settings": {"weights": str(path)}, "precision": precision}
+            for precision in PRECISIONS
+        }
+        for name, path in weights.items()
+    }
+    if resnet34 and resnet34.suffix == ".onnx":
+        exported = {"model": str(weights["resnet34_wespeaker"])}
+        ways["resnet34_wespeaker"]["onnxruntime"] = {"backbone": "onnx", "settings": exported, "precision": "float32"}
+    return ways
 
 
 def _rendered(extraction: Extraction, folder: Path) -> Path:
@@ -135,38 +152,46 @@ def _rendered(extraction: Extraction, folder: Path) -> Path:
     return listing
 
 
-def _rows(extraction: Extraction, toolkits: Toolkits, folder: Path, rounds: int) -> list[list[str]]:
-    network, batches = extraction.order.backbone, list(waveform_batches(extraction))
-    crops, stretch, written = sum(map(len, batches)), slice(0, len(extraction.rows)), iter(range(10_000))
+def _rows(
+    network: str, extractions: dict[str, Extraction], toolkits: Toolkits, folder: Path, rounds: int
+) -> list[list[str]]:
+    batches = list(waveform_batches(extractions["float32"]))
+    crops, written = sum(map(len, batches)), iter(range(10_000))
     ways: dict[str, Callable[[], Timed]] = {
-        "ours": lambda: _timed(lambda: extraction.write(folder / f"store-{network}", next(written), stretch)),
-        "forward alone": lambda: _timed(lambda: _forward(extraction, batches)),
         "theirs, batched": lambda: toolkits.ask(network, "batched", crops),
         "theirs, file by file": lambda: toolkits.ask(network, "files", crops),
     }
-    clock: dict[str, list[float]] = {name: [] for name in ways}
-    cores: dict[str, list[float]] = {name: [] for name in ways}
+    for label, ours in extractions.items():
+        store = folder / f"{network}-{label}"
+        ways[label] = partial(_timed, partial(_write, ours, store, written))
+        ways[f"{label}, forward alone"] = partial(_timed, partial(_forward, ours, batches))
+    seconds: list[Rounds] = [{name: [] for name in ways} for _ in range(2)]  # by the clock, of all cores
     for number in range(rounds + 1):
         first = number % len(ways)
         for name in [*ways][first:] + [*ways][:first]:
-            clock_s, cores_s = ways[name]()
+            timed = ways[name]()
             if number:  # the first round warms caches and clocks
-                clock[name].append(clock_s)
-                cores[name].append(cores_s)
-    rates = {name: crops / float(np.median(seconds)) for name, seconds in clock.items()}
-    rows = []
-    for peer, target in TARGETS.items():
-        ratio = speed_ratio(clock, "ours", peer)
-        asked = f"{target}" if ratio.median >= target else f"{target} [red]MISS[/red]"
-        speeds = f"{rates['ours']:.1f}, {rates[peer]:.1f}"
-        rows.append([network, peer, speeds, str(ratio), str(speed_ratio(cores, "ours", peer)), asked])
-    return rows
+                for kept, value_s in zip(seconds, timed, strict=True):
+                    kept[name].append(value_s)
+    return [_row(network, label, peer, crops, seconds) for label in extractions for peer in TARGETS]
+
+
+def _row(network: str, ours: str, peer: str, crops: int, seconds: list[Rounds]) -> list[str]:
+    against = f"{ours}, {peer}" if peer == "forward alone" else peer
+    clock, cores = (speed_ratio(taken, ours, against) for taken in seconds)
+    speeds = ", ".join(f"{crops / median(seconds[0][name]):.1f}" for name in (ours, against))
+    asked = f"{TARGETS[peer]}" if clock.median >= TARGETS[peer] else f"{TARGETS[peer]} [red]MISS[/red]"
+    return [network, ours, peer, speeds, str(clock), str(cores), asked]
 
 
 def _timed(run: Callable[[], object]) -> Timed:
     start_s, start_cpu_s = time.perf_counter(), time.process_time()
     run()
     return time.perf_counter() - start_s, time.process_time() - start_cpu_s
+
+
+def _write(extraction: Extraction, store: Path, numbers: Iterator[int]) -> None:
+    extraction.write(store, next(numbers), slice(0, len(extraction.rows)))
 
 
 def _forward(extraction: Extraction, batches: list[torch.Tensor]) -> None:

@@ -36,7 +36,10 @@ CROPS: dict[str, Any] = {
     "3 of 2 s": {"count": 3, "duration_s": 2.0, "placement": "even"},
     "1 of 4 s": {"count": 1, "duration_s": 4.0, "placement": "even"},
 }
-WINDOWS = {"duration_s": None, "placement": "even", "windows": {"length_s": 10.0, "hop_s": 10.0}}
+LONG: dict[str, Any] = {
+    "windows": {"duration_s": None, "placement": "even", "windows": {"length_s": 10.0, "hop_s": 10.0}},
+    "max_s": {"duration_s": None, "max_s": 60},
+}
 console = Console(width=140)
 
 
@@ -87,14 +90,15 @@ def _rates(store: EmbeddingStore, view: str, durations_s: dict[str, float]) -> I
     edges = np.quantile(durations_U, [0, 1 / 3, 2 / 3, 1])
     third_U = np.clip(np.searchsorted(edges, durations_U, side="right") - 1, 0, 2)
     for what, vectors_UD in (("raw", unit_UD), ("centred", unit_rows(unit_UD - unit_UD.mean(axis=0)))):
-        yield what, _all_pairs(vectors_UD, speakers_U)
+        yield what, all_pairs_eer(vectors_UD, speakers_U)
         for number in range(3):
             inside = third_U == number
             label = f"{what} {edges[number]:.1f} to {edges[number + 1]:.1f} s"
-            yield label, _all_pairs(vectors_UD[inside], speakers_U[inside])
+            yield label, all_pairs_eer(vectors_UD[inside], speakers_U[inside])
 
 
-def _all_pairs(unit_UD: NDArray[np.float64], speakers_U: NDArray[np.str_]) -> float:
+def all_pairs_eer(unit_UD: NDArray[np.float64], speakers_U: NDArray[np.str_]) -> float:
+    """Return the EER of all pairs of utterances by the cosines of unit vectors."""
     first, second = np.triu_indices(len(unit_UD), 1)
     same = speakers_U[first] == speakers_U[second]
     scores = (unit_UD @ unit_UD.T)[first, second]
@@ -105,9 +109,9 @@ def _all_pairs(unit_UD: NDArray[np.float64], speakers_U: NDArray[np.str_]) -> fl
 @click.option("--rows", default="512,2048,8192", show_default=True, help="Utterances of 4 s.")
 @click.option("--hours", default="0.1667,1,3", show_default=True, help="Length of one recording.")
 def memory(rows: str, hours: str) -> None:
-    """Print the peak memory of ge2e on whole utterances, and on one recording as it is and in windows of 10 s."""
+    """Print the peak memory of ge2e on whole utterances, and on one recording: all, in windows of 10 s, its middle."""
     with tempfile.TemporaryDirectory() as place:
-        for task, sizes in (("rows", rows), ("hours", hours), ("windows", hours)):
+        for task, sizes in (("rows", rows), ("hours", hours), *((task, hours) for task in LONG)):
             for size in sizes.split(","):
                 peak = watch("benchmarks.whole", task, size, place).peak_rss_mb
                 console.print(f"{task} {size}: {peak:,.0f} MB")
@@ -118,13 +122,13 @@ def extract_tones(task: str, size: float, place: Path) -> None:
     count, length_s = (int(size), 4.0) if task == "rows" else (1, size * 3600)
     tone, manifest = write_tone(place / f"{task}-{size}.flac", length_s), place / f"{task}-{size}.parquet"
     write_manifest(manifest, tone, count, length_s, sha256_file(tone))
-    crops = CropSettings.model_validate(WINDOWS if task == "windows" else "whole")
+    crops = CropSettings.model_validate(LONG.get(task, "whole"))
     order = ExtractOrder(manifest, "ge2e", ExtractSettings(views={"clean": View()}, crops=crops), 0)
     extract(order=order, store=place / f"store-{task}-{size}")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] in (["rows"], ["hours"], ["windows"]):
+    if len(sys.argv) > 1 and sys.argv[1] in ("rows", "hours", *LONG):
         extract_tones(sys.argv[1], float(sys.argv[2]), Path(sys.argv[3]))
         print(json.dumps({"peak_rss_kb": memory_kb()["VmHWM"]}))
     else:

@@ -134,7 +134,7 @@ class TDNNBlock(nn.Module):
         self.norm = _norm(n_out)
 
     def forward(self, map_BCF: Tensor) -> Tensor:
-        return self.norm["norm"](F.relu(self.conv(map_BCF)))
+        return self.norm["norm"](F.relu(self.conv(map_BCF), inplace=True))
 
 
 class Res2NetBlock(nn.Module):
@@ -188,16 +188,20 @@ class AttentivePooling(nn.Module):
         self.conv = Convolution(attention_channels, channels)
 
     def forward(self, map_BCF: Tensor) -> Tensor:
-        mean_BC1, deviation_BC1 = _statistics(map_BCF, torch.full_like(map_BCF[:, :1], 1 / map_BCF.shape[2]))
-        context = (map_BCF, mean_BC1.expand_as(map_BCF), deviation_BC1.expand_as(map_BCF))
-        weight_BCF = self.conv(self.tdnn(torch.cat(context, dim=1)).tanh()).softmax(dim=2)
-        return torch.cat(_statistics(map_BCF, weight_BCF), dim=1)
+        variance_BC, mean_BC = torch.var_mean(map_BCF, dim=2, correction=0)
+        context_BC = torch.cat([mean_BC, _deviation(variance_BC)], dim=1)
+        # The statistics are the same in every frame: their share of the convolution is computed once.
+        weight_AC1, shared_AC1 = self.tdnn.conv.conv.weight.split([mean_BC.shape[1], context_BC.shape[1]], dim=1)
+        shared_BA1 = F.conv1d(context_BC[:, :, None], shared_AC1, self.tdnn.conv.conv.bias)
+        attention_BAF = self.tdnn.norm["norm"](F.relu(F.conv1d(map_BCF, weight_AC1) + shared_BA1)).tanh()
+        weight_BCF = self.conv(attention_BAF).softmax(dim=2)
+        mean_BC1 = (weight_BCF * map_BCF).sum(dim=2, keepdim=True)
+        variance_BC1 = (weight_BCF * (map_BCF - mean_BC1).square()).sum(dim=2, keepdim=True)
+        return torch.cat([mean_BC1, _deviation(variance_BC1)], dim=1)
 
 
-def _statistics(map_BCF: Tensor, weight_BCF: Tensor) -> tuple[Tensor, Tensor]:
-    mean_BC1 = (weight_BCF * map_BCF).sum(dim=2, keepdim=True)
-    variance_BC1 = (weight_BCF * (map_BCF - mean_BC1).square()).sum(dim=2, keepdim=True)
-    return mean_BC1, variance_BC1.clamp(min=LEAST_VARIANCE).sqrt()
+def _deviation(variance: Tensor) -> Tensor:
+    return variance.clamp(min=LEAST_VARIANCE).sqrt()
 
 
 def _norm(channels: int) -> nn.ModuleDict:

@@ -69,6 +69,14 @@ def test_features_are_those_of_the_exporter(tmp_path, exported, settings, scale,
     by_hand.assert_agree(ours, bands_embedding(scale, window))
 
 
+def test_one_batch_takes_as_many_threads_as_torch_does(tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    opened = Onnx(OnnxConfig(model=bands_network(tmp_path / "net.onnx")))
+    torch.set_num_threads(before)
+    assert opened.session.get_session_options().intra_op_num_threads == 1
+
+
 def test_the_mean_over_the_utterance_can_stay(tmp_path):
     by_hand.assert_agree(run(bands_network(tmp_path / "net.onnx"), cmn=False), bands_embedding(32768, "hamming", False))
     said = {"feature_normalize_type": ""}
