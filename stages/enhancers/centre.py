@@ -64,11 +64,11 @@ class Centre(Enhancer):
 
     def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1, speakers: Speakers = ()) -> None:
         """Set the mean over all vectors, in one pass over the blocks [N, V, D]."""
-        self.unit_mean_D.copy_(_means(blocks).mean(dim=0))
+        self.unit_mean_D.copy_(unit_means(blocks).mean(dim=0))
 
     def adapt(self, blocks: Iterable[Tensor], crops: int, speakers: int) -> None:
         """Take the means of a store, in one pass over its blocks [N, V, D]."""
-        own_VD = _means(blocks).to(self.unit_mean_D)
+        own_VD = unit_means(blocks).to(self.unit_mean_D)
         if self.config.mean == "store":
             own_VD = own_VD.mean(dim=0, keepdim=True).expand_as(own_VD)
         share = speakers / (speakers + self.config.prior)
@@ -84,7 +84,7 @@ class Centre(Enhancer):
         return F.normalize(F.normalize(block_NVD, dim=-1) - mean_VD, dim=-1)
 
 
-def _means(blocks: Iterable[Tensor]) -> Tensor:
+def unit_means(blocks: Iterable[Tensor]) -> Tensor:
     """Return the mean of unit vectors by view, float64 [V, D]."""
     rows, mean_VD = 0, torch.zeros(())
     for block_NVD in blocks:

@@ -2,11 +2,12 @@
 
 Shapes: B batch, D embedding dimension, T diffusion timesteps.
 Notation as in DDPM (arXiv 2006.11239): x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) epsilon. What a network puts
-out is read as one of three things, of which the other two follow:
+out is read as one of four things, of which the other three follow:
 
     sample        x_0
     epsilon       the noise in x_t
     v_prediction  sqrt(alpha_bar_t) epsilon - sqrt(1 - alpha_bar_t) x_0     (arXiv 2202.00512)
+    correction    x_0 - sqrt(alpha_bar_t) x_t: nothing where nothing is to be mended
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from torch import Tensor
 
 TIMESTEPS = 1000
 
-Prediction = Literal["sample", "epsilon", "v_prediction"]
+Prediction = Literal["correction", "sample", "epsilon", "v_prediction"]
 Network = Callable[[Tensor, Tensor], Tensor]  # of x_t [B, D] and timestep [1]
 
 
@@ -46,6 +47,8 @@ def original(output_BD: Tensor, x_t_BD: Tensor, alpha_bar_B: Tensor, prediction:
     if prediction == "sample":
         return output_BD
     signal_B1, noise_B1 = alpha_bar_B[:, None].sqrt(), (1.0 - alpha_bar_B[:, None]).sqrt()
+    if prediction == "correction":
+        return signal_B1 * x_t_BD + output_BD
     if prediction == "epsilon":
         return (x_t_BD - noise_B1 * output_BD) / signal_B1
     return signal_B1 * x_t_BD - noise_B1 * output_BD

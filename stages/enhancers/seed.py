@@ -7,6 +7,13 @@
 with s(x) = sqrt(D) x / |x|, under which a component has unit mean square, as the noise has. The network puts out x0
 itself, or epsilon or v, from which x0 follows.
 
+A network that has to put out all of a speaker's embedding forgets what little training speech does not show: it makes
+strong backbones worse than they were (docs/results/enhancers.md). Hence, by default, prediction "correction":
+
+    s(x)  = sqrt(D) normalise(x / |x| - mean)                               centred, as it will be scored
+    x0    = sqrt(alpha_bar_t) x_t + output                                  an output of zero leaves x as it is
+    x_out = s(x) + strength (x0 of x_50 - s(x))
+
 Mode "compat" is the released code: it trains on raw vectors, without s, though it samples with it, and where epsilon
 or v is predicted its loss is the distance from the drawn epsilon, or from the v of that and the clean embedding.
 
@@ -14,7 +21,7 @@ Shapes: B batch, D embedding dimension, T diffusion timesteps.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
@@ -23,7 +30,8 @@ from pydantic import Field
 from torch import Tensor
 
 from reseed.stages.common.section import Conflict
-from reseed.stages.enhancers.base import TrainedEnhancer
+from reseed.stages.enhancers.base import Speakers, TrainedEnhancer
+from reseed.stages.enhancers.centre import unit_means
 from reseed.stages.enhancers.diffusion import (
     TIMESTEPS,
     Prediction,
@@ -47,20 +55,30 @@ class SeedConfig(TrainingSettings):
     Attributes:
         mode: scale embeddings in training as in sampling (consistent), or in sampling alone, as the released code and
             its checkpoints do (compat).
-        prediction: what the network puts out: the clean embedding (sample), the noise (epsilon) or the velocity.
+        prediction: what the network puts out: what the noisy embedding lacks, in centred coordinates (correction), the
+            clean embedding (sample), the noise (epsilon) or the velocity; null: correction, or sample in mode compat.
+        strength: share of the correction that is made.
         sampling_timestep: of the 1000 steps of the diffusion, the one at which sampling enters.
         sampling_steps: steps of DDIM from there; SEED's own sampler takes one.
         noise_draws: draws of noise over which an embedding is averaged; 0: no noise, hence deterministic.
     """
 
     mode: Literal["consistent", "compat"] = "consistent"
-    prediction: Prediction = "sample"
+    prediction: Prediction | None = None
+    strength: float = Field(default=0.5, gt=0, le=1)
     sampling_timestep: int = Field(default=50, ge=0, lt=TIMESTEPS)
     sampling_steps: int = Field(default=1, ge=1)
     noise_draws: int = Field(default=0, ge=0, le=10_000)
 
+    @property
+    def predicted(self) -> Prediction:
+        """What the network puts out."""
+        return self.prediction or ("sample" if self.mode == "compat" else "correction")
+
     def conflicts(self) -> Iterator[Conflict]:
         yield from super().conflicts()
+        if self.mode == "compat" and self.predicted == "correction":
+            yield Conflict("prediction", "is correction, which the released code (mode compat) does not know")
         if self.sampling_steps > self.sampling_timestep + 1:
             text = f"is {self.sampling_steps}, but from sampling_timestep {self.sampling_timestep} there are fewer"
             yield Conflict("sampling_steps", text)
@@ -75,11 +93,18 @@ class Seed(TrainedEnhancer):
     Config = SeedConfig
     config: SeedConfig
     alpha_bar_T: Tensor
+    unit_mean_D: Tensor | None
 
     def __init__(self, config: SeedConfig, dim: int) -> None:
         super().__init__(config, dim)
         self.network = RdmMlp(dim)
+        self.register_buffer("unit_mean_D", torch.zeros(dim) if config.predicted == "correction" else None)
         self.register_buffer("alpha_bar_T", alphas_cumprod(), persistent=False)
+
+    def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1, speakers: Speakers = ()) -> None:
+        """Set the mean that is subtracted, where corrections are predicted."""
+        if self.unit_mean_D is not None:
+            self.unit_mean_D.copy_(unit_means(blocks).mean(dim=0))
 
     def loss(self, pairs: Pairs, generator: torch.Generator) -> Tensor:
         """L1 distance from the predicted to the clean embedding, at a random timestep per row."""
@@ -91,11 +116,11 @@ class Seed(TrainedEnhancer):
         noise_BD, alpha_bar_B = normal_like(noisy_BD, generator), self.alpha_bar_T[timestep_B]
         x_t_BD = add_noise(noisy_BD, noise_BD, alpha_bar_B)
         output_BD = self.network(x_t_BD, timestep_B)
-        if compat and self.config.prediction == "epsilon":
+        if compat and self.config.predicted == "epsilon":
             return F.l1_loss(output_BD, noise_BD)
-        if compat and self.config.prediction == "v_prediction":
+        if compat and self.config.predicted == "v_prediction":
             return F.l1_loss(output_BD, velocity(clean_BD, noise_BD, alpha_bar_B))
-        return F.l1_loss(original(output_BD, x_t_BD, alpha_bar_B, self.config.prediction), clean_BD)
+        return F.l1_loss(original(output_BD, x_t_BD, alpha_bar_B, self.config.predicted), clean_BD)
 
     def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
         """Return x0 [B, D], averaged over `noise_draws` samples."""
@@ -104,9 +129,13 @@ class Seed(TrainedEnhancer):
         clip = 3.0 * math.sqrt(self.dim)
 
         def sampler(noise_BD: Tensor) -> Tensor:
-            return sample(self.network, scaled_BD, noise_BD, self.alpha_bar_T, timesteps, self.config.prediction, clip)
+            return sample(self.network, scaled_BD, noise_BD, self.alpha_bar_T, timesteps, self.config.predicted, clip)
 
-        return mean_of_draws(sampler, scaled_BD, self.config.noise_draws, generator)
+        restored_BD = mean_of_draws(sampler, scaled_BD, self.config.noise_draws, generator)
+        return restored_BD if self.unit_mean_D is None else scaled_BD.lerp(restored_BD, self.config.strength)
 
     def _scaled(self, x_BD: Tensor) -> Tensor:
-        return math.sqrt(self.dim) * F.normalize(x_BD, dim=-1)
+        unit_BD = F.normalize(x_BD, dim=-1)
+        if self.unit_mean_D is not None:
+            unit_BD = F.normalize(unit_BD - self.unit_mean_D, dim=-1)
+        return math.sqrt(self.dim) * unit_BD

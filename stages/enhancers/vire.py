@@ -9,10 +9,10 @@
 
 over vectors x of unit length. A (I + M)^(-1/2) whitens all variance together; the last factor brings back what of it is
 reliable. An emphasis of 0.5 gives the posterior mean of the utterance's factor in the two-covariance model (Brümmer
-and de Villiers, Odyssey 2010), counted in its prior deviations. More than that pays because the utterance is but a
-stand-in for the speaker: of what utterances have different, not all tells speakers apart. How far M is shrunk follows
-from the number of utterances (Chen, Wiesel, Eldar, Hero: IEEE Trans. Signal Processing 58, 2010, equation 23): with few
-of them the map becomes plain whitening. No labels, no gradient, one pass over the cache.
+and de Villiers, Odyssey 2010), counted in its prior deviations. More than that pays on weak networks, as the utterance
+is but a stand-in for the speaker: of what utterances have different, not all tells speakers apart. How far M is shrunk
+follows from the number of utterances (Chen, Wiesel, Eldar, Hero: IEEE Trans. Signal Processing 58, 2010, equation 23):
+with few of them the map becomes plain whitening. No labels, no gradient, one pass over the cache.
 
 Shapes: B batch, C crops of an utterance, D embedding dimension, N crops of a block, U utterances, V views.
 """
@@ -43,8 +43,8 @@ class VireConfig(Section):
         emphasis: power of the reliability by which a direction is weighed.
     """
 
-    shrinkage: float = Field(default=0.2, gt=0)
-    emphasis: float = Field(default=0.65, ge=0)
+    shrinkage: float = Field(default=1.0, gt=0)
+    emphasis: float = Field(default=0.5, ge=0)
 
 
 class Vire(Enhancer):

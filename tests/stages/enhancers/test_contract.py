@@ -106,7 +106,8 @@ def test_loss_is_a_finite_scalar_with_gradients_for_every_parameter(name):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_eight_pairs_are_overfitted(name):
-    enhancer, vectors = fitted(name, epochs=300, batch=16, lr=3e-3), eight_pairs()
+    as_given = {"prediction": "sample"} if name == "seed" else {}  # its corrections are made in other coordinates
+    enhancer, vectors = fitted(name, epochs=300, batch=16, lr=3e-3, **as_given), eight_pairs()
     optimise(enhancer, ResidentPairs(vectors, clean_view=0, batch=16, seed=0), seed=0)
     cosine = F.cosine_similarity(enhancer.enhance(vectors[:, 1], generator()), vectors[:, 0])
     assert F.cosine_similarity(vectors[:, 1], vectors[:, 0]).mean() < 0.8

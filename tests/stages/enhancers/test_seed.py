@@ -19,7 +19,8 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def seed_enhancer(**settings: object) -> Seed:
-    enhancer = make_enhancer("seed", SeedConfig.model_validate(settings), DIM)
+    """An enhancer whose last layer is drawn at random; by default it puts out the clean embedding."""
+    enhancer = make_enhancer("seed", SeedConfig.model_validate({"prediction": "sample", **settings}), DIM)
     torch.nn.init.normal_(enhancer.network.out[-1].weight, std=0.3, generator=generator())
     return enhancer
 
@@ -29,7 +30,7 @@ def embeddings(seed: int = 0) -> torch.Tensor:
 
 
 def test_untrained_network_gives_the_mean_size_of_the_scaled_clean_embedding_as_loss():
-    enhancer = make_enhancer("seed", SeedConfig(), DIM)
+    enhancer = make_enhancer("seed", SeedConfig(prediction="sample"), DIM)
     clean = embeddings(1)
     expected = (math.sqrt(DIM) * F.normalize(clean, dim=-1)).abs().mean()
     torch.testing.assert_close(enhancer.loss(Pairs(clean, embeddings(2)), generator()), expected)
@@ -86,7 +87,7 @@ def test_compat_losses_are_those_of_the_released_code(prediction):
     torch.testing.assert_close(enhancer.loss(pairs, generator()), (output - target).abs().mean())
 
 
-@pytest.mark.parametrize("prediction", ["sample", "epsilon", "v_prediction"])
+@pytest.mark.parametrize("prediction", ["correction", "sample", "epsilon", "v_prediction"])
 def test_with_every_prediction_the_original_comes_nearer_to_the_clean_embedding(prediction):
     vectors = torch.stack([embeddings(1), embeddings(1) + 1.5 * embeddings(2)], dim=1)
     enhancer = make_enhancer("seed", SeedConfig(epochs=200, batch=12, lr=3e-3, prediction=prediction), DIM)
@@ -118,3 +119,51 @@ def test_an_official_sampler_gives_the_same_embeddings():
 def test_more_steps_than_timesteps_are_refused():
     with pytest.raises(ValueError, match="is 52, but from sampling_timestep 50 there are fewer"):
         SeedConfig(sampling_steps=52)
+
+
+def centred(x: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    return math.sqrt(DIM) * F.normalize(F.normalize(x, dim=-1) - mean, dim=-1)
+
+
+def test_until_it_is_trained_a_correction_leaves_centred_embeddings_as_they_are():
+    enhancer, x = make_enhancer("seed", SeedConfig(), DIM), embeddings()
+    enhancer.fit([x[:, None]], ["clean"])
+    expected = centred(x, F.normalize(x, dim=-1).mean(dim=0))
+    enhanced = enhancer.enhance(x, generator())
+    torch.testing.assert_close(F.cosine_similarity(enhanced, expected), torch.ones(6))
+    torch.testing.assert_close(enhanced, expected, rtol=0.01, atol=0.01)  # but for sqrt(alpha_bar) of 0.995, twice
+
+
+@pytest.mark.parametrize("strength", [0.25, 1.0])
+def test_so_much_of_a_correction_is_made_as_was_asked_for(strength):
+    enhancer, x = seed_enhancer(prediction="correction", strength=strength), embeddings()
+    scaled, alpha_bar = centred(x, torch.zeros(DIM)), enhancer.alpha_bar_T[50]
+    x_t = alpha_bar.sqrt() * scaled
+    restored = alpha_bar.sqrt() * x_t + enhancer.network(x_t, torch.tensor([50]))
+    expected = scaled + strength * (restored - scaled)
+    torch.testing.assert_close(enhancer.enhance(3 * x, generator()), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_corrections_come_nearer_to_the_clean_embeddings_in_centred_coordinates():
+    noisy, clean = embeddings(1) + 0.7 * embeddings(2), embeddings(1)
+    vectors = torch.stack([clean, noisy], dim=1)
+    enhancer = make_enhancer("seed", SeedConfig(epochs=300, batch=12, lr=3e-3, strength=1.0), DIM)
+    enhancer.fit([vectors], ["clean", "noise"])
+    wanted, before = (centred(x, enhancer.unit_mean_D) for x in (clean, noisy))
+    optimise(enhancer, ResidentPairs(vectors, clean_view=0, batch=12, seed=0), seed=0)
+    after = F.cosine_similarity(enhancer.enhance(noisy, generator()), wanted)
+    assert after.mean() > 0.95 > F.cosine_similarity(before, wanted).mean()
+
+
+def test_compat_predicts_the_clean_embedding_by_default_and_knows_no_correction():
+    assert SeedConfig(mode="compat").predicted == "sample"
+    assert SeedConfig().predicted == "correction"
+    with pytest.raises(ValueError, match="is correction, which the released code"):
+        SeedConfig(mode="compat", prediction="correction")
+
+
+def test_a_model_of_before_corrections_is_what_it_was():
+    before = {"mode": "consistent", "prediction": "sample", "sampling_timestep": 50}
+    enhancer, x = seed_enhancer(**before), embeddings()
+    x_t = enhancer.alpha_bar_T[50].sqrt() * math.sqrt(DIM) * F.normalize(x, dim=-1)
+    torch.testing.assert_close(enhancer.enhance(x, generator()), enhancer.network(x_t, torch.tensor([50])))
