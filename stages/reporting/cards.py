@@ -15,6 +15,10 @@ _METHODS = {
     RAW: "The backbone's embeddings as they are.",
     FUSION: "The scores of several systems, added up with fitted weights.",
 }
+_TOGETHER = (
+    "It learns from the store that it enhances: other utterances there move an utterance's scores, so that its trials "
+    "are not independent of each other."
+)
 _SCORE_OF = "score of "  # begins the name of a feature that is a score, not a measure of quality
 
 
@@ -70,8 +74,16 @@ def _card(group: Sequence[ScoredSystem], style: Style, names: Mapping[str, str])
         "Fingerprint of its store": "" if origin.fused else origin.fingerprint,
     }
     scorings = [(scored.system.scoring, _scoring(scored, names)) for scored in group]
-    method = " ".join([describe_method(origin.method), *_negative_weights(group)])
+    together = [] if origin.fused or not _learns_from_its_store(origin.config) else [_TOGETHER]
+    method = " ".join([describe_method(origin.method), *together, *_negative_weights(group)])
     return Card(style, method, [(term, text) for term, text in given.items() if text] + scorings)
+
+
+def _learns_from_its_store(config: Mapping[str, Any]) -> bool:
+    """Return whether an enhancer of these settings goes by what else is in the store that it enhances."""
+    steps = [item for step in config.get("chain", ()) for item in step.items()]
+    inside = any(name == "neighbours" or _learns_from_its_store(settings) for name, settings in steps)
+    return inside or config.get("mean", "training") != "training"
 
 
 def _scoring(scored: ScoredSystem, names: Mapping[str, str]) -> str:

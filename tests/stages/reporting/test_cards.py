@@ -34,6 +34,21 @@ def test_a_method_from_elsewhere_is_named_with_its_settings_space_and_store():
     }
 
 
+@pytest.mark.parametrize(
+    ("config", "learns"),
+    [
+        ({"mean": "training", "prior": 10.0}, False),
+        ({"mean": "views", "prior": 10.0}, True),
+        ({"chain": [{"centre": {"mean": "store"}}, {"length_norm": {}}]}, True),
+        ({"chain": [{"centre": {"mean": "training"}}, {"neighbours": {}}]}, True),
+        ({"chain": [{"centre": {"mean": "training"}}, {"wccn": {"shrinkage": 3}}]}, False),
+    ],
+)
+def test_what_learns_from_the_store_that_is_scored_says_so(config, learns):
+    (card,) = made(scored("x", method="chain" if "chain" in config else "centre", config=config))
+    assert ("its trials are not independent of each other" in card.method) == learns
+
+
 def test_ways_of_scoring_share_a_card_and_say_what_they_were_made_from():
     cohort = {"cohort": {"store": "train", "top": 300}}
     fit = CalibrationRecord(("score of a", "snr, the lower"), (0.25, 2.0), -1.5, 0.01, ("held.parquet",))
