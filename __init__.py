@@ -8,7 +8,8 @@ milliseconds and needs neither torch nor matplotlib.
     clean, noisy = EmbeddingStore("runs/demo/stores/ge2e/train").pairs("clean", "noise")
     better = Enhancer.load("runs/demo/models/vire").enhance(noisy)
 
-`EmbeddingStore` reads a store, `Enhancer` applies a trained model to arrays. Every error raised on purpose is a
+`EmbeddingStore` reads a store, `Enhancer` applies a trained model to arrays; `VectorEnhancer` does so in a service,
+where there need be no torch. Every error raised on purpose is a
 `ReseedError`: `ConfigError`, `ManifestError`, `AudioError`, `StoreError`, `ModelError` or `ScoringError`.
 All else is reached by the command line, and may move between versions.
 """
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reseed.stages.enhancers.library import Enhancer
+    from reseed.stages.enhancers.vectors import VectorEnhancer
     from reseed.store import (
         AudioError,
         ConfigError,
@@ -39,15 +41,16 @@ __all__ = [
     "ReseedError",
     "ScoringError",
     "StoreError",
+    "VectorEnhancer",
 ]
+_MODULES = {"Enhancer": "reseed.stages.enhancers.library", "VectorEnhancer": "reseed.stages.enhancers.vectors"}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module 'reseed' has no attribute {name!r}; it has {', '.join(__all__)}")
-    module = "reseed.stages.enhancers.library" if name == "Enhancer" else "reseed.store"
-    return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(_MODULES.get(name, "reseed.store")), name)
 
 
 def __dir__() -> list[str]:

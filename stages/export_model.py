@@ -1,8 +1,9 @@
 """`reseed export-model`: a model as ONNX or TorchScript, for programs without reseed.
 
-The file takes "embedding" [B, D], float32, and gives "enhanced" [B, D]. What was written is read again and compared.
+The file takes "embedding" [B, D], float32, and gives "enhanced" [B, K]; a chain is one graph. Where a model takes the
+mean of what it enhances, the file goes by the training mean. What was written is read again and compared.
 
-Shapes: B batch, D embedding dimension.
+Shapes: B batch, D embedding dimension, K dimensions of what comes out.
 """
 
 import io
@@ -65,7 +66,8 @@ def export_model(*, model: Path, output: Path, format: str = "onnx") -> str:
         difference = float(np.abs(run(temporary, given_BD.numpy()) - expected_BD).max() / np.abs(expected_BD).max())
         if not difference < _TOLERANCE:
             raise ModelError(f"{output}: {format} differs from {model} by {difference:.1e} of the largest component")
-    return f"{output}: {info.enhancer}, {info.dim} dimensions, differs by {difference:.1e} at most"
+    dims = f"{network.dim}" if network.dim_out == network.dim else f"{network.dim} to {network.dim_out}"
+    return f"{output}: {info.enhancer}, {dims} dimensions, differs by {difference:.1e} at most"
 
 
 def _write_onnx(module: nn.Module, example_BD: Tensor, path: Path) -> None:

@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from reseed.store.atomic import FileState, atomic_path, sha256_once, state_of, write_text
 from reseed.store.bounded import check_regular, parse_json, read_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+# Arrow takes a while to import, and who reads JSON need not wait for it.
 
 Record = dict[str, Any]
 
@@ -94,12 +97,14 @@ def check_listed(folder: Path, name: str, digests: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def table_writer(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetWriter]:
+def table_writer(path: Path, schema: "pa.Schema", **options: Any) -> Iterator["pq.ParquetWriter"]:
     """Yield what writes a Parquet file with checksums of its pages and a digest; the file is whole or absent.
 
     Args:
         options: of `pyarrow.parquet.ParquetWriter`.
     """
+    import pyarrow.parquet as pq
+
     with atomic_path(path) as temporary:
         with pq.ParquetWriter(temporary, schema, write_page_checksum=True, **options) as writer:
             yield writer
@@ -111,7 +116,7 @@ def table_writer(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.P
             file.write(digest.encode())
 
 
-def write_table(path: Path, table: pa.Table, *, row_group_size: int | None = None, **options: Any) -> None:
+def write_table(path: Path, table: "pa.Table", *, row_group_size: int | None = None, **options: Any) -> None:
     """Write a table as `table_writer` does."""
     with table_writer(path, table.schema, **options) as writer:
         writer.write_table(table, row_group_size)

@@ -51,6 +51,7 @@ def test_the_public_names_are_these_and_each_says_what_it_is():
         "ReseedError",
         "ScoringError",
         "StoreError",
+        "VectorEnhancer",
     ]
     for name in reseed.__all__:
         assert name in dir(reseed)

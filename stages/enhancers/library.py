@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from reseed.stages.enhancers.base import Enhancer as Network
 from reseed.stages.enhancers.base import enhance_vectors
 from reseed.stages.enhancers.folder import ModelInfo, load_model
+from reseed.stages.enhancers.operations import check_dimension, check_finite
 from reseed.store import ModelError
 
 
@@ -93,12 +94,7 @@ class Enhancer:
 
     def _rows(self, embeddings: ArrayLike) -> NDArray[np.float32]:
         given = np.array(embeddings, np.float32)
-        if given.ndim == 0 or given.shape[-1] != self.dim:
-            raise ModelError(f"the model takes embeddings [..., {self.dim}], not an array of shape {given.shape}")
+        check_dimension(given, self.dim)
         rows_MD = given.reshape(-1, self.dim)
-        bad_M = ~np.isfinite(rows_MD).all(axis=-1)
-        if bad_M.any():
-            raise ModelError(
-                f"{bad_M.sum()} embeddings are not finite, the first is row {bad_M.argmax()}; leave them out"
-            )
+        check_finite(rows_MD)
         return rows_MD

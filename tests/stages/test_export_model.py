@@ -25,6 +25,28 @@ def test_exported_files_agree_with_the_model_at_any_batch_size(tmp_path, enhance
     np.testing.assert_allclose(script(torch.from_numpy(x)).numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "chain",
+    [
+        ["centre", {"lda": 4}, "length_norm"],
+        [{"centre": {"mean": "store"}}, "auto", "neighbours"],
+        ["whiten", "wccn", "vire", {"lda": 3}],
+    ],
+    ids=str,
+)
+def test_a_chain_is_exported_as_one_graph_and_that_gives_as_many_dimensions_as_the_chain(tmp_path, chain):
+    model = make_model(tmp_path, "chain", chain=chain)
+    x = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    enhancer = Enhancer.load(model)
+    dims = "16" if enhancer.dim_out == 16 else f"16 to {enhancer.dim_out}"
+    assert f"chain, {dims} dimensions, differs by" in export_model(model=model, output=tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    assert [(value.name, value.shape) for value in session.get_outputs()] == [("enhanced", ["batch", enhancer.dim_out])]
+    found, expected = session.run(None, {"embedding": x})[0], enhancer.enhance(x)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(session.run(None, {"embedding": x[:1]})[0], found[:1], atol=1e-5 * np.abs(found).max())
+
+
 def test_several_steps_of_ddim_are_exported_too(tmp_path):
     model = make_model(tmp_path, "seed", sampling_timestep=400, sampling_steps=5, prediction="v_prediction")
     export_model(model=model, output=tmp_path / "m.onnx")
