@@ -10,8 +10,9 @@ common with the utterance (Jarvis and Patrick, IEEE Trans. Computers 22, 1973): 
 utterances in the store hardly anything is changed, right or wrong.
 
 The posterior is that of two Gaussians with a prior of `expected` same-speaker utterances in the store. No labels are
-asked for: the same speaker's scores are those between halves of the crops of one training utterance, others' are
-between different training utterances, their deviation taken from the tail (98 % quantile), where mistakes are made.
+asked for: the same speaker's scores are those between halves of the crops of one training utterance (of a single crop,
+as where whole utterances are stored: between its views), others' are between different training utterances, their
+deviation taken from the tail (98 % quantile), where mistakes are made.
 
 It goes by what else is in the store: trials are no longer scored independently of each other, which evaluations such
 as NIST's forbid.
@@ -77,18 +78,18 @@ class Neighbours(Enhancer):
         """Set what scores of one speaker and of two look like, from as many utterances as are a fair sample.
 
         Raises:
-            StoreError: utterances of a single crop, or fewer than three.
+            StoreError: fewer than three utterances, or a single crop in a single view of each.
         """
-        if crops < 2:
-            raise StoreError("neighbours learns from several crops of each training utterance; set extract.train.crops")
         unit_UCVD = sampled_utterances(blocks, crops, _SAMPLE)
         if len(unit_UCVD) < 3:
             raise StoreError("neighbours needs three training utterances at least")
-        half = crops // 2
-        first_UVD, second_UVD = (
-            F.normalize(part.mean(dim=1), dim=-1) for part in unit_UCVD.tensor_split([half], dim=1)
-        )
-        same_UV = (first_UVD * second_UVD).sum(dim=-1)
+        if unit_UCVD[0, ..., 0].numel() < 2:
+            raise StoreError("neighbours learns from several crops or views of each training utterance; extract more")
+        if crops == 1:
+            first, second = unit_UCVD[:, 0, :-1], unit_UCVD[:, 0, 1:]
+        else:
+            first, second = (F.normalize(part.mean(dim=1), dim=-1) for part in unit_UCVD.tensor_split(2, dim=1))
+        same_UV = (first * second).sum(dim=-1)
         mean_VUD = F.normalize(unit_UCVD.mean(dim=1), dim=-1).transpose(0, 1)
         apart = ~torch.eye(len(unit_UCVD), dtype=torch.bool, device=unit_UCVD.device)
         deviations = [_tail_deviation((mean_UD @ mean_UD.T)[apart]) for mean_UD in mean_VUD]

@@ -89,6 +89,13 @@ def test_what_a_speakers_scores_look_like_is_learnt_without_labels():
     assert enhancer.other_deviation.item() == pytest.approx(1 / 8, rel=0.1)
 
 
+def test_of_single_crops_the_views_say_what_a_speakers_scores_look_like():
+    enhancer, vectors_NVD = Neighbours(NeighboursConfig(), DIM), speech([1] * 80)[::CROPS]
+    enhancer.fit([vectors_NVD], VIEWS, crops=1)
+    score_U = F.cosine_similarity(vectors_NVD[:, 0], vectors_NVD[:, 1])
+    torch.testing.assert_close(enhancer.same_2, torch.stack([score_U.mean(), score_U.std()]))
+
+
 def test_stores_are_looked_through_in_chunks_and_enhanced_in_blocks_with_the_same_result(monkeypatch):
     vectors_NVD = speech([6] * 10)
     expected = together(fitted(), vectors_NVD)
@@ -111,8 +118,8 @@ def test_single_vectors_and_those_of_another_store_have_no_neighbours():
 
 def test_too_little_to_learn_from_is_one_clear_line():
     enhancer = Neighbours(NeighboursConfig(), DIM)
-    with pytest.raises(StoreError, match=r"several crops of each training utterance; set extract\.train\.crops"):
-        enhancer.fit([speech([1] * 8)], VIEWS, crops=1)
+    with pytest.raises(StoreError, match="learns from several crops or views of each training utterance; extract more"):
+        enhancer.fit([speech([1] * 8)[:, :1]], VIEWS[:1], crops=1)
     with pytest.raises(StoreError, match="three training utterances at least"):
         enhancer.fit([speech([1, 1])], VIEWS, CROPS)
     with pytest.raises(StoreError, match="three utterances at least, the store has 2"):
