@@ -6,7 +6,7 @@ the network lies ("module.", "__S__.", ...) are found by rule; what is left over
 
 import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -24,8 +24,8 @@ from reseed.store.atomic import sha256_once
 from reseed.store.bounded import check_regular
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
-# What published checkpoints hold beside the network: the loss it was trained with.
-TRAINING_ONLY = re.compile(r"(^|\.)(__L__|speaker_loss|criterion|classifier)\.")
+# What published checkpoints hold beside the network: the loss it was trained with, or SEED's enhancer behind it.
+TRAINING_ONLY = re.compile(r"(^|\.)(__L__|speaker_loss|criterion|classifier|diffusion_network|diffusion_pipeline)\.")
 BATCH_COUNTER = "num_batches_tracked"
 
 
@@ -201,14 +201,15 @@ def below_prefix(state: Mapping[str, Tensor], path: Path, network: type[Backbone
 
 
 def _misfit(path: Path, network: type[Backbone], faults: Sequence[str], state: Mapping[str, Tensor]) -> ModelError:
-    looks = [name for name in _networks_with(state) if name != network.name]
+    looks = [name for name in networks_with(state) if name != network.name]
     advice = f"; it looks like {looks[0]}: set backbone.name={looks[0]}" if looks else ""
     return ModelError(f"{path} is no checkpoint of {network.name}: {first_few(faults)}{advice}")
 
 
-def _networks_with(state: Mapping[str, Tensor]) -> list[str]:
+def networks_with(names: Iterable[str]) -> list[str]:
+    """Return the names of the backbones whose landmarks are among some names of weights, below a prefix or not."""
     kinds: list[type[Backbone]] = [Backbone]
     for kind in kinds:  # grows as it goes: not the table, which imports this module
         kinds += kind.__subclasses__()
-    ends = {name[start:] for name in state for start in (0, *(dot.end() for dot in re.finditer(r"\.", name)))}
+    ends = {name[start:] for name in names for start in (0, *(dot.end() for dot in re.finditer(r"\.", name)))}
     return [kind.name for kind in kinds if kind.landmarks and ends.issuperset(kind.landmarks)]

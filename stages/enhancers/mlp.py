@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-_BLOCKS = 3
+BLOCKS = 3
 
 
 class ResidualBlock(nn.Module):
@@ -43,7 +43,7 @@ class ResidualMlp(nn.Module):
         super().__init__()
         width = 2 * dim
         self.input_proj = nn.Linear(dim, width)
-        self.res_blocks = nn.ModuleList(ResidualBlock(width) for _ in range(_BLOCKS))
+        self.res_blocks = nn.ModuleList(ResidualBlock(width) for _ in range(BLOCKS))
         self.out = nn.Sequential(nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, dim))
 
     def forward(self, x_BD: Tensor) -> Tensor:
@@ -58,15 +58,15 @@ class RdmMlp(nn.Module):
     """The diffusion network of SEED, taken there from RCG's representation diffusion model (arXiv 2312.03701).
 
     The state dict has the names and shapes of SEED's released checkpoints: 2,437,888 parameters at D=256 and
-    9,725,440 at D=512.
+    9,725,440 at D=512, of three blocks.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, blocks: int = BLOCKS) -> None:
         super().__init__()
         width = 2 * dim
         self.time_embed = nn.Sequential(nn.Linear(width, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.input_proj = nn.Linear(dim, width)
-        self.res_blocks = nn.ModuleList(TimedResidualBlock(width, dim) for _ in range(_BLOCKS))
+        self.res_blocks = nn.ModuleList(TimedResidualBlock(width, dim) for _ in range(blocks))
         self.out = nn.Sequential(nn.LayerNorm(width, eps=1e-6), nn.SiLU(), _zeroed(nn.Linear(width, dim)))
 
     def forward(self, x_BD: Tensor, timestep_B: Tensor) -> Tensor:

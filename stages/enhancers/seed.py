@@ -22,11 +22,11 @@ Shapes: B batch, D embedding dimension, T diffusion timesteps.
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from reseed.stages.common.section import Conflict
@@ -44,7 +44,7 @@ from reseed.stages.enhancers.diffusion import (
     sample,
     velocity,
 )
-from reseed.stages.enhancers.mlp import RdmMlp
+from reseed.stages.enhancers.mlp import BLOCKS, RdmMlp
 from reseed.stages.training.cache.pairs import Pairs
 from reseed.stages.training.settings import TrainingSettings
 
@@ -61,6 +61,7 @@ class SeedConfig(TrainingSettings):
         sampling_timestep: of the 1000 steps of the diffusion, the one at which sampling enters.
         sampling_steps: steps of DDIM from there; SEED's own sampler takes one.
         noise_draws: draws of noise over which an embedding is averaged; 0: no noise, hence deterministic.
+        blocks: residual blocks of the network; SEED's released networks have three.
     """
 
     mode: Literal["consistent", "compat"] = "consistent"
@@ -69,6 +70,13 @@ class SeedConfig(TrainingSettings):
     sampling_timestep: int = Field(default=50, ge=0, lt=TIMESTEPS)
     sampling_steps: int = Field(default=1, ge=1)
     noise_draws: int = Field(default=0, ge=0, le=10_000)
+    blocks: int = Field(default=BLOCKS, ge=1)
+
+    @model_serializer(mode="wrap")
+    def _without_usual_blocks(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out the number of blocks that all had before it could be set: what was trained then is not stale."""
+        found: dict[str, Any] = dump(self)
+        return {name: value for name, value in found.items() if (name, value) != ("blocks", BLOCKS)}
 
     @property
     def predicted(self) -> Prediction:
@@ -97,7 +105,7 @@ class Seed(TrainedEnhancer):
 
     def __init__(self, config: SeedConfig, dim: int) -> None:
         super().__init__(config, dim)
-        self.network = RdmMlp(dim)
+        self.network = RdmMlp(dim, config.blocks)
         self.register_buffer("unit_mean_D", torch.zeros(dim) if config.predicted == "correction" else None)
         self.register_buffer("alpha_bar_T", alphas_cumprod(), persistent=False)
 

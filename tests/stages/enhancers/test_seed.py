@@ -167,3 +167,9 @@ def test_a_model_of_before_corrections_is_what_it_was():
     enhancer, x = seed_enhancer(**before), embeddings()
     x_t = enhancer.alpha_bar_T[50].sqrt() * math.sqrt(DIM) * F.normalize(x, dim=-1)
     torch.testing.assert_close(enhancer.enhance(x, generator()), enhancer.network(x_t, torch.tensor([50])))
+
+
+def test_the_number_of_blocks_is_a_setting_that_leaves_models_and_digests_of_before_as_they_were():
+    assert "blocks" not in SeedConfig().model_dump(mode="json")
+    assert SeedConfig(blocks=2).model_dump(mode="json")["blocks"] == 2
+    assert [len(seed_enhancer(**given).network.res_blocks) for given in ({}, {"blocks": 2})] == [3, 2]
