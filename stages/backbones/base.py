@@ -94,7 +94,7 @@ def require_stages(backbone: Backbone, why: str) -> StagedBackbone:
     if not isinstance(backbone, StagedBackbone):
         raise ModelError(
             f"{backbone.name} does not open its spectrum and its activation map, which {why} needs; choose ge2e, "
-            "campplus, resnet_se34v2, resnet34_wespeaker, eres2net, eres2netv2, redimnet, ecapa_tdnn or "
+            "campplus, resnet_se34v2, resnet34_wespeaker, eres2net, eres2netv2, redimnet, titanet, ecapa_tdnn or "
             "ecapa_taoruijie"
         )
     return backbone

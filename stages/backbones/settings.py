@@ -119,6 +119,14 @@ class ReDimNetConfig(CheckpointConfig):
     """Settings of the `redimnet` backbone (B0 to B6); all sizes follow from the weights."""
 
 
+class TitaNetConfig(CheckpointConfig):
+    """Settings of the `titanet` backbone (small, medium, large); all sizes follow from the weights.
+
+    Attributes:
+        weights: an archive of NeMo (.nemo), of which no code is run, or what `reseed train-backbone` wrote.
+    """
+
+
 class ECAPATDNNConfig(CheckpointConfig):
     """Settings of the `ecapa_tdnn` backbone; channels, MFCC, kind of attention and D follow from the weights."""
 
@@ -215,6 +223,7 @@ CONFIGS: dict[str, type[BackboneConfig]] = {
     "eres2net": ERes2NetConfig,
     "eres2netv2": ERes2NetV2Config,
     "redimnet": ReDimNetConfig,
+    "titanet": TitaNetConfig,
     "ecapa_tdnn": ECAPATDNNConfig,
     "ecapa_taoruijie": ECAPATaoRuijieConfig,
     "ecapa_speechbrain": ECAPASpeechBrainConfig,

@@ -14,6 +14,7 @@ from reseed.stages.backbones.onnx import Onnx
 from reseed.stages.backbones.redimnet import ReDimNet
 from reseed.stages.backbones.resnet_se34v2 import ResNetSE34V2
 from reseed.stages.backbones.resnet_wespeaker import ResNet34WeSpeaker
+from reseed.stages.backbones.titanet import TitaNet
 from reseed.stages.backbones.wavlm import WavLM
 from reseed.stages.common.choice import chosen
 
@@ -25,6 +26,7 @@ BACKBONES: dict[str, type[Backbone]] = {
     "eres2net": ERes2Net,
     "eres2netv2": ERes2NetV2,
     "redimnet": ReDimNet,
+    "titanet": TitaNet,
     "ecapa_tdnn": ECAPATDNN,
     "ecapa_taoruijie": ECAPATaoRuijie,
     "ecapa_speechbrain": ECAPASpeechBrain,

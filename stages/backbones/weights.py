@@ -4,6 +4,7 @@ A checkpoint is read without running code from it. Wrappers ("state_dict", "mode
 the network lies ("module.", "__S__.", ...) are found by rule; what is left over must be known to serve training only.
 """
 
+import io
 import pickle
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from reseed.stages.backbones import nemo
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.folder import FOLDER
 from reseed.stages.common.prose import first_few
@@ -131,9 +133,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: the file is no checkpoint, cannot be read without running its code, or holds no state dict.
     """
-    if path.suffix == ".safetensors":
-        return _tensors(_read(path, load_file), path)
-    return _tensors(_read(path, load_pickled), path)
+    read = {".safetensors": load_file, ".nemo": _load_nemo}.get(path.suffix, load_pickled)
+    return _tensors(_read(path, read), path)
 
 
 def load_pickled(path: Path) -> Any:
@@ -143,11 +144,22 @@ def load_pickled(path: Path) -> Any:
         ValueError: an archive that is larger once it is unpacked.
         Exception: as `torch.load` raises.
     """
-    if is_zipfile(path):
-        with ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+    return _unpickled(path, path.stat().st_size)
+
+
+def _load_nemo(path: Path) -> Any:
+    held = nemo.member(path, nemo.WEIGHTS)
+    return _unpickled(io.BytesIO(held), len(held))
+
+
+def _unpickled(file: Path | io.BytesIO, size: int) -> Any:
+    if is_zipfile(file):
+        with ZipFile(file) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > size:
                 raise ValueError("it is compressed, as torch.save compresses nothing")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(file, io.BytesIO):
+        file.seek(0)
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _read(path: Path, read: Any) -> Any:

@@ -151,7 +151,7 @@ def _sizes(config: BackboneTraining) -> dict[str, tuple[int, ...]]:
         }
     if config.backbone == "resnet34_wespeaker":
         return untrained_sizes(config.dimensions, config.bands)
-    if config.backbone in ("eres2net", "eres2netv2", "redimnet"):
+    if config.backbone in ("eres2net", "eres2netv2", "redimnet", "titanet"):
         raise ConfigError(f"{config.backbone} is not trained from nothing; give weights to start from")
     pooled = FILTERS[-1] * config.bands // 8
     return {"attention.3.weight": (pooled, 128, 1), "fc.weight": (config.dimensions, 2 * pooled)}

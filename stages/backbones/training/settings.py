@@ -49,7 +49,7 @@ class BackboneTraining(SpeechTraining):
     Attributes:
         backbone: the network.
         weights: a checkpoint to start from; null: ge2e and campplus start from their published weights, eres2net,
-            eres2netv2 and redimnet from given ones alone, the others untrained.
+            eres2netv2, redimnet and titanet from given ones alone, the others untrained.
         starts_from: another backbone of the run to start from: backbone.name, or an entry of `backbones` that stands
             before this one; null: none.
         anchored: hold embeddings near the stored clean ones of what it starts from.
@@ -69,7 +69,15 @@ class BackboneTraining(SpeechTraining):
     """
 
     backbone: Literal[
-        "ge2e", "campplus", "ecapa_tdnn", "resnet_se34v2", "resnet34_wespeaker", "eres2net", "eres2netv2", "redimnet"
+        "ge2e",
+        "campplus",
+        "ecapa_tdnn",
+        "resnet_se34v2",
+        "resnet34_wespeaker",
+        "eres2net",
+        "eres2netv2",
+        "redimnet",
+        "titanet",
     ] = "ecapa_tdnn"
     weights: AbsolutePath | None = None
     starts_from: str | None = None

@@ -213,6 +213,34 @@ def plain_norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
     return {f"{name}.weight": (channels,), f"{name}.bias": (channels,)}
 
 
+def titanet(channels: int = 16, last: int = 24, dim: int = 20, seed: int = 0) -> State:
+    shapes: dict[str, tuple[int, ...]] = {}
+    n_in = 80
+    for number, (n_out, kernel, repeat) in enumerate(titanet_blocks(channels, last)):
+        at = f"encoder.encoder.{number}"
+        for run in range(repeat):
+            inner, first = n_in if run == 0 else n_out, 5 * run
+            shapes |= affine(f"{at}.mconv.{first}.conv", inner, 1, kernel, bias=False)
+            shapes |= affine(f"{at}.mconv.{first + 1}.conv", n_out, inner, 1, bias=False)
+            shapes |= norm(f"{at}.mconv.{first + 2}", n_out)
+        excitation = f"{at}.mconv.{5 * repeat - 2}.fc"
+        shapes |= affine(f"{excitation}.0", n_out // 8, n_out, bias=False)
+        shapes |= affine(f"{excitation}.2", n_out, n_out // 8, bias=False)
+        if repeat > 1:
+            shapes |= affine(f"{at}.res.0.0.conv", n_out, n_in, 1, bias=False) | norm(f"{at}.res.0.1", n_out)
+        n_in = n_out
+    attention = "decoder._pooling.attention_layer"
+    shapes |= affine(f"{attention}.0.conv_layer", 128, 3 * last, 1) | norm(f"{attention}.0.bn", 128)
+    shapes |= affine(f"{attention}.2", last, 128, 1)
+    shapes |= norm("decoder.emb_layers.0.0", 2 * last) | affine("decoder.emb_layers.0.1", dim, 2 * last, 1)
+    return filled(shapes | affine("decoder.final", 31, dim, bias=False), seed)
+
+
+def titanet_blocks(channels: int, last: int) -> list[tuple[int, int, int]]:
+    """Channels, kernel and convolutions of each block."""
+    return [(channels, 3, 1), (channels, 7, 3), (channels, 11, 3), (channels, 15, 3), (last, 1, 1)]
+
+
 def ecapa_trunk(channels: int, inputs: int, dim: int) -> dict[str, tuple[int, ...]]:
     shapes = {**affine("conv1", channels, inputs, 5), **norm("bn1", channels)}
     for layer in ("layer1", "layer2", "layer3"):
@@ -361,6 +389,7 @@ STATES: dict[str, Callable[[], State]] = {
     "eres2net": eres2net,
     "eres2netv2": eres2netv2,
     "redimnet": redimnet,
+    "titanet": titanet,
     "ecapa_tdnn": ecapa_tdnn,
     "ecapa_taoruijie": ecapa_taoruijie,
     "ecapa_speechbrain": ecapa_speechbrain,
