@@ -6,6 +6,7 @@ context" (arXiv 2110.04410); code NVIDIA/NeMo, whose names of weights are kept h
 Shapes: B batch, T samples, M mel bands, F frames (T // 160), C channels, D embedding dimension.
 """
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ LOG_OFFSET = 2.0**-24
 DEVIATION_OFFSET = 1e-5
 VARIANCE_FLOOR = 1e-10
 EPS = 1e-3
+SHOWN = 80
 RUN = 5  # entries of a convolution in NeMo's list: depthwise, pointwise, normalisation, ReLU, dropout
 # What an archive says of its network and does not follow from its weights: other values are not built here.
 KNOWN: dict[str, dict[str, tuple[Any, ...]]] = {
@@ -253,7 +255,8 @@ def check_words(path: Path) -> None:
     for key, value, allowed in _said(words):
         interpolated = isinstance(value, str) and value.startswith("${")
         if value not in allowed and not interpolated:
-            raise ModelError(f"{path}: its {nemo.CONFIG} says {key}: {value}, but this is built for {allowed[0]}")
+            said = reprlib.repr(value)[:SHOWN]  # a few lines of YAML may stand for more than fits into memory
+            raise ModelError(f"{path}: its {nemo.CONFIG} says {key}={said}, but this is built for {allowed[0]!r}")
 
 
 def _said(words: Mapping[str, Any]) -> Iterator[tuple[str, Any, tuple[Any, ...]]]:
