@@ -7,7 +7,7 @@
 
 Query expansion (Chum et al., ICCV 2007) with probabilities for weights. A neighbour counts that has neighbours in
 common with the utterance (Jarvis and Patrick, IEEE Trans. Computers 22, 1973): of speakers who have one or two
-utterances in the store hardly anything is changed, right or wrong.
+utterances in the store less is changed, right or wrong (measured: docs/results/noise.md).
 
 The posterior is that of two Gaussians with a prior of `expected` same-speaker utterances in the store. No labels are
 asked for: the same speaker's scores are those between halves of the crops of one training utterance (of a single crop,
