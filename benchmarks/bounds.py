@@ -82,8 +82,8 @@ def bounds(train: Cached, evaluation: Cached, trials: AllPairs) -> Iterator[tupl
     views = range(1, len(judged.recipes))
     of_kind, of_condition = ([Seen.of(seen, judged, view, known) for view in views] for known in (False, True))
     yield "+ linear map", _best(trials, (judged.unit_UCVD @ map_DD for map_DD in Seen.all(seen).ridges()))
-    yield "+ linear map, kind known", _best(trials, _by_view(judged, [each.ridges() for each in of_kind]))
-    yield "+ linear map, kind and SNR known", _best(trials, _by_view(judged, [each.ridges() for each in of_condition]))
+    yield "+ linear map, kind known", _best(trials, _by_view(judged, of_kind))
+    yield "+ linear map, kind and SNR known", _best(trials, _by_view(judged, of_condition))
     for what, near in (
         ("", None),
         (" of the nearest noisy vectors", "noisy"),
@@ -99,11 +99,14 @@ def _best(trials: AllPairs, candidates: Iterable[Floats]) -> Floats:
     return min((trials.rates(candidate_UCVD) for candidate_UCVD in candidates), key=lambda rate_V: rate_V[1:].mean())
 
 
-def _by_view(judged: Cached, maps: list[list[Floats]]) -> Iterator[Floats]:
-    """Yield for each penalty the vectors, each noisy view through its own map."""
-    for maps_by_view in zip(*maps, strict=True):
-        parts = [judged.unit_UCVD[:, :, view] @ map_DD for view, map_DD in enumerate(maps_by_view, start=1)]
-        yield np.stack([judged.unit_UCVD[:, :, 0], *parts], axis=2)
+def _by_view(judged: Cached, conditions: list[Seen]) -> Iterator[Floats]:
+    """Yield for each penalty the vectors, each noisy view through its own map, from mean to mean."""
+    for maps in zip(*(seen.ridges() for seen in conditions), strict=True):
+        moved_UCVD = judged.unit_UCVD.copy()
+        for view, (seen, map_DD) in enumerate(zip(conditions, maps, strict=True), start=1):
+            noisy_D, clean_D = seen.weight_K @ seen.noisy_KD, seen.weight_K @ seen.clean_KD
+            moved_UCVD[:, :, view] = (moved_UCVD[:, :, view] - noisy_D) @ map_DD + clean_D
+        yield moved_UCVD
 
 
 def _moved_back(judged: Cached, conditions: list[Seen], near: Literal["noisy", "clean"] | None) -> Floats:
