@@ -20,7 +20,7 @@ def test_the_starter_is_a_sound_run_once_it_says_where_the_recordings_lie(tmp_pa
     config = load_config(write_starter(tmp_path), [f"corpus.root={write_corpus(tmp_path / 'corpus')}"])
     check_components(config)
     assert preflight(config, tmp_path, is_local=True) == []
-    assert config.systems == ["raw", "centre", "vire", "seed"]
+    assert config.systems == ["raw", "centre", "auto", "adapted", "seed"]
 
 
 def test_what_the_comments_of_the_starter_suggest_can_be_set():
