@@ -128,6 +128,32 @@ def test_anchors_alone_need_no_labels_and_frozen_layers_stay(corpus, anchors, tm
     assert changed == {"linear"}
 
 
+def test_chosen_layers_are_trained_and_statistics_stay_where_they_are_fixed(corpus, tmp_path):
+    run(corpus, tmp_path / "base", settings={"epochs": 1})
+    network = backbone_class("ecapa_tdnn")
+    changed = {}
+    for statistics in ("batch", "fixed"):
+        top = {"epochs": 1, "trained": ["attention", "fc6"], "frozen": ["attention.0"], "batch_norm": statistics}
+        run(corpus, tmp_path / statistics, base=tmp_path / "base", settings=top)
+        before, after = (
+            network(network.Config(weights=tmp_path / name / "weights.safetensors")).state_dict()
+            for name in ("base", statistics)
+        )
+        changed[statistics] = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not {name for name in changed["fixed"] if "running" in name or "tracked" in name}
+    assert "bn1.running_mean" in changed["batch"]
+    learnt = {name for name in changed["batch"] if "running" not in name and "tracked" not in name}
+    assert learnt == changed["fixed"] >= {"attention.3.weight", "fc6.weight"}
+    assert {name.partition(".")[0] for name in learnt} == {"attention", "fc6"}
+    assert not {name for name in learnt if name.startswith("attention.0")}
+
+
+def test_settings_that_came_later_count_where_they_are_set():
+    assert not {"trained", "batch_norm"} & set(BackboneTraining().model_dump(mode="json"))
+    later = {"trained": ["linear"], "batch_norm": "fixed"}
+    assert later.items() <= BackboneTraining(**later).model_dump(mode="json").items()
+
+
 def test_fine_tuning_starts_from_a_backbone_that_was_trained_before(corpus, tmp_path):
     first = run(corpus, tmp_path / "base", settings={"epochs": 1})
     base = {"base": tmp_path / "base", "settings": {"epochs": 1, "lr": 1e-9, "weight_decay": 0, "warmup_steps": 0}}
@@ -280,6 +306,10 @@ def test_what_cannot_be_trained_on_is_named(corpus, anchors, tmp_path):
         run(corpus, model, settings={"crop_s": 1.6}, anchors=anchors)
     with pytest.raises(ConfigError, match=r"ge2e has no parameter conv1\.\.\.; its layers are lstm, linear"):
         run(corpus, model, settings=ge2e | {"frozen": ["conv1"]})
+    with pytest.raises(ConfigError, match=r"trained: ecapa_tdnn has no parameter attention\.9.*are attention\.0"):
+        run(corpus, model, settings={"trained": ["attention.9"]})
+    with pytest.raises(ConfigError, match="frozen: every parameter of ge2e is; leave some to train"):
+        run(corpus, model, settings=ge2e | {"trained": ["linear"], "frozen": ["linear"]})
     table = pq.read_table(corpus["speech"])
     place = table.schema.get_field_index("speaker_id")
     for names, message in (

@@ -3,9 +3,10 @@
 Shapes: B batch, T samples, K speakers, D embedding dimension.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +58,16 @@ class SpeakerClassifier(Trainable[Crops]):
         self.speaker_KD = nn.Parameter(torch.empty(speakers, backbone.embedding_dim)) if config.head else None
         if self.speaker_KD is not None:
             nn.init.xavier_normal_(self.speaker_KD)
-        freeze(self.backbone, config.frozen)
+        choose_trained(self.backbone, config.trained, config.frozen)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training or evaluation; where statistics are fixed, normalisations stay in evaluation."""
+        super().train(mode)
+        if self.config.batch_norm == "fixed":
+            for module in self.backbone.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
 
     def loss(self, crops: Crops, generator: torch.Generator) -> Tensor:
         """Return the scalar loss: classification, and proximity times its weight where there is what to be near to."""
@@ -81,21 +91,32 @@ class SpeakerClassifier(Trainable[Crops]):
         return F.cross_entropy(heard_ND @ speaker_KD.T, label_N)
 
 
-def freeze(backbone: StagedBackbone, prefixes: tuple[str, ...]) -> None:
-    """Keep parameters whose names begin with one of `prefixes` as they are.
+def choose_trained(backbone: StagedBackbone, trained: tuple[str, ...], frozen: tuple[str, ...]) -> None:
+    """Train parameters whose names begin with one of `trained` (none: all) and with none of `frozen`.
 
     Raises:
-        ConfigError: a prefix fits no parameter, or all are frozen.
+        ConfigError: a prefix fits no parameter, or none is left to train.
     """
     names = [name for name, _ in backbone.named_parameters()]
-    for prefix in prefixes:
-        if not any(name.startswith(prefix) for name in names):
-            layers = ", ".join(dict.fromkeys(name.partition(".")[0] for name in names))
-            raise ConfigError(f"frozen: {backbone.name} has no parameter {prefix}...; its layers are {layers}")
+    for setting, prefixes in (("trained", trained), ("frozen", frozen)):
+        for prefix in prefixes:
+            if not any(name.startswith(prefix) for name in names):
+                raise ConfigError(
+                    f"{setting}: {backbone.name} has no parameter {prefix}...; its layers are {_layers(names, prefix)}"
+                )
     for name, parameter in backbone.named_parameters():
-        parameter.requires_grad_(not name.startswith(prefixes) if prefixes else True)
+        parameter.requires_grad_(name.startswith(trained or "") and not name.startswith(frozen))
     if not any(parameter.requires_grad for parameter in backbone.parameters()):
         raise ConfigError(f"frozen: every parameter of {backbone.name} is; leave some to train")
+
+
+def _layers(names: Sequence[str], prefix: str) -> str:
+    """Return the layers among which a prefix is none, with what they lie in: of "xvector.block9" those of xvector."""
+    above = f"{prefix.rpartition('.')[0]}."
+    if not any(name.startswith(above) for name in names):
+        above = ""
+    below = [name.removeprefix(above) for name in names if name.startswith(above)]
+    return ", ".join(dict.fromkeys(above + name.partition(".")[0] for name in below))
 
 
 def mix_weights(backbone: StagedBackbone, before: Mapping[str, Tensor], share: float) -> None:

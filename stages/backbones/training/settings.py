@@ -1,9 +1,9 @@
 """Settings of backbone training, apart from the code: the configuration tree needs them, and torch takes seconds."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from reseed.stages.audio.recipe import Speed, View
 from reseed.stages.common.section import AbsolutePath, Conflict, Entries, Section
@@ -64,7 +64,10 @@ class BackboneTraining(SpeechTraining):
         proximity: the distance to the anchors or, with `joint`, to the embedding of the clean crop.
         base_share: share of the weights it started from in the average that is kept (WiSE-FT, arXiv 2109.01903): brings
             back a part of what fine-tuning forgets.
+        trained: only parameters whose names begin with one of these are trained; empty: all are.
         frozen: parameters whose names begin with one of these stay as they are.
+        batch_norm: normalisations over a batch estimate their statistics anew on what is heard, in frozen layers too
+            (batch), or keep those they start with (fixed).
         held_out: share of the speakers kept for a validation EER.
     """
 
@@ -91,7 +94,9 @@ class BackboneTraining(SpeechTraining):
     scale: float = Field(default=30.0, gt=0)
     proximity: Proximity = Proximity()
     base_share: float = Field(default=0.0, ge=0, lt=1)
+    trained: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
+    batch_norm: Literal["batch", "fixed"] = "batch"
     epochs: int = Field(default=30, ge=1)
     batch: int = Field(default=64, ge=2)
     lr: float = Field(default=1e-3, gt=0)
@@ -109,3 +114,13 @@ class BackboneTraining(SpeechTraining):
         if self.joint and self.anchored:
             text = "draws noisy and clean embeddings together, anchored holds them near stored ones; choose one of them"
             yield Conflict("joint", text)
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out defaults of later settings: what was trained before there were any is not trained again."""
+        found: dict[str, Any] = dump(self)
+        unset = {name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default}
+        return {name: value for name, value in found.items() if name not in unset}
+
+
+_LATER = ("trained", "batch_norm")
