@@ -73,7 +73,8 @@ def train_frontend(order: FrontendOrder) -> str:
         anchors=anchors,
         with_clean=True,
     )
-    network = _network(order, backbone, anchors, utterances).to(device).train()
+    settings = settings.warmed_up_over(reader.batches_per_epoch)
+    network = _network(order, settings, backbone, anchors, utterances).to(device).train()
     log(f"train-frontend {settings.loss} before {backbone.space}: {len(utterances)} utterances")
     info = _info(order, backbone, anchors, len(utterances))
     checkpoint = order.checkpoint(info.model_dump(mode="json", include={"settings", "seed", "store"}))
@@ -84,26 +85,31 @@ def train_frontend(order: FrontendOrder) -> str:
 
 
 def _network(
-    order: FrontendOrder, backbone: StagedBackbone, anchors: Anchors, utterances: Sequence[Utterance]
+    order: FrontendOrder,
+    settings: FrontendTraining,
+    backbone: StagedBackbone,
+    anchors: Anchors,
+    utterances: Sequence[Utterance],
 ) -> MaskTraining:
-    settings, head_KD = order.settings, None
+    head_KD = None
     if settings.loss == "gradw" and settings.score == "speaker":
-        head_KD = _head(anchors, utterances, order.utterances).to(order.device)
+        head_KD = _head(anchors, utterances, order).to(order.device)
     with torch.random.fork_rng():
         torch.manual_seed(order.entry_seed)
         return MaskTraining(settings, backbone, head_KD)
 
 
-def _head(anchors: Anchors, utterances: Sequence[Utterance], manifest: Path) -> Tensor:
+def _head(anchors: Anchors, utterances: Sequence[Utterance], order: FrontendOrder) -> Tensor:
     """Train the directions of the speakers on the stored clean embeddings."""
     unlabelled = sum(utterance.speaker_id is None for utterance in utterances)
     number = {speaker: place for place, speaker in enumerate(speakers_of(utterances))}
     if unlabelled or len(number) < 2:
         what = f"{unlabelled} of {len(utterances)} utterances have no speaker" if unlabelled else "there is one speaker"
-        raise ManifestError(f"{manifest}: {what}; set score: anchor, which needs no labels")
+        raise ManifestError(f"{order.utterances}: {what}; set score: anchor, which needs no labels")
     label_U = torch.tensor([number[str(utterance.speaker_id)] for utterance in utterances])
     crops = [(utterance.utterance_id, crop) for utterance in utterances for crop in range(anchors.crops)]
-    return speaker_head(anchors.vectors(crops), label_U.repeat_interleave(anchors.crops), len(number))
+    vectors_ND, label_N = anchors.vectors(crops), label_U.repeat_interleave(anchors.crops)
+    return speaker_head(vectors_ND, label_N, len(number), published=order.settings.published)
 
 
 def _info(order: FrontendOrder, backbone: StagedBackbone, anchors: Anchors, utterances: int) -> FrontendInfo:

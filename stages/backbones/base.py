@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from reseed.stages.backbones.features import in_full_precision
+from reseed.stages.backbones.features import LOG_OFFSET, in_full_precision
 from reseed.stages.backbones.settings import BackboneConfig
 from reseed.store import ModelError
 from reseed.store.atomic import digest
@@ -52,17 +52,26 @@ class Backbone(nn.Module):
 class StagedBackbone(Backbone):
     """A backbone whose spectrum, features and activation map before pooling are open, and differentiable.
 
-    A subclass implements the four steps; `forward` is one after the other. What stands in front of a backbone masks
-    the spectrum; what is trained with it looks at the activations.
+    A subclass implements the four steps, the third as `activations` or as `convolutional` and `pooled_of`; `forward` is
+    one after the other. What stands in front of a backbone masks the spectrum; what is trained with it looks at the
+    activations.
     """
 
     def spectrum(self, waveform_BT: Tensor) -> Tensor:
         """Map waveforms [B, T] to power in bands, [B, M, F], in full precision; 10 ms from frame to frame."""
         raise NotImplementedError
 
+    def log_of(self, spectrum_BMF: Tensor) -> Tensor:
+        """Map power in bands to its logarithm as the network takes it, with a floor below, [B, M, F]."""
+        return (spectrum_BMF + LOG_OFFSET).log()
+
+    def features_of_log(self, log_BMF: Tensor) -> Tensor:
+        """Map the logarithm of power in bands to what the network sees, [B, M, F]."""
+        raise NotImplementedError
+
     def features_of(self, spectrum_BMF: Tensor) -> Tensor:
         """Map power in bands to what the network sees, [B, M, F]."""
-        raise NotImplementedError
+        return self.features_of_log(self.log_of(spectrum_BMF))
 
     @property
     def filterbank_HM(self) -> Tensor:
@@ -75,7 +84,18 @@ class StagedBackbone(Backbone):
 
     def activations(self, feature_BMF: Tensor) -> Tensor:
         """Map features [B, M, F] to what is pooled: [B, C, ...], frames last."""
-        raise NotImplementedError
+        return self.pooled_of(self.convolutional(feature_BMF))
+
+    def convolutional(self, feature_BMF: Tensor) -> Tensor:
+        """Map features to the last activations that lie over frequency as well as time, [B, C, bands, frames].
+
+        Where there are none, or they are what is pooled: just that.
+        """
+        return self.activations(feature_BMF)
+
+    def pooled_of(self, convolutional: Tensor) -> Tensor:
+        """Map what `convolutional` returns to what is pooled."""
+        return convolutional
 
     def pool(self, activation: Tensor) -> Tensor:
         """Map activations to embeddings [B, D]."""

@@ -58,9 +58,14 @@ class CAMPPlus(KaldiBackbone):
         self.xvector = nn.Sequential(layers | {"dense": DenseLayer(pooled, self.embedding_dim)})
         checkpoint.load_into(self)
 
-    def activations(self, feature_BMF: Tensor) -> Tensor:
-        """Map features [B, M, F] to what is pooled, [B, 512, F / 2]."""
-        map_BCF: Tensor = self.xvector[:-1](self.head(feature_BMF))
+    def convolutional(self, feature_BMF: Tensor) -> Tensor:
+        """Map features [B, M, F] to what the head gives, [B, C, M / 8, F]."""
+        map_BCMF: Tensor = self.head(feature_BMF)
+        return map_BCMF.float()
+
+    def pooled_of(self, convolutional: Tensor) -> Tensor:
+        """Map what the head gives to what is pooled, [B, 512, F / 2]."""
+        map_BCF: Tensor = self.xvector[:-1](convolutional.flatten(1, 2))
         return map_BCF.float()  # also under autocast: the pooling squares
 
     def pool(self, activation: Tensor) -> Tensor:
@@ -86,7 +91,7 @@ def _active(channels: int) -> nn.Sequential:
 
 
 class Head(nn.Module):
-    """Residual convolutions that see a band beside its neighbours: [B, M, F] -> [B, C M / 8, F]."""
+    """Residual convolutions that see a band beside its neighbours: [B, M, F] -> [B, C, M / 8, F]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -100,7 +105,7 @@ class Head(nn.Module):
     def forward(self, feature_BMF: Tensor) -> Tensor:
         map_BCMF = F.relu(self.bn1(self.conv1(feature_BMF[:, None])))
         map_BCMF = self.layer2(self.layer1(map_BCMF))
-        return F.relu(self.bn2(self.conv2(map_BCMF))).flatten(1, 2)
+        return F.relu(self.bn2(self.conv2(map_BCMF)))
 
 
 class ResidualBlock(nn.Module):

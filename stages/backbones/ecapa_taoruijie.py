@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from reseed.stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
-from reseed.stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, filterbank, mel_spectrogram
+from reseed.stages.backbones.features import SAMPLE_RATE_HZ, filterbank, mel_spectrogram
 from reseed.stages.backbones.settings import ECAPATaoRuijieConfig
 from reseed.stages.backbones.weights import Checkpoint
 
@@ -47,9 +47,8 @@ class ECAPATaoRuijie(ECAPATrunk):
         spectrum_BMF: Tensor = self.torchfbank(waveform_BT)
         return spectrum_BMF
 
-    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
+    def features_of_log(self, log_BMF: Tensor) -> Tensor:
         """Return log-mel bands [B, M, F], each of mean 0 over time."""
-        log_BMF = (spectrum_BMF + LOG_OFFSET).log()
         return log_BMF - log_BMF.mean(dim=2, keepdim=True)
 
     @property

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchaudio.transforms import MFCC
 
 from reseed.stages.backbones.ecapa_trunk import AGGREGATED, SQUEEZED, VARIANCE_FLOOR, ECAPATrunk, with_context
-from reseed.stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, mfcc
+from reseed.stages.backbones.features import SAMPLE_RATE_HZ, mfcc
 from reseed.stages.backbones.settings import ECAPATDNNConfig
 from reseed.stages.backbones.weights import Checkpoint
 
@@ -48,10 +48,9 @@ class ECAPATDNN(ECAPATrunk):
         spectrum_BMF: Tensor = self._cepstrum.MelSpectrogram(self.torchmfcc[0](waveform_BT))
         return spectrum_BMF
 
-    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
+    def features_of_log(self, log_BMF: Tensor) -> Tensor:
         """Return MFCC [B, M, F], each of mean 0 over time."""
-        log_BFM = (spectrum_BMF + LOG_OFFSET).log().transpose(1, 2)
-        mfcc_BMF = (log_BFM @ self._cepstrum.dct_mat).transpose(1, 2)
+        mfcc_BMF = (log_BMF.transpose(1, 2) @ self._cepstrum.dct_mat).transpose(1, 2)
         return mfcc_BMF - mfcc_BMF.mean(dim=2, keepdim=True)
 
     @property

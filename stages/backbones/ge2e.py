@@ -78,6 +78,10 @@ class GE2E(StagedBackbone):
         mel_BMF: Tensor = self.mel(waveform_BT)
         return mel_BMF[:, :, : needed // HOP_SAMPLES]
 
+    def features_of_log(self, log_BMF: Tensor) -> Tensor:
+        """Return the power of which this is the logarithm."""
+        return log_BMF.exp()
+
     def features_of(self, spectrum_BMF: Tensor) -> Tensor:
         """Return the very bands: this network sees power without a logarithm."""
         return spectrum_BMF

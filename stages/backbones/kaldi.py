@@ -96,9 +96,11 @@ class KaldiBackbone(StagedBackbone):
         waveform_BT = repeated(waveform_BT, self.fbank.samples_of(self.least_frames))
         return self.fbank.power(waveform_BT).transpose(1, 2)
 
-    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
+    def log_of(self, spectrum_BMF: Tensor) -> Tensor:
+        return log_power(spectrum_BMF * self.scale**2)
+
+    def features_of_log(self, log_BMF: Tensor) -> Tensor:
         """Return log-mel bands [B, M, F], each of mean 0 over time."""
-        log_BMF = log_power(spectrum_BMF * self.scale**2)
         return log_BMF - log_BMF.mean(dim=2, keepdim=True)
 
     @property

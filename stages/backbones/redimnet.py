@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from reseed.stages.backbones.base import StagedBackbone
-from reseed.stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, filterbank, mel_spectrogram
+from reseed.stages.backbones.features import SAMPLE_RATE_HZ, filterbank, mel_spectrogram
 from reseed.stages.backbones.redimnet_blocks import (
     EPS,
     ChannelNorm,
@@ -95,9 +95,8 @@ class ReDimNet(StagedBackbone):
         spectrum_BMF: Tensor = self._fbank(waveform_BT)
         return spectrum_BMF
 
-    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
+    def features_of_log(self, log_BMF: Tensor) -> Tensor:
         """Return log-mel bands [B, M, F], each of mean 0 over time."""
-        log_BMF = (spectrum_BMF + LOG_OFFSET).log()
         return log_BMF - log_BMF.mean(dim=2, keepdim=True)
 
     @property

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reseed.stages.backbones.base import StagedBackbone
-from reseed.stages.backbones.features import LOG_OFFSET, SAMPLE_RATE_HZ, filterbank, mel_spectrogram
+from reseed.stages.backbones.features import SAMPLE_RATE_HZ, filterbank, mel_spectrogram
 from reseed.stages.backbones.settings import ResNetSE34V2Config
 from reseed.stages.backbones.weights import Checkpoint
 
@@ -73,9 +73,9 @@ class ResNetSE34V2(StagedBackbone):
         spectrum_BMF: Tensor = self.torchfb(waveform_BT)
         return spectrum_BMF
 
-    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
+    def features_of_log(self, log_BMF: Tensor) -> Tensor:
         """Return log-mel bands [B, M, F], each of mean 0 and variance 1 over time."""
-        return F.instance_norm((spectrum_BMF + LOG_OFFSET).log())
+        return F.instance_norm(log_BMF)
 
     @property
     def filterbank_HM(self) -> Tensor:

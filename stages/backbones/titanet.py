@@ -112,9 +112,11 @@ class TitaNet(StagedBackbone):
         power_BMF: Tensor = self._bands(repeated(waveform_BT, LEAST_SAMPLES))
         return power_BMF
 
-    def features_of(self, spectrum_BMF: Tensor) -> Tensor:
+    def log_of(self, spectrum_BMF: Tensor) -> Tensor:
+        return (spectrum_BMF + LOG_OFFSET).log()
+
+    def features_of_log(self, log_BMF: Tensor) -> Tensor:
         """Return log-mel bands [B, M, F], each of mean 0 and deviation 1 over time."""
-        log_BMF = (spectrum_BMF + LOG_OFFSET).log()
         # Of silence the deviation is 0, and its gradient would be none.
         deviation_BM1 = log_BMF.var(dim=2, keepdim=True).clamp(min=DEVIATION_OFFSET**4).sqrt() + DEVIATION_OFFSET
         return (log_BMF - log_BMF.mean(dim=2, keepdim=True)) / deviation_BM1

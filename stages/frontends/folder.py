@@ -71,7 +71,8 @@ def load_frontend(path: Path, backbone: Backbone) -> tuple[MaskedBackbone, Front
             f"{path} was trained for {info.backbone} ({info.features}), this is {backbone.name} "
             f"({features_of(opened)}); train a front end for it"
         )
-    return MaskedBackbone(opened, mask, info.method, info.weights_sha256).frozen(), info
+    published = FrontendTraining.model_validate(info.settings).published
+    return MaskedBackbone(opened, mask, info.method, info.weights_sha256, published).frozen(), info
 
 
 def features_of(backbone: StagedBackbone) -> str:

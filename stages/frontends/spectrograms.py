@@ -42,12 +42,11 @@ def spectrograms(training: MaskTraining, crops: Crops) -> dict[str, str]:
 def _panels(training: MaskTraining, crops: Crops) -> Iterator[tuple[Any, ...]]:
     """Yield (name, image of each crop): spectra in dB, and the weights, each over the frames of its crop."""
     training.eval()
-    backbone = training.backbone
-    noisy, enhanced, clean = training.spectra(crops)
-    for name, spectrum in (("noisy", noisy), ("enhanced", enhanced), ("clean", clean)):
+    noisy, mask, clean = training.spectra(crops)
+    for name, spectrum in (("noisy", noisy), ("enhanced", mask * noisy), ("clean", clean)):
         yield name, *(10 * np.log10(one.cpu().numpy() + 1e-12) for one in spectrum[:ROWS])
     if training.config.loss == "gradw":
-        maps = [backbone.activations(backbone.features_of(spectrum)) for spectrum in (clean, enhanced)]
-        weight_BP = training.weights(maps[0], maps[1], crops)
+        maps = training.maps(noisy, mask, clean)
+        weight_BP = training.weights(*maps, crops)
         shape = (-1, maps[0].shape[-1])  # an activation map without frequencies is one row high
         yield "weights of Grad-W", *(one.reshape(shape) for one in weight_BP[:ROWS].cpu().numpy())

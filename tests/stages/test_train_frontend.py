@@ -107,6 +107,19 @@ def test_the_loss_falls_and_the_backbone_behind_it_has_a_space_of_its_own(corpus
     assert rendered.cosine > 0.999
 
 
+def test_a_published_mask_is_put_on_in_extraction_as_it_was_in_training(corpus, store, tmp_path):
+    train(corpus, store, tmp_path / "m", published=True)
+    masked, _ = load_frontend(tmp_path / "m", GE2E())
+    assert masked.identity()["masking"] == "published"
+    heard_BT = 0.1 * torch.randn(1, 25_600)
+    spectrum_BMF = masked.backbone.spectrum(heard_BT)
+    seen_BMF = (spectrum_BMF + 1e-6) * (masked.mask(spectrum_BMF) + 1e-6)
+    expected = masked.backbone.pool(masked.backbone.activations(seen_BMF))
+    assert torch.allclose(masked(heard_BT), expected, atol=1e-6)
+    rows = [json.loads(line) for line in (tmp_path / "m" / "train.jsonl").read_text().splitlines()]
+    assert rows[0]["lr"] < rows[1]["lr"] < 5e-4  # still within the warm-up of five epochs
+
+
 @pytest.mark.parametrize("settings", [{"loss": "equal_w"}, {"loss": "spectral"}, {"score": "anchor", "sharpness": 1}])
 def test_rivals_and_the_variant_without_labels_are_trained(corpus, store, tmp_path, settings):
     manifest = pq.read_table(corpus["speech"])

@@ -6,12 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from reseed.stages.backbones.table import load_backbone
 from reseed.stages.backbones.training.network import Crops, make_backbone
 from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.frontends.gradw import MaskTraining, attention, speaker_head, weighted_distance, weights
 from reseed.stages.frontends.settings import FrontendTraining
 from reseed.stages.frontends.unet import MaskNet
 from reseed.store import ModelError
+from tests.stages.backbones.checkpoints import STATES, save
 
 NETWORKS = {
     "ge2e": {},
@@ -45,7 +47,7 @@ def test_attention_is_the_gradient_of_the_score(network):
     def score(embedding_BD):
         return F.normalize(embedding_BD, dim=-1) @ direction_D
 
-    found = attention(network, activation, score)
+    found = attention(network.pool, activation, score)
     assert found.shape == activation.shape
     assert not found.requires_grad
     places = found[0].flatten().abs().topk(3).indices
@@ -72,6 +74,88 @@ def test_weights_are_a_softmax_over_frequency_and_time_of_what_only_the_enhanced
 def test_the_distance_is_weighed_position_by_position():
     clean, enhanced = torch.zeros(1, 2, 1, 2), torch.tensor([[[[1.0, -2.0]], [[3.0, 0.0]]]])
     assert weighted_distance(clean, enhanced, torch.tensor([[0.25, 0.75]])) == pytest.approx(0.25 * 2 + 0.75 * 1)
+
+
+def released(network, mask, crops):
+    """Return the loss of the released code, and the gradients of the mask's parameters."""
+    spectrum = network.spectrum(crops.waveform_BT)
+    enhanced = network.activations(network.features_of_log(network.log_of(spectrum) + (mask(spectrum) + 1e-6).log()))
+    clean = network.activations(network.features(crops.clean_BT))
+    gradients = []
+    for activation in (enhanced, clean):
+        leaf = activation.detach().clone().requires_grad_()
+        embedding = network.pool(leaf)
+        lengths = embedding.norm(dim=1) * crops.anchor_BD.norm(dim=1)
+        (32 * (embedding * crops.anchor_BD).sum(1) / lengths).sum().backward()
+        gradients.append(leaf.grad)
+    loss = 0.0
+    for row in range(len(spectrum)):
+        heavy = (gradients[0][row] - gradients[1][row]).sum(0).exp()
+        loss = loss + (heavy / heavy.sum() * (clean[row] - enhanced[row]).abs()).sum()
+    loss = loss / len(spectrum)
+    return loss, torch.autograd.grad(loss, list(mask.parameters()))
+
+
+@pytest.mark.usefixtures("double")
+def test_published_gives_loss_and_gradients_of_the_released_formula(network):
+    settings = FrontendTraining(published=True, width=2)
+    noisy_BT, clean_BT = sounds(), sounds().roll(7, dims=1)
+    direction_BD = torch.randn(2, network.embedding_dim, generator=torch.Generator().manual_seed(1)).double()
+    torch.manual_seed(0)
+    training = MaskTraining(settings, network, 32 * F.normalize(direction_BD, dim=1)).double().train()
+    torch.nn.init.normal_(training.mask.leave.weight, std=0.5)
+    crops = Crops(noisy_BT, torch.arange(2), direction_BD, clean_BT)
+    expected, gradients = released(network, training.mask, crops)
+    value = training.loss(crops, torch.Generator())
+    value.backward()
+    torch.testing.assert_close(value, expected, rtol=1e-6, atol=0)
+    for parameter, gradient in zip(training.mask.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-6, atol=1e-6 * float(gradient.abs().max() + 1e-9))
+
+
+def test_published_takes_the_released_codes_optimiser_unless_told_otherwise():
+    released = FrontendTraining(published=True)
+    assert (released.lr, released.schedule, released.grad_clip, released.warmup_epochs) == (5e-4, "constant", None, 5)
+    assert released.warmed_up_over(7).warmup_steps == 35
+    assert FrontendTraining(published=True, lr=1e-3).lr == 1e-3
+    assert FrontendTraining(**released.model_dump(mode="json")) == released
+    for wrong in ({"sharpness": 1.0}, {"loss": "spectral"}, {"warmup_steps": 9}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            FrontendTraining(published=True, **wrong)
+
+
+def test_settings_of_before_are_written_as_they_were():
+    written = FrontendTraining().model_dump(mode="json")
+    assert not {"published", "activations", "warmup_epochs"} & set(written)
+    assert FrontendTraining().warmed_up_over(7) == FrontendTraining()
+
+
+@pytest.mark.parametrize("name", ["campplus", "resnet34_wespeaker"])
+def test_weights_lie_over_frequency_and_time(name, tmp_path):
+    network = load_backbone(name, {"weights": save(STATES[name](), tmp_path / "weights.pt")}).frozen()
+    training = MaskTraining(FrontendTraining(activations="convolutional", score="anchor", width=2), network)
+    noisy_BT, clean_BT = sounds().float(), sounds().float().roll(7, dims=1)
+    feature_BMF = network.features(clean_BT)
+    activation = network.convolutional(feature_BMF)
+    assert torch.equal(network.pooled_of(activation), network.activations(feature_BMF))
+    crops = Crops(noisy_BT, torch.zeros(2, dtype=torch.long), torch.randn(2, network.embedding_dim), clean_BT)
+    clean, enhanced = training.maps(*training.spectra(crops))
+    weight_BP = training.weights(clean, enhanced, crops)
+    assert clean.shape == enhanced.shape == activation.shape
+    places_BMF = weight_BP.unflatten(1, activation.shape[2:])
+    assert torch.allclose(places_BMF.sum((1, 2)), torch.ones(2))
+    assert (places_BMF.std(dim=1) > 0).any()
+    assert (places_BMF.std(dim=2) > 0).any()
+    training.loss(crops, torch.Generator()).backward()
+    assert training.mask.leave.bias.grad.abs() > 0
+
+
+def test_a_network_without_activations_over_frequency_is_refused():
+    network = make_backbone(BackboneTraining(backbone="ge2e"), 0).frozen()
+    training = MaskTraining(FrontendTraining(activations="convolutional", score="anchor", width=2), network)
+    crops = Crops(sounds().float(), torch.zeros(2, dtype=torch.long), torch.randn(2, 256), sounds().float())
+    with pytest.raises(ModelError, match="ge2e has no activations over frequency; set activations: pooled"):
+        training.loss(crops, torch.Generator())
 
 
 @pytest.mark.usefixtures("double")
@@ -133,6 +217,9 @@ def test_the_head_knows_its_speakers():
     vectors = centres[label_N] + 0.1 * torch.randn(30, 16)
     head_KD = speaker_head(vectors, label_N, 5)
     assert ((F.normalize(vectors, dim=-1) @ head_KD.T).argmax(dim=1) == label_N).all()
+    released_KD = speaker_head(vectors, label_N, 5, published=True)
+    assert torch.allclose(released_KD.norm(dim=1), torch.tensor(32.0))
+    assert ((F.normalize(vectors, dim=-1) @ released_KD.T).argmax(dim=1) == label_N).all()
 
 
 def test_a_mask_begins_nearly_open_and_has_the_shape_of_what_it_masks():
