@@ -157,10 +157,12 @@ class SpeechChecks:
 
     def _too_few_to_train(self, train: Listing) -> Iterator[str]:
         for name, training in self.config.backbones.items():
-            if training.head is not None and train.unknown:
+            if not training.epochs or training.head is None:
+                continue
+            if train.unknown:
                 text = f"{train.unknown:,} of {len(train.rows):,} utterances of {train.name} have no speaker"
                 yield f"backbones.{name}: {text}; leave them out, or train with head: null and anchors"
-            elif training.head is not None and len(train.speakers) < 2:
+            elif len(train.speakers) < 2:
                 yield f"backbones.{name}: {train.name} has one speaker, and to tell speakers apart needs two or more"
 
     @property

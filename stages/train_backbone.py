@@ -13,7 +13,7 @@ from reseed.stages.audio.manifest import manifest_digest
 from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.folder import FOLDER, AnchorsInfo, BackboneInfo, save_backbone
 from reseed.stages.backbones.training.anchors import Anchors
-from reseed.stages.backbones.training.network import SpeakerClassifier, comes_packaged, make_backbone, mix_weights
+from reseed.stages.backbones.training.network import SpeakerClassifier, make_backbone, mix_weights
 from reseed.stages.backbones.training.reader import SpeechReader
 from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.backbones.training.speech import Speech, SpeechOrder
@@ -64,13 +64,13 @@ class BackboneOrder(SpeechOrder):
     @property
     def starts_untrained(self) -> bool:
         """Whether there are no weights to start from."""
-        return self.base is None and self.settings.weights is None and not comes_packaged(self.settings.backbone)
+        return self.base is None and self.settings.starts_untrained
 
 
 def train_backbone(order: BackboneOrder, group: ProcessGroup = ONE_PROCESS) -> None:
     """Train a backbone and write a directory: weights.safetensors, backbone.json, train.jsonl, README.md.
 
-    A training that was killed resumes from its checkpoint.
+    A training that was killed resumes from its checkpoint. One of no epochs writes the network that it starts from.
 
     Args:
         group: in a process that `train_backbone` itself has started: which of them this is.
@@ -87,6 +87,10 @@ def train_backbone(order: BackboneOrder, group: ProcessGroup = ONE_PROCESS) -> N
     FOLDER.check_replaceable(order.model, order.utterances, order.anchors, order.base, *order.sources.values())
     settings = order.settings
     backbone = make_backbone(settings, order.seed, order.base)
+    if not settings.epochs:
+        save_backbone(order.model, backbone, _info(order, backbone), [])
+        order.remove_checkpoint()
+        return
     anchors = Anchors(EmbeddingStore(order.anchors), backbone, settings.crop_s) if order.anchors else None
     speech = Speech.of(order.utterances, settings, anchors)
     info = _info(order, backbone, anchors, speech)
@@ -100,7 +104,9 @@ def train_backbone(order: BackboneOrder, group: ProcessGroup = ONE_PROCESS) -> N
         order.remove_checkpoint()
 
 
-def _info(order: BackboneOrder, backbone: StagedBackbone, anchors: Anchors | None, speech: Speech) -> BackboneInfo:
+def _info(
+    order: BackboneOrder, backbone: StagedBackbone, anchors: Anchors | None = None, speech: Speech | None = None
+) -> BackboneInfo:
     near = None
     if anchors is not None:
         near = AnchorsInfo(path=str(anchors.path), space=anchors.space, fingerprint=anchors.fingerprint)
@@ -110,9 +116,9 @@ def _info(order: BackboneOrder, backbone: StagedBackbone, anchors: Anchors | Non
         seed=order.seed,
         started_from="untrained" if order.starts_untrained else backbone.space,
         utterances=str(order.utterances),
-        utterances_digest=manifest_digest(speech.utterances),
+        utterances_digest=manifest_digest(speech.utterances if speech else []),
         anchors=near,
-        speakers=speech.speakers,
+        speakers=speech.speakers if speech else [],
     )
 
 

@@ -66,11 +66,15 @@ def _card(info: BackboneInfo, history: Sequence[Epoch]) -> str:
     eers = [row["validation_eer"] for row in history if "validation_eer" in row]
     eer = f"Lowest EER on held-out speakers: {100 * min(eers):.2f} %. " if eers else ""
     near = f" Held near the anchors of `{info.anchors.path}` ({info.anchors.space})." if info.anchors else ""
+    trained = f"Not trained further: {info.started_from}, as it is."
+    if history:
+        trained = (
+            f"Trained by `reseed train-backbone` on {len(info.speakers)} speakers of `{info.utterances}`, "
+            f"starting from {info.started_from}.{near} {eer}Final loss {history[-1]['loss']:.4f} after {len(history)} "
+            "epochs."
+        )
     return (
-        f"# A speaker backbone: {info.backbone}\n\n"
-        f"Trained by `reseed train-backbone` on {len(info.speakers)} speakers of `{info.utterances}`, "
-        f"starting from {info.started_from}.{near} {eer}Final loss {history[-1]['loss']:.4f} after {len(history)} "
-        "epochs.\n\n"
+        f"# A speaker backbone: {info.backbone}\n\n{trained}\n\n"
         "Extract embeddings with it, whatever backbone the configuration names:\n\n"
         "    reseed extract --config CONFIG --utterances UTTERANCES --store STORE --trained BACKBONE\n\n"
         f"or name it there: `backbone: {{name: {info.backbone}, settings: {{weights: {FOLDER.weights_file}}}}}`, with "

@@ -174,6 +174,17 @@ def test_fine_tuning_starts_from_a_backbone_that_was_trained_before(corpus, tmp_
         run(corpus, tmp_path / "other", base=tmp_path / "base", settings={"backbone": "resnet_se34v2"})
 
 
+def test_a_network_that_is_used_as_it_is_hears_no_speech(corpus, tmp_path):
+    facts = run(corpus, tmp_path / "base", settings={"epochs": 1})
+    weights = {"weights": tmp_path / "base" / "weights.safetensors", "epochs": 0}
+    nobody = {**corpus, "speech": tmp_path / "no.parquet"}
+    same = run(nobody, tmp_path / "same", settings=weights)
+    assert (same["weights_sha256"], same["speakers"]) == (facts["weights_sha256"], [])
+    card = (tmp_path / "same" / "README.md").read_text()
+    assert f"Not trained further: {same['started_from']}, as it is.\n" in card
+    assert losses(tmp_path / "same") == []
+
+
 def test_a_share_of_the_base_is_kept(corpus, anchors, tmp_path):
     tuned = {"backbone": "ge2e", "crop_s": 1.6, "epochs": 1, "head": None, "batch": 8}
     for name, share in (("tuned", 0.0), ("mixed", 0.25)):

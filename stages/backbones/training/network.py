@@ -16,7 +16,6 @@ from reseed.stages.backbones.base import StagedBackbone, require_stages
 from reseed.stages.backbones.folder import read_trained
 from reseed.stages.backbones.resnet_se34v2 import FILTERS
 from reseed.stages.backbones.resnet_wespeaker import untrained_sizes
-from reseed.stages.backbones.settings import PackagedConfig, config_class
 from reseed.stages.backbones.table import backbone_class, load_backbone
 from reseed.stages.backbones.training.losses import angular_margin, proximity
 from reseed.stages.backbones.training.settings import BackboneTraining
@@ -149,17 +148,12 @@ def make_backbone(config: BackboneTraining, seed: int, base: Path | None = None)
         name, settings = read_trained(base)
         if name != config.backbone:
             raise ConfigError(f"{base} is a {name}, the training is of a {config.backbone}; set backbone: {name}")
-    if base is not None or config.weights is not None or comes_packaged(config.backbone):
+    if base is not None or not config.starts_untrained:
         return require_stages(load_backbone(config.backbone, settings), why)
     kind = backbone_class(config.backbone)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return require_stages(kind(kind.Config.model_construct(), checkpoint=Blank.of(kind, _sizes(config))), why)
-
-
-def comes_packaged(backbone: str) -> bool:
-    """Whether the published weights of a backbone come in a package, so that its training starts from them."""
-    return issubclass(config_class(backbone), PackagedConfig)
 
 
 def _sizes(config: BackboneTraining) -> dict[str, tuple[int, ...]]:

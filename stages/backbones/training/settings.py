@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from reseed.stages.audio.recipe import Speed, View
+from reseed.stages.backbones.settings import PackagedConfig, config_class
 from reseed.stages.common.section import AbsolutePath, Conflict, Entries, Section
 from reseed.stages.training.settings import TrainingSettings
 
@@ -68,6 +69,7 @@ class BackboneTraining(SpeechTraining):
         frozen: parameters whose names begin with one of these stay as they are.
         batch_norm: normalisations over a batch estimate their statistics anew on what is heard, in frozen layers too
             (batch), or keep those they start with (fixed).
+        epochs: passes over the speech; 0: the network is used as it is, no speech is heard and no label is needed.
         held_out: share of the speakers kept for a validation EER.
     """
 
@@ -97,7 +99,7 @@ class BackboneTraining(SpeechTraining):
     trained: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
     batch_norm: Literal["batch", "fixed"] = "batch"
-    epochs: int = Field(default=30, ge=1)
+    epochs: int = Field(default=30, ge=0)
     batch: int = Field(default=64, ge=2)
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-3, ge=0)
@@ -105,8 +107,15 @@ class BackboneTraining(SpeechTraining):
     warmup_steps: int = Field(default=50, ge=0)
     grad_clip: float | None = Field(default=5.0, gt=0)
 
+    @property
+    def starts_untrained(self) -> bool:
+        """Whether there are no weights to start from: none given, and none published in a package."""
+        return self.weights is None and not issubclass(config_class(self.backbone), PackagedConfig)
+
     def conflicts(self) -> Iterator[Conflict]:
         yield from super().conflicts()
+        if not self.epochs and self.starts_untrained and self.starts_from is None:
+            yield Conflict("epochs", f"is 0, which uses {self.backbone} as it is: give its weights")
         if self.weights is not None and self.starts_from is not None:
             yield Conflict("starts_from", "and weights both say what to start from; give one of them")
         if self.anchored and self.speeds != (1.0,):
