@@ -160,6 +160,12 @@ class SpeakerLogits(ClosedForm):
         yield {}
 
 
+def inverse_root(covariance_DD: Tensor, shrinkage: float) -> Tensor:
+    """Return (C + shrinkage * mean eigenvalue of C * I)^(-1/2)."""
+    values, vectors = torch.linalg.eigh(covariance_DD)
+    return (vectors * (values.clamp(min=0) + shrinkage * values.mean() + 1e-9).rsqrt()) @ vectors.T
+
+
 def _centred(shared: SharedRows) -> tuple[tuple[Tensor, Any], tuple[Tensor, Any]]:
     """Return the mean of either side, and its rows less that, as float64 arrays."""
     sides = []

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from reseed.stages.aligners.base import Alignment
+from reseed.stages.aligners.closed_form import inverse_root
 from reseed.stages.aligners.shared import SharedRows
 from reseed.stages.common.section import Section
 from reseed.store import ModelError
@@ -136,12 +137,12 @@ class Nessa(Alignment):
             double = vectors.double()
             mean = double.mean(dim=0)
             within = double - _means_by(double, group_N)
-            white = _inverse_root(within.T @ within / len(within), self.config.shrinkage)
+            white = inverse_root(within.T @ within / len(within), self.config.shrinkage)
             sides.append((module, mean, white, _means_by((double - mean) @ white, group_N)))
         (one, mean_D, white_DD, first_NK), (two, mean_E, white_EE, second_NK) = sides
         # The scatter of utterances, with that of sessions (1 after whitening) added: canonical correlations, damped.
         roots = [
-            _inverse_root(side.T @ side / len(side) + torch.eye(side.shape[1]), 0.0) for side in (first_NK, second_NK)
+            inverse_root(side.T @ side / len(side) + torch.eye(side.shape[1]), 0.0) for side in (first_NK, second_NK)
         ]
         covariance = first_NK.T @ second_NK / len(first_NK)
         u, correlation_K, v = torch.linalg.svd(roots[0] @ covariance @ roots[1])
@@ -159,11 +160,6 @@ def _contrast(score_BB: Tensor, same_BB: Tensor) -> Tensor:
     """Return the mean negative log-probability of what belongs to each row (supervised contrast, arXiv 2004.11362)."""
     log_BB = F.log_softmax(score_BB, dim=1)
     return -((log_BB * same_BB).sum(dim=1) / same_BB.sum(dim=1)).mean()
-
-
-def _inverse_root(covariance: Tensor, shrinkage: float) -> Tensor:
-    values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * (values.clamp(min=0) + shrinkage * values.mean() + 1e-9).rsqrt()) @ vectors.T
 
 
 def _means_by(rows: Tensor, group_N: Tensor) -> Tensor:

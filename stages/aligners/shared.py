@@ -29,12 +29,14 @@ class SharedRows:
         enrolment_ND, test_NE: the vectors of either side.
         utterance_N: which utterance a row is of.
         speaker_N: who speaks; -1 where unknown.
+        views: of which the rows of an utterance are, crop by crop; empty: all of one.
     """
 
     enrolment_ND: Tensor
     test_NE: Tensor
     utterance_N: Tensor
     speaker_N: Tensor
+    views: tuple[str, ...] = ()
 
     @property
     def utterances(self) -> int:
@@ -83,6 +85,7 @@ def shared_rows(enrolment: EmbeddingStore, test: EmbeddingStore, views: list[str
         _vectors(test, test_U, views),
         torch.arange(enrolment_U.size).repeat_interleave(rows_per_utterance),
         torch.from_numpy(speaker_codes(enrolment)[enrolment_U]).repeat_interleave(rows_per_utterance),
+        tuple(views),
     )
 
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from reseed.stages.aligners.auto import Auto
 from reseed.stages.aligners.base import Alignment
 from reseed.stages.aligners.closed_form import (
     CanonicalCorrelation,
@@ -21,6 +22,7 @@ ALIGNERS: dict[str, type[Alignment]] = {
     "cca": CanonicalCorrelation,
     "logits": SpeakerLogits,
     "nessa": Nessa,
+    "auto": Auto,
 }
 
 

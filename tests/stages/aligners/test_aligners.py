@@ -1,5 +1,7 @@
 """Every alignment on two views of one speaker space, by two generated backbones."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,37 @@ def test_nessa_is_ahead_of_its_rivals_where_sessions_are_loud_and_needs_no_label
     rates = {name: cross_eer(fitted(name, train), test, speaker) for name in ("procrustes", "ridge")}
     ours = cross_eer(fitted("nessa", train, dimensions=12, hidden=32, epochs=5, batch=32), test, speaker)
     assert ours < min(rates.values())
+
+
+def test_auto_damps_more_where_fewer_utterances_tell_how_the_sides_correlate():
+    speaker = torch.arange(SPEAKERS).repeat_interleave(4 * EACH)
+    train, test = world(dims=(40, 30), seed=0, unknown=True), world(dims=(40, 30), seed=1)
+    train = dataclasses.replace(train, views=("clean", "noise"))
+    few = SharedRows(*(rows[:160] for rows in (train.enrolment_ND, train.test_NE, train.utterance_N, train.speaker_N)))
+    for shared in (train, few):
+        kind = aligner_class("auto")
+        alignment = kind(kind.Config(), (40, 30))
+        *tried, chosen = alignment.fit(shared, 0)
+        best = min(tried, key=lambda row: row["loss"])
+        assert chosen == {"chosen_shrinkage": best["shrinkage"], "chosen_emphasis": best["emphasis"]}
+        rates = {
+            (row["shrinkage"], row["emphasis"]): cross_eer(
+                fitted("auto", shared, shrinkages=[row["shrinkage"]], emphases=[row["emphasis"]]), test, speaker
+            )
+            for row in tried
+        }
+        assert cross_eer(alignment, test, speaker) == rates[best["shrinkage"], best["emphasis"]]
+        assert cross_eer(alignment, test, speaker) < min(rates.values()) + 0.02
+        assert cross_eer(alignment, test, speaker) < cross_eer(fitted("ridge", shared), test, speaker)
+
+
+def test_auto_is_had_of_a_handful_of_utterances_and_of_one_row_each():
+    train = world(unknown=True)
+    sides = (train.enrolment_ND[::4], train.test_NE[::4])
+    alone = fitted("auto", SharedRows(*sides, torch.arange(240), train.speaker_N[::4], ("clean",)))
+    handful = fitted("auto", SharedRows(*(rows[:24] for rows in (*sides, torch.arange(240), train.speaker_N[::4]))))
+    for alignment in (alone, handful):
+        assert torch.isfinite(alignment.map("enrolment", train.enrolment_ND)).all()
 
 
 def test_procrustes_finds_a_rotation():
