@@ -203,6 +203,26 @@ def test_a_mask_is_trained_in_half_precision_with_spectra_in_full(loss):
     assert torch.isfinite(training.mask.leave.bias.grad).all()
 
 
+def test_half_precision_before_campplus_gives_the_loss_of_single_and_activations_in_single(tmp_path):
+    network = load_backbone("campplus", {"weights": save(STATES["campplus"](), tmp_path / "weights.pt")}).frozen()
+    crops = Crops(
+        sounds().float(),
+        torch.zeros(2, dtype=torch.long),
+        torch.randn(2, network.embedding_dim),
+        sounds().float().roll(7, dims=1),
+    )
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        training = MaskTraining(FrontendTraining(score="anchor", precision=precision), network)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            assert training.maps(*training.spectra(crops))[1].dtype == torch.float32
+            losses[precision] = training.loss(crops, torch.Generator())
+        losses[precision].backward()
+        assert torch.isfinite(training.mask.leave.weight.grad).all()
+    assert losses["bfloat16"].item() == pytest.approx(losses["float32"].item(), rel=0.05)
+
+
 def test_the_average_of_the_weights_shares_the_frozen_backbone():
     network = make_backbone(BackboneTraining(backbone="ge2e"), 0).frozen()
     training = MaskTraining(FrontendTraining(width=2), network)
