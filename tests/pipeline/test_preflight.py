@@ -84,7 +84,11 @@ def test_silero_is_missed_before_any_work(toy, monkeypatch, section):
 @pytest.mark.parametrize("path", [path for path in SHIPPED if path.stem != "starter"], ids=lambda path: path.stem)
 def test_nothing_is_said_of_the_configurations_that_ship(path, tmp_path, monkeypatch):
     monkeypatch.chdir(project_file("configs").parent)
-    assert preflight(load_config(path), tmp_path / "run", is_local=True) == []
+    weights = Path("../shared/weights/campplus_cn_en_common.pt")  # the package that brings them may not be installed
+    given = [f"backbone.settings.weights={weights}"] if load_config(path).backbone.name == "campplus" else []
+    if given and not weights.exists():
+        pytest.skip(f"{weights} is not there")
+    assert preflight(load_config(path, given), tmp_path / "run", is_local=True) == []
 
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry", "real"])
