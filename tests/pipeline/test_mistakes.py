@@ -156,7 +156,7 @@ enhance: {near: [mse]}
         ["corpus.root=3", "corpus.train=4"],
         ["train.gentle=3", "calibrate.fuse=[[raw, gentle]]"],
         ["train.gentle={method: mse, held_out: 2, patience: 3}"],
-        ["backbones.near.epochs=0", "enhance.near=[wccn]"],
+        ["backbones.near.epochs=-1", "enhance.near=[wccn]"],
         ["extract.train.recipe=sed", "extract.train.views=null"],
     ],
 )

@@ -36,13 +36,14 @@ CONFIGS = {
         "music 5 dB",
         "babble 10 dB",
         "babble 5 dB",
-        "reverb + noise 10 dB",
+        "babble 0 dB",
+        "reverb + babble 10 dB",
     ],
     "gradw": [
         "clean",
-        *(f"{kind} {snr} dB" for kind in ("noise", "music") for snr in ("15", "10", "5", "0", "−5", "−10")),
+        *(f"{kind} {snr} dB" for kind in ("noise", "music") for snr in ("0", "−5", "−10")),
     ],
-    "nessa": ["clean", "noise 5 dB", "music 5 dB", "babble 10 dB"],
+    "nessa": ["clean", "noise 5 dB", "music 5 dB", "babble 10 dB", "reverb"],
     "starter": ["clean", "noise 5 dB", "music 5 dB", "reverb"],
     "recordings": [
         "clean",
