@@ -3,6 +3,7 @@
 Shapes: D embedding dimension, M rows of a shard.
 """
 
+from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from reseed.stages.common.derived import Vectors, derive, derived_declaration
 from reseed.stages.common.device import torch_device
-from reseed.stages.enhancers.base import enhance_vectors
+from reseed.stages.enhancers.base import Enhancer, enhance_vectors
 from reseed.stages.enhancers.fitting import adapt
 from reseed.stages.enhancers.folder import load_model
 from reseed.store import EmbeddingStore, atomic
@@ -55,13 +56,17 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
         weights_sha256=info.weights_sha256,
     )
 
-    adapt(enhancer, source, torch_device(device))
+    @cache
+    def adapted() -> Enhancer:  # not before a shard asks: where all are there, nothing is read
+        adapt(enhancer, source, torch_device(device))
+        return enhancer
+
     rows = [shard.rows // len(source.views) for shard in source.shards]
     first = dict(zip((shard.index for shard in source.shards), accumulate(rows, initial=0), strict=False))
 
     def transform(raw_MD: Vectors, shard: int) -> Vectors:
         generator = shard_generator(seed, shard)
-        return enhance_vectors(enhancer, raw_MD, generator, device, len(source.views), first[shard])
+        return enhance_vectors(adapted(), raw_MD, generator, device, len(source.views), first[shard])
 
     derive(source, enhanced, declaration, transform, verb="enhance", model=model)
 

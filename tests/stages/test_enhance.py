@@ -88,6 +88,16 @@ def test_a_model_that_adapts_takes_the_means_of_the_whole_store_and_declares_its
     np.testing.assert_allclose(enhanced.vectors(), expected_NVK.flatten(0, 1), atol=1e-5)
 
 
+def test_a_store_that_is_whole_is_not_read_again_to_adapt_to(store, tmp_path, monkeypatch):
+    settings = ChainConfig(chain=[{"centre": {"mean": "store"}}])
+    train(EnhancerOrder(store=store.path, model=tmp_path / "own", enhancer="chain", settings=settings, seed=0))
+    enhance(store=store.path, model=tmp_path / "own", enhanced=tmp_path / "enhanced", seed=0)
+    before = contents(tmp_path / "enhanced")
+    monkeypatch.setattr("reseed.stages.enhance.adapt", lambda *_: pytest.fail("it was read"))
+    enhance(store=store.path, model=tmp_path / "own", enhanced=tmp_path / "enhanced", seed=0)
+    assert contents(tmp_path / "enhanced") == before
+
+
 def test_noise_differs_between_shards_and_between_seeds():
     draws = [torch.randn(4, generator=shard_generator(seed, shard)) for seed, shard in ((0, 0), (0, 1), (1, 0))]
     assert len({tuple(draw.tolist()) for draw in draws}) == 3
