@@ -30,6 +30,8 @@ from reseed.stages.aligners.base import SIDES, Alignment
 from reseed.stages.aligners.closed_form import ClosedForm, inverse_root
 from reseed.stages.aligners.shared import SharedRows
 from reseed.stages.common.section import Section
+from reseed.stages.training.data import CLEAN_VIEW
+from reseed.stages.training.validation import cross_entropy_of_finding
 
 _FOLDS = 4
 _BLOCKS = 32  # stretches of the store that are held out together
@@ -117,20 +119,14 @@ def _loss(alignment: Alignment, held_out: list[Tensor], views: tuple[str, ...]) 
         alignment.map(side, rows_URD[::step]).unflatten(1, (-1, max(1, len(views))))
         for side, rows_URD in zip(SIDES, held_out, strict=True)
     )
-    half, clean = test_UCVK.shape[1] // 2, views.index("clean") if "clean" in views else 0
+    half, clean = test_UCVK.shape[1] // 2, views.index(CLEAN_VIEW) if CLEAN_VIEW in views else 0
     enrolled_UK = F.normalize(enrolment_UCVK[:, : half or 1, clean].mean(dim=1), dim=-1)
     tested_UVK = F.normalize(test_UCVK[:, half:].mean(dim=1), dim=-1)
     cosine_VUU = torch.einsum("uk,tvk->vut", enrolled_UK, tested_UVK)
     is_clean_V = torch.arange(len(cosine_VUU)) == clean
     losses = []
     for scale in _SCALES:
-        loss_V = _cross_entropy(scale * cosine_VUU)
+        loss_V = cross_entropy_of_finding(scale * cosine_VUU).mean(dim=-1)
         of_noise = loss_V[~is_clean_V].mean() if len(loss_V) > 1 else loss_V[clean]
         losses.append(float(loss_V[clean] + of_noise) / 2)
     return min(losses)
-
-
-def _cross_entropy(logit_VUU: Tensor) -> Tensor:
-    """Return the mean cross-entropy of the diagonal among its row and among its column, [V]."""
-    either_VU = (logit_VUU.logsumexp(dim=1) + logit_VUU.logsumexp(dim=2)) / 2
-    return (either_VU - logit_VUU.diagonal(dim1=1, dim2=2)).mean(dim=1)

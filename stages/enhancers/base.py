@@ -3,6 +3,7 @@
 Shapes: B batch, D embedding dimension, K dimensions of what comes out, M rows, N crops of a block, V views.
 
     Enhancer             statistics in closed form (`fit`), then a map (`enhance`)
+    ├── MappingEnhancer  whose map is one matrix on centred unit vectors
     └── TrainedEnhancer  adds a `loss`, minimised by AdamW over (noisy, clean) pairs
 
 A new enhancer is one file with its Config and class, and one line in the table of `reseed.stages.enhancers`.
@@ -13,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -101,6 +103,22 @@ class Enhancer(nn.Module):
             first: where the block begins in that store, in crops.
         """
         return self.enhance(block_NVD.flatten(0, 1), generator).unflatten(0, block_NVD.shape[:2])
+
+
+class MappingEnhancer(Enhancer):
+    """An enhancer that is one matrix: z = normalise((normalise(x) - mean) map); `fit` sets both."""
+
+    mean_D: Tensor
+    map_DD: Tensor
+
+    def __init__(self, config: Section, dim: int) -> None:
+        super().__init__(config, dim)
+        self.register_buffer("mean_D", torch.zeros(dim))
+        self.register_buffer("map_DD", torch.eye(dim))
+
+    def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
+        """Return unit vectors [B, D]; deterministic."""
+        return F.normalize((F.normalize(embedding_BD, dim=-1) - self.mean_D) @ self.map_DD, dim=-1)
 
 
 class TrainedEnhancer(Enhancer, Trainable[Pairs]):

@@ -27,6 +27,7 @@ from reseed.stages.enhancers.nap import Nap
 from reseed.stages.enhancers.nda import Nda
 from reseed.stages.enhancers.neighbours import Neighbours
 from reseed.stages.enhancers.steps import Lda, LengthNorm, Whiten
+from reseed.stages.enhancers.utterances import Blocks
 from reseed.stages.enhancers.vire import Vire
 from reseed.stages.enhancers.wccn import ViewWccn
 from reseed.store import ReseedError
@@ -126,7 +127,7 @@ class Chain(Enhancer):
             StoreError: vectors on which a step cannot be fitted.
         """
         for position, step in enumerate(self._each):
-            before = _Mapped(blocks, self._each[:position])
+            before = _mapped(blocks, self._each[:position])
             step.fit(before, view_names, crops, speakers)
             if step.adapts and step is not self._each[-1]:  # what follows learns from vectors as they will be
                 step.adapt(before, crops, len({*speakers} - {None}) or sum(map(len, before)) // crops)
@@ -139,7 +140,7 @@ class Chain(Enhancer):
         """Let each step that adapts do so on what those before it make of the blocks."""
         for position, step in enumerate(self._each):
             if step.adapts:
-                step.adapt(_Mapped(blocks, self._each[:position]), crops, speakers)
+                step.adapt(_mapped(blocks, self._each[:position]), crops, speakers)
 
     def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
         """Return what the last step gives, [B, dim_out]."""
@@ -158,16 +159,15 @@ class Chain(Enhancer):
         return cast(Sequence[Enhancer], self.steps)
 
 
-class _Mapped:
-    """Blocks as some steps map them, each time they are iterated."""
+def _mapped(blocks: Iterable[Tensor], steps: Sequence[Enhancer]) -> Blocks:
+    """Return blocks as some steps map them."""
 
-    def __init__(self, blocks: Iterable[Tensor], steps: Sequence[Enhancer]) -> None:
-        self._blocks, self._steps = blocks, steps
-
-    def __iter__(self) -> Iterator[Tensor]:
+    def read() -> Iterator[Tensor]:
         generator, first = torch.Generator(), 0
-        for block_NVD in self._blocks:
-            for step in self._steps:
+        for block_NVD in blocks:
+            for step in steps:
                 block_NVD = step.enhance_block(block_NVD, generator, first)
             first += len(block_NVD)
             yield block_NVD
+
+    return Blocks(read)

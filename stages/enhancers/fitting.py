@@ -3,25 +3,15 @@
 Shapes: D embedding dimension, N utterances x crops of a block, V views.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from reseed.stages.enhancers.base import Enhancer
+from reseed.stages.enhancers.utterances import Blocks
 from reseed.stages.training.data import TrainingData
 from reseed.store import EmbeddingStore
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Blocks [N, V, D] that can be iterated again and again: each time `read` begins anew."""
-
-    read: Callable[[], Iterator[Tensor]]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return self.read()
 
 
 def fit(enhancer: Enhancer, store: EmbeddingStore, data: TrainingData) -> None:

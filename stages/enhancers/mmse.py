@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from reseed.stages.common.section import Section
-from reseed.stages.enhancers.base import Enhancer, Speakers
+from reseed.stages.enhancers.base import MappingEnhancer, Speakers
 from reseed.stages.training.data import CLEAN_VIEW
 
 
@@ -40,17 +40,10 @@ class ImapConfig(MmseConfig):
     """Settings of i-MAP."""
 
 
-class _Expected(Enhancer):
+class _Expected(MappingEnhancer):
     """Maps a vector to the clean one that is expected, about its mean."""
 
     config: MmseConfig
-    mean_D: Tensor
-    map_DD: Tensor
-
-    def __init__(self, config: MmseConfig, dim: int) -> None:
-        super().__init__(config, dim)
-        self.register_buffer("mean_D", torch.zeros(dim))
-        self.register_buffer("map_DD", torch.eye(dim))
 
     @abstractmethod
     def covariances(self, clean_DD: Tensor, cross_DD: Tensor, noisy_DD: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,10 +68,6 @@ class _Expected(Enhancer):
         loaded_DD = inverted_DD + load * torch.eye(self.dim, dtype=inverted_DD.dtype, device=inverted_DD.device)
         self.mean_D.copy_(mean_E[noisy])
         self.map_DD.copy_(torch.linalg.solve(loaded_DD, factor_DD))
-
-    def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
-        """Return unit vectors [B, D]; deterministic."""
-        return F.normalize((F.normalize(embedding_BD, dim=-1) - self.mean_D) @ self.map_DD, dim=-1)
 
 
 class Mmse(_Expected):

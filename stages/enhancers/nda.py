@@ -21,8 +21,8 @@ from pydantic import Field
 from torch import Tensor
 
 from reseed.stages.common.section import Section
-from reseed.stages.enhancers.base import Enhancer, Speakers
-from reseed.stages.enhancers.steps import discriminants, speaker_labels
+from reseed.stages.enhancers.base import Speakers
+from reseed.stages.enhancers.steps import Discriminant, discriminants, speaker_labels
 from reseed.store import StoreError
 
 
@@ -44,30 +44,16 @@ class NdaConfig(Section):
     max_vectors: int = Field(default=20_000, ge=2)
 
 
-class Nda(Enhancer):
+class Nda(Discriminant):
     """NDA: the directions that tell a vector's neighbours of other speakers from those of its own; needs labels."""
 
     Config = NdaConfig
     config: NdaConfig
-    mean_D: Tensor
-    projection_DK: Tensor
-
-    def __init__(self, config: NdaConfig, dim: int) -> None:
-        super().__init__(config, dim)
-        if self.dim_out > dim:
-            raise StoreError(f"nda cannot keep {self.dim_out} dimensions of {dim}; set nda to {dim} or less")
-        self.register_buffer("mean_D", torch.zeros(dim))
-        self.register_buffer("projection_DK", torch.zeros(dim, self.dim_out))
 
     @property
     def dim_out(self) -> int:
         """K."""
         return self.config.dims or self.dim
-
-    @property
-    def needs_noise(self) -> bool:
-        """It does not."""
-        return False
 
     def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1, speakers: Speakers = ()) -> None:
         """Set the projection; utterances of unknown speakers are left out.
@@ -88,10 +74,6 @@ class Nda(Enhancer):
         between_DD, within_DD = self._scatter(vectors_MD, label_M[taken_M].to(vectors_MD.device), len(names))
         self.mean_D.copy_(vectors_MD.mean(dim=0))
         self.projection_DK.copy_(discriminants(between_DD, within_DD, self.config.shrinkage)[:, : self.dim_out])
-
-    def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
-        """Return vectors [B, K], the direction that tells most first."""
-        return (embedding_BD - self.mean_D) @ self.projection_DK
 
     def _taken(self, blocks: Iterable[Tensor], taken_M: Tensor) -> Tensor:
         """Return some of the vectors, [M, D], by their places in ascending order."""

@@ -86,6 +86,30 @@ class Whiten(Enhancer):
         return (embedding_BD - self.mean_D) @ self.whitening_DD
 
 
+class Discriminant(Enhancer):
+    """A projection (x - mean) P onto the `dim_out` directions that tell speakers apart."""
+
+    mean_D: Tensor
+    projection_DK: Tensor
+
+    def __init__(self, config: Section, dim: int) -> None:
+        super().__init__(config, dim)
+        if self.dim_out > dim:
+            name = type(self).__name__.lower()
+            raise StoreError(f"{name} cannot keep {self.dim_out} dimensions of {dim}; set {name} to {dim} or less")
+        self.register_buffer("mean_D", torch.zeros(dim))
+        self.register_buffer("projection_DK", torch.zeros(dim, self.dim_out))
+
+    @property
+    def needs_noise(self) -> bool:
+        """Speakers differ in any store."""
+        return False
+
+    def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
+        """Return vectors [B, K], the direction that tells most first."""
+        return (embedding_BD - self.mean_D) @ self.projection_DK
+
+
 class LdaConfig(Section):
     """Settings of linear discriminant analysis.
 
@@ -98,7 +122,7 @@ class LdaConfig(Section):
     shrinkage: float = Field(default=0.1, gt=0)
 
 
-class Lda(Enhancer):
+class Lda(Discriminant):
     """LDA: the directions that tell the training speakers apart, within-speaker variance one in each; needs labels.
 
     Fisher's discriminant with the speaker as the class, crops and views of all utterances alike being its members.
@@ -106,25 +130,11 @@ class Lda(Enhancer):
 
     Config = LdaConfig
     config: LdaConfig
-    mean_D: Tensor
-    projection_DK: Tensor
-
-    def __init__(self, config: LdaConfig, dim: int) -> None:
-        super().__init__(config, dim)
-        if config.dims > dim:
-            raise StoreError(f"lda cannot keep {config.dims} dimensions of {dim}; set lda to {dim} or less")
-        self.register_buffer("mean_D", torch.zeros(dim))
-        self.register_buffer("projection_DK", torch.zeros(dim, config.dims))
 
     @property
     def dim_out(self) -> int:
         """K."""
         return self.config.dims
-
-    @property
-    def needs_noise(self) -> bool:
-        """Speakers differ in any store."""
-        return False
 
     def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1, speakers: Speakers = ()) -> None:
         """Set the projection in one pass; utterances of unknown speakers are left out.
@@ -155,10 +165,6 @@ class Lda(Enhancer):
         within_DD = square_DD / rows - between_DD - mean_D.outer(mean_D)
         self.mean_D.copy_(mean_D)
         self.projection_DK.copy_(discriminants(between_DD, within_DD, self.config.shrinkage)[:, : self.config.dims])
-
-    def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
-        """Return vectors [B, K], the direction that tells most first."""
-        return (embedding_BD - self.mean_D) @ self.projection_DK
 
 
 def speaker_labels(speakers: Speakers, crops: int) -> tuple[list[str], Tensor]:

@@ -1,9 +1,10 @@
-"""A cache's blocks as whole utterances of unit vectors.
+"""A cache's blocks, and whole utterances of unit vectors of them.
 
 Shapes: C crops, D embedding dimension, K = C x V vectors of an utterance, N crops of a block, U utterances, V views.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,16 @@ from torch import Tensor
 from reseed.store import StoreError
 
 _CHUNK_ROWS = 65_536  # bounds the float64 copy of the cache: 128 MiB at D=256
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks [N, V, D] that can be iterated again and again: each time `read` begins anew."""
+
+    read: Callable[[], Iterator[Tensor]]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return self.read()
 
 
 def whole_utterances(blocks: Iterable[Tensor], crops: int) -> Iterator[Tensor]:

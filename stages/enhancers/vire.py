@@ -22,12 +22,11 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from reseed.stages.common.section import Section
-from reseed.stages.enhancers.base import Enhancer, Speakers
+from reseed.stages.enhancers.base import MappingEnhancer, Speakers
 from reseed.stages.enhancers.utterances import whole_utterances
 from reseed.stages.enhancers.wccn import inverse_square_root, no_noise
 from reseed.store import StoreError
@@ -47,18 +46,11 @@ class VireConfig(Section):
     emphasis: float = Field(default=0.5, ge=0)
 
 
-class Vire(Enhancer):
+class Vire(MappingEnhancer):
     """VIRE: whitening, each direction weighed by its reliability over crops and views."""
 
     Config = VireConfig
     config: VireConfig
-    mean_D: Tensor
-    map_DD: Tensor
-
-    def __init__(self, config: VireConfig, dim: int) -> None:
-        super().__init__(config, dim)
-        self.register_buffer("mean_D", torch.zeros(dim))
-        self.register_buffer("map_DD", torch.eye(dim))
 
     def fit(self, blocks: Iterable[Tensor], view_names: list[str], crops: int = 1, speakers: Speakers = ()) -> None:
         """Set the mean and the map, in one pass over the blocks [N, V, D]; a block may end inside an utterance.
@@ -74,10 +66,6 @@ class Vire(Enhancer):
             raise StoreError(f"{means} are one: nothing tells them apart; check the recordings")
         self.mean_D.copy_(found.mean_D)
         self.map_DD.copy_(reliability_map(found, self.config))
-
-    def enhance(self, embedding_BD: Tensor, generator: torch.Generator) -> Tensor:
-        """Return unit vectors [B, D]; deterministic."""
-        return F.normalize((F.normalize(embedding_BD, dim=-1) - self.mean_D) @ self.map_DD, dim=-1)
 
 
 @dataclass(frozen=True)

@@ -76,3 +76,14 @@ def equal_error_rate(score_UUW: Tensor) -> float:
     last_of_tie_T = F.pad(score_T[1:] != score_T[:-1], (0, 1), value=True)
     nearest = (miss_T - false_alarm_T).abs().where(last_of_tie_T, 2.0).argmin()
     return ((miss_T + false_alarm_T)[nearest] / 2).item()
+
+
+def cross_entropy_of_finding(logit_UU: Tensor) -> Tensor:
+    """Return what finding each utterance costs, in nats: the mean of both cross-entropies of the diagonal [..., U].
+
+    Args:
+        logit_UU: [..., U, U], scaled scores of every enrolment with every test, of which the diagonal is of one
+            utterance; looked for along the rows and along the columns.
+    """
+    either_U = (logit_UU.logsumexp(dim=-1) + logit_UU.logsumexp(dim=-2)) / 2
+    return either_U - logit_UU.diagonal(dim1=-2, dim2=-1)

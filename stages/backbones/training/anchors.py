@@ -14,9 +14,8 @@ from torch import Tensor
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.common.terminal import log
+from reseed.stages.training.data import CLEAN_VIEW
 from reseed.store import EmbeddingStore, ManifestError, StoreError
-
-CLEAN_VIEW = "clean"
 
 
 class Anchors:

@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reseed.stages.enhancers.auto import Auto, AutoConfig, _cross_entropy
+from reseed.stages.enhancers.auto import Auto, AutoConfig
 from reseed.stages.enhancers.table import make_enhancer
 from reseed.stages.enhancers.vire import VireConfig
+from reseed.stages.training.validation import cross_entropy_of_finding
 
 DIM, CROPS, VIEWS = 24, 2, ["clean", "noise", "babble"]
 
@@ -64,7 +65,7 @@ def test_what_is_chosen_is_fitted_on_everything():
 def test_the_criterion_is_the_cross_entropy_of_finding_an_utterance_from_either_side():
     logit_UU = torch.randn(30, 30, generator=torch.Generator().manual_seed(0)) + 3 * torch.eye(30)
     each = [F.cross_entropy(side_UU, torch.arange(30), reduction="none") for side_UU in (logit_UU, logit_UU.T)]
-    torch.testing.assert_close(_cross_entropy(logit_UU), (each[0] + each[1]) / 2)
+    torch.testing.assert_close(cross_entropy_of_finding(logit_UU), (each[0] + each[1]) / 2)
 
 
 def test_centring_is_kept_and_said_where_there_is_too_little_to_judge_by():
