@@ -970,15 +970,19 @@ def export_(**options: Any) -> None:
 
 @main.command(name="import")
 @click.argument("source", type=_FILE)
+@_path_option("config", "YAML of a run, whose corpus.vectors is taken; --set then changes this YAML.", required=False)
 @_output_option("store", "Store to write.")
-@_FORMAT
+@_output_option("utterances", "Ids and labels of what is stored, to write (.parquet).", required=False)
+@click.option("--format", help="kaldi, npy, parquet or webdataset (default: told from the names of files).")
 @_set_option("A setting, e.g. space=arcface:r100 or id=image_id; `reseed config --reference` lists all.")
-def import_(source: Path, store: Path, format: str, overrides: Sequence[str]) -> None:
+def import_(config: Path | None, overrides: Sequence[str], **options: Any) -> None:
     """Make a store of embeddings that were exported, or computed elsewhere: faces, emotions, text."""
     from reseed.pipeline.settings import section
     from reseed.stages.import_ import ImportSettings, import_store
 
-    _say(import_store(source=source, store=store, format=format, settings=section(ImportSettings, overrides)))
+    run = None if config is None else _load(config, overrides)
+    settings = run.corpus.vectors if run else section(ImportSettings, overrides)
+    _say(import_store(settings=settings, unnamed_space=run.name if run else None, **options))
 
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:

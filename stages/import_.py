@@ -17,15 +17,18 @@ from pydantic import Field
 
 from reseed.stages.common.section import Section
 from reseed.stages.common.space import check_space
+from reseed.stages.common.speakers import LABELS_SCHEMA, labels_of
 from reseed.stages.common.terminal import log
 from reseed.stages.interop.arrange import arranged
 from reseed.stages.interop.columns import Columns, conform
 from reseed.stages.interop.exchange import Batch, Reader
 from reseed.stages.interop.plan import STAGE, ImportPlan, Scan, cell_name, make_plan, scan
-from reseed.stages.interop.table import format_called
+from reseed.stages.interop.table import format_called, format_of
+from reseed.stages.interop.view_columns import ViewColumns
 from reseed.store import (
     ConfigError,
     Declaration,
+    EmbeddingStore,
     Reject,
     StoreError,
     atomic,
@@ -36,8 +39,9 @@ from reseed.store import (
     write_shard,
 )
 from reseed.store.inputs import ImportedInputs, Parent
-from reseed.store.outputs import check_apart, check_store
-from reseed.store.sealed import DamagedError, check_listed
+from reseed.store.outputs import check_apart, check_store, check_table_output
+from reseed.store.sealed import DamagedError, check_listed, write_table
+from reseed.store.share import link_store
 
 
 class ImportSettings(Section):
@@ -48,6 +52,8 @@ class ImportSettings(Section):
             are never mixed: give one name to what comes from one network, and different names to the rest.
         id: column of the ids.
         embedding: column of the vectors (parquet), or which .npy member of a sample (webdataset).
+        views: column of the vectors of each view, where a row has one for each; in place of embedding and view. Of a
+            folder of arrays (npy), the array of each view.
         speaker: column of the labels; null: speaker_id, where there is one.
         view: column of the views; null: view, where there is one; a row without one is "clean".
         crop: column of the crops, numbered from 0; null: crop, where there is one; a row without one is crop 0.
@@ -59,6 +65,7 @@ class ImportSettings(Section):
     space: str | None = None
     id: str = "utterance_id"
     embedding: str = "embedding"
+    views: dict[str, str] = Field(default={}, examples=[{"clean": "plain.npy", "blurred": "blurred.npy"}])
     speaker: str | None = None
     view: str | None = None
     crop: str | None = None
@@ -67,7 +74,15 @@ class ImportSettings(Section):
     rows_per_shard: int = Field(default=65_536, ge=1)
 
 
-def import_store(*, source: Path, store: Path, format: str, settings: ImportSettings) -> str:
+def import_store(
+    *,
+    source: Path,
+    store: Path,
+    format: str | None = None,
+    settings: ImportSettings,
+    utterances: Path | None = None,
+    unnamed_space: str | None = None,
+) -> str:
     """Make a store of embeddings in another format.
 
     Each utterance must come in all crops and views that the source holds, once, and finite; one that does not is a row
@@ -75,9 +90,13 @@ def import_store(*, source: Path, store: Path, format: str, settings: ImportSett
     Where it is in the order of a store (utterance, crop, view) the vectors are streamed; else see
     `stages.interop.arrange`. An interrupted import is resumed, an older store at `store` stands until it is done.
 
+    A source that is a store already becomes another name of it, or a copy where it lies on another disk.
+
     Args:
-        source: what the format takes: see the readers in `reseed.stages.interop`.
-        format: a name in `reseed.stages.interop.table.FORMATS`.
+        source: what the format takes (see the readers in `reseed.stages.interop`), or a store.
+        format: a name in `reseed.stages.interop.table.FORMATS`; none: told from the endings of files.
+        utterances: written; id and label of each utterance that is stored, as `trials`, `score` and `report` take them.
+        unnamed_space: name of the embedding space where neither settings nor source have one.
 
     Returns:
         One sentence on what was stored.
@@ -86,15 +105,34 @@ def import_store(*, source: Path, store: Path, format: str, settings: ImportSett
         ConfigError: no such format; no name for the space, or another than the source carries.
         StoreError: a source that cannot be read, or something at `store` that is not a store.
     """
-    check_apart([store], [source] if source.is_file() else [], StoreError)
+    check_apart([store, utterances], [source] if source.is_file() else [], StoreError)
     check_store(store)
+    check_table_output(utterances, "a list of labels", LABELS_SCHEMA, error=StoreError)
     if not source.exists():
         raise StoreError(f"{source} does not exist; give what is to be imported")
-    arriving = _Import(source, format, format_called(format).read(source, settings.embedding), settings)
-    space = arriving.space()
-    scanned, plan = arriving.plan()
-    dim, batches = _peeked(arriving.batches(scanned.schema))
-    return _write(store, batches, plan, arriving.declare(plan, space, dim), settings.rows_per_shard)
+    if (source / "store.json").is_file():
+        sentence = _linked(source, store)
+    else:
+        named = format or format_of(source)
+        arriving = _Import(source, named, _reader(source, named, settings), settings)
+        space = arriving.space(unnamed_space)
+        scanned, plan = arriving.plan()
+        dim, batches = _peeked(arriving.batches(scanned.schema))
+        sentence = _write(store, batches, plan, arriving.declare(plan, space, dim), settings.rows_per_shard)
+    if utterances is not None:
+        write_table(utterances, labels_of(store))
+    return sentence
+
+
+def _linked(source: Path, store: Path) -> str:
+    check_apart([store], [source], StoreError)
+    header = link_store(source, store, EmbeddingStore(source).header.declaration, or_copy=True)
+    return f"{store}: {header.stored} utterances stored, those of {source}"
+
+
+def _reader(source: Path, format: str, settings: ImportSettings) -> Reader:
+    read = format_called(format).read
+    return ViewColumns(read, source, settings.views) if settings.views else read(source, settings.embedding)
 
 
 @dataclass(frozen=True)
@@ -110,9 +148,10 @@ class _Import:
     def dtype(self) -> str:
         return self.settings.dtype or (self.reader.header.dtype if self.reader.header else "float32")
 
-    def space(self) -> str:
+    def space(self, otherwise: str | None) -> str:
         """Return the name of the embedding space, given or carried; raises ConfigError unless there is just one."""
-        given, carried = self.settings.space, self.reader.header.space if self.reader.header else None
+        carried = self.reader.header.space if self.reader.header else None
+        given = self.settings.space or (None if carried else otherwise)
         if given is None and carried is None:
             raise ConfigError(f"{self.source} does not say in which embedding space its vectors lie; give --space")
         if given is not None and carried not in (None, given):
@@ -154,7 +193,8 @@ class _Import:
         header = self.reader.header
         recipes = {view.name: view.recipe for view in header.views} if header else {}
         digest = atomic.digest([atomic.sha256_once(path) for path in self.reader.files])
-        columns = self.settings.model_dump(include={"id", "embedding", "speaker", "view", "crop"})
+        names = {"id", "embedding", "speaker", "view", "crop", *(["views"] if self.settings.views else [])}
+        columns = self.settings.model_dump(include=names)
         origin = header.model_dump(include={"fingerprint", "inputs", "lineage"}) if header else None
         lineage = {"source": digest} | ({"origin": header.fingerprint} if header else {})
         return Declaration(

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,25 +15,40 @@ from reseed.store.header import read_header
 from reseed.store.lock import editing
 from reseed.store.writer import NEXT_REJECTS_NAME, replace_header, use_rejects
 
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 
-def link_store(source: Path, store: Path, declaration: Declaration) -> Header:
+
+def link_store(source: Path, store: Path, declaration: Declaration, *, or_copy: bool = False) -> Header:
     """Make `store` a store of the very files of another one.
 
     Args:
         declaration: of the same fingerprint as that of `source`; its lineage says where this store's recordings lie.
+        or_copy: where files cannot have a second name there, copy them.
 
     Raises:
-        StoreError: no store, or one on another disk.
+        StoreError: no store, or one on another disk, without `or_copy`.
     """
     header = replace(read_header(source), declaration=declaration)
     listed = [file.name for shard in header.shards for file in shard.files]
+    take = _link_or_copy if or_copy else atomic.link
     with editing(store):
         with _one_disk(source, store):
             for name in listed:
-                atomic.link(source / name, store / name)
-            use_rejects(source, header, lambda path: atomic.link(path, store / NEXT_REJECTS_NAME))
+                take(source / name, store / name)
+            use_rejects(source, header, lambda path: take(path, store / NEXT_REJECTS_NAME))
         replace_header(store, header)
     return header
+
+
+def _link_or_copy(source: Path, path: Path) -> None:
+    try:
+        atomic.link(source, path)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic.atomic_path(path) as temporary:
+            shutil.copyfile(source, temporary)
 
 
 def is_linked(store: Path, header: Header) -> bool:
@@ -62,7 +78,7 @@ def _one_disk(source: Path, store: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+        if error.errno not in _NO_LINK:
             raise
         raise StoreError(
             f"{store} cannot share files with {source} ({error.strerror}); keep shared stores on the disk of the runs"

@@ -3,12 +3,26 @@
 Shapes: U utterances.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reseed.store import EmbeddingStore
+
+LABELS_SCHEMA = pa.schema([pa.field("utterance_id", pa.string(), nullable=False), pa.field("speaker_id", pa.string())])
+
+
+def labels_of(store: Path) -> pa.Table:
+    """Return who speaks in which utterance, or of what class an item is, from the catalogue of a store.
+
+    Raises:
+        StoreError: no store.
+    """
+    source = EmbeddingStore(store)
+    return pa.table([source.utterance_ids(), source.speaker_ids()], schema=LABELS_SCHEMA)
 
 
 def speaker_codes(source: EmbeddingStore) -> NDArray[np.int64]:

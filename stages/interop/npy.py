@@ -1,5 +1,7 @@
 """NumPy: vectors.npy, one array [rows, D], and rows.jsonl, one JSON object for each of its rows.
 
+Read is also an array of another name, with a table or a list of ids of that name beside it (see `row_tables`).
+
 Shapes: D embedding dimension.
 """
 
@@ -11,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from reseed.stages.interop.exchange import Batch, ExportHeader, chunked, numbered_lines
-from reseed.stages.interop.json_rows import parse_row, to_json, to_table
+from reseed.stages.interop.exchange import Batch, ExportHeader
+from reseed.stages.interop.json_rows import to_json
 from reseed.stages.interop.output import EXPORT_HEADER, export_directory, read_export_header
+from reseed.stages.interop.row_tables import row_tables, rows_beside
 from reseed.store import StoreError, atomic
 from reseed.store.bounded import check_regular
 
-_VECTORS, _ROWS = "vectors.npy", "rows.jsonl"
+_VECTORS, _ROWS, _SUFFIX = "vectors.npy", "rows.jsonl", ".npy"
 
 
 def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
@@ -37,54 +40,42 @@ def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
 
 
 class NpyReader:
-    """A directory with vectors.npy and rows.jsonl, or any NAME.npy with NAME.jsonl or rows.jsonl beside it.
+    """A directory with vectors.npy, or any NAME.npy; the rows lie beside it: see `row_tables.rows_beside`.
 
-    A row has one vector, so `embedding` chooses nothing.
+    A row has one vector, so `embedding` chooses nothing, unless it is the name of an array in the directory.
 
     Raises:
         StoreError: a file missing, or no array [rows, D] of numbers.
     """
 
     def __init__(self, source: Path, embedding: str = "") -> None:
-        self._vectors_path = source / _VECTORS if source.is_dir() else source
-        self._rows_path = self._vectors_path.with_suffix(".jsonl")
-        if not self._rows_path.is_file():
-            self._rows_path = self._vectors_path.with_name(_ROWS)
+        name = embedding if embedding.endswith(_SUFFIX) else _VECTORS
+        self._vectors_path = source / name if source.is_dir() else source
         directory = self._vectors_path.parent
         self.header = read_export_header(directory)
         self._vectors = _opened(self._vectors_path)
+        self._rows_path = rows_beside(self._vectors_path)
         self.files = [self._vectors_path, self._rows_path]
         self.files += [directory / EXPORT_HEADER] if self.header else []
 
     def rows(self) -> Iterator[pa.Table]:
-        """Yield the rows of the JSON lines; raises StoreError unless there is one for each vector."""
+        """Yield the rows of the table; raises StoreError unless there is one for each vector."""
         read = 0
-        for table in self._tables():
+        for table in row_tables(self._rows_path):
             read += table.num_rows
             yield table
         if read != len(self._vectors):
             raise StoreError(
                 f"{self._rows_path} has {read} rows, {self._vectors_path} {len(self._vectors)} vectors; "
-                "write one JSON object for each vector"
+                "write one row for each vector"
             )
 
     def batches(self) -> Iterator[Batch]:
         """Yield rows with their vectors."""
         start = 0
-        for table in self._tables():
+        for table in row_tables(self._rows_path):
             yield Batch(table, np.array(self._vectors[start : start + table.num_rows]))
             start += table.num_rows
-
-    def _tables(self) -> Iterator[pa.Table]:
-        if not self._rows_path.is_file():
-            raise StoreError(f"{self._rows_path} is missing: one JSON object with an id for each vector")
-        rows = (
-            parse_row(line, f"{self._rows_path} line {number}")
-            for number, line in numbered_lines(self._rows_path)
-            if line.strip()
-        )
-        for chunk in chunked(rows):
-            yield to_table(chunk, self._rows_path)
 
 
 def _write_header(file: BinaryIO, header: ExportHeader) -> None:

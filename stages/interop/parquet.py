@@ -1,6 +1,7 @@
 """Parquet: one file with the catalogue's columns and the vectors in a FixedSizeList column, `embedding`.
 
-DuckDB, Polars, pandas and Hugging Face datasets read it as it is.
+DuckDB, Polars, pandas and Hugging Face datasets read it as it is. Read is also what `Dataset.save_to_disk` of Hugging
+Face writes: a folder of Arrow streams, *.arrow.
 
 Shapes: D embedding dimension, N rows of a batch.
 """
@@ -17,10 +18,12 @@ import pyarrow.parquet as pq
 
 from reseed.stages.interop.exchange import BATCH_ROWS, Batch, Dimension, ExportHeader, Vectors, parse_header, rechunked
 from reseed.store import StoreError
+from reseed.store.bounded import check_regular
 from reseed.store.outputs import check_file
 from reseed.store.sealed import DamagedError, check_table, table_writer
 
 EMBEDDING = "embedding"
+ARROW = ".arrow"
 _HEADER_KEY = b"reseed_export"
 
 
@@ -40,7 +43,7 @@ def write(output: Path, header: ExportHeader, batches: Iterator[Batch]) -> None:
 
 
 class ParquetReader:
-    """A Parquet file, or a directory of them in the order of their names.
+    """A Parquet file or an Arrow stream (.arrow), or a directory of either in the order of their names.
 
     The vectors are a column of lists, of fixed or variable length, of any numbers.
 
@@ -50,9 +53,11 @@ class ParquetReader:
 
     def __init__(self, source: Path, embedding: str = EMBEDDING) -> None:
         self._source, self._embedding = source, embedding
-        self.files = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
+        self.files = (
+            (sorted(source.glob("*.parquet")) or sorted(source.glob(f"*{ARROW}"))) if source.is_dir() else [source]
+        )
         if not self.files:
-            raise StoreError(f"{source} holds no .parquet file")
+            raise StoreError(f"{source} holds no .parquet file and no {ARROW} file")
         schemas = [_schema(path) for path in self.files]
         for path, schema in zip(self.files, schemas, strict=True):
             _check_column(path, schema, embedding)
@@ -99,12 +104,16 @@ def _is_export(path: Path) -> bool:
 
 def _schema(path: Path) -> pa.Schema:
     try:
+        if path.suffix == ARROW:
+            check_regular(path)
+            with pa.ipc.open_stream(path) as stream:
+                return stream.schema
         check_table(path)
         return pq.read_schema(path)
     except DamagedError as error:
         raise StoreError(f"{path} is damaged: {error}; export the store again") from None
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"{path} cannot be read ({error}); give a Parquet file") from None
+        raise StoreError(f"{path} cannot be read ({error}); give a Parquet file, or a stream of Arrow") from None
 
 
 def _check_column(path: Path, schema: pa.Schema, name: str) -> None:
@@ -118,6 +127,12 @@ def _check_column(path: Path, schema: pa.Schema, name: str) -> None:
 
 def _batches(path: Path, columns: list[str] | None) -> Iterator[pa.Table]:
     try:
+        if path.suffix == ARROW:
+            with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
+                for batch in stream:
+                    table = pa.table(batch) if columns is None else pa.table(batch).select(columns)
+                    yield from (table.slice(start, BATCH_ROWS) for start in range(0, len(table), BATCH_ROWS))
+            return
         with pq.ParquetFile(path, page_checksum_verification=True, buffer_size=1 << 20, pre_buffer=False) as file:
             for batch in file.iter_batches(BATCH_ROWS, columns=columns):
                 yield pa.table(batch)

@@ -3,9 +3,12 @@
 To add one: a file with `write` and a reader (see `reseed.stages.interop.exchange`), and one line here.
 """
 
+from pathlib import Path
+
 from reseed.stages.common.choice import chosen
 from reseed.stages.interop import kaldi, npy, parquet, webdataset
 from reseed.stages.interop.exchange import Format
+from reseed.store import StoreError
 
 FORMATS: dict[str, Format] = {
     "kaldi": Format(kaldi.write, kaldi.KaldiReader),
@@ -22,3 +25,20 @@ def format_called(name: str) -> Format:
         ConfigError: no such format; lists the choices.
     """
     return chosen(name, FORMATS, "format")
+
+
+_SUFFIXES = {".npy": "npy", ".parquet": "parquet", ".arrow": "parquet", ".scp": "kaldi", ".ark": "kaldi"}
+_SUFFIXES |= {".tar": "webdataset"}
+
+
+def format_of(source: Path) -> str:
+    """Return the name of the format that a file is in, or that the files of a folder are in, by their endings.
+
+    Raises:
+        StoreError: it cannot be told.
+    """
+    endings = {path.suffix for path in (source.iterdir() if source.is_dir() else [source])}
+    found = list(dict.fromkeys(name for suffix, name in _SUFFIXES.items() if suffix in endings))
+    if not found:
+        raise StoreError(f"{source} is in no format that is known by its name; give --format {', '.join(FORMATS)}")
+    return found[0]
