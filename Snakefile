@@ -43,8 +43,18 @@ rule all:
 
 
 include: "pipeline/rules/corpus.smk"
-include: "pipeline/rules/backbones.smk"
-include: "pipeline/rules/extraction.smk"
+
+
+if RUN.corpus.stores:
+
+    include: "pipeline/rules/vectors.smk"
+
+else:
+
+    include: "pipeline/rules/backbones.smk"
+    include: "pipeline/rules/extraction.smk"
+
+
 include: "pipeline/rules/enhancers.smk"
 include: "pipeline/rules/scoring.smk"
 include: "pipeline/rules/calibration.smk"

@@ -346,7 +346,8 @@ def leakage(
     for sentence in shared:
         click.echo(f"WARNING: training and evaluation share {sentence}", err=True)
     if not shared:
-        click.echo("training and evaluation share no recording, speaker or room")
+        looked_for = "vector" if "vectors" in dict(map(_assignment, training)) else "recording, speaker or room"
+        click.echo(f"training and evaluation share no {looked_for}")
     context.exit(1 if shared and fail else 0)
 
 

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from reseed.pipeline.components import Components
-from reseed.pipeline.kinds import in_one_line
+from reseed.pipeline.kinds import described, in_one_line
 from reseed.pipeline.sections import CorpusSettings, ExtractionSettings, RunCalibration
 from reseed.pipeline.settings import validated
+from reseed.stages.audio.conditions import CLEAN
 from reseed.stages.audio.listing import listing_digest
+from reseed.stages.audio.recipe import ExtractSettings, View
 from reseed.stages.backbones.settings import BackboneConfig, config_class
 from reseed.stages.backbones.training.settings import SpeechTraining
 from reseed.stages.common.choice import did_you_mean
@@ -30,6 +32,10 @@ _LATER = {  # settings of corpus.prepare
     "vad": None,
     "min_speech_s": None,
 }
+_OF_VECTORS = ("stores", "vectors")  # settings of corpus that say nothing of recordings
+# Sections that a run of vectors has no use for.
+OF_AUDIO = ("synthesise", "extract", "backbone", "backbones", "frontends", "enhance", "pairs", "align")
+_NOT_EXTRACTED = ExtractSettings(views={CLEAN: View()})
 # What Enhancer.needs_noise says, without importing torch.
 NEED_NO_NOISE = {CENTRE, "length_norm", "whiten", "lda", "nda"}
 
@@ -45,10 +51,10 @@ class RunConfig(Components):
         check_vectors: hash the vectors of a store before they are read; false leaves it out, for stores on slow disks.
         threads: CPU threads that a training computes with; its weights depend on them in their last bits, so that the
             machine has no say in it. All else computes in one thread, as often side by side as there are cores.
-        corpus: where the recordings lie.
+        corpus: where the recordings lie, or vectors in their place.
         synthesise: a synthetic corpus to make first, in place of corpus.root.
         trials: which recordings are compared with which.
-        extract: how recordings are rendered and embedded.
+        extract: how recordings are rendered and embedded; needed unless corpus.stores has vectors.
         score: how trials are scored.
         report: what the report computes.
         calibrate: turns scores into likelihood ratios, and fuses systems; null: scores stay as they are.
@@ -67,20 +73,41 @@ class RunConfig(Components):
     synthesise: SynthesiseSettings | None = None
     corpus: CorpusSettings = CorpusSettings()
     trials: TrialSettings = TrialSettings()
-    extract: ExtractionSettings = Field(examples=[{"train": {"recipe": "seed"}, "evaluation": {"recipe": "grid"}}])
+    extract: ExtractionSettings = Field(
+        default=ExtractionSettings(train=_NOT_EXTRACTED, evaluation=_NOT_EXTRACTED),
+        examples=[{"train": {"recipe": "seed"}, "evaluation": {"recipe": "grid"}}],
+    )
     score: ScoreSettings = ScoreSettings()
     calibrate: RunCalibration | None = None
     report: ReportSettings = ReportSettings()
 
     def conflicts(self) -> Iterator[Conflict]:
         yield from super().conflicts()
-        yield from self._corpus_conflicts()
-        yield from self._view_conflicts()
-        yield from self._cohort_conflicts()
-        yield from self._crop_conflicts()
+        yield from self._name_conflicts_of_splits()
+        yield from self._vector_conflicts() if self.corpus.stores else self._corpus_conflicts()
+        if "extract" in self.model_fields_set and not self.corpus.stores:
+            yield from self._view_conflicts()
+            yield from self._cohort_conflicts()
+            yield from self._crop_conflicts()
         yield from self._fusion_conflicts()
 
+    def _vector_conflicts(self) -> Iterator[Conflict]:
+        """Yield what a run of vectors lacks, and what says nothing to it."""
+        splits, stores = (self.corpus.train, self.corpus.evaluation), self.corpus.stores
+        if {*splits} != {*stores}:
+            text = f"has {', '.join(stores)}; give two, one that is trained on ({splits[0]}) and one that is evaluated"
+            yield Conflict("corpus.stores", text, ("corpus",))
+        idle = [name for name in OF_AUDIO if getattr(self, name) != type(self).model_fields[name].get_default()]
+        idle += [f"corpus.{name}" for name in ("root", "sources") if getattr(self.corpus, name)]
+        for name in idle:
+            yield Conflict(name, "says nothing to a run of vectors; leave it out, or corpus.stores", (name, "corpus"))
+
     def _corpus_conflicts(self) -> Iterator[Conflict]:
+        if "extract" not in self.model_fields_set:
+            example = in_one_line(type(self).model_fields["extract"].examples[0])  # type: ignore[index]
+            yield Conflict(
+                "extract", f"is missing; give {described(ExtractionSettings)}, e.g. {example}", ("extract", "corpus")
+            )
         reads = ("corpus.root", "corpus.sources", "synthesise")
         has_recordings = self.corpus.root is not None or bool(self.corpus.sources)
         if not has_recordings and self.synthesise is None:
@@ -88,6 +115,8 @@ class RunConfig(Components):
             yield Conflict("corpus.root", text, reads)
         if has_recordings and self.synthesise is not None:
             yield Conflict("synthesise", "makes a corpus, but corpus says where one lies; leave out one of them", reads)
+
+    def _name_conflicts_of_splits(self) -> Iterator[Conflict]:
         if self.corpus.train == self.corpus.evaluation:
             text = f"is {self.corpus.train!r}, as corpus.train is; choose a split of other speakers"
             yield Conflict("corpus.evaluation", text, ("corpus.train", "corpus.evaluation"))
@@ -103,7 +132,7 @@ class RunConfig(Components):
     def _view_conflicts(self) -> Iterator[Conflict]:
         views = self.extract.train.views
         reads = ("train", "extract.train")
-        need_noise = any(not NEED_NO_NOISE.issuperset(_steps(name, entry)) for name, entry in self.train.items())
+        need_noise = self.needs_noise
         if need_noise and "clean" not in views:
             text = "lacks the view clean, which enhancers learn to restore"
             yield Conflict("extract.train.views", text, reads, ("extract.train.views.clean",))
@@ -116,6 +145,11 @@ class RunConfig(Components):
                 text = f"is {enrolled!r}, but {place} has {', '.join(views)}{did_you_mean(enrolled, views)}"
                 read = ("score.enrolment_view", "calibrate", place)
                 yield Conflict("score.enrolment_view", text, read, (f"{place}.{enrolled}",))
+
+    @property
+    def needs_noise(self) -> bool:
+        """Whether something is trained that learns from noisy views of what is clean."""
+        return any(not NEED_NO_NOISE.issuperset(_steps(name, entry)) for name, entry in self.train.items())
 
     def _cohort_conflicts(self) -> Iterator[Conflict]:
         stored, needed = self.extract.train.views, self.score.need_cohort
@@ -176,6 +210,8 @@ class RunConfig(Components):
         for name, default in _LATER.items():
             if corpus["prepare"][name] == default:
                 del corpus["prepare"][name]
+        for name in _OF_VECTORS:
+            del corpus[name]
         return digest([corpus])
 
     def score_digest(self) -> str:

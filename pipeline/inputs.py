@@ -16,6 +16,8 @@ from reseed.pipeline.names import SIDES, AlignedEmbeddings, AlignedPair, Embeddi
 from reseed.pipeline.plan import Plan, Recordings
 from reseed.stages.audio.listing import listing_digest
 from reseed.stages.audio.remote.url import Url
+from reseed.stages.interop.table import files_of
+from reseed.store.format import HEADER_NAME
 
 Value = TypeVar("Value")
 
@@ -65,8 +67,25 @@ class Inputs:
         """Return what extraction of a split reads."""
         return [Option(name, recordings.manifest) for name, recordings in self.plan.recordings(split).items()]
 
+    def vectors(self, split: str) -> list[Path]:
+        """Return the files that the vectors of a split are imported from."""
+        source = self.run.corpus.stores[split]
+        if (source / HEADER_NAME).is_file():
+            return [source / HEADER_NAME]
+        return files_of(source)
+
+    def labels(self, split: str) -> Path:
+        """Return the list that says who speaks in which utterance of a split, or of what class an item is."""
+        return layout.manifest(split, self.plan.kind)
+
     def leakage(self) -> dict[str, list[Option]]:
-        """Return what training hears and what evaluation hears."""
+        """Return what training hears and what evaluation hears; of vectors, the stores."""
+        if self.run.corpus.stores:
+            splits = {"training": self.plan.train, "evaluation": self.plan.evaluation}
+            return {
+                side: [Option(self.plan.kind, layout.store_json(self.plan.configured, split))]
+                for side, split in splits.items()
+            }
         heard = [option for name in self.run.trained_backbones for option in self.sounds(name)]
         training = {option.name: option for option in (*self.manifests(self.plan.train), *heard)}
         return {"training": list(training.values()), "evaluation": self.manifests(self.plan.evaluation)}
@@ -74,7 +93,7 @@ class Inputs:
     def leakage_options(self) -> str:
         """Return the options that say which manifests are of which side."""
         sides = self.leakage().items()
-        return shlex.join([f"--{side}={option.name}={option.file}" for side, heard in sides for option in heard])
+        return shlex.join([f"--{side}={str(option).removeprefix('--')}" for side, heard in sides for option in heard])
 
     def listing(self, split: str, kind: str) -> str:
         """Return a digest of which files a folder holds: files that are added, removed or changed are prepared anew.
@@ -232,13 +251,15 @@ class Inputs:
         failed or been killed and its old output is gone; so each is asked for by name.
         """
         run, plan = self.run, self.plan
+        jobs = 0 if run.corpus.stores else run.extract.jobs
         stores = [(backbone, split) for backbone, splits in plan.extracted.items() for split in splits]
         sides = [AlignedEmbeddings(pair, side) for pair in plan.aligned_pairs for side in SIDES]
         enhanced = [Embeddings(plan.configured, system) for system in run.train if plan.cohort or run.calibrate]
         return [
+            *(self.labels(split) for split in (plan.train, plan.evaluation)),
             *(option.file for split in (plan.train, plan.evaluation) for option in self.manifests(split)),
             *(option.file for name in run.trained_backbones for option in self.trained(name)),
-            *(layout.extracted(*store, str(job)) for store in stores for job in range(run.extract.jobs)),
+            *(layout.extracted(*store, str(job)) for store in stores for job in range(jobs)),
             *(layout.store_json(*store) for store in stores),
             layout.TRIALS,
             layout.LEAKAGE,
@@ -248,6 +269,7 @@ class Inputs:
             *(layout.store_json(each, plan.evaluation) for each in sides),
             *(scored.scores for scored in plan.scored),
             *map(layout.calibrated, plan.calibrated),
+            *([layout.AUDIT] if run.corpus.stores else []),
             layout.PAGE,
             layout.METRICS,
         ]

@@ -20,6 +20,7 @@ ENROLMENTS = Path("corpus/enrolments.parquet")
 HELD_OUT_TRIALS = Path("corpus/held_out.trials.parquet")
 HELD_OUT_ENROLMENTS = Path("corpus/held_out.enrolments.parquet")
 LEAKAGE = Path("corpus/leakage.json")
+AUDIT = Path("audit/index.html")
 REPORT = Path("report")
 PAGE = REPORT / "index.html"
 METRICS = REPORT / "metrics.json"

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from reseed.pipeline.config import RunConfig
+from reseed.pipeline.config import OF_AUDIO, RunConfig
 from reseed.pipeline.mistakes import SettingsError
 from reseed.pipeline.reading import SettingsFile
 from reseed.pipeline.settings import apply_overrides, examine
@@ -96,12 +96,14 @@ def component_mistakes(config: RunConfig, but: Collection[str] = ()) -> list[str
 
 def dump(config: RunConfig) -> str:
     """Return the configuration as YAML that loads to the same configuration."""
-    return as_yaml(_with_null(config.model_dump(mode="json")))
+    return as_yaml(_written(config, config.model_dump(mode="json")))
 
 
-def _with_null(tree: dict[str, Any]) -> dict[str, Any]:
-    """Write down that centring is switched off, where it is: what is not written is on."""
+def _written(config: RunConfig, tree: dict[str, Any]) -> dict[str, Any]:
+    """Write down that centring is switched off, where it is, for what is not written is on; of vectors, no audio."""
     tree["train"].setdefault(CENTRE, None)
+    for name in OF_AUDIO if config.corpus.stores else ():
+        del tree[name]
     return tree
 
 
@@ -118,7 +120,7 @@ def resolved(config: RunConfig) -> dict[str, Any]:
         for name, entry in entries.items():
             found = component(name)
             entries[name] = {"method": found.method, **entry, **found.settings.model_dump(mode="json")}
-    return _with_null(tree)
+    return _written(config, tree)
 
 
 def as_yaml(tree: Mapping[str, Any]) -> str:

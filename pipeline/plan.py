@@ -12,6 +12,8 @@ from reseed.stages.reporting.results.files import BackbonePair
 from reseed.stages.trial_scoring.origin import CENTRE
 from reseed.store import ConfigError
 
+VECTORS = "vectors"
+
 
 @dataclass(frozen=True)
 class Recordings:
@@ -68,11 +70,18 @@ class Plan:
 
     @property
     def configured(self) -> str:
-        """The backbone that is used as it is."""
-        return self.run.backbone.name
+        """The backbone that is used as it is; of vectors that a run is given, what they are called."""
+        return VECTORS if self.run.corpus.stores else self.run.backbone.name
+
+    @property
+    def kind(self) -> str:
+        """What is enrolled and tested: recordings of speech, or vectors that nothing is known of."""
+        return VECTORS if self.run.corpus.stores else "speech"
 
     def recordings(self, split: str) -> dict[str, Recordings]:
         """Return what extraction of a split reads, by the option of `reseed extract` that takes its manifest."""
+        if self.run.corpus.stores:
+            return {}
         recipe = self.run.extract.train if split == self.train else self.run.extract.evaluation
         found = {source: Recordings(source, split) for source in sources_needed(recipe.views)}
         if "babble" in found:
@@ -180,4 +189,4 @@ class Plan:
         """The manifest of the training speech that scores are normalised against; none where none is needed."""
         if not self.run.score.need_cohort:
             return None
-        return layout.rest(self.train) if self.run.calibrate else layout.manifest(self.train, "speech")
+        return layout.rest(self.train) if self.run.calibrate else layout.manifest(self.train, self.kind)

@@ -20,6 +20,7 @@ from reseed.pipeline.listings import Listing, listing
 from reseed.pipeline.loading import component_mistakes
 from reseed.pipeline.plan import Plan, Recordings
 from reseed.pipeline.speech_checks import SpeechChecks
+from reseed.pipeline.vector_checks import vector_errors
 from reseed.stages.audio.demographics import read_demographics
 from reseed.stages.audio.patterns import is_pattern
 from reseed.stages.audio.remote.url import Url
@@ -34,7 +35,12 @@ from reseed.store import ConfigError, ReseedError
 
 _LOADED_BYTES = 1 << 29  # of a backbone whose files are larger, loading it to see takes seconds
 _JOB_BYTES = 9 * 10**8  # of memory that one job of extraction takes with the smallest backbone, as measured
-_NO_FILES = ("corpus.root", "corpus.sources.", "extract.stores")  # settings of folders: read, and written
+_NO_FILES = (
+    "corpus.root",
+    "corpus.sources.",
+    "corpus.stores.",
+    "extract.stores",
+)  # settings of folders: read, and written
 _PERHAPS = 1.2  # of what stores are expected to take: scores, models and records come on top
 
 
@@ -65,6 +71,7 @@ class Preflight:
         mistakes = component_mistakes(self.config)
         self.errors += mistakes
         self.errors += self._missing_recordings()
+        self.errors += vector_errors(self.plan)
         if not mistakes:
             self.errors += self._missing_files()
         if not mistakes and self.is_local:
@@ -122,6 +129,9 @@ class Preflight:
     def _not_installed(self) -> Iterator[str]:
         """Yield which packages and devices are missing, and why the backbone cannot be loaded."""
         config, settings = self.config, self.config.backbone_settings()
+        if config.corpus.stores:
+            yield from _failure(lambda: resolved(config.device))
+            return
         if config.synthesise is not None:
             yield from _failure(check_installed)
         absent = list(_failure(settings.check_installed))
@@ -226,7 +236,7 @@ class Preflight:
     def _short_memory(self) -> Iterator[str]:
         from reseed.stages.training.cache.memory import free_host_bytes  # torch takes seconds to import
 
-        if self.is_local and (free := free_host_bytes()) < _JOB_BYTES:
+        if self.is_local and not self.config.corpus.stores and (free := free_host_bytes()) < _JOB_BYTES:
             yield f"{in_bytes(free)} of memory are free, and a job of extraction takes {in_bytes(_JOB_BYTES)} or more"
 
 

@@ -130,7 +130,7 @@ def files_of(folder: Path) -> RunFiles:
         ],
         identification=[folder / scored.identification for scored in plan.scored],
         stores=[folder / scored.store for scored in plan.scored],
-        utterances=folder / layout.manifest(plan.evaluation, "speech"),
+        utterances=folder / layout.manifest(plan.evaluation, plan.kind),
         backbone_pairs=plan.backbone_pairs,
         frontends=[folder / layout.frontend(name) for name in plan.run.frontends],
         leakage=leakage if (leakage := folder / layout.LEAKAGE).exists() else None,

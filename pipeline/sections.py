@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 from pydantic_core import PydanticKnownError
 
 from reseed.stages.audio.datasets.table import DATASETS
@@ -13,6 +13,7 @@ from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.audio.remote.url import Url, is_url
 from reseed.stages.backbones.settings import CONFIGS
 from reseed.stages.common.section import AbsolutePath, Conflict, Entries, OneOf, Section, Takes, absolute
+from reseed.stages.import_ import ImportSettings
 from reseed.stages.prepare import PrepareSettings
 from reseed.stages.trial_scoring.settings import CalibrationSettings
 from reseed.store import ConfigError
@@ -64,6 +65,9 @@ class CorpusSettings(Section):
         evaluation_babble: the split whose speakers babble in views of the evaluation split; null: that split itself,
             whose babble may then hold the voice of an enrolled speaker.
         prepare: how recordings are listed and accepted.
+        stores: vectors in place of recordings, by split: a store, or what `reseed import` reads. Nothing is extracted
+            then; the split that is not corpus.train is evaluated, unless corpus.evaluation names one.
+        vectors: how those are read that are no store.
     """
 
     root: AbsolutePlace | None = None
@@ -74,6 +78,20 @@ class CorpusSettings(Section):
     evaluation: str = "dev"
     evaluation_babble: str | None = None
     prepare: PrepareSettings = PrepareSettings()
+    stores: Entries[AbsolutePath] = Field(default={}, examples=[{"train": "train.npy", "test": "test.npy"}])
+    vectors: ImportSettings = ImportSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _evaluates_the_other_store(cls, given: Any) -> Any:
+        """Take the split of `stores` that is not trained on for the one that is evaluated, unless one is named."""
+        stores = given.get("stores") if isinstance(given, dict) else None
+        if isinstance(stores, dict) and "evaluation" not in given:
+            others = [
+                name for name, store in stores.items() if store is not None and name != given.get("train", "train")
+            ]
+            return {**given, "evaluation": others[0]} if len(others) == 1 else given
+        return given
 
     def conflicts(self) -> Iterator[Conflict]:
         for name, source in self.sources.items():

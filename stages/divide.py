@@ -5,7 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, ROW_GROUP, UTTERANCES_SCHEMA, Manifest
+from reseed.stages.audio.manifest import CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA, MANIFEST, ROW_GROUP, UTTERANCES_SCHEMA
+from reseed.stages.common.speakers import LABELS_SCHEMA
 from reseed.store import ManifestError
 from reseed.store.atomic import atomic_paths, digest
 from reseed.store.outputs import check_apart, check_table_output
@@ -28,10 +29,10 @@ def divide(*, utterances: Path, held_out: Path, rest: Path, share: float, seed: 
     """
     check_apart([held_out, rest], [utterances], ManifestError)
     for path in (held_out, rest):
-        check_table_output(
-            path, "a manifest", _SCHEMA, [*CONTENT_SCHEMA.names, *DEMOGRAPHICS_SCHEMA.names], ManifestError
-        )
-    table = Manifest(utterances).table()
+        check_table_output(path, "a manifest", _SCHEMA, {*_SCHEMA.names} - {*LABELS_SCHEMA.names}, ManifestError)
+    with MANIFEST.open(utterances) as file:
+        MANIFEST.require(file, LABELS_SCHEMA.names)
+        table = file.read()
     counts = {row["values"]: row["counts"] for row in pc.value_counts(table["speaker_id"]).to_pylist()}
     counts.pop(None, None)
     useful = sorted(speaker for speaker, count in counts.items() if count > 1)

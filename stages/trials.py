@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,13 +23,26 @@ from reseed.stages.audio.datasets.trial_lists import (
     unknown_names,
 )
 from reseed.stages.audio.datasets.trial_names import utterances_named, without_suffix
-from reseed.stages.audio.manifest import Manifest, Utterance
+from reseed.stages.audio.manifest import Utterance
 from reseed.stages.common.section import AbsolutePath, Section, Takes
-from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA, TRIALS_SCHEMA
+from reseed.stages.trial_scoring.inputs.lists import (
+    ENROLMENTS_SCHEMA,
+    TRIALS_SCHEMA,
+    read_languages,
+    read_speakers,
+)
 from reseed.store import ManifestError
 from reseed.store.atomic import atomic_paths
 from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import write_table
+
+
+class Labelled(NamedTuple):
+    """An utterance and who speaks in it, or an item and its class."""
+
+    utterance_id: str
+    speaker_id: str | None
+
 
 Trial = tuple[str, str, bool | None, str | None]
 Models = dict[str, list[str]]  # enrolment model -> its utterances
@@ -71,6 +84,7 @@ def make_trials(
     """Write trials.parquet and return one sentence on it.
 
     Args:
+        utterances: utterances.parquet, or a store, which says as much of what it holds.
         enrolments: written; which utterances each enrolment model is made of, empty where trials name utterances.
 
     Raises:
@@ -79,14 +93,15 @@ def make_trials(
     check_apart([trials, enrolments], [utterances, settings.list, settings.enrolment], ManifestError)
     check_table_output(trials, "a list of trials", TRIALS_SCHEMA, error=ManifestError)
     check_table_output(enrolments, "a list of enrolments", ENROLMENTS_SCHEMA, error=ManifestError)
-    manifest = Manifest(utterances)
+    labels = read_speakers(utterances)
+    ids, classes = labels["utterance_id"], labels["speaker_id"]
     if settings.list is None:
-        listed_trials, models = generate_trials(manifest, settings, seed)
+        rows = map(Labelled, ids.to_pylist(), classes.to_pylist())
+        listed_trials, models = generate_trials(rows, settings, seed)
         table, title, dropped = _table(listed_trials), None, 0
     else:
-        ids = manifest.table(["utterance_id"])["utterance_id"].combine_chunks()
-        listed = read_trial_list(settings.list, ids)
-        table, models, dropped = _resolved(listed, ids, settings)
+        listed = read_trial_list(settings.list, ids.combine_chunks())
+        table, models, dropped = _resolved(listed, ids.combine_chunks(), settings)
         title = listed.title
     if not len(table):
         raise ManifestError(
@@ -105,7 +120,7 @@ def make_trials(
             write_table(temporary, written)
     return (
         f"{len(table)} trials{f' of {title}' if title else ''}: {_counted(table['is_target'])}"
-        f"{_by_languages(table, models, manifest)}"
+        f"{_by_languages(table, models, read_languages(utterances))}"
         f"{f', {len(models)} enrolment models' if models else ''}"
         f"{f', {dropped} dropped (unknown utterances)' if dropped else ''}"
     )
@@ -116,12 +131,9 @@ def _counted(labels: pa.ChunkedArray) -> str:
     return f"{counts.get(True, 0)} target, {counts.get(False, 0)} non-target, {counts.get(None, 0)} unlabelled"
 
 
-def _by_languages(trials: pa.Table, models: Models, manifest: Manifest) -> str:
+def _by_languages(trials: pa.Table, models: Models, known: pa.Table | None) -> str:
     """Say how many trials are in one language, how many across two, where the manifest knows (TidyVoice's classes)."""
-    if "language" not in manifest.columns:
-        return ""
-    known = manifest.table(["utterance_id", "language"])
-    if pc.count_distinct(known["language"]).as_py() < 2:
+    if known is None or pc.count_distinct(known["language"]).as_py() < 2:
         return ""
     ids = known["utterance_id"].combine_chunks()
     languages = known["language"].combine_chunks()
@@ -134,7 +146,9 @@ def _by_languages(trials: pa.Table, models: Models, manifest: Manifest) -> str:
     return f" (in one language: {in_one}; across languages: {across})"
 
 
-def generate_trials(rows: Iterable[Utterance], settings: TrialSettings, seed: int) -> tuple[list[Trial], Models]:
+def generate_trials(
+    rows: Iterable[Utterance | Labelled], settings: TrialSettings, seed: int
+) -> tuple[list[Trial], Models]:
     """Split each speaker's utterances into an enrolment and a test side and pair the sides; return the models as well.
 
     Where a speaker is enrolled with several utterances, the enrolment side is cut into models of so many, the rest
@@ -185,7 +199,7 @@ def _modelled(enrolment: dict[str, list[str]], size: int) -> tuple[dict[str, lis
 
 
 def _sides(
-    rows: Iterable[Utterance], generator: np.random.Generator
+    rows: Iterable[Utterance | Labelled], generator: np.random.Generator
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     by_speaker: dict[str, list[str]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.utterance_id):

@@ -3,7 +3,7 @@
 
 rule divide:
     input:
-        utterances=layout.manifest(TRAIN, "speech"),
+        utterances=layout.manifest(TRAIN, PLAN.kind),
     output:
         held_out=layout.held_out(TRAIN),
         rest=layout.rest(TRAIN),
@@ -42,7 +42,7 @@ rule score_held_out:
         store=of(INPUTS.held_out, "system"),
         trials=layout.HELD_OUT_TRIALS,
         enrolments=layout.HELD_OUT_ENROLMENTS,
-        utterances=layout.manifest(TRAIN, "speech"),
+        utterances=layout.manifest(TRAIN, PLAN.kind),
     output:
         scores=layout.held_out_scores("{system}"),
     params:
@@ -64,7 +64,7 @@ rule quality:
     input:
         store=layout.store_json(BACKBONE, "{split}"),
         reference=layout.store_json(BACKBONE, TRAIN),
-        utterances=layout.manifest("{split}", "speech"),
+        utterances=layout.manifest("{split}", PLAN.kind),
     output:
         quality=layout.quality("{split}"),
     params:

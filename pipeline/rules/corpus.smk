@@ -59,7 +59,7 @@ rule leakage:
 
 rule trials:
     input:
-        utterances=layout.manifest(EVALUATION, "speech"),
+        utterances=layout.manifest(EVALUATION, PLAN.kind),
         lists=[path for path in (RUN.trials.list, RUN.trials.enrolment) if path],
     output:
         trials=layout.TRIALS,

@@ -47,7 +47,7 @@ rule score_pair:
         stores=files(INPUTS.aligned, "pair", "aligned"),
         trials=layout.TRIALS,
         enrolments=layout.ENROLMENTS,
-        utterances=layout.manifest(EVALUATION, "speech"),
+        utterances=layout.manifest(EVALUATION, PLAN.kind),
     output:
         scores=layout.scores("{pair}/{aligned}"),
         identification=layout.identification("{pair}/{aligned}"),

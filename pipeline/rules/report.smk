@@ -5,7 +5,7 @@ rule report:
     input:
         scores=files(INPUTS.reported_scores),
         identification=files(INPUTS.reported_identification),
-        utterances=layout.manifest(EVALUATION, "speech"),
+        utterances=layout.manifest(EVALUATION, PLAN.kind),
         frontends=files(INPUTS.reported_frontends),
         leakage=layout.LEAKAGE,
     output:

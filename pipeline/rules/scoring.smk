@@ -7,7 +7,7 @@ rule score:
         store=of(INPUTS.scored, "scored"),
         trials=layout.TRIALS,
         enrolments=layout.ENROLMENTS,
-        utterances=layout.manifest(EVALUATION, "speech"),
+        utterances=layout.manifest(EVALUATION, PLAN.kind),
     output:
         scores=layout.scores("{scored}"),
         identification=layout.identification("{scored}"),

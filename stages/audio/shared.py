@@ -26,7 +26,7 @@ from reseed.store import AudioError, ManifestError
 from reseed.store.atomic import write_json
 from reseed.store.bounded import read_json
 
-_FIRST = 20
+FIRST = 20
 _SAMPLED = 2000  # files that are looked into: more would take seconds
 _SAMPLE_BYTES = 1 << 14
 _DIGESTS = ("sha256", *CONTENT_SCHEMA.names)
@@ -38,8 +38,9 @@ class Shared:
     """Something that both sides hear.
 
     Attributes:
-        what: "recording", "speaker" or "room".
-        training, evaluation: what the recordings are on either side: "utterances", "babble", "noise", "music", "rir".
+        what: "recording", "speaker", "room" or, of stores, "vector".
+        training, evaluation: what the recordings are on either side: "utterances", "babble", "noise", "music", "rir",
+            "vectors".
         count: how many of those of evaluation are in training, `of` so many.
         examples: the first of them, as training and as evaluation call it.
     """
@@ -178,7 +179,7 @@ def _table(manifest: Manifest) -> pa.Table:
 def _found(what: str, both: tuple[str, str], of: int, pairs: Iterator[tuple[str, str]]) -> Iterator[Shared]:
     every = list(pairs)
     if every:
-        yield Shared(what, *both, len(every), of, every[:_FIRST])
+        yield Shared(what, *both, len(every), of, every[:FIRST])
 
 
 def _recordings(heard: pa.Table, tested: pa.Table) -> Iterator[tuple[str, str]]:

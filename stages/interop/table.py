@@ -8,6 +8,7 @@ from pathlib import Path
 from reseed.stages.common.choice import chosen
 from reseed.stages.interop import kaldi, npy, parquet, webdataset
 from reseed.stages.interop.exchange import Format
+from reseed.stages.interop.row_tables import rows_beside
 from reseed.store import StoreError
 
 FORMATS: dict[str, Format] = {
@@ -42,3 +43,14 @@ def format_of(source: Path) -> str:
     if not found:
         raise StoreError(f"{source} is in no format that is known by its name; give --format {', '.join(FORMATS)}")
     return found[0]
+
+
+def files_of(source: Path) -> list[Path]:
+    """Return the files that a source is read from: those of a folder, or a file and the table beside an array.
+
+    Raises:
+        StoreError: it is in no known format, or an array without a table.
+    """
+    if source.is_dir():
+        return sorted(path for path in source.iterdir() if path.is_file())
+    return [source, *([rows_beside(source)] if format_of(source) == "npy" else [])]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from reseed.stages.audio.manifest import MANIFEST
+from reseed.stages.common.speakers import labels_of
 from reseed.store import ManifestError
 from reseed.store.tables import TableFile
 
@@ -24,6 +25,7 @@ ENROLMENTS_SCHEMA = pa.schema(
     [pa.field("enrolment_id", pa.string(), nullable=False), pa.field("utterance_id", pa.string(), nullable=False)]
 )
 _DURATIONS = pa.schema({"utterance_id": pa.string(), "duration_s": pa.float64()})
+_LANGUAGES = ["utterance_id", "language"]
 _SPEAKERS = pa.schema({"utterance_id": pa.string(), "speaker_id": pa.string()})
 
 
@@ -63,12 +65,28 @@ def read_enrolments(path: Path) -> pa.Table:
 
 
 def read_speakers(path: Path) -> pa.Table:
-    """Return who speaks in which utterance, from utterances.parquet: utterance_id, speaker_id.
+    """Return who speaks in which utterance, or of what class an item is: utterance_id, speaker_id.
+
+    Args:
+        path: utterances.parquet, or a store, whose catalogue says so.
 
     Raises:
         ManifestError: missing, not Parquet, or a column missing.
+        StoreError: a folder that is no store.
     """
-    return MANIFEST.read(path, _SPEAKERS)
+    return labels_of(path) if path.is_dir() else MANIFEST.read(path, _SPEAKERS)
+
+
+def read_languages(path: Path) -> pa.Table | None:
+    """Return the languages of utterances, from utterances.parquet: utterance_id, language; None where it has none.
+
+    Raises:
+        ManifestError: missing, or not Parquet.
+    """
+    if path.is_dir():
+        return None
+    with MANIFEST.open(path) as file:
+        return MANIFEST.columns(file, _LANGUAGES) if {*_LANGUAGES} <= {*file.schema_arrow.names} else None
 
 
 def read_durations(path: Path) -> pa.Table:

@@ -1,0 +1,42 @@
+"""Embeddings that another program computed: imported, or of a store another name, with a list of their labels."""
+
+
+rule vectors:
+    input:
+        source=of(INPUTS.vectors, "split"),
+    output:
+        store=layout.store_json(BACKBONE, "{split}"),
+        utterances=layout.manifest("{split}", PLAN.kind),
+    params:
+        settings=RUN.digest("corpus.vectors", "name"),
+        source=lambda wildcards: str(RUN.corpus.stores[wildcards.split]),
+        store=str(layout.store(BACKBONE, "{split}")),
+    log:
+        layout.log("vectors", "{split}"),
+    benchmark:
+        layout.benchmark("vectors", "{split}")
+    priority: 50
+    message:
+        "vectors: of {wildcards.split}"
+    shell:
+        "reseed import {params.source:q} --config config.yaml --store {params.store} --utterances {output.utterances:q}"
+        " >{log} 2>&1"
+
+
+rule audit:
+    input:
+        store=layout.store_json(BACKBONE, EVALUATION),
+        against=layout.store_json(BACKBONE, TRAIN),
+    output:
+        page=layout.AUDIT,
+    params:
+        store=str(layout.store(BACKBONE, EVALUATION)),
+        against=str(layout.store(BACKBONE, TRAIN)),
+    log:
+        layout.log("audit"),
+    benchmark:
+        layout.benchmark("audit")
+    message:
+        "audit: {EVALUATION} against {TRAIN}"
+    shell:
+        "reseed audit {params.store} --against {params.against} --page {output.page} >{log} 2>&1"
