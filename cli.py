@@ -218,7 +218,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _DEVICE = click.option("--device", default="auto", show_default=True, help="cpu, cuda or auto.")
 _DASK = click.option("--dask", metavar="ADDRESS", help="Spread the work: local, local:4 (workers) or tcp://HOST:8786.")
 _FORMAT = click.option("--format", default="parquet", show_default=True, help="kaldi, npy, parquet or webdataset.")
-_SYSTEM = click.option("--system", required=True, help="Which entry of the section train.")
+_SYSTEM = click.option("--system", required=True, help="Which entry of the section train; without a YAML, a method.")
 _PROCESSES = click.option(
     "--processes", type=click.IntRange(1), default=1, show_default=True, help="Share batches over GPUs."
 )
@@ -236,6 +236,42 @@ _TRAINED = _path_option("trained", "Folder of `reseed train-backbone`, not the c
 def _config_options(command: Callable[..., Any]) -> Callable[..., Any]:
     text = "YAML of the run; `reseed config` prints all that it sets."
     return click.option("--config", type=_FILE, required=True, help=text)(_set_option()(command))
+
+
+_CHANCE = {
+    "seed": click.option("--seed", type=click.IntRange(0), help="Seed of all chance (default: of --config, or 0)."),
+    "device": click.option("--device", help="cpu, cuda or auto (default: of --config, or auto)."),
+}
+
+
+def _optional_config(*carried: str) -> _Decorator:
+    """Let a command do without a YAML; `_settings` takes up what is said in its place, by --set and what it carries."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(carried):
+            command = _CHANCE[name](command)
+        text = "Set what a YAML would, e.g. train.mse.epochs=3; `reseed config --reference` lists all."
+        without = "YAML of a run (default: the default of every setting)."
+        return _path_option("config", without, required=False)(_set_option(text)(command))
+
+    return decorate
+
+
+def _settings(config: Path | None, overrides: Sequence[str], system: str | None = None, **carried: Any) -> Any:
+    """Return the settings of a command that can do without a YAML."""
+    from reseed.pipeline.loading import defaults
+
+    given = [*overrides, *(f"{name}={value}" for name, value in carried.items() if value is not None)]
+    return _load(config, given) if config else defaults(given, system)
+
+
+def _training_settings(system: str, **given: Any) -> Any:
+    """Return the settings of a training, which computes with the threads that these say."""
+    from reseed.stages.common.threads import compute_with
+
+    run = _settings(system=system, **given)
+    compute_with(run.threads)
+    return run
 
 
 def _source_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -352,15 +388,15 @@ def leakage(
 
 
 @main.command()
-@_config_options
-@_path_option("utterances", "Manifest of the speech.")
+@_optional_config("seed")
+@_path_option("utterances", "Manifest of the speech, or a store: what its catalogue says of ids and labels.")
 @_output_option("trials", "Trials to write (.parquet).")
 @_output_option("enrolments", "Enrolment models to write (.parquet), where a trial enrols several.", required=False)
-def trials(config: Path, overrides: Sequence[str], **paths: Path) -> None:
+def trials(config: Path | None, overrides: Sequence[str], seed: int | None, **paths: Path) -> None:
     """Read a trial list (VoxCeleb, Kaldi, CSV) or generate one from speaker labels."""
     from reseed.stages.trials import make_trials
 
-    run = _load(config, overrides)
+    run = _settings(config, overrides, seed=seed)
     _say(make_trials(settings=run.trials, seed=run.seed, **paths))
 
 
@@ -505,19 +541,27 @@ def compact(store: Path, rows: int) -> None:
 
 
 @main.command()
-@_config_options
+@_optional_config("seed", "device")
 @_SYSTEM
 @_path_option("store", "Store of training embeddings.")
 @_output_option("model", "Model directory to write.")
 @_PROCESSES
 @_TENSORBOARD
-def train(config: Path, overrides: Sequence[str], system: str, processes: int, **paths: Any) -> None:
+def train(
+    config: Path | None,
+    overrides: Sequence[str],
+    seed: int | None,
+    device: str | None,
+    system: str,
+    processes: int,
+    **paths: Any,
+) -> None:
     """Train an enhancer purely on cached embeddings. The same command after a kill goes on where it was."""
     from reseed.stages.common.device import resolved
     from reseed.stages.train import EnhancerOrder
     from reseed.stages.train import train as stage
 
-    run = _load_training(config, overrides)
+    run = _training_settings(system, config=config, overrides=overrides, seed=seed, device=device)
     chosen = run.enhancer(system)
     order = EnhancerOrder(
         enhancer=chosen.method,
@@ -531,17 +575,25 @@ def train(config: Path, overrides: Sequence[str], system: str, processes: int, *
 
 
 @main.command()
-@_config_options
+@_optional_config("seed", "device")
 @_SYSTEM
 @click.option("--vary", multiple=True, metavar="KEY=A,B", help="Values of a setting, or of seed; repeat for a grid.")
 @_path_option("store", "Store of training embeddings.")
 @_output_option("sweep", "Directory to write: table, plot, and the best model.")
-def sweep(config: Path, overrides: Sequence[str], system: str, vary: Sequence[str], **paths: Path) -> None:
+def sweep(
+    config: Path | None,
+    overrides: Sequence[str],
+    seed: int | None,
+    device: str | None,
+    system: str,
+    vary: Sequence[str],
+    **paths: Path,
+) -> None:
     """Train an enhancer under many settings from one cache; rank them on utterances held out."""
     from reseed.stages.sweep import SweepOrder
     from reseed.stages.sweep import sweep as stage
 
-    run = _load_training(config, overrides)
+    run = _training_settings(system, config=config, overrides=overrides, seed=seed, device=device)
     chosen = run.enhancer(system)
     order = SweepOrder(
         enhancer=chosen.method,
@@ -720,11 +772,11 @@ def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, dev
 
 
 @main.command()
-@_config_options
+@_optional_config("device")
 @click.option("--system", required=True, help="Name of the system in the scores.")
 @_path_option("store", "Store of evaluation embeddings, raw or enhanced.")
 @_path_option("trials", "Trials (.parquet).")
-@_path_option("utterances", "Manifest of the speech.")
+@_path_option("utterances", "Manifest of the speech (default: what the store's catalogue says).", required=False)
 @_path_option("enrolments", "What the enrolment models of the trials are made of.", required=False)
 @_path_option("cohort", "Store of other speakers, for as_norm, s_norm and PLDA.", required=False)
 @_path_option("cohort-utterances", "Manifest of those of its utterances to use.", required=False)
@@ -737,14 +789,22 @@ def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, dev
 @click.option("--allow-missing", is_flag=True, help="Leave out trials whose utterances are not stored.")
 @_DASK
 def score(
-    config: Path, overrides: Sequence[str], system: str, allow_missing: bool, dask: str | None, **paths: Path
+    config: Path | None,
+    overrides: Sequence[str],
+    device: str | None,
+    system: str,
+    allow_missing: bool,
+    dask: str | None,
+    **paths: Any,
 ) -> None:
     """Score every trial in every condition, by cosine and whatever else score.scorings names."""
     from reseed.pipeline.executor import checked, executor
     from reseed.stages.score import score as stage
     from reseed.stages.trial_scoring.order import ScoreOrder
 
-    run = _load(config, [*overrides, *(["score.allow_missing=true"] if allow_missing else [])])
+    given = [*overrides, *(["score.allow_missing=true"] if allow_missing else [])]
+    run = _settings(config, given, device=device)
+    paths["utterances"] = paths["utterances"] or paths["store"]
     order = ScoreOrder(system=system, settings=run.score, device=_device(run.device), **paths)
     with executor(checked(dask)) as execute:
         _say(stage(order, execute=execute if dask else None))
@@ -829,29 +889,30 @@ def threshold(as_json: bool, **options: Any) -> None:
 
 
 @main.command()
-@_config_options
+@_optional_config()
 @_path_option("scores", "Scores of a system; repeat for each.", multiple=True)
-@_path_option("identification", "Ranks of a system, in the order of --scores.", multiple=True)
+@_path_option("identification", "Ranks of a system, in the order of --scores.", multiple=True, required=False)
 @_path_option("store", "Embeddings of a system, in the order of --scores.", multiple=True)
 @_path_option("frontend", "Front end whose spectrograms are shown; repeat for each.", multiple=True, required=False)
-@_path_option("utterances", "Manifest of the speech.")
+@_path_option("utterances", "Manifest of the speech (default: what the first store's catalogue says).", required=False)
 @_path_option("leakage", "What `reseed leakage` found.", required=False)
 @_output_option("report", "Folder to write index.html and metrics.json to.")
 def report(
-    config: Path,
+    config: Path | None,
     overrides: Sequence[str],
     scores: Sequence[Path],
     identification: Sequence[Path],
     store: Sequence[Path],
     frontend: Sequence[Path],
-    **paths: Path,
+    **paths: Any,
 ) -> None:
     """Compute the metrics and make the report page."""
     from reseed.pipeline.loading import dump
     from reseed.pipeline.plan import Plan
     from reseed.stages.report import report as stage
 
-    run = _load(config, overrides)
+    run = _settings(config, overrides)
+    paths["utterances"] = paths["utterances"] or store[0]
     message = stage(
         scores=list(scores),
         identification=list(identification),
@@ -859,7 +920,7 @@ def report(
         title=run.title or run.name,
         note=run.note,
         settings=run.report,
-        config=dump(run),
+        config=dump(run) if config else "",
         backbone_pairs=Plan(run).backbone_pairs,
         frontends=list(frontend),
         **paths,

@@ -14,7 +14,7 @@ import yaml
 from reseed.pipeline.config import OF_AUDIO, RunConfig
 from reseed.pipeline.mistakes import SettingsError
 from reseed.pipeline.reading import SettingsFile
-from reseed.pipeline.settings import apply_overrides, examine
+from reseed.pipeline.settings import apply_overrides, examine, validated
 from reseed.stages.backbones.settings import CONFIGS, BackboneConfig
 from reseed.stages.trial_scoring.origin import CENTRE
 from reseed.store import ConfigError
@@ -49,6 +49,23 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, as_written: bool =
         for key, value in config.backbone.settings.items()
     }
     return config.model_copy(update={"backbone": config.backbone.model_copy(update={"settings": settings})})
+
+
+def defaults(overrides: Sequence[str] = (), system: str | None = None) -> RunConfig:
+    """Return what a run without a YAML comes to, for commands that are given stores and files by themselves.
+
+    Args:
+        system: an entry that the section train has, of the method of this name unless an override says otherwise.
+
+    Raises:
+        SettingsError: an override is wrong.
+    """
+    splits = dict.fromkeys(("train", "evaluation"), ".")
+    tree: dict[str, Any] = {"name": "reseed", "train": {}, "corpus": {"stores": splits}}
+    mistakes = apply_overrides(tree, overrides)
+    if system is not None and isinstance(tree["train"], dict):
+        tree["train"].setdefault(system, {})
+    return validated(RunConfig, tree, where="--set", mistakes=mistakes)
 
 
 def _add_centring(tree: dict[str, Any]) -> None:

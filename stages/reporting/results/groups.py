@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reseed.stages.audio.manifest import MANIFEST
+from reseed.stages.common.speakers import labels_of
 
 Codes = NDArray[np.int8]
 
@@ -40,10 +41,8 @@ class Grouper:
         Raises:
             ManifestError: it is missing or not Parquet.
         """
-        with MANIFEST.open(utterances) as file:
-            MANIFEST.require(file, _REQUIRED)
-            columns = file.schema_arrow.names
-            table = file.read([name for name in _ATTRIBUTES if name in columns]).combine_chunks()
+        table = _attributes(utterances)
+        columns = table.column_names
         self._ids, self._speakers = (table[name].cast(pa.string()) for name in ("utterance_id", "speaker_id"))
         self._codes_U: dict[str, NDArray[np.signedinteger]] = {}
         groupings = []
@@ -92,6 +91,16 @@ class Grouper:
         same_P = np.zeros_like(first_P) if grouping.name == "language" else first_P
         paired_P = np.where(first_P == second_P, same_P, different)
         return np.where((first_P < 0) | (second_P < 0), np.int8(-1), paired_P).astype(np.int8)
+
+
+def _attributes(utterances: Path) -> pa.Table:
+    """Return what a manifest says of utterances; a store, no more than who speaks."""
+    if utterances.is_dir():
+        return labels_of(utterances)
+    with MANIFEST.open(utterances) as file:
+        MANIFEST.require(file, _REQUIRED)
+        columns = file.schema_arrow.names
+        return file.read([name for name in _ATTRIBUTES if name in columns]).combine_chunks()
 
 
 def _rows(values_P: pa.DictionaryArray, among: pa.ChunkedArray) -> NDArray[np.int64]:
