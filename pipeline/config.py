@@ -222,6 +222,13 @@ class RunConfig(Components):
                 del score["plda"][name]
         return digest([score])
 
+    def report_digest(self) -> str:
+        """Return the digest of what a report says; settings that came later count where they are set."""
+        report = self.model_dump(mode="json")["report"]
+        if report["retrieval"] is None:
+            del report["retrieval"]
+        return digest([report, self.name, self.title, self.note])
+
     def trials_digest(self, generated: bool = False) -> str:
         """Return the digest of how trials are made; without a list of models it is that of before these were pooled."""
         trials = self.model_dump(mode="json")["trials"]

@@ -29,6 +29,7 @@ def test_vectors_and_a_short_configuration_are_enough_for_a_report(finished):
     assert {row["system"] for row in rows} == {"raw", "centre", "mse"}
     assert {row["condition"] for row in rows} == {"clean", "blurred", "grainy", "occluded"}
     assert all(row["targets"] and 0 <= row["eer"] < 0.5 for row in rows)
+    assert all(0.3 < row["probe_accuracy"] <= 1 and row["mean_average_precision"] > 0.2 for row in rows)
     store = EmbeddingStore(finished / "stores" / "vectors" / "test")
     assert (store.space, store.dim, len(set(store.speaker_ids()))) == ("digits", 64, 10)
     assert (finished / "audit" / "index.html").is_file()

@@ -18,6 +18,7 @@ from reseed.stages.reporting.plots.spectrograms import spectrograms
 from reseed.stages.reporting.results.collect import Results, collect
 from reseed.stages.reporting.results.distances import measure_distances
 from reseed.stages.reporting.results.files import RunFiles
+from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.systems import Loaded
 from reseed.stages.reporting.setup import contradiction
@@ -115,7 +116,7 @@ def _write(
     page: str,
 ) -> None:
     """Write all files, the page last; of those that not every report has, remove an earlier one's."""
-    measured = [measurement.row() for measurement in results.measurements]
+    measured = [_measured(results, measurement) for measurement in results.measurements]
     groups = [group.row() for group in results.groups]
     pictures = {f"plots/{plot.name}.{theme}.svg": svg for plot in shown.plots for theme, svg in plot.svgs.items()}
     tables = {f"tables/{name}": text for table in shown.tables for name, text in table_files(table).items()}
@@ -138,6 +139,15 @@ def _write(
         (report / name).unlink(missing_ok=True)
     _remove_stale(report / "plots", pictures, [f".{theme.name}.svg" for theme in THEMES])
     _remove_stale(report / "tables", tables, [".csv", ".tex", ".json"])
+
+
+def _measured(results: Results, measurement: Measurement) -> dict[str, Any]:
+    """Return the row of metrics.json; where retrieval was measured of some, its columns are in all."""
+    if not results.retrieval:
+        return measurement.row()
+    absent = dict.fromkeys(next(iter(results.retrieval.values())).row())
+    found = results.retrieval.get((measurement.system, measurement.condition.view))
+    return measurement.row() | (found.row() if found else absent)
 
 
 def _remove_stale(folder: Path, files: Mapping[str, str], endings: Sequence[str]) -> None:

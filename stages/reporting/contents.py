@@ -20,6 +20,7 @@ from reseed.stages.reporting.tables import (
     metric_tables,
     overview,
     pair_table,
+    retrieval_tables,
     summary_table,
 )
 
@@ -50,6 +51,7 @@ class Contents:
     calibration: Table | None
     sections: list[ScoringSection]
     identification: list[Table]
+    retrieval: list[Table]
     embedding_plots: list[Plot]
 
     @property
@@ -57,7 +59,7 @@ class Contents:
         found = [self.overview, self.calibration]
         for section in self.sections:
             found += [section.summary, section.pairs, section.eer, section.kinds, *section.metrics, *section.groups]
-        return [*(table for table in found if table), *self.identification]
+        return [*(table for table in found if table), *self.identification, *self.retrieval]
 
     @property
     def plots(self) -> list[Plot]:
@@ -72,6 +74,7 @@ def contents(results: Results, embedding_plots: list[Plot]) -> Contents:
         calibration_table(results),
         [_section(results.of_family(family), family) for family in scorings],
         identification_tables(results),
+        retrieval_tables(results),
         embedding_plots,
     )
 

@@ -73,9 +73,24 @@ def _methods(results: Results, contents: Contents) -> list[tuple[str, str]]:
         "Identification": f"Closed set of {among} speakers: each test utterance against the mean enrolment embedding "
         "of every speaker, by cosine; an utterance that is itself enrolled is left out of its own speaker's mean.",
     }
+    texts["Retrieval and classification"] = _retrieval(results)
     is_centred = any(scored.system.is_centred for scored in results.systems)
     absent = {"Against centred": not is_centred, "Actual DCF": not contents.calibration, "Identification": not among}
+    absent["Retrieval and classification"] = not results.retrieval
     return [(term, text) for term, text in texts.items() if not absent.get(term)]
+
+
+def _retrieval(results: Results) -> str:
+    found = next(iter(results.retrieval.values()), None)
+    if found is None:
+        return ""
+    return (
+        f"Of each speaker every other utterance is in the gallery ({found.gallery:,} of {found.classes:,} speakers), "
+        f"in the view of enrolment; the {found.queries:,} others are queries, in the view of the condition. Recall at "
+        "k: the share with one of their own speaker among the k nearest by cosine. Average precision ranks the whole "
+        "gallery. The class means, the neighbours and the probe, which is logistic regression on the unit vectors, "
+        "know the gallery alone: it is a closed set."
+    )
 
 
 def _intervals(results: Results) -> str:

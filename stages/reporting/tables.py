@@ -16,6 +16,7 @@ from reseed.stages.reporting.metrics.identification import SPEAKERS
 from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.measure import CALIBRATION, Measurement
+from reseed.stages.reporting.results.retrieval import TITLES
 from reseed.stages.reporting.results.styles import Style, Styles, calibrated_label, families
 from reseed.stages.reporting.results.summary import means_by_kind
 from reseed.stages.reporting.results.systems import PARTS
@@ -127,6 +128,22 @@ def identification_tables(results: Results) -> list[Table]:
     styles = {m.system: results.styles[m.system] for m in identified}
     among = f" among {identified_among(identified)} speakers"
     return [_metric_table(metric, identified, styles, among) for metric in shown]
+
+
+def retrieval_tables(results: Results) -> list[Table]:
+    """Return a table by condition and system of each measure of retrieval and classification; none where none was."""
+    found = {key: each for key, each in results.retrieval.items() if key[0] in results.styles}
+    styles = {system: results.styles[system] for system in dict.fromkeys(system for system, _ in found)}
+    shown = {condition.view: condition for condition in results.conditions}
+    tables = []
+    for key, title in TITLES.items() if found else ():
+        rows = []
+        for view, condition in shown.items():
+            each = [found.get((system, view)) for system in styles]
+            cells = [number_cell(one.values[key] if one else None, 1, percent=True) for one in each]
+            rows.append(Row(condition.label, view, mark_best(cells, highest=True)))
+        tables.append(Table(key.replace("_", "-"), title, "in %", "condition", _columns(styles.values()), rows))
+    return tables
 
 
 def identified_among(measurements: Sequence[Measurement]) -> str:

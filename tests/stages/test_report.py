@@ -60,6 +60,18 @@ def page(made):
     return (made / "index.html").read_text()
 
 
+def test_retrieval_is_measured_of_speech_where_it_is_asked_for(example, tmp_path, rows, page):
+    assert "recall_at_1" not in rows[0]
+    assert "Retrieval" not in page
+    made = make_report(example, tmp_path / "report", FAST.model_copy(update={"retrieval": True}))
+    found = json.loads((made / "metrics.json").read_text())
+    assert all(0 <= row["recall_at_1"] <= row["recall_at_5"] <= row["recall_at_10"] <= 1 for row in found)
+    assert {row["retrieval_gallery"] for row in found} == {found[0]["retrieval_gallery"]}
+    assert "probe_accuracy" in (made / "metrics.csv").read_text().splitlines()[0]
+    assert "Linear probe" in (made / "index.html").read_text()
+    assert json.loads((made / "tables" / "recall-at-1.json").read_text())
+
+
 def test_metrics_have_one_row_per_system_and_condition_with_the_agreed_keys(rows, made):
     assert [(row["system"], row["condition"]) for row in rows[:4]] == [
         ("raw", "clean"),

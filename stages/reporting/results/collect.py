@@ -1,7 +1,8 @@
 """All that a report says, measured and summarised."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from reseed.stages.audio.conditions import Condition
 from reseed.stages.reporting.metrics.base import Costs
@@ -15,6 +16,7 @@ from reseed.stages.reporting.results.measure import (
     order_preserving,
     pooled_calibration,
 )
+from reseed.stages.reporting.results.retrieval import Found, measure_retrieval, none_of_audio
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.styles import Styles, system_labels, system_styles
 from reseed.stages.reporting.results.summary import Summary, headline, shared_views, summarise
@@ -36,6 +38,7 @@ class Results:
         groupings: by what the trials are grouped.
         pooled: the calibration of the calibrated systems.
         speakers, replicates: how many speakers the trials have, and how often they were resampled.
+        retrieval: what is found by the vectors of each system in each view, where that was asked for.
     """
 
     systems: Sequence[ScoredSystem]
@@ -49,6 +52,7 @@ class Results:
     pooled: Sequence[Measured]
     speakers: int
     replicates: int
+    retrieval: Found = field(default_factory=dict)
 
     @property
     def costs(self) -> Costs:
@@ -110,4 +114,10 @@ def collect(loaded: Loaded, settings: ReportSettings) -> Results:
         pooled=list(pooled_calibration(loaded.systems, views, costs)) if views else [],
         speakers=len(loaded.speakers),
         replicates=settings.bootstrap_replicates,
+        retrieval=_retrieval([s for s in shown if s.store], loaded.runs[0].utterances, settings),
     )
+
+
+def _retrieval(systems: Sequence[ScoredSystem], utterances: Path, settings: ReportSettings) -> Found:
+    wanted = none_of_audio(systems) if settings.retrieval is None else settings.retrieval
+    return measure_retrieval(systems, utterances) if wanted else {}

@@ -17,6 +17,7 @@ class ReportSettings(Section):
         seed: seed of these resamples, and of t-SNE.
         projection: how the embedding space is shown in two dimensions; tsne preserves neighbours, but no distances.
         projection_speakers: speakers in that figure.
+        retrieval: measure retrieval and classification by the vectors too; null: of vectors that are none of audio.
     """
 
     bootstrap_replicates: int = Field(default=1000, ge=0, le=1_000_000)
@@ -26,3 +27,4 @@ class ReportSettings(Section):
     seed: int = Field(default=0, ge=0)
     projection: Literal["pca", "tsne"] = "pca"
     projection_speakers: int = Field(default=8, ge=2)
+    retrieval: bool | None = None
