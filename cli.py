@@ -920,6 +920,7 @@ def report(
         title=run.title or run.name,
         note=run.note,
         settings=run.report,
+        terms=run.terms,
         config=dump(run) if config else "",
         backbone_pairs=Plan(run).backbone_pairs,
         frontends=list(frontend),

@@ -16,7 +16,8 @@ from reseed.stages.audio.recipe import ExtractSettings, View
 from reseed.stages.backbones.settings import BackboneConfig, config_class
 from reseed.stages.backbones.training.settings import SpeechTraining
 from reseed.stages.common.choice import did_you_mean
-from reseed.stages.common.section import Conflict, Takes
+from reseed.stages.common.section import Conflict, Entries, Takes
+from reseed.stages.common.terms import TERMS, unknown_terms
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.synthesise import SynthesiseSettings
 from reseed.stages.trial_scoring.origin import CENTRE, RAW
@@ -49,6 +50,8 @@ class RunConfig(Components):
         note: text under that heading.
         device: what computes; auto takes a GPU where there is one.
         check_vectors: hash the vectors of a store before they are read; false leaves it out, for stores on slow disks.
+        terms: what the report and messages call things, in the singular; of speech utterance, speaker, noise and view,
+            of other vectors item, class, perturbation and view.
         threads: CPU threads that a training computes with; its weights depend on them in their last bits, so that the
             machine has no say in it. All else computes in one thread, as often side by side as there are cores.
         corpus: where the recordings lie, or vectors in their place.
@@ -69,6 +72,9 @@ class RunConfig(Components):
         default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$"
     )
     check_vectors: bool = True
+    terms: Annotated[Entries[str], Takes(f"words for {', '.join(TERMS)}")] = Field(
+        default={}, examples=[{"item": "picture", "class": "person", "perturbation": "distortion"}]
+    )
     threads: int = Field(default=1, ge=1, le=1024)
     synthesise: SynthesiseSettings | None = None
     corpus: CorpusSettings = CorpusSettings()
@@ -84,6 +90,8 @@ class RunConfig(Components):
     def conflicts(self) -> Iterator[Conflict]:
         yield from super().conflicts()
         yield from self._name_conflicts_of_splits()
+        for name in unknown_terms(self.terms):
+            yield Conflict(f"terms.{name}", f"is no term; there are {', '.join(TERMS)}{did_you_mean(name, TERMS)}")
         yield from self._vector_conflicts() if self.corpus.stores else self._corpus_conflicts()
         if "extract" in self.model_fields_set and not self.corpus.stores:
             yield from self._view_conflicts()
@@ -227,7 +235,7 @@ class RunConfig(Components):
         report = self.model_dump(mode="json")["report"]
         if report["retrieval"] is None:
             del report["retrieval"]
-        return digest([report, self.name, self.title, self.note])
+        return digest([report, self.name, self.title, self.note, *([self.terms] if self.terms else [])])
 
     def trials_digest(self, generated: bool = False) -> str:
         """Return the digest of how trials are made; without a list of models it is that of before these were pooled."""

@@ -23,6 +23,7 @@ def report(
     backbone_pairs: Mapping[str, BackbonePair] | None = None,
     frontends: Sequence[Path] = (),
     leakage: Path | None = None,
+    terms: Mapping[str, str] | None = None,
 ) -> str:
     """Write the report and return one sentence on it.
 
@@ -37,6 +38,7 @@ def report(
         backbone_pairs: what is compared by each system that scores two backbones against each other.
         frontends: directories of front ends, whose spectrograms are shown.
         config: the configuration that all of this is of, as YAML; it is kept beside the page.
+        terms: what the run calls things, {"item": "picture"}; see `reseed.stages.common.terms`.
         title, note: heading of the page and the remark under it.
 
     Raises:
@@ -46,4 +48,4 @@ def report(
     """
     run = RunFiles("", scores, identification, stores, utterances, backbone_pairs or {}, frontends, leakage)
     check_replaceable(report, [run])
-    return build(load([run]), report, title, [note], settings, config)
+    return build(load([run]), report, title, [note], settings, config, terms)

@@ -33,27 +33,34 @@ PAGE, DIGESTS, CONFIG = "index.html", "digests.json", "config.yaml"
 
 
 def build(
-    loaded: Loaded, report: Path, title: str, notes: Sequence[str], settings: ReportSettings, config: str = ""
+    loaded: Loaded,
+    report: Path,
+    title: str,
+    notes: Sequence[str],
+    settings: ReportSettings,
+    config: str = "",
+    terms: Mapping[str, str] | None = None,
 ) -> str:
     """Measure what was loaded, write the report and return one sentence on it.
 
     Args:
         config: of the run, as YAML; it is kept beside the page.
+        terms: what the run calls things; see `reseed.stages.common.terms`.
 
     Raises:
         ScoringError: a condition lacks a class.
         StoreError: a store is not the one that its scores were computed from.
     """
-    results = collect(loaded, settings)
+    results = collect(loaded, settings, terms or {})
     warning = contradiction(results.measurements)
     if warning:
-        log(f"report: {warning}")
+        log(f"report: {results.say(warning)}")
     with_store = [scored for scored in loaded.systems if scored.store and scored.system in results.styles]
     utterances = loaded.runs[0].utterances
     distances = measure_distances(with_store, results.styles, utterances)
     plots: list[Plot | None] = [
         embedding_space(with_store, results, utterances, settings),
-        speaker_distances(distances),
+        speaker_distances(distances, results.wording),
         *(spectrograms(folder, run.name) for run in loaded.runs for folder in run.frontends),
     ]
     shown = contents(results, [plot for plot in plots if plot])

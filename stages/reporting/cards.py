@@ -1,7 +1,7 @@
 """Model cards: what each system is, where it comes from, and how it was scored."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from reseed.stages.common.prose import listed
@@ -38,7 +38,14 @@ def cards(results: Results) -> list[Card]:
         grouped.setdefault(scored.system.embeddings, []).append(scored)
     names = {scored.system.space: scored.system.name for scored in results.systems}
     styles = {system.embeddings: style for system, style in results.styles.items()}
-    return [_card(group, styles[key], names) for key, group in grouped.items() if key in styles]
+    found = (_card(group, styles[key], names) for key, group in grouped.items() if key in styles)
+    return [replace(card, method=results.say(card.method), entries=_worded(card.entries, results)) for card in found]
+
+
+def _worded(entries: Sequence[tuple[str, str]], results: Results) -> list[tuple[str, str]]:
+    """Return the entries of a card, those on ways of scoring in the terms of the run; settings keep their names."""
+    scorings = {scored.system.scoring for scored in results.systems}
+    return [(term, results.say(text) if term in scorings else text) for term, text in entries]
 
 
 def describe_scoring(scoring: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from reseed.stages.common.figures import Plot
@@ -69,21 +70,34 @@ class Contents:
 def contents(results: Results, embedding_plots: list[Plot]) -> Contents:
     """Make every table and figure."""
     scorings = families(results.styles)
+    worded = partial(_worded, results)
     return Contents(
-        overview(results) if len(scorings) > 1 else None,
-        calibration_table(results),
+        worded(overview(results)) if len(scorings) > 1 else None,
+        _worded(results, found) if (found := calibration_table(results)) else None,
         [_section(results.of_family(family), family) for family in scorings],
-        identification_tables(results),
-        retrieval_tables(results),
+        list(map(worded, identification_tables(results))),
+        list(map(worded, retrieval_tables(results))),
         embedding_plots,
     )
+
+
+def _worded(results: Results, table: Table) -> Table:
+    """Return a table whose headings are in the terms of the run; names of systems and conditions stay."""
+    say = results.say
+    columns = [
+        column if column.style else replace(column, heading=say(column.heading), group=say(column.group))
+        for column in table.columns
+    ]
+    heading = say(table.row_heading)
+    return replace(table, title=say(table.title), unit=say(table.unit), row_heading=heading, columns=columns)
 
 
 def _section(results: Results, family: str) -> ScoringSection:
     slug = re.sub(r"[^\w.-]", "_", family)
 
     def of_section(item: Item) -> Item:
-        return replace(item, name=f"{item.name}-{slug}")
+        named = replace(item, name=f"{item.name}-{slug}")
+        return _worded(results, named) if isinstance(named, Table) else named
 
     pairs, kinds = pair_table(results), kind_table(results)
     return ScoringSection(
@@ -103,7 +117,8 @@ def _section(results: Results, family: str) -> ScoringSection:
 def _groups_note(results: Results) -> str:
     """Say what is not broken down by group, and why."""
     grouped_by = {grouping.name for grouping in results.groupings}
-    absent = [name for name in ("gender", "age", "duration") if name not in grouped_by]
+    told_apart = ("gender", "age", "duration") if results.wording.is_speech else ()
+    absent = [name for name in told_apart if name not in grouped_by]
     missing: dict[str, GroupEer] = {}
     for group in results.groups:
         if group.eer is None:

@@ -18,23 +18,31 @@ def render_page(
     results: Results, contents: Contents, title: str, notes: Sequence[str], leaks: Sequence[str] = ()
 ) -> str:
     """Return the page as HTML; `leaks` is what training and evaluation share."""
+    say = results.say
     labels = {system: style.label for system, style in results.styles.items()}
     calibrated = {pooled.system: calibrated_label(pooled.system, results.styles) for pooled in results.pooled}
     return render(
         "reporting/page.html.j2",
         title=title,
-        notes=[text for text in (*notes, contradiction(results.measurements)) if text],
-        subtitle=_subtitle(results),
-        leaks=leaks,
-        conclusions=conclusions(results.summaries, scored_labels(labels)),
-        warnings=calibration_warning(results.pooled, calibrated, results.costs),
+        notes=[text for text in (*notes, say(contradiction(results.measurements) or "")) if text],
+        subtitle=say(_subtitle(results)),
+        leaks=list(map(say, leaks)),
+        conclusions=list(map(say, conclusions(results.summaries, scored_labels(labels)))),
+        warnings=list(map(say, calibration_warning(results.pooled, calibrated, results.costs))),
+        say=say,
         themes=THEMES,
         contents=contents,
-        describe_scoring=describe_scoring,
+        describe_scoring=lambda family: say(describe_scoring(family)),
         has_intervals=results.has_intervals,
         costs=results.costs.in_words,
         cards=cards(results),
-        footer={"Set-up": set_up(results), "How these numbers are computed": _methods(results, contents)},
+        footer={
+            heading: [(say(term), say(text)) for term, text in texts]
+            for heading, texts in (
+                ("Set-up", set_up(results)),
+                ("How these numbers are computed", _methods(results, contents)),
+            )
+        },
     )
 
 

@@ -18,7 +18,7 @@ def set_up(results: Results) -> list[tuple[str, str]]:
         ("Enrolment", _by_system({label: _enrolment(s) for label, s in by_label.items()})),
         ("Embedding", _by_system({label: _crops(s) for label, s in by_label.items()})),
         ("Trials", _trials(results.systems, results.measurements)),
-        ("Non-targets", _nontargets(results.systems[0])),
+        ("Non-targets", _nontargets(results.systems[0], is_speech=results.wording.is_speech)),
     ]
     if any(condition.recipe and condition.recipe.babble for condition in results.conditions):
         texts.append(("Babble", _BABBLE))
@@ -74,11 +74,13 @@ def _trials(systems: Sequence[ScoredSystem], measurements: Sequence[Measurement]
     return text
 
 
-def _nontargets(scored: ScoredSystem) -> str:
+def _nontargets(scored: ScoredSystem, *, is_speech: bool) -> str:
     text = (
         "Speakers are paired regardless of gender and age, unless the trial list keeps these apart; that is easier "
         "than within one gender."
     )
+    if not is_speech:
+        text = "Speakers are paired whatever they are, unless the trial list keeps some apart."
     pairs_N2 = np.sort(np.concatenate([trials.nontarget_speakers_N2 for trials in scored.trials.values()]), axis=1)
     known = np.unique(pairs_N2[pairs_N2[:, 0] >= 0], axis=0)
     speakers = np.unique(known).size

@@ -96,7 +96,7 @@ def eer_table(results: Results) -> Table:
     count = next((mean.conditions for mean in means.values() if mean), 0)
     if count > 1:
         cells = mean_cells([means[system] for system in results.styles], shown)
-        rows["clean"].append(Row(f"mean of {count} noisy", "", cells, "mean"))
+        rows["clean"].append(Row(results.say(f"mean of {count} noisy"), "", cells, "mean"))
     title = "Equal error rate by condition"
     return Table("eer", title, EER_UNIT, "condition", _columns(shown), rows["clean"] + rows["noisy"])
 
@@ -180,7 +180,7 @@ def group_tables(results: Results) -> Iterator[Table]:
                 found = {g.system: g.eer for g in of_grouping if (g.group, g.part) == (group, part)}
                 eers = [None if (eer := found.get(system)) is None else (eer, None) for system in results.styles]
                 if any(eers):
-                    rows.append(Row(f"{group}, {part}", "", eer_cells(eers, shown)))
+                    rows.append(Row(f"{group}, {results.say(part)}", "", eer_cells(eers, shown)))
         if rows:
             title = f"EER by {grouping}"
             yield Table(f"groups-{grouping}", title, "in %; lower is better", "trials", _columns(shown), rows)

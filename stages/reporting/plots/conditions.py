@@ -33,7 +33,7 @@ def plan_bands(results: Results) -> list[Band]:
     means = {s.system: s.noisy for s in results.summaries if s.noisy and s.noisy.conditions > 1}
     if means:
         points = {system: Point.of(0, mean.eer, mean.ci95) for system, mean in means.items()}
-        label = f"mean of {max(mean.conditions for mean in means.values())} noisy"
+        label = results.say(f"mean of {max(mean.conditions for mean in means.values())} noisy")
         bands.insert(sum(condition.is_clean for condition in results.conditions), (label, points))
     return bands
 

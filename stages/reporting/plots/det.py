@@ -51,7 +51,9 @@ def roc(results: Results) -> Plot | None:
 
 def _curves(results: Results) -> Panels:
     return {
-        title: {scored.system: curve for scored in results.systems if (curve := det_curve(scored, part)) is not None}
+        results.say(title): {
+            scored.system: curve for scored in results.systems if (curve := det_curve(scored, part)) is not None
+        }
         for part, title in POOLED.items()
     }
 

@@ -25,6 +25,9 @@ from reseed.stages.scoring.curves import Floats, error_rates, grouped
 _BINS = 80
 _TAIL = 0.001  # left out on either side, so that one outlier does not squeeze the rest
 _ROW_HEIGHT_IN = 2.9
+_THRESHOLDS = (
+    "Where the two thresholds of a system lie elsewhere in noise than on clean speech, one threshold cannot serve both."
+)
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,14 @@ def scores(results: Results) -> Plot | None:
     costs = results.measurements[0].costs
     shown = [(s, results.styles[s.system].label) for s in results.systems if s.system in results.raw_and_best]
     rows = [
-        [plan_panel(f"{label}, {title}", trials, costs) for title, trials in _pooled(scored).items()]
+        [plan_panel(f"{label}, {results.say(title)}", trials, costs) for title, trials in _pooled(scored).items()]
         for scored, label in shown
     ]
     return plotted(
         "scores",
         "Scores",
-        f"Densities of target and non-target scores of {listed([label for _, label in shown])}. Where the two "
-        "thresholds of a system lie elsewhere in noise than on clean speech, one threshold cannot serve both.",
+        f"Densities of target and non-target scores of {listed([label for _, label in shown])}. "
+        + results.say(_THRESHOLDS),
         lambda theme: score_histograms(rows, theme),
     )
 

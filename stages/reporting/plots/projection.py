@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from reseed.stages.common.figures import Plot, figure, plotted, to_svg
+from reseed.stages.common.terms import Wording
 from reseed.stages.common.theme import Theme
 from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.embeddings import Sample, clean_and_noisy, open_store, sample_speakers
@@ -77,9 +78,9 @@ def embedding_space(
     speaker_U = sample.speaker_U
     return plotted(
         "projection",
-        "A few speakers in the embedding space",
-        _ILLUSTRATION + _CAUTIONS[settings.projection],
-        lambda theme: _draw(panels, speaker_U, theme),
+        results.say("A few speakers in the embedding space"),
+        results.say(_ILLUSTRATION + _CAUTIONS[settings.projection]),
+        lambda theme: _draw(panels, speaker_U, _handles(theme, results.wording), theme),
     )
 
 
@@ -133,7 +134,9 @@ def aligned_with(panel: SpacePanel, other: SpacePanel) -> SpacePanel:
     return SpacePanel(panel.clean_U2 @ rotation_22, panel.noisy_UV2 @ rotation_22, panel.axes)
 
 
-def _draw(panels: Mapping[str, SpacePanel], speaker_U: NDArray[np.int64], theme: Theme) -> str:
+def _draw(
+    panels: Mapping[str, SpacePanel], speaker_U: NDArray[np.int64], handles: Sequence[Line2D], theme: Theme
+) -> str:
     """Draw one panel per title: a colour per speaker, dots for clean utterances, crosses for their noisy views."""
     with figure(theme, _HEIGHT_IN) as fig:
         grid = fig.subplots(1, 2, squeeze=False)[0]
@@ -143,7 +146,7 @@ def _draw(panels: Mapping[str, SpacePanel], speaker_U: NDArray[np.int64], theme:
             axes.set_xlabel(panel.axes)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
-        fig.legend(handles=_handles(theme), loc="outside upper center", ncols=2)
+        fig.legend(handles=handles, loc="outside upper center", ncols=2)
         return to_svg(fig)
 
 
@@ -162,9 +165,9 @@ def _scatter(axes: Axes, panel: SpacePanel, speaker_U: NDArray[np.int64], theme:
     axes.spines[:].set_visible(False)
 
 
-def _handles(theme: Theme) -> Sequence[Line2D]:
+def _handles(theme: Theme, wording: Wording) -> Sequence[Line2D]:
     ink: Any = {"color": theme.ink, "linestyle": ""}
     return [
-        Line2D([], [], marker="o", label="clean utterance", **ink),
-        Line2D([], [], marker="x", markersize=4, label="the same utterance in a noisy view", **ink),
+        Line2D([], [], marker="o", label=wording.say("clean utterance"), **ink),
+        Line2D([], [], marker="x", markersize=4, label=wording.say("the same utterance in a noisy view"), **ink),
     ]

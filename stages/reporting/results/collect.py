@@ -1,10 +1,10 @@
 """All that a report says, measured and summarised."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from reseed.stages.audio.conditions import Condition
+from reseed.stages.common.terms import SPEECH, Wording, wording
 from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.results.backbone_pairs import PairComparison, compare_pairs, other_seeds
 from reseed.stages.reporting.results.group_eers import GroupEer, measure_groups
@@ -39,6 +39,7 @@ class Results:
         pooled: the calibration of the calibrated systems.
         speakers, replicates: how many speakers the trials have, and how often they were resampled.
         retrieval: what is found by the vectors of each system in each view, where that was asked for.
+        wording: what things are called.
     """
 
     systems: Sequence[ScoredSystem]
@@ -53,6 +54,11 @@ class Results:
     speakers: int
     replicates: int
     retrieval: Found = field(default_factory=dict)
+    wording: Wording = SPEECH
+
+    def say(self, text: str) -> str:
+        """Return a sentence on speech in the terms of the run."""
+        return self.wording.say(text)
 
     @property
     def costs(self) -> Costs:
@@ -88,8 +94,8 @@ class Results:
         )
 
 
-def collect(loaded: Loaded, settings: ReportSettings) -> Results:
-    """Measure and summarise what was loaded.
+def collect(loaded: Loaded, settings: ReportSettings, terms: Mapping[str, str]) -> Results:
+    """Measure and summarise what was loaded; `terms` are what the run calls things otherwise than is usual.
 
     Raises:
         ScoringError: a condition lacks a class.
@@ -101,6 +107,9 @@ def collect(loaded: Loaded, settings: ReportSettings) -> Results:
     hidden = {*repeats, *other_seeds([scored.system for scored in loaded.systems], loaded.runs)}
     shown = [scored for scored in loaded.systems if scored.system not in hidden]
     views = shared_views(measurements)
+    with_store = [s for s in shown if s.store]
+    is_audio = not none_of_audio(with_store)
+    is_retrieved = not is_audio if settings.retrieval is None else settings.retrieval
     with_seeds = summarise([m for m in measurements if m.system not in repeats])
     return Results(
         systems=loaded.systems,
@@ -114,10 +123,6 @@ def collect(loaded: Loaded, settings: ReportSettings) -> Results:
         pooled=list(pooled_calibration(loaded.systems, views, costs)) if views else [],
         speakers=len(loaded.speakers),
         replicates=settings.bootstrap_replicates,
-        retrieval=_retrieval([s for s in shown if s.store], loaded.runs[0].utterances, settings),
+        retrieval=measure_retrieval(with_store, loaded.runs[0].utterances) if is_retrieved else {},
+        wording=wording(terms, is_speech=is_audio),
     )
-
-
-def _retrieval(systems: Sequence[ScoredSystem], utterances: Path, settings: ReportSettings) -> Found:
-    wanted = none_of_audio(systems) if settings.retrieval is None else settings.retrieval
-    return measure_retrieval(systems, utterances) if wanted else {}
