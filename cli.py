@@ -17,6 +17,7 @@ import click
 
 from reseed.stages.common import terminal
 from reseed.stages.common.terminal import log
+from reseed.stages.common.terms import SPEECH
 from reseed.store import ReseedError, StoreChangedError, Terminated
 from reseed.store.errors import HungUp, Interrupted, ended_by
 
@@ -172,6 +173,7 @@ def main(debug: bool) -> None:
     from reseed.stages.common.threads import compute_with
 
     compute_with(1)
+    terminal.speak(SPEECH)
 
 
 _SOURCES = {
@@ -288,7 +290,7 @@ def _sources(options: dict[str, Any]) -> dict[str, Path]:
 
 
 def _say(text: str) -> None:
-    click.echo(terminal.printable(text))
+    click.echo(terminal.lines([text]))
 
 
 def _show(found: Any, as_json: bool) -> None:
@@ -300,6 +302,7 @@ def _load(config: Path, overrides: Sequence[str]) -> Any:
 
     run = load_config(config, overrides)
     trust_vectors(run)
+    terminal.speak(run.wording)
     return run
 
 

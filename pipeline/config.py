@@ -17,7 +17,7 @@ from reseed.stages.backbones.settings import BackboneConfig, config_class
 from reseed.stages.backbones.training.settings import SpeechTraining
 from reseed.stages.common.choice import did_you_mean
 from reseed.stages.common.section import Conflict, Entries, Takes
-from reseed.stages.common.terms import TERMS, unknown_terms
+from reseed.stages.common.terms import TERMS, Wording, unknown_terms, wording
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.synthesise import SynthesiseSettings
 from reseed.stages.trial_scoring.origin import CENTRE, RAW
@@ -153,6 +153,11 @@ class RunConfig(Components):
                 text = f"is {enrolled!r}, but {place} has {', '.join(views)}{did_you_mean(enrolled, views)}"
                 read = ("score.enrolment_view", "calibrate", place)
                 yield Conflict("score.enrolment_view", text, read, (f"{place}.{enrolled}",))
+
+    @property
+    def wording(self) -> Wording:
+        """The words of this run's messages."""
+        return wording(self.terms, is_speech=not self.corpus.stores)
 
     @property
     def needs_noise(self) -> bool:

@@ -1,6 +1,7 @@
 """`audit`: pass over a store block by block, judge it by rules, and say so in words, as JSON and as one page."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from reseed.stages.audio.remote.url import Url
@@ -12,8 +13,10 @@ from reseed.stages.auditing.table import GROUPS, check_choices, failures, judge
 from reseed.stages.auditing.workspace import workspace
 from reseed.stages.common.execution import Execute, in_process
 from reseed.stages.common.pages import check_page
+from reseed.stages.common.terms import wording
 from reseed.stages.extraction.lineage import ancestry
 from reseed.store import undamaged
+from reseed.store.inputs import of_other_data
 from reseed.store.outputs import check_apart
 
 
@@ -59,12 +62,13 @@ def audit(
             audited, execute, shared, origin, other=other, relation=relation, replay=replay, recordings=recordings
         )
         evidence.gather(GROUPS)
-        findings = judge(evidence)
+        words = wording({}, is_speech=not of_other_data(header.declaration.inputs))
+        findings = {rule: replace(found, says=words.say(found.says)) for rule, found in judge(evidence).items()}
         damaged = [*problems, *(other.problems if other else [])]
         failed = failures(findings, [*fail_on, *(["files"] if damaged else [])])
         found = Audit(store, header.fingerprint, findings, failed, page, measures(evidence))
         if page is not None:
             from reseed.stages.auditing.page import write_page  # matplotlib takes seconds
 
-            write_page(page, evidence, found)
+            write_page(page, evidence, found, words)
     return found

@@ -183,3 +183,8 @@ def parse_inputs(raw: Json) -> DeclaredInputs:
         (maker for maker in (ExtractedInputs, EnhancedInputs, MappedInputs, ImportedInputs) if maker.fits(raw)),
         DeclaredInputs,
     ).parse(raw)
+
+
+def of_other_data(inputs: DeclaredInputs) -> bool:
+    """Whether vectors were imported that no store has exported: nothing says that they are of audio."""
+    return isinstance(inputs, ImportedInputs) and inputs.origin is None

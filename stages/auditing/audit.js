@@ -19,7 +19,7 @@ const colours = {
 };
 const keys = {
   view: () => views.map((view) => [view, colours.view({ view })]),
-  speaker: () => [[`${speakers.length} speakers`, unknown]],
+  speaker: () => [[`${speakers.length} {{ say("speakers") }}`, unknown]],
   snr: () => snrs.length ? [[`${least} dB`, colours.snr({ snr: least })], [`${most} dB`, colours.snr({ snr: most })], ["nothing added", unknown]] : [["nothing added", unknown]],
 };
 const dots = points.map((point, number) => {
@@ -48,7 +48,7 @@ plane.addEventListener("pointermove", (event) => {
   tooltip.hidden = point === null;
   if (point === null) return;
   const snr = point.snr === null ? "" : `, ${point.snr} dB`;
-  tooltip.textContent = `${point.utterance} · ${point.view}${snr} · ${point.speaker ?? "speaker unknown"}`;
+  tooltip.textContent = `${point.utterance} · ${point.view}${snr} · ${point.speaker ?? "{{ say("speaker unknown") }}"}`;
   const frame = figure.getBoundingClientRect();
   tooltip.style.left = `${Math.min(event.clientX - frame.left + 12, frame.width - 330)}px`;
   tooltip.style.top = `${event.clientY - frame.top + 12}px`;

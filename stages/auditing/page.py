@@ -10,6 +10,7 @@ from reseed.stages.auditing.plots import plots
 from reseed.stages.auditing.projection import projected
 from reseed.stages.auditing.table import RULES
 from reseed.stages.common.pages import render
+from reseed.stages.common.terms import Wording
 from reseed.stages.extraction.lineage import Node, lineage_graph
 from reseed.store.atomic import write_text
 
@@ -42,8 +43,8 @@ class Lineage:
     height: float
 
 
-def write_page(path: Path, evidence: Evidence, audit: Audit) -> None:
-    """Write the page."""
+def write_page(path: Path, evidence: Evidence, audit: Audit, words: Wording) -> None:
+    """Write the page; its findings are in these words already."""
     store, declared, by_status = evidence.store, evidence.store.header.declaration, (FAILED, PASSED, SKIPPED)
     page = render(
         "auditing/audit.html.j2",
@@ -51,10 +52,13 @@ def write_page(path: Path, evidence: Evidence, audit: Audit) -> None:
         verdict=audit.verdict,
         is_sound=not audit.rules(FAILED),
         subtitle=f"{len(store.vectors):,} vectors of {declared.dim} dimensions, {declared.dtype} · "
-        f"{store.utterances:,} utterances · {len(declared.views)} views · space {declared.space}",
+        f"{store.utterances:,} {words.say('utterances')} · {len(declared.views)} views · space {declared.space}",
         fingerprint=store.header.fingerprint,
-        findings=[(rule, _must_hold(rule), audit.findings[rule]) for of in by_status for rule in audit.rules(of)],
-        plots=plots(evidence),
+        findings=[
+            (rule, words.say(_must_hold(rule)), audit.findings[rule]) for of in by_status for rule in audit.rules(of)
+        ],
+        plots=plots(evidence, words),
+        say=words.say,
         projection=projected(evidence),
         farthest=farthest_rows(evidence),
         drift=_drift_rows(evidence),

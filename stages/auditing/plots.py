@@ -3,6 +3,8 @@
 Shapes: H bins.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -14,13 +16,14 @@ from reseed.stages.auditing.tally import COSINE_EDGES, Tally, quantile
 from reseed.stages.auditing.utterances import Utterances
 from reseed.stages.auditing.vectors import NORM_EDGES, Vectors
 from reseed.stages.common.figures import Plot, figure, plotted, to_svg
+from reseed.stages.common.terms import Wording
 from reseed.stages.common.theme import Theme
 
 _HEIGHT_IN = 3.4
 _SOUNDS = 12
 
 
-def plots(evidence: Evidence) -> list[Plot]:
+def plots(evidence: Evidence, words: Wording) -> list[Plot]:
     """Return the figures of what was found."""
     drawn = [
         plotted(
@@ -41,7 +44,7 @@ def plots(evidence: Evidence) -> list[Plot]:
             "Speakers",
             "Left: cosine of an utterance with the rest of its speaker, whitened. Middle: that less the cosine with "
             "the nearest other speaker; left of zero, another is nearer. Right: mean cosine of two utterances.",
-            lambda theme: _speakers(evidence, theme),
+            lambda theme: _speakers(evidence, words, theme),
         ),
         plotted(
             "norms",
@@ -51,7 +54,7 @@ def plots(evidence: Evidence) -> list[Plot]:
             lambda theme: _norms(evidence, theme),
         ),
     ]
-    return [plot for plot in drawn if plot]
+    return [replace(plot, title=words.say(plot.title), caption=words.say(plot.caption)) for plot in drawn if plot]
 
 
 def _drift(evidence: Evidence, theme: Theme) -> str | None:
@@ -113,18 +116,18 @@ def _sounds(evidence: Evidence, theme: Theme) -> str | None:
         return to_svg(drawn)
 
 
-def _speakers(evidence: Evidence, theme: Theme) -> str | None:
+def _speakers(evidence: Evidence, words: Wording, theme: Theme) -> str | None:
     within, margins = evidence.conclude(cohesion), evidence[Margins]
     if not within:
         return None
     with figure(theme, _HEIGHT_IN) as drawn:
         left, middle, right = drawn.subplots(1, 3)
-        _stairs(left, margins.own_H, COSINE_EDGES, theme, "own speaker", "cosine")
+        _stairs(left, margins.own_H, COSINE_EDGES, theme, words.say("own speaker"), "cosine")
         _stairs(middle, margins.margin_H, MARGIN_EDGES, theme, "own less nearest other", "difference")
         middle.axvline(0, color=theme.ink, linewidth=0.8)
         values = np.array(list(within.values()))
         counts, edges = np.histogram(values, bins=min(40, max(5, len(values))))
-        _stairs(right, counts, edges, theme, "within speakers", "mean cosine")
+        _stairs(right, counts, edges, theme, words.say("within speakers"), "mean cosine")
         return to_svg(drawn)
 
 

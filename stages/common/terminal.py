@@ -4,6 +4,10 @@ import json
 import sys
 from collections.abc import Iterable
 
+from reseed.stages.common.terms import SPEECH, Wording
+
+_spoken = [SPEECH]  # the words of this process: it works for one run
+
 
 def printable(text: str, keep: str = "") -> str:
     r"""Return a text with everything that is not seen written out, e.g. `\x1b` or `\u202e`.
@@ -20,9 +24,19 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(shown)
 
 
+def speak(words: Wording) -> None:
+    """Let all that is said from now on be said in these words."""
+    _spoken[0] = words
+
+
+def said(text: str) -> str:
+    """Return a sentence on speech in the words of this process."""
+    return _spoken[0].say(text)
+
+
 def lines(texts: Iterable[str]) -> str:
     """Return texts as lines, each of which stays one."""
-    return "\n".join(map(printable, texts))
+    return "\n".join(printable(said(text)) for text in texts)
 
 
 def as_json(found: object, indent: int | None = None) -> str:
@@ -32,4 +46,4 @@ def as_json(found: object, indent: int | None = None) -> str:
 
 def log(line: str) -> None:
     """Print a line to the standard error stream."""
-    print(printable(line), file=sys.stderr, flush=True)
+    print(printable(said(line)), file=sys.stderr, flush=True)

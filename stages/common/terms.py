@@ -17,6 +17,10 @@ TERMS: dict[str, tuple[str, str]] = {
 
 # What else speech has words for, longest first: these give way where the data is none. {terms} in the plural.
 _OF_SPEECH = {
+    "speaker embedding": "embedding",
+    "less affected by noise": "less affected by {perturbation}s",
+    "noise, rooms, channels and languages": "{perturbation}s",
+    "the model or the audio that made them": "what made them",
     "speakers who are": "{class}s that are",
     "test recordings?": "{item}",
     "recordings?": "{item}",
@@ -67,7 +71,11 @@ SPEECH = Wording()
 
 
 def wording(given: Mapping[str, str], *, is_speech: bool) -> Wording:
-    """Return the words for speech, or for other data, with the terms that a run gives: {"item": "picture"}."""
+    """Return the words for speech, or for other data, with the terms that a run gives: {"item": "picture"}.
+
+    Vectors whose items are called utterances and whose classes are called speakers are of speech.
+    """
+    is_speech = is_speech or (given.get("item"), given.get("class")) == ("utterance", "speaker")
     usual = {name: of_speech if is_speech else other for name, (of_speech, other) in TERMS.items()}
     terms = {**usual, **given}
     changed = {f"{TERMS[name][0]}s?": f"{{{name}}}" for name in TERMS if terms[name] != TERMS[name][0]}

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 
 from reseed.stages.common.device import torch_device
 from reseed.stages.common.section import Section
+from reseed.stages.common.terminal import said
 from reseed.stages.enhancers.base import Enhancer
 from reseed.stages.enhancers.table import enhancer_class, make_enhancer
 from reseed.stages.training.folder import HISTORY, Epoch, TrainedFolder, TrainedInfo, table_of
@@ -96,7 +97,9 @@ def save_model(path: Path, enhancer: Enhancer, info: ModelInfo, history: Sequenc
     Raises:
         ModelError: `path` is something other than a model.
     """
-    return FOLDER.write(path, enhancer.state_dict(), info, history, lambda info: model_card(enhancer, info, history))
+    return FOLDER.write(
+        path, enhancer.state_dict(), info, history, lambda info: said(model_card(enhancer, info, history))
+    )
 
 
 def load_model(path: Path, device: str = "cpu") -> tuple[Enhancer, ModelInfo]:

@@ -27,7 +27,7 @@ from reseed.stages.scoring.retrieval import (
 )
 from reseed.stages.trial_scoring.inputs.lists import read_speakers
 from reseed.store import EmbeddingStore
-from reseed.store.inputs import ImportedInputs
+from reseed.store.inputs import of_other_data
 
 # What the page calls each measure, by its key in metrics.json.
 TITLES = {
@@ -60,8 +60,7 @@ Found = dict[tuple[System, str], Retrieval]
 
 def none_of_audio(systems: Sequence[ScoredSystem]) -> bool:
     """Whether some of what was scored are vectors that were imported, and that no store has exported from audio."""
-    declared = (open_store(scored).header.declaration.inputs for scored in systems)
-    return any(isinstance(inputs, ImportedInputs) and inputs.origin is None for inputs in declared)
+    return any(of_other_data(open_store(scored).header.declaration.inputs) for scored in systems)
 
 
 def measure_retrieval(systems: Sequence[ScoredSystem], utterances: Path) -> Found:
