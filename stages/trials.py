@@ -96,8 +96,8 @@ def make_trials(
     labels = read_speakers(utterances)
     ids, classes = labels["utterance_id"], labels["speaker_id"]
     if settings.list is None:
-        rows = map(Labelled, ids.to_pylist(), classes.to_pylist())
-        listed_trials, models = generate_trials(rows, settings, seed)
+        labelled = map(Labelled, ids.to_pylist(), classes.to_pylist())
+        listed_trials, models = generate_trials(labelled, settings, seed)
         table, title, dropped = _table(listed_trials), None, 0
     else:
         listed = read_trial_list(settings.list, ids.combine_chunks())

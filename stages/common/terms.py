@@ -6,6 +6,7 @@ Sentences are written in the terms of speech. `Wording.say` puts others in their
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 # What a term is of speech, and of vectors unless a run names it otherwise.
 TERMS: dict[str, tuple[str, str]] = {
@@ -53,10 +54,10 @@ class Wording:
         """Return a sentence in these words; names, paths and options stay as they are."""
         for word, said in self.words.items():
             article = rf"{_EDGE[0]}(?:(?P<article>[Aa]n?) )?(?P<word>{word}){_EDGE[1]}"
-            text = re.sub(article, lambda found, said=said: self._replaced(found, said), text, flags=re.IGNORECASE)
+            text = re.sub(article, partial(self._replaced, said), text, flags=re.IGNORECASE)
         return text
 
-    def _replaced(self, found: re.Match[str], said: str) -> str:
+    def _replaced(self, said: str, found: re.Match[str]) -> str:
         word = found["word"]
         is_many = said.endswith("}") and word.endswith("s")
         new = _filled(said + ("s" if is_many else ""), self.terms)

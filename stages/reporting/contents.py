@@ -95,9 +95,11 @@ def _worded(results: Results, table: Table) -> Table:
 def _section(results: Results, family: str) -> ScoringSection:
     slug = re.sub(r"[^\w.-]", "_", family)
 
-    def of_section(item: Item) -> Item:
-        named = replace(item, name=f"{item.name}-{slug}")
-        return _worded(results, named) if isinstance(named, Table) else named
+    def named(item: Item) -> Item:
+        return replace(item, name=f"{item.name}-{slug}")
+
+    def of_section(table: Table) -> Table:
+        return named(_worded(results, table))
 
     pairs, kinds = pair_table(results), kind_table(results)
     return ScoringSection(
@@ -107,7 +109,7 @@ def _section(results: Results, family: str) -> ScoringSection:
         pairs=of_section(pairs) if pairs else None,
         eer=of_section(eer_table(results)),
         kinds=of_section(kinds) if kinds else None,
-        plots=[of_section(plot) for make in PLOTS if (plot := make(results))],
+        plots=[named(plot) for make in PLOTS if (plot := make(results))],
         metrics=[of_section(table) for table in metric_tables(results)],
         groups=[of_section(table) for table in group_tables(results)],
         groups_note=_groups_note(results),

@@ -81,7 +81,8 @@ def retrieved(query_QD: Floats, gallery_GD: Floats, query_class_Q: Codes, galler
         hits += [is_own_QG[:, :first].any(axis=1).sum() for first in (1, 5, 10)]
         precision_QG = is_own_QG.cumsum(axis=1) / rank_G
         precisions += float(((precision_QG * is_own_QG).sum(axis=1) / is_own_QG.sum(axis=1)).sum())
-    return Retrieved(*(hits / len(query_QD)).tolist(), precisions / len(query_QD))
+    first, five, ten = (hits / len(query_QD)).tolist()
+    return Retrieved(first, five, ten, precisions / len(query_QD))
 
 
 class Classifiers:
