@@ -106,6 +106,8 @@ class RunConfig(Components):
             text = f"has {', '.join(stores)}; give two, one that is trained on ({splits[0]}) and one that is evaluated"
             yield Conflict("corpus.stores", text, ("corpus",))
         idle = [name for name in OF_AUDIO if getattr(self, name) != type(self).model_fields[name].get_default()]
+        if self.calibrate and self.calibrate.quality:
+            yield Conflict("calibrate.quality", "measures recordings; leave it out of a run of vectors", ("calibrate",))
         idle += [f"corpus.{name}" for name in ("root", "sources") if getattr(self.corpus, name)]
         for name in idle:
             yield Conflict(name, "says nothing to a run of vectors; leave it out, or corpus.stores", (name, "corpus"))

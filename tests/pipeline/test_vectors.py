@@ -41,6 +41,8 @@ def test_splits_are_named_where_neither_is_called_train(tmp_path):
         ({"corpus": stores(train="a.npy")}, r"corpus.stores: has train; give two, one that is trained on \(train\)"),
         ({"corpus": stores(a="a.npy", b="b.npy", c="c.npy")}, r"corpus.stores: has a, b, c; give two"),
         ({"backbone": {"name": "campplus"}}, r"backbone: says nothing to a run of vectors; leave it out, or corpus"),
+        ({"calibrate": {"quality": ["norm"]}}, r"calibrate.quality: measures recordings; leave it out of a run of"),
+        ({"terms": {"itme": "picture"}}, r"terms.itme: is no term; there are item, class, .*; did you mean 'item'\?"),
         ({"corpus": {**stores(train="a", test="b"), "root": "c"}}, r"corpus.root: says nothing to a run of vectors"),
     ],
 )
