@@ -658,6 +658,27 @@ def map_(**options: Any) -> None:
 
 
 @main.command()
+@click.argument("store", type=_FILE)
+@_path_option("from", "Store by the old backbone of speech that the new one has heard too; may be STORE itself.")
+@_path_option("to", "Store of the same speech by the new backbone: same crops and views.")
+@_output_option("model", "Folder of the alignment to write.")
+@_output_option("upgraded", "Store to write: STORE in the space that both share.")
+@click.option("--method", default="auto", show_default=True, help="Which alignment is learnt.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the alignment.")
+@_set_option("A setting of the method, e.g. shrinkages=[0.1]; `reseed config --reference` lists all.")
+def upgrade(method: str, overrides: Sequence[str], **options: Any) -> None:
+    """Bring enrolments of an old backbone, whose audio is gone, to where a new one's vectors score against them."""
+    from reseed.pipeline.settings import section
+    from reseed.stages.aligners.table import aligner_class
+    from reseed.stages.upgrade import upgrade as stage
+
+    old, new = options.pop("from"), options.pop("to")
+    settings = section(aligner_class(method).Config, overrides)
+    for line in stage(old=old, new=new, method=method, settings=settings, **options):
+        _say(line)
+
+
+@main.command()
 @click.argument("name")
 @_set_option("Of the backbone, e.g. weights=FILE; `reseed config --reference` lists them.")
 def check_backbone(name: str, overrides: Sequence[str]) -> None:
@@ -727,7 +748,13 @@ def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, dev
 @_path_option("enrolments", "What the enrolment models of the trials are made of.", required=False)
 @_path_option("cohort", "Store of other speakers, for as_norm, s_norm and PLDA.", required=False)
 @_path_option("cohort-utterances", "Manifest of those of its utterances to use.", required=False)
-@_path_option("enrolment", "Store that enrolment comes from, if not --store (see `reseed map`).", required=False)
+@_path_option(
+    "enrolment",
+    "Store that enrolment comes from, if not --store (see `reseed map`); repeat for more: of what several hold, the "
+    "first one's vectors count.",
+    multiple=True,
+    required=False,
+)
 @_path_option("enrolment-cohort", "The cohort as the enrolment side has it.", required=False)
 @_path_option("domain", "Store to adapt PLDA to, in place of what is scored.", required=False)
 @_path_option("domain-utterances", "Manifest of those of its utterances to use.", required=False)
@@ -736,7 +763,7 @@ def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, dev
 @click.option("--allow-missing", is_flag=True, help="Leave out trials whose utterances are not stored.")
 @_DASK
 def score(
-    config: Path, overrides: Sequence[str], system: str, allow_missing: bool, dask: str | None, **paths: Path
+    config: Path, overrides: Sequence[str], system: str, allow_missing: bool, dask: str | None, **paths: Any
 ) -> None:
     """Score every trial in every condition, by cosine and whatever else score.scorings names."""
     from reseed.pipeline.executor import checked, executor

@@ -147,6 +147,11 @@ VERBS = {
     "map": Verb(
         "map --store stores/small --model models/turned --side test --mapped stores/mapped", ("stores/mapped",)
     ),
+    "upgrade": Verb(
+        "upgrade stores/train --from stores/train --to stores/small --method ridge --model models/upgrade"
+        " --upgraded stores/upgraded",
+        ("models/upgrade", "stores/upgraded"),
+    ),
     "adopt": Verb("adopt seed.pth --store stores/train --model models/adopted", ("models/adopted",)),
     **{
         f"export-model-{kind}": Verb(

@@ -1,75 +1,18 @@
 """Aligning, mapping and asymmetric scoring on real stores of two generated backbones."""
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from reseed.stages.align import align
 from reseed.stages.aligners.folder import load_alignment
-from reseed.stages.aligners.table import aligner_class
 from reseed.stages.map import map_store
-from reseed.stages.score import score
-from reseed.stages.scoring.metrics import eer
-from reseed.stages.trial_scoring.order import ScoreOrder
-from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import EmbeddingStore, ModelError, ScoringError, StoreError
-from tests.stages.scoring.example import simulate, write_manifest, write_store, write_trials
-
-VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}}
-TURN = np.linalg.qr(np.random.default_rng(5).normal(size=(16, 16)))[0][:, :12]
-
-
-class World:
-    """Forty speakers embedded by two backbones; the last ten are for trials."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.people = [f"s{number:02d}" for number in range(40) for _ in range(4)]
-        self.ids = [f"{who}-{number % 4}" for number, who in enumerate(self.people)]
-        self.utterances = write_manifest(root / "utterances.parquet", self.ids, self.people)
-        vectors = simulate(self.people, VIEWS, dim=16, crops=2, system="raw")
-        noise = np.random.default_rng(1).normal(size=(*vectors.shape[:-1], 12)).astype(np.float32)
-        self.vectors = {"x": vectors, "y": (vectors @ TURN + 0.2 * noise).astype(np.float32)}
-        self.stores = {}
-        for half, rows in (("train", slice(0, 120)), ("test", slice(120, 160))):
-            for side, space in (("x", "one:1"), ("y", "two:2")):
-                path = root / f"{half}.{side}"
-                self.stores[half, side] = write_store(
-                    path, self.ids[rows], self.people[rows], self.vectors[side][rows], VIEWS, space
-                )
-        tested = range(120, 160)
-        pairs = [(a, b) for a in tested for b in tested if a < b]
-        listed = [(self.ids[a], self.ids[b], self.people[a] == self.people[b], None) for a, b in pairs]
-        self.trials = write_trials(root / "trials.parquet", listed)
-
-    def align(self, method: str, model: Path, **options: Any) -> str:
-        kind = aligner_class(method)
-        settings = kind.Config(**options.pop("settings", {}))
-        stores = {"enrolment": self.stores["train", "x"], "test": self.stores["train", "y"]}
-        return align(**{**stores, "model": model, "method": method, "settings": settings, "seed": 0, **options})
-
-    def mapped(self, model: Path, out: Path, half: str = "test") -> dict[str, Path]:
-        paths = {}
-        for side, name in (("enrolment", "x"), ("test", "y")):
-            paths[side] = out / f"{half}.{side}"
-            map_store(store=self.stores[half, name], model=model, side=side, mapped=paths[side])
-        return paths
-
-    def score(self, out: Path, **options: Any) -> float:
-        files = {"scores": out / "scores.parquet", "identification": out / "identification.parquet"}
-        settings = ScoreSettings(**options.pop("settings", {}))
-        common = {"trials": self.trials, "utterances": self.utterances, "system": "nessa", "settings": settings}
-        score(ScoreOrder(**{**common, **files, **options}))
-        rows = [row for row in pq.read_table(files["scores"]).to_pylist() if row["condition"] == "clean"]
-        values, same = (np.array([row[name] for row in rows]) for name in ("score", "is_target"))
-        return eer(values[same], values[~same])
+from tests.stages.scoring.example import write_store
+from tests.stages.two_backbones import VIEWS, World
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory):
     return World(tmp_path_factory.mktemp("world"))
 
 
@@ -81,7 +24,7 @@ def test_mapped_sides_are_scored_against_each_other(world, tmp_path):
     assert store.space == EmbeddingStore(paths["enrolment"]).space
     assert store.dim == 12
     store.verify()
-    assert world.score(tmp_path, store=paths["test"], enrolment=paths["enrolment"]) < 0.2
+    assert world.score(tmp_path, store=paths["test"], enrolment=(paths["enrolment"],)) < 0.2
     ranks = pq.read_table(tmp_path / "identification.parquet")
     assert ranks.num_rows > 0
     cohorts = world.mapped(tmp_path / "model", tmp_path, "train")
@@ -89,7 +32,7 @@ def test_mapped_sides_are_scored_against_each_other(world, tmp_path):
         world.score(
             tmp_path,
             store=paths["test"],
-            enrolment=paths["enrolment"],
+            enrolment=(paths["enrolment"],),
             cohort=cohorts["test"],
             enrolment_cohort=cohorts["enrolment"],
             cohort_utterances=world.utterances,
@@ -102,7 +45,7 @@ def test_mapped_sides_are_scored_against_each_other(world, tmp_path):
 def test_asymmetric_scores_are_worked_out_by_hand(world, tmp_path):
     world.align("procrustes", tmp_path / "model")
     paths = world.mapped(tmp_path / "model", tmp_path)
-    world.score(tmp_path, store=paths["test"], enrolment=paths["enrolment"])
+    world.score(tmp_path, store=paths["test"], enrolment=(paths["enrolment"],))
     row = pq.read_table(tmp_path / "scores.parquet").to_pylist()[-1]
     assert row["condition"] == "noise_5db"
     first = EmbeddingStore(paths["enrolment"]), row["enrolment_id"], "clean"
@@ -148,10 +91,10 @@ def test_sides_that_are_swapped_are_named(world, tmp_path):
             store=world.stores["test", "y"], model=tmp_path / "model", side="enrolment", mapped=tmp_path / "mapped"
         )
     paths = world.mapped(tmp_path / "model", tmp_path)
-    with pytest.raises(ScoringError, match="is mapped for the test side and given as the enrolment side: swap"):
-        world.score(tmp_path, store=paths["enrolment"], enrolment=paths["test"])
+    with pytest.raises(ScoringError, match="is mapped for the enrolment side and given as the test side: swap"):
+        world.score(tmp_path, store=paths["enrolment"], enrolment=(paths["test"],))
     with pytest.raises(ScoringError, match="enrolment .* is of one:1, test .* of two:2, which do not compare"):
-        world.score(tmp_path, store=world.stores["test", "y"], enrolment=world.stores["test", "x"])
+        world.score(tmp_path, store=world.stores["test", "y"], enrolment=(world.stores["test", "x"],))
 
 
 def test_a_damaged_or_foreign_alignment_is_named(world, tmp_path):
