@@ -3,10 +3,16 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from reseed.stages.aligners.folder import load_alignment
+from reseed.stages.backbones.folder import BackboneInfo, save_backbone
+from reseed.stages.backbones.training.network import make_backbone
+from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.map import map_store
 from reseed.store import EmbeddingStore, ModelError, ScoringError, StoreError
+from tests.corpus import prepared, voice, write_wave
+from tests.runs import reseed
 from tests.stages.scoring.example import write_store
 from tests.stages.two_backbones import VIEWS, World
 
@@ -109,3 +115,49 @@ def test_a_damaged_or_foreign_alignment_is_named(world, tmp_path):
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(ModelError, match="exists and is not an alignment"):
         world.align("ridge", tmp_path / "full")
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory):
+    """A folder with stores of recordings of 1 to 2.4 s by two backbones, each whole."""
+    root = tmp_path_factory.mktemp("speech")
+    for number in range(8):
+        name = f"s{number // 2}"
+        write_wave(root / "speech" / name / f"{name}-{number % 2}.flac", voice(number // 2, number, 1 + 0.2 * number))
+    prepared(root, root, ("speech",), split="")
+    info = {"backbone": "ecapa_tdnn", "settings": {}, "seed": 0, "started_from": "untrained", "speakers": []}
+    info |= {"utterances": "", "utterances_digest": "", "anchors": None}
+    network = make_backbone(BackboneTraining(backbone="ecapa_tdnn", channels=8, dimensions=16, bands=24), seed=0)
+    save_backbone(root / "small", network, BackboneInfo.model_validate(info), [])
+    views = {"views": {"clean": {}, "phone": {"mu_law": True}}, "crops": "whole"}
+    config = {
+        "name": "whole",
+        "device": "cpu",
+        "extract": {"train": views, "evaluation": views},
+        "train": {"centre": {}},
+    }
+    (root / "run.yaml").write_text(yaml.safe_dump(config | {"corpus": {"root": str(root)}, "align": {"auto": {}}}))
+    extract = ("extract", "--config", root / "run.yaml", "--utterances", root / "speech.parquet")
+    reseed(*extract, "--store", root / "ge2e")
+    reseed(*extract, "--trained", root / "small", "--store", root / "two")
+    cut = ("--set", "extract.train.crops={count: 1, duration_s: 1.0}")
+    reseed(*extract, *cut, "--trained", root / "small", "--store", root / "cut")
+    return root
+
+
+def test_whole_utterances_of_any_length_are_aligned_mapped_and_scored(speech, tmp_path):
+    config, speakers = ("--config", speech / "run.yaml"), ("--utterances", speech / "speech.parquet")
+    lengths = EmbeddingStore(speech / "ge2e").rows(["duration_s"])["duration_s"].to_pylist()
+    assert len(set(lengths)) == 8
+    align = ("align", *config, "--name", "auto", "--enrolment", speech / "ge2e", "--model", tmp_path / "model")
+    assert "auto of 8 shared utterances in 2 views" in reseed(*align, "--test", speech / "two")
+    for side, store in (("enrolment", "ge2e"), ("test", "two")):
+        mapped = ("--side", side, "--mapped", tmp_path / side)
+        reseed("map", "--store", speech / store, "--model", tmp_path / "model", *mapped)
+    reseed("trials", *config, *speakers, "--trials", tmp_path / "trials", "--enrolments", tmp_path / "enrolments")
+    lists = ("--trials", tmp_path / "trials", *speakers, "--scores", tmp_path / "scores")
+    sides = ("--enrolment", tmp_path / "enrolment", "--store", tmp_path / "test")
+    reseed("score", *config, "--system", "across", *sides, *lists)
+    assert np.isfinite(pq.read_table(tmp_path / "scores")["score"].to_numpy()).all()
+    refused = reseed(*align, "--test", speech / "cut", ok=False)
+    assert "the crops of 7 of 8 utterances differ: 1.20 s from 0.00 s on in" in refused
