@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from reseed.cli import main
 from reseed.stages.map import map_store
+from reseed.stages.trial_scoring.order import ScoreOrder
+from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import EmbeddingStore, ScoringError
 from tests.runs import RUN
 from tests.stages.scoring.example import write_store
@@ -65,6 +67,13 @@ def mapped_tests(world, out):
     for name, store in paths.items():
         map_store(store=store, model=out / "model", side="test", mapped=out / name)
     return {name: out / name for name in paths}
+
+
+def unit(store, name):
+    """Return the unit mean of the unit crops of an utterance, clean."""
+    crops = np.stack([store.get(name, view="clean", crop=crop) for crop in range(store.crops)]).astype(float)
+    mean = (crops / np.linalg.norm(crops, axis=1, keepdims=True)).mean(axis=0)
+    return mean / np.linalg.norm(mean)
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +134,21 @@ def test_old_and_new_enrolments_are_scored_in_one_go(world, upgraded, tmp_path):
     assert world.score(tmp_path, store=paths["tests"], enrolment=(paths["new"], paths["upgraded"])) < 0.2
 
 
-def unit(store, name):
-    """Return the unit mean of the unit crops of an utterance, clean."""
-    crops = np.stack([store.get(name, view="clean", crop=crop) for crop in range(store.crops)]).astype(float)
-    mean = (crops / np.linalg.norm(crops, axis=1, keepdims=True)).mean(axis=0)
-    return mean / np.linalg.norm(mean)
+def test_normalised_scores_of_old_and_new_enrolments_have_one_cohort(world, upgraded, tmp_path):
+    cohort = tmp_path / "cohort"
+    map_store(store=world.stores["train", "y"], model=upgraded / "model", side="test", mapped=cohort)
+    given = {"cohort": cohort, "enrolment_cohort": cohort, "cohort_utterances": world.utterances}
+    given |= {"settings": {"scorings": ("as_norm",), "cohort": {"top": 10}}, "store": upgraded / "tests"}
+    assert world.score(tmp_path, enrolment=(upgraded / "new", upgraded / "upgraded"), **given) < 0.2
+
+
+def test_workers_that_stand_in_another_folder_find_every_enrolment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = {name: Path(name) for name in ("store", "trials", "utterances", "scores")}
+    order = ScoreOrder(
+        system="", identification=None, settings=ScoreSettings(), enrolment=(Path("new"), Path("old")), **paths
+    )
+    assert order.absolute().enrolment == (tmp_path / "new", tmp_path / "old")
 
 
 def test_enrolments_of_another_space_or_number_of_crops_are_refused(world, upgraded, tmp_path):
