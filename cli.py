@@ -855,6 +855,34 @@ def threshold(as_json: bool, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("scores", nargs=-1, type=_FILE, required=True)
+@_path_option(
+    "labels", "Trial list (VoxCeleb, Kaldi, NIST, CSV), where the scores do not label trials.", required=False
+)
+@_output_option("report", "Folder to write index.html and metrics.json to.", required=False)
+@_path_option("speakers", "Lines of UTTERANCE SPEAKER (default: told by ids and labels).", required=False)
+@click.option(
+    "--cost",
+    "costs",
+    multiple=True,
+    default=("vox", "vox-0.01"),
+    show_default=True,
+    help="Detection cost by name (vox, cn, sre16, ...) or prior (0.02, 0.01+0.005); repeat for more.",
+)
+@click.option("--llr", is_flag=True, help="Scores are natural-log likelihood ratios: also Cllr and actual DCF.")
+@click.option("--equalise", is_flag=True, help="Let every condition weigh alike where they are pooled (NIST).")
+@click.option("--allow-missing", is_flag=True, help="Leave out trials that have no score.")
+@click.option("--replicates", type=click.IntRange(0), default=1000, show_default=True, help="Of the bootstrap.")
+@click.option("--title", default="", help="Heading of the page.")
+@_JSON
+def evaluate(as_json: bool, **options: Any) -> None:
+    """Measure anybody's score files: EER, DCF, Cllr with intervals, differences, and a page; no run is needed."""
+    from reseed.stages.evaluate import evaluate as stage
+
+    _show(stage(**options), as_json)
+
+
+@main.command()
 @_config_options
 @_path_option("scores", "Scores of a system; repeat for each.", multiple=True)
 @_path_option("identification", "Ranks of a system, in the order of --scores.", multiple=True)

@@ -184,6 +184,7 @@ VERBS = {
         " --store stores/dev --utterances corpus/dev.parquet --report report",
         ("report",),
     ),
+    "evaluate": Verb("evaluate scores/raw.parquet --replicates 5 --report evaluated", ("evaluated",)),
     "compare": Verb("compare first second --report compared --set bootstrap_replicates=5", ("compared",)),
     **{
         f"export-{kind}": Verb(f"export stores/train --output exported.{kind} --format {kind}", (f"exported.{kind}",))
