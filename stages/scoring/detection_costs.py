@@ -53,8 +53,8 @@ class DetectionCost:
         nontarget_weights: ArrayLike | None = None,
     ) -> float:
         """Return the mean of the minimum costs, each at its own threshold; see `min_dcf`."""
-        weights = {"target_weights": target_weights, "nontarget_weights": nontarget_weights}
-        return self._mean(partial(min_dcf, target_scores, nontarget_scores, **weights))
+        scored = partial(min_dcf, target_scores, nontarget_scores)
+        return self._mean(partial(scored, target_weights=target_weights, nontarget_weights=nontarget_weights))
 
     def actual(
         self,
@@ -64,8 +64,8 @@ class DetectionCost:
         nontarget_weights: ArrayLike | None = None,
     ) -> float:
         """Return the mean of the costs at the Bayes thresholds; see `actual_dcf`."""
-        weights = {"target_weights": target_weights, "nontarget_weights": nontarget_weights}
-        return self._mean(partial(actual_dcf, target_scores, nontarget_scores, **weights))
+        scored = partial(actual_dcf, target_scores, nontarget_scores)
+        return self._mean(partial(scored, target_weights=target_weights, nontarget_weights=nontarget_weights))
 
     def _mean(self, cost: Callable[..., float]) -> float:
         each = [cost(p_target=a.p_target, c_miss=a.c_miss, c_fa=a.c_fa) for a in self.applications]
