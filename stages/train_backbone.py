@@ -146,8 +146,7 @@ def _trained(
     before = copy.deepcopy(backbone.state_dict()) if settings.base_share else {}
     with torch.random.fork_rng():
         torch.manual_seed(order.seed)
-        classes = len(speech.speakers) * len(settings.speeds)
-        network = SpeakerClassifier(settings, backbone, classes).to(reader.device).train()
+        network = SpeakerClassifier.of(settings, backbone, anchors, speech).to(reader.device).train()
     history = optimise(
         network,
         reader,

@@ -17,8 +17,10 @@ from reseed.stages.backbones.folder import read_trained
 from reseed.stages.backbones.resnet_se34v2 import FILTERS
 from reseed.stages.backbones.resnet_wespeaker import untrained_sizes
 from reseed.stages.backbones.table import backbone_class, load_backbone
+from reseed.stages.backbones.training.anchors import Anchors
 from reseed.stages.backbones.training.losses import angular_margin, proximity
 from reseed.stages.backbones.training.settings import BackboneTraining
+from reseed.stages.backbones.training.speech import Speech
 from reseed.stages.backbones.weights import Blank
 from reseed.stages.training.loop import Trainable
 from reseed.store import ConfigError
@@ -46,18 +48,42 @@ class SpeakerClassifier(Trainable[Crops]):
 
     Args:
         speakers: classes; each speed of a speaker is one.
+        start_KD: where the classifier starts; None: at random.
+        mean_D: what is taken from embeddings of unit length before they are compared; None: nothing.
     """
 
     config: BackboneTraining
+    mean_D: Tensor | None
 
-    def __init__(self, config: BackboneTraining, backbone: StagedBackbone, speakers: int) -> None:
+    def __init__(
+        self,
+        config: BackboneTraining,
+        backbone: StagedBackbone,
+        speakers: int,
+        *,
+        start_KD: Tensor | None = None,
+        mean_D: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.backbone = backbone.requires_grad_(True)
-        self.speaker_KD = nn.Parameter(torch.empty(speakers, backbone.embedding_dim)) if config.head else None
-        if self.speaker_KD is not None:
-            nn.init.xavier_normal_(self.speaker_KD)
+        self.register_buffer("mean_D", mean_D)
+        self.speaker_KD = None
+        if config.head is not None:
+            random_KD = nn.init.xavier_normal_(torch.empty(speakers, backbone.embedding_dim))
+            self.speaker_KD = nn.Parameter(random_KD if start_KD is None else start_KD.clone())
         choose_trained(self.backbone, config.trained, config.frozen)
+
+    @classmethod
+    def of(cls, config: BackboneTraining, backbone: StagedBackbone, anchors: Anchors | None, speech: Speech) -> Self:
+        """Return what is trained on some speech, with what its settings take from the anchors."""
+        start_KD = mean_D = None
+        if anchors is not None and config.centre:
+            mean_D = anchors.mean(speech.utterances)
+        if anchors is not None and config.head_start == "anchors":
+            start_KD = anchors.of_speakers(speech.utterances, speech.speakers, mean_D)
+        classes = len(speech.speakers) * len(config.speeds)
+        return cls(config, backbone, classes, start_KD=start_KD, mean_D=mean_D)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training or evaluation; where statistics are fixed, normalisations stay in evaluation."""
@@ -68,12 +94,29 @@ class SpeakerClassifier(Trainable[Crops]):
                     module.eval()
         return self
 
+    def lr_factors(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Return the parameters and what each group multiplies the learning rate by."""
+        factor, head_KD = self.config.head_lr_factor, self.speaker_KD
+        if factor == 1.0 or head_KD is None:
+            return super().lr_factors()
+        return [([each for each in self.parameters() if each is not head_KD], 1.0), ([head_KD], factor)]
+
+    def centred(self, embedding_BD: Tensor) -> Tensor:
+        """Return embeddings without the mean, [B, D], where there is one: the directions that are compared."""
+        return embedding_BD if self.mean_D is None else F.normalize(embedding_BD, dim=-1) - self.mean_D
+
     def loss(self, crops: Crops, generator: torch.Generator) -> Tensor:
         """Return the scalar loss: classification, and proximity times its weight where there is what to be near to."""
-        heard_ND, label_N, near_BD = self.backbone(crops.waveform_BT).float(), crops.label_B, crops.anchor_BD
-        embedding_BD = heard_ND
+        embedding_BD, near_BD = self.backbone(crops.waveform_BT), crops.anchor_BD
         if crops.clean_BT is not None:
-            near_BD = self.backbone(crops.clean_BT).float()
+            near_BD = self.backbone(crops.clean_BT)
+        with torch.autocast(embedding_BD.device.type, enabled=False):  # a cosine in half precision is 1 too early
+            near_BD = None if near_BD is None else self.centred(near_BD.float())
+            return self._compared(self.centred(embedding_BD.float()), near_BD, crops)
+
+    def _compared(self, embedding_BD: Tensor, near_BD: Tensor | None, crops: Crops) -> Tensor:
+        heard_ND, label_N = embedding_BD, crops.label_B
+        if crops.clean_BT is not None and near_BD is not None:
             heard_ND, label_N = torch.cat([embedding_BD, near_BD]), crops.label_B.repeat(2)
         loss = torch.zeros((), device=heard_ND.device)
         if self.speaker_KD is not None:

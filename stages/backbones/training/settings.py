@@ -61,8 +61,13 @@ class BackboneTraining(SpeechTraining):
         bands: frequency bands of the features of an untrained network.
         head: how speakers are classified: by additive angular margin or plain softmax; null: not at all, anchors alone,
             without labels.
+        head_start: where the classifier starts: at random directions, or at each speaker's mean stored clean embedding
+            (anchors).
+        head_lr_factor: the classifier's learning rate, in multiples of lr.
         margin, scale: margin and scale of the additive angular margin (arXiv 1801.07698).
         proximity: the distance to the anchors or, with `joint`, to the embedding of the clean crop.
+        centre: classify, and hold near the anchors, what is left of embeddings of unit length without the mean of the
+            anchors.
         base_share: share of the weights it started from in the average that is kept (WiSE-FT, arXiv 2109.01903): brings
             back a part of what fine-tuning forgets.
         trained: only parameters whose names begin with one of these are trained; empty: all are.
@@ -92,9 +97,12 @@ class BackboneTraining(SpeechTraining):
     dimensions: int = Field(default=192, ge=2, le=65_536)
     bands: int = Field(default=80, ge=8, multiple_of=8)
     head: Literal["aam", "softmax"] | None = "aam"
+    head_start: Literal["random", "anchors"] = "random"
+    head_lr_factor: float = Field(default=1.0, gt=0)
     margin: float = Field(default=0.2, ge=0, lt=1.57)
     scale: float = Field(default=30.0, gt=0)
     proximity: Proximity = Proximity()
+    centre: bool = False
     base_share: float = Field(default=0.0, ge=0, lt=1)
     trained: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
@@ -123,6 +131,10 @@ class BackboneTraining(SpeechTraining):
         if self.joint and self.anchored:
             text = "draws noisy and clean embeddings together, anchored holds them near stored ones; choose one of them"
             yield Conflict("joint", text)
+        if self.head_start == "anchors" and not (self.anchored and self.head == "aam"):
+            yield Conflict("head_start", "at the anchors needs anchored: true and head: aam")
+        if self.centre and (not self.anchored or self.head == "softmax"):
+            yield Conflict("centre", "is on the mean of the anchors: it needs anchored: true, and head: aam or null")
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -132,4 +144,4 @@ class BackboneTraining(SpeechTraining):
         return {name: value for name, value in found.items() if name not in unset}
 
 
-_LATER = ("trained", "batch_norm")
+_LATER = ("head_start", "head_lr_factor", "centre", "trained", "batch_norm")
