@@ -226,21 +226,24 @@ class Training(Generic[Network]):
         mine, rows = self.group.share(batch)
         with torch.autocast(self.reader.device.type, self._dtype, enabled=self._dtype is not torch.float32):
             loss: Tensor = self._loss(mine, self.generator)
-        self._optimiser.zero_grad()
-        # The gradients of the processes are averaged: a share of another size than the mean must weigh accordingly.
-        weighted = loss * (rows * self.group.size / len(batch)) if self.group.size > 1 else loss
-        self._scaler.scale(weighted).backward()
-        if self.settings.grad_clip is not None:
-            self._scaler.unscale_(self._optimiser)  # else the bound would be on the scaled gradients
-            nn.utils.clip_grad_norm_(self._parameters, self.settings.grad_clip)
-        self._scaler.step(self._optimiser)
-        self._scaler.update()
+        if loss.requires_grad:  # not where statistics alone are learnt
+            # The gradients of the processes are averaged: a share of another size than the mean must weigh accordingly.
+            self._descend(loss * (rows * self.group.size / len(batch)) if self.group.size > 1 else loss)
         if self.average is not None:
             average = list(self.average.parameters())
             get_ema_multi_avg_fn(self.settings.ema)(average, self._parameters, 0)
             for kept, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 kept.copy_(current)  # statistics of normalisations are averages already
         self.total += loss.detach() * rows
+
+    def _descend(self, loss: Tensor) -> None:
+        self._optimiser.zero_grad()
+        self._scaler.scale(loss).backward()
+        if self.settings.grad_clip is not None:
+            self._scaler.unscale_(self._optimiser)  # else the bound would be on the scaled gradients
+            nn.utils.clip_grad_norm_(self._parameters, self.settings.grad_clip)
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
 
     def _validated(self, validation: Validation[Network], epoch: int) -> float:
         eer = self.group.broadcast(validation.eer(self.kept) if self.group.is_main else math.nan)

@@ -208,6 +208,7 @@ def test_a_training_from_the_anchors_moves_network_and_classifier_and_judges_cen
 def test_settings_that_came_later_count_where_they_are_set():
     later = {"trained": ["linear"], "batch_norm": "fixed", "head_lr_factor": 10.0, "centre": True}
     later |= {"head_start": "anchors", "anchored": True}
+    later["lora"] = {"rank": 4, "alpha": 8.0}
     assert not {*later} - {"anchored"} & set(BackboneTraining().model_dump(mode="json"))
     assert later.items() <= BackboneTraining(**later).model_dump(mode="json").items()
 
@@ -342,19 +343,19 @@ def kill_at_first_checkpoint(script, checkpoint):
     assert checkpoint.exists()
 
 
-@pytest.mark.parametrize("near", [False, True])
-def test_a_killed_training_goes_on_to_the_very_same_weights(corpus, anchors, tmp_path, capfd, near):
-    settings = {"epochs": 3, "crops": 2}
-    if near:
-        settings |= CENTRED | {"epochs": 2, "head_lr_factor": 10}
-    store = anchors if near else None
+@pytest.mark.parametrize(
+    "more", [{"epochs": 3}, CENTRED | {"head_lr_factor": 10}, CENTRED | {"lora": {}}], ids=["plain", "anchors", "lora"]
+)
+def test_a_killed_training_goes_on_to_the_very_same_weights(corpus, anchors, tmp_path, capfd, more):
+    settings = {"epochs": 2, "crops": 2} | more
+    store = anchors if "anchored" in more else None
     script = (
         "import torch; from pathlib import Path\n"
         "from reseed.stages.train_backbone import BackboneOrder, train_backbone\n"
         "from reseed.stages.backbones.training.settings import BackboneTraining\n"
         f"torch.set_num_threads({torch.get_num_threads()})\n"
         f"order = BackboneOrder(utterances=Path({str(corpus['speech'])!r}), model=Path({str(tmp_path / 'cut')!r}),\n"
-        f"    anchors={str(store)!r} if {near} else None,\n"
+        f"    anchors={store and str(store)!r},\n"
         f"    seed=0, checkpoint_every_s=0.0, settings=BackboneTraining(**{SMALL | settings!r}))\n"
         "train_backbone(order)"
     )
@@ -382,6 +383,12 @@ def test_what_cannot_be_trained_on_is_named(corpus, anchors, tmp_path):
         run(corpus, model, settings=ge2e | {"frozen": ["conv1"]})
     with pytest.raises(ConfigError, match=r"trained: ecapa_tdnn has no parameter attention\.9.*are attention\.0"):
         run(corpus, model, settings={"trained": ["attention.9"]})
+    with pytest.raises(ConfigError, match="trained: null adapts statistics of normalisations, and this ge2e has none"):
+        run(corpus, model, settings=ge2e | {"trained": None, "head": None})
+    with pytest.raises(ConfigError, match="lora: no linear layer or convolution of ge2e is among what is"):
+        run(corpus, model, settings=ge2e | {"trained": ["lstm"], "lora": {}})
+    with pytest.raises(ConfigError, match="lora is of the weights that a training starts from, this from none"):
+        run(corpus, model, settings={"lora": {}})
     with pytest.raises(ConfigError, match="frozen: every parameter of ge2e is; leave some to train"):
         run(corpus, model, settings=ge2e | {"trained": ["linear"], "frozen": ["linear"]})
     table = pq.read_table(corpus["speech"])

@@ -3,7 +3,6 @@
 Shapes: B batch, T samples, K speakers, D embedding dimension.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,6 +16,7 @@ from reseed.stages.backbones.folder import read_trained
 from reseed.stages.backbones.resnet_se34v2 import FILTERS
 from reseed.stages.backbones.resnet_wespeaker import untrained_sizes
 from reseed.stages.backbones.table import backbone_class, load_backbone
+from reseed.stages.backbones.training.adaptation import choose, normalisations
 from reseed.stages.backbones.training.anchors import Anchors
 from reseed.stages.backbones.training.losses import angular_margin, proximity
 from reseed.stages.backbones.training.settings import BackboneTraining
@@ -72,7 +72,7 @@ class SpeakerClassifier(Trainable[Crops]):
         if config.head is not None:
             random_KD = nn.init.xavier_normal_(torch.empty(speakers, backbone.embedding_dim))
             self.speaker_KD = nn.Parameter(random_KD if start_KD is None else start_KD.clone())
-        choose_trained(self.backbone, config.trained, config.frozen)
+        choose(self.backbone, config)
 
     @classmethod
     def of(cls, config: BackboneTraining, backbone: StagedBackbone, anchors: Anchors | None, speech: Speech) -> Self:
@@ -89,9 +89,8 @@ class SpeakerClassifier(Trainable[Crops]):
         """Switch to training or evaluation; where statistics are fixed, normalisations stay in evaluation."""
         super().train(mode)
         if self.config.batch_norm == "fixed":
-            for module in self.backbone.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            for layer in normalisations(self.backbone):
+                layer.eval()
         return self
 
     def lr_factors(self) -> list[tuple[list[nn.Parameter], float]]:
@@ -131,49 +130,6 @@ class SpeakerClassifier(Trainable[Crops]):
         if settings.head == "aam":
             return angular_margin(heard_ND, speaker_KD, label_N, settings.margin, settings.scale)
         return F.cross_entropy(heard_ND @ speaker_KD.T, label_N)
-
-
-def choose_trained(backbone: StagedBackbone, trained: tuple[str, ...], frozen: tuple[str, ...]) -> None:
-    """Train parameters whose names begin with one of `trained` (none: all) and with none of `frozen`.
-
-    Raises:
-        ConfigError: a prefix fits no parameter, or none is left to train.
-    """
-    names = [name for name, _ in backbone.named_parameters()]
-    for setting, prefixes in (("trained", trained), ("frozen", frozen)):
-        for prefix in prefixes:
-            if not any(name.startswith(prefix) for name in names):
-                raise ConfigError(
-                    f"{setting}: {backbone.name} has no parameter {prefix}...; its layers are {_layers(names, prefix)}"
-                )
-    for name, parameter in backbone.named_parameters():
-        parameter.requires_grad_(name.startswith(trained or "") and not name.startswith(frozen))
-    if not any(parameter.requires_grad for parameter in backbone.parameters()):
-        raise ConfigError(f"frozen: every parameter of {backbone.name} is; leave some to train")
-
-
-def _layers(names: Sequence[str], prefix: str) -> str:
-    """Return the layers among which a prefix is none, with what they lie in: of "xvector.block9" those of xvector."""
-    above = f"{prefix.rpartition('.')[0]}."
-    if not any(name.startswith(above) for name in names):
-        above = ""
-    below = [name.removeprefix(above) for name in names if name.startswith(above)]
-    return ", ".join(dict.fromkeys(above + name.partition(".")[0] for name in below))
-
-
-def mix_weights(backbone: StagedBackbone, before: Mapping[str, Tensor], share: float) -> None:
-    """Average the weights of a backbone with earlier ones, in place.
-
-    Args:
-        share: of the earlier ones.
-    """
-    state = backbone.state_dict()
-    backbone.load_state_dict(
-        {
-            name: torch.lerp(now, before[name].to(now.device), share) if now.is_floating_point() else now
-            for name, now in state.items()
-        }
-    )
 
 
 def make_backbone(config: BackboneTraining, seed: int, base: Path | None = None) -> StagedBackbone:

@@ -23,6 +23,18 @@ class Proximity(Section):
     weight: float = Field(default=1.0, gt=0)
 
 
+class LowRank(Section):
+    """Updates of weights that are products of two small matrices (LoRA, arXiv 2106.09685).
+
+    Attributes:
+        rank: the inner dimension of these products.
+        alpha: updates are multiplied by alpha / rank.
+    """
+
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16.0, gt=0)
+
+
 class SpeechTraining(TrainingSettings):
     """How training hears speech.
 
@@ -70,8 +82,11 @@ class BackboneTraining(SpeechTraining):
             anchors.
         base_share: share of the weights it started from in the average that is kept (WiSE-FT, arXiv 2109.01903): brings
             back a part of what fine-tuning forgets.
-        trained: only parameters whose names begin with one of these are trained; empty: all are.
+        trained: only parameters whose names begin with one of these are trained; empty: all are; null: none, and
+            statistics of normalisations alone become those of what is heard, without labels (AdaBN, arXiv 1603.04779).
         frozen: parameters whose names begin with one of these stay as they are.
+        lora: train low-rank updates of linear layers and convolutions in place of all that `trained` and `frozen`
+            choose; they are merged into the weights in the end.
         batch_norm: normalisations over a batch estimate their statistics anew on what is heard, in frozen layers too
             (batch), or keep those they start with (fixed).
         epochs: passes over the speech; 0: the network is used as it is, no speech is heard and no label is needed.
@@ -104,8 +119,9 @@ class BackboneTraining(SpeechTraining):
     proximity: Proximity = Proximity()
     centre: bool = False
     base_share: float = Field(default=0.0, ge=0, lt=1)
-    trained: tuple[str, ...] = ()
+    trained: tuple[str, ...] | None = ()
     frozen: tuple[str, ...] = ()
+    lora: LowRank | None = None
     batch_norm: Literal["batch", "fixed"] = "batch"
     epochs: int = Field(default=30, ge=0)
     batch: int = Field(default=64, ge=2)
@@ -131,6 +147,11 @@ class BackboneTraining(SpeechTraining):
         if self.joint and self.anchored:
             text = "draws noisy and clean embeddings together, anchored holds them near stored ones; choose one of them"
             yield Conflict("joint", text)
+        if self.trained is None and (
+            self.head or self.anchored or self.joint or self.lora or self.batch_norm == "fixed"
+        ):
+            text = "null adapts statistics alone: set head: null, and leave out anchored, joint, lora and batch_norm"
+            yield Conflict("trained", text)
         if self.head_start == "anchors" and not (self.anchored and self.head == "aam"):
             yield Conflict("head_start", "at the anchors needs anchored: true and head: aam")
         if self.centre and (not self.anchored or self.head == "softmax"):
@@ -144,4 +165,4 @@ class BackboneTraining(SpeechTraining):
         return {name: value for name, value in found.items() if name not in unset}
 
 
-_LATER = ("head_start", "head_lr_factor", "centre", "trained", "batch_norm")
+_LATER = ("head_start", "head_lr_factor", "centre", "trained", "lora", "batch_norm")
