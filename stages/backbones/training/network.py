@@ -106,12 +106,21 @@ class SpeakerClassifier(Trainable[Crops]):
 
     def loss(self, crops: Crops, generator: torch.Generator) -> Tensor:
         """Return the scalar loss: classification, and proximity times its weight where there is what to be near to."""
-        embedding_BD, near_BD = self.backbone(crops.waveform_BT), crops.anchor_BD
+        embedding_BD, near_BD = self._embedded(crops.waveform_BT), crops.anchor_BD
         if crops.clean_BT is not None:
-            near_BD = self.backbone(crops.clean_BT)
+            near_BD = self._embedded(crops.clean_BT)
         with torch.autocast(embedding_BD.device.type, enabled=False):  # a cosine in half precision is 1 too early
             near_BD = None if near_BD is None else self.centred(near_BD.float())
             return self._compared(self.centred(embedding_BD.float()), near_BD, crops)
+
+    def _embedded(self, waveform_BT: Tensor) -> Tensor:
+        layers = [layer for layer in normalisations(self.backbone) if layer.training] if len(waveform_BT) == 1 else []
+        for layer in layers:  # one crop has no statistics of a batch
+            layer.eval()
+        embedding_BD: Tensor = self.backbone(waveform_BT)
+        for layer in layers:
+            layer.train()
+        return embedding_BD
 
     def _compared(self, embedding_BD: Tensor, near_BD: Tensor | None, crops: Crops) -> Tensor:
         heard_ND, label_N = embedding_BD, crops.label_B
