@@ -14,7 +14,13 @@ from scipy.stats import norm
 
 from reseed.stages.evaluation.speakers import Speakers
 from reseed.stages.evaluation.trials import Scored, Trials
-from reseed.stages.scoring.bootstrap import Replicates, metric_replicates, percentile_interval, speaker_draws
+from reseed.stages.scoring.bootstrap import (
+    Replicates,
+    bias_corrected_interval,
+    metric_replicates,
+    percentile_interval,
+    speaker_draws,
+)
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.scoring.detection_costs import DetectionCost
 from reseed.stages.scoring.metrics import cllr, eer, min_cllr
@@ -167,7 +173,7 @@ def _measured(
     min_R, actual_R = ({}, {}) if drawn is None else (_of_costs(table, costs) for table in _tables(drawn))
 
     def figure(value: float, replicate_R: Floats | None) -> Figure:
-        return Figure(value, None if replicate_R is None else percentile_interval(replicate_R))
+        return Figure(value, None if replicate_R is None else bias_corrected_interval(value, replicate_R))
 
     return Measured(
         system.name,

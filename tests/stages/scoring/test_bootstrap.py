@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
+from scipy.stats import norm
 
-from reseed.stages.scoring.bootstrap import eer_replicates, metric_replicates, percentile_interval, speaker_draws
+from reseed.stages.scoring.bootstrap import (
+    bias_corrected_interval,
+    eer_replicates,
+    metric_replicates,
+    percentile_interval,
+    speaker_draws,
+)
 from reseed.stages.scoring.metrics import actual_dcf, cllr, eer, min_dcf
 
 
@@ -90,3 +97,12 @@ def test_weights_of_trials_count_beside_the_draws():
     expected = metric_replicates(*repeated, draws, [(0.1, 0.9)])
     for name in ("eer_R", "min_dcf_QR", "actual_dcf_QR", "cllr_R"):
         np.testing.assert_allclose(getattr(weighted, name), getattr(expected, name), atol=1e-9)
+
+
+def test_a_corrected_interval_moves_as_far_as_the_replicates_lie_to_one_side():
+    replicates = np.linspace(0, 1, 2001)
+    assert bias_corrected_interval(0.5, replicates) == pytest.approx(percentile_interval(replicates), abs=1e-3)
+    low, high = bias_corrected_interval(0.6, replicates)  # 60 % lie below: both ends move up
+    assert (low, high) == pytest.approx(tuple(norm.cdf(2 * norm.ppf(0.6) + norm.ppf([0.025, 0.975]))), abs=1e-3)
+    assert bias_corrected_interval(2.0, replicates)[1] == pytest.approx(1.0, abs=1e-3)
+    assert bias_corrected_interval(0.1, np.array([np.nan, 0.1])) is None
