@@ -259,8 +259,9 @@ def _methods(evaluation: Evaluation) -> dict[str, str]:
 def _intervals(evaluation: Evaluation) -> str:
     if not evaluation.found.replicates:
         return f"None: speakers are {evaluation.speakers.told_by}, fewer than two, or no replicates were asked for."
+    count, told = counted(evaluation.speakers.count, "speaker"), evaluation.speakers.told_by
     return (
         f"95\u202f% confidence intervals: bias-corrected percentiles (Efron, 1981) of {evaluation.found.replicates} "
-        f"bootstrap replicates over {counted(evaluation.speakers.count, 'speaker')}, told {evaluation.speakers.told_by}. Speakers are drawn with "
-        "replacement, and a trial counts as often as its speakers were drawn; all systems share the draws."
+        f"bootstrap replicates over {count}, told {told}. Speakers are drawn with replacement, and a trial counts as "
+        "often as its speakers were drawn; all systems share the draws."
     )
