@@ -175,7 +175,7 @@ def _parsed(path: Path, data: bytes, delimiter: str) -> pa.Table:
         return "skip"
 
     broken: list[csv.InvalidRow] = []
-    width = len(next(iter(data.splitlines()), b"").split(delimiter.encode()))
+    width = len(data.lstrip(b"\n").partition(b"\n")[0].split(delimiter.encode()))
     names = [str(place) for place in range(width)]
     try:
         table = csv.read_csv(

@@ -87,7 +87,12 @@ def bring_together(
     """
     systems = [system for found in lists for system in found.systems()]
     listed = _listed(systems[0][1]) if labels is None else _read(labels)
-    scored = [_scored(name, found, listed, labels) for name, found in _told_apart(systems)]
+    scored = [
+        Scored(name, found.path, found.score_P, np.zeros(found.score_P.size, np.bool_), found.is_llr)
+        if place == 0 and labels is None and _is_one_each(listed)
+        else _scored(name, found, listed, labels)
+        for place, (name, found) in enumerate(_told_apart(systems))
+    ]
     missing_P = np.any([each.missing_P for each in scored], axis=0)
     if missing_P.any() and not allow_missing:
         _refuse_missing(scored, listed)
@@ -108,6 +113,15 @@ def bring_together(
         int((listed.label_P == UNLABELLED).sum()),
     )
     return trials, [replace(each, score_P=each.score_P[kept]) for each in scored]
+
+
+def _is_one_each(listed: _Listed) -> bool:
+    """Whether no trial comes twice, so that the file that labels them has one score for each."""
+    width = len(listed.names) + 1
+    codes_P = listed.enrolment_P * width + listed.test_P
+    if listed.condition is not None:
+        codes_P = codes_P * len(listed.condition.dictionary) + listed.condition.indices.to_numpy(zero_copy_only=False)
+    return not listed.names or pc.count_distinct(pa.array(codes_P)).as_py() == codes_P.size
 
 
 def _told_apart(systems: Sequence[tuple[str, ScoreList]]) -> list[tuple[str, ScoreList]]:

@@ -19,7 +19,7 @@ from reseed.stages.scoring.curves import Floats, ScoredTrials, grouped, hull_eer
 
 Indices = NDArray[np.intp]
 
-_BLOCK_R = 64
+_BLOCK_R = 32
 _LN2 = float(np.log(2))
 
 
