@@ -714,6 +714,27 @@ def map_(**options: Any) -> None:
 
 
 @main.command()
+@click.argument("store", type=_FILE)
+@_path_option("from", "Store by the old backbone of speech that the new one has heard too; may be STORE itself.")
+@_path_option("to", "Store of the same speech by the new backbone: same crops and views.")
+@_output_option("model", "Folder of the alignment to write.")
+@_output_option("upgraded", "Store to write: STORE in the space that both share.")
+@click.option("--method", default="auto", show_default=True, help="Which alignment is learnt.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the alignment.")
+@_set_option("A setting of the method, e.g. shrinkages=[0.1]; `reseed config --reference` lists all.")
+def upgrade(method: str, overrides: Sequence[str], **options: Any) -> None:
+    """Bring enrolments of an old backbone, whose audio is gone, to where a new one's vectors score against them."""
+    from reseed.pipeline.settings import section
+    from reseed.stages.aligners.table import aligner_class
+    from reseed.stages.upgrade import upgrade as stage
+
+    old, new = options.pop("from"), options.pop("to")
+    settings = section(aligner_class(method).Config, overrides)
+    for line in stage(old=old, new=new, method=method, settings=settings, **options):
+        _say(line)
+
+
+@main.command()
 @click.argument("name")
 @_set_option("Of the backbone, e.g. weights=FILE; `reseed config --reference` lists them.")
 def check_backbone(name: str, overrides: Sequence[str]) -> None:
@@ -783,7 +804,13 @@ def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, dev
 @_path_option("enrolments", "What the enrolment models of the trials are made of.", required=False)
 @_path_option("cohort", "Store of other speakers, for as_norm, s_norm and PLDA.", required=False)
 @_path_option("cohort-utterances", "Manifest of those of its utterances to use.", required=False)
-@_path_option("enrolment", "Store that enrolment comes from, if not --store (see `reseed map`).", required=False)
+@_path_option(
+    "enrolment",
+    "Store that enrolment comes from, if not --store (see `reseed map`); repeat for more: of what several hold, the "
+    "first one's vectors count.",
+    multiple=True,
+    required=False,
+)
 @_path_option("enrolment-cohort", "The cohort as the enrolment side has it.", required=False)
 @_path_option("domain", "Store to adapt PLDA to, in place of what is scored.", required=False)
 @_path_option("domain-utterances", "Manifest of those of its utterances to use.", required=False)
@@ -889,6 +916,32 @@ def threshold(as_json: bool, **options: Any) -> None:
 
     found = stage(**options)
     _show(found, as_json)
+
+
+@main.command()
+@click.argument("scores", nargs=-1, type=_FILE, required=True, metavar="SCORES... [LABELS]")
+@_path_option("labels", "Trial list (VoxCeleb, Kaldi, NIST, CSV); it may also stand among SCORES.", required=False)
+@_output_option("report", "Folder to write index.html and metrics.json to.", required=False)
+@_path_option("speakers", "Lines of UTTERANCE SPEAKER (default: told by ids and labels).", required=False)
+@click.option(
+    "--cost",
+    "costs",
+    multiple=True,
+    default=("vox", "vox-0.01"),
+    show_default=True,
+    help="Detection cost by name (vox, cn, sre16, ...) or prior (0.02, 0.01+0.005); repeat for more.",
+)
+@click.option("--llr", is_flag=True, help="Scores are natural-log likelihood ratios: also Cllr and actual DCF.")
+@click.option("--equalise", is_flag=True, help="Let every condition weigh alike where they are pooled (NIST).")
+@click.option("--allow-missing", is_flag=True, help="Leave out trials that have no score.")
+@click.option("--replicates", type=click.IntRange(0), default=1000, show_default=True, help="Of the bootstrap.")
+@click.option("--title", default="", help="Heading of the page.")
+@_JSON
+def evaluate(as_json: bool, **options: Any) -> None:
+    """Measure anybody's score files: EER, DCF, Cllr with intervals, differences, and a page; no run is needed."""
+    from reseed.stages.evaluate import evaluate as stage
+
+    _show(stage(**options), as_json)
 
 
 @main.command()

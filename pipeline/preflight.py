@@ -80,6 +80,7 @@ class Preflight:
         speech = SpeechChecks(self.plan, self.listings)
         self.errors += speech.errors()
         self.warnings += speech.warnings()
+        self.warnings += [] if mistakes else self._seedless()
         self.warnings += self._copies()
         self._compare_with_disk()
         self.warnings += self._short_memory()
@@ -96,6 +97,19 @@ class Preflight:
         heard = [plan.heard_by(name) for name in self.config.trained_backbones]
         sides = [plan.recordings(plan.train), plan.recordings(plan.evaluation), *heard]
         return list(dict.fromkeys(each for side in sides for each in side.values()))
+
+    def _seedless(self) -> Iterator[str]:
+        """Yield which alignments are to be repeated under several seeds and have none."""
+        from reseed.stages.aligners.shared import MOST_ROWS  # here, since torch takes seconds
+        from reseed.stages.aligners.table import aligner_class
+
+        for name in dict.fromkeys(found.entry for found in self.config.alignments.values() if found.seed):
+            method = self.config.aligner(name).method
+            if not aligner_class(method).seeded:
+                yield (
+                    f"align.{name}.seeds: {method} has no seed: of two stores that share no more than {MOST_ROWS:,} "
+                    "vectors it learns the same maps each time; leave seeds out"
+                )
 
     def _missing_files(self) -> Iterator[str]:
         named = [*_paths(self.config), *_paths(self.config.backbone_settings(), "backbone.settings.")]

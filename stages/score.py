@@ -57,7 +57,9 @@ def _sentence(scoring: TrialScoring) -> str:
     text = f"{scoring.order.system}: {scan.stored} trials scored{f' in {ways} ways' if ways > 1 else ''}"
     text += f" in {len(scoring.store.views)} conditions"
     text += f", {scan.unlabelled} of them unlabelled" if scan.unlabelled else ""
-    return text + (f", {scan.left_out} left out (their utterances are not in the store)" if scan.left_out else "")
+    text += f", {scan.left_out} left out (their utterances are not in the store)" if scan.left_out else ""
+    shadowed = scoring.enrolled.shadowed
+    return text + (f"; of {shadowed} utterances enrolment has the vectors of the first store" if shadowed else "")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ import torch
 from reseed.stages.audio.manifest import manifest_digest
 from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.folder import FOLDER, AnchorsInfo, BackboneInfo, save_backbone
+from reseed.stages.backbones.training.adaptation import merge_updates, mix_weights
 from reseed.stages.backbones.training.anchors import Anchors
-from reseed.stages.backbones.training.network import SpeakerClassifier, make_backbone, mix_weights
+from reseed.stages.backbones.training.network import SpeakerClassifier, make_backbone
 from reseed.stages.backbones.training.reader import SpeechReader
 from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.backbones.training.speech import Speech, SpeechOrder
@@ -52,14 +53,20 @@ class BackboneOrder(SpeechOrder):
             raise ConfigError("anchored: true needs the clean vectors to stay near; give --anchors STORE")
         if settings.starts_from is not None and self.base is None:
             raise ConfigError(f"starts_from: {settings.starts_from} needs its folder; give --base FOLDER")
-        if self.anchors is None and settings.head is None:
+        if self.anchors is None and settings.head is None and settings.trained is not None:
             raise ConfigError("head: null trains by anchors alone; give --anchors STORE, or a head")
         if self.anchors is not None and settings.joint:
             raise ConfigError("joint draws noisy and clean embeddings together; leave out --anchors, or joint")
         if self.anchors is not None and settings.speeds != (1.0,):
             raise ConfigError("anchors are of speech at its own speed; set speeds: [1.0]")
-        if settings.base_share and self.starts_untrained:
-            raise ConfigError("base_share is of the weights that a training starts from, this from none; leave it out")
+        if settings.trained is None and self.processes > 1:
+            raise ConfigError("trained: null adapts statistics, which one process gathers; leave out --processes")
+        if self.starts_untrained:
+            for name, asked in (("base_share", settings.base_share), ("lora", settings.lora)):
+                if asked:
+                    raise ConfigError(
+                        f"{name} is of the weights that a training starts from, this from none; leave it out"
+                    )
 
     @property
     def starts_untrained(self) -> bool:
@@ -146,8 +153,7 @@ def _trained(
     before = copy.deepcopy(backbone.state_dict()) if settings.base_share else {}
     with torch.random.fork_rng():
         torch.manual_seed(order.seed)
-        classes = len(speech.speakers) * len(settings.speeds)
-        network = SpeakerClassifier(settings, backbone, classes).to(reader.device).train()
+        network = SpeakerClassifier.of(settings, backbone, anchors, speech).to(reader.device).train()
     history = optimise(
         network,
         reader,
@@ -157,6 +163,7 @@ def _trained(
         tensorboard=order.tensorboard,
         group=group,
     )
+    merge_updates(backbone)
     if settings.base_share:
         mix_weights(backbone, before, settings.base_share)
     return history

@@ -21,7 +21,7 @@ FLOORS = (
     ("pipeline",),
     ("stages",),  # the verbs: files directly in it
     ("stages.auditing.browsing",),
-    ("stages.auditing",),
+    ("stages.auditing", "stages.evaluation"),
     ("stages.reporting",),
     ("stages.reporting.plots",),
     ("stages.reporting.results",),

@@ -147,6 +147,11 @@ VERBS = {
     "map": Verb(
         "map --store stores/small --model models/turned --side test --mapped stores/mapped", ("stores/mapped",)
     ),
+    "upgrade": Verb(
+        "upgrade stores/train --from stores/train --to stores/small --method ridge --model models/upgrade"
+        " --upgraded stores/upgraded",
+        ("models/upgrade", "stores/upgraded"),
+    ),
     "adopt": Verb("adopt seed.pth --store stores/train --model models/adopted", ("models/adopted",)),
     **{
         f"export-model-{kind}": Verb(
@@ -179,6 +184,7 @@ VERBS = {
         " --store stores/dev --utterances corpus/dev.parquet --report report",
         ("report",),
     ),
+    "evaluate": Verb("evaluate scores/raw.parquet --replicates 5 --report evaluated", ("evaluated",)),
     "compare": Verb("compare first second --report compared --set bootstrap_replicates=5", ("compared",)),
     **{
         f"export-{kind}": Verb(f"export stores/train --output exported.{kind} --format {kind}", (f"exported.{kind}",))

@@ -26,9 +26,13 @@ class Alignment(nn.Module):
     Args:
         dims: dimensions of the enrolment and of the test side.
         speakers: how many both sides know by name; for maps to speakers.
+
+    Attributes:
+        seeded: whether another seed learns other maps of the same rows.
     """
 
     Config: ClassVar[type[Section]]
+    seeded: ClassVar[bool] = False
 
     def __init__(self, config: Section, dims: tuple[int, int], speakers: int = 0) -> None:
         super().__init__()

@@ -114,6 +114,7 @@ class CanonicalCorrelation(ClosedForm):
     """Canonical correlation analysis: the directions of both sides that agree most."""
 
     Config = CcaConfig
+    seeded = True  # which rows it is learnt from
     config: CcaConfig
 
     def shared_dim(self, speakers: int) -> int:

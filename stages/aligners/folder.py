@@ -38,6 +38,13 @@ class AlignmentInfo(TrainedInfo):
         sides = "~".join(space.partition(":")[0] for space in self.spaces)
         return f"{sides}:{self.weights_sha256[:8]}"
 
+    @property
+    def in_words(self) -> str:
+        """How it was learnt, and from what."""
+        of = "" if {*self.stored} == {self.utterances} else f" (of {self.stored[0]} and {self.stored[1]})"
+        shared = f"{self.utterances} shared utterances{of} in {len(self.views)} views"
+        return f"{self.method} of {shared}, space {self.space}"
+
     def check_side(self, space: str, side: Side, store: Path, model: Path) -> None:
         """Check that vectors of a space belong on a side.
 

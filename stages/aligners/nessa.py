@@ -79,6 +79,7 @@ class Nessa(Alignment):
     """Trained by contrast: a row of one side finds the rows of its utterance (or speaker) on the other side."""
 
     Config = NessaConfig
+    seeded = True
     config: NessaConfig
 
     def __init__(self, config: Section, dims: tuple[int, int], speakers: int = 0) -> None:

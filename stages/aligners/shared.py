@@ -16,7 +16,7 @@ from reseed.stages.common.speakers import speaker_codes
 from reseed.stages.scoring.cosine import unit_rows
 from reseed.store import EmbeddingStore, StoreError
 
-_MOST_ROWS = 2_000_000
+MOST_ROWS = 2_000_000  # of more, a random part is learnt from
 
 Places = NDArray[np.int64]  # of utterances in a store, [U]
 
@@ -75,7 +75,7 @@ def shared_rows(enrolment: EmbeddingStore, test: EmbeddingStore, views: list[str
         crops = f"{enrolment.path} has {enrolment.crops} crops of an utterance, {test.path} {test.crops}"
         raise StoreError(f"{crops}; extract alike")
     rows_per_utterance = enrolment.crops * len(views)
-    most = max(2, _MOST_ROWS // rows_per_utterance)
+    most = max(2, MOST_ROWS // rows_per_utterance)
     if enrolment_U.size > most:
         chosen = np.sort(np.random.default_rng(seed).choice(enrolment_U.size, most, replace=False))
         enrolment_U, test_U = enrolment_U[chosen], test_U[chosen]

@@ -1,20 +1,42 @@
-"""Confidence intervals of the EER by resampling speakers: trials of one speaker are not independent, speakers are.
+"""Confidence intervals of metrics by resampling speakers: trials of one speaker are not independent, speakers are.
 
 A replicate draws S of the S speakers with replacement. A speaker drawn twice doubles its target trials; a non-target
 trial counts as often as its enrolment speaker was drawn times its test speaker was.
 
-Shapes: T target trials, N non-target trials, S speakers, R replicates, C corners of the ROC, P pairs of speakers.
+Shapes: T target trials, N non-target trials, S speakers, R replicates, C corners of the ROC, P pairs of speakers,
+Q detection costs.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
+from scipy.special import ndtr, ndtri
 
 from reseed.stages.scoring.curves import Floats, ScoredTrials, grouped, hull_eer
 
 Indices = NDArray[np.intp]
 
-_BLOCK_R = 64
+_BLOCK_R = 32
+_LN2 = float(np.log(2))
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """Metrics of each replicate; NaN where a class has no trial left.
+
+    Attributes:
+        eer_R: [R], convention "rocch".
+        min_dcf_QR, actual_dcf_QR: [Q, R], normalised, for each detection cost.
+        cllr_R: [R], bits.
+    """
+
+    eer_R: Floats
+    min_dcf_QR: Floats
+    actual_dcf_QR: Floats
+    cllr_R: Floats
 
 
 def speaker_draws(speakers: int, replicates: int, seed: int) -> Floats | None:
@@ -46,19 +68,61 @@ def eer_replicates(
     Raises:
         ScoringError: a class is empty or a score is not finite.
     """
-    trials = grouped(target_scores, nontarget_scores)
+    return metric_replicates(target_scores, nontarget_scores, target_speaker_T, nontarget_speakers_N2, draws_SR).eer_R
+
+
+def metric_replicates(
+    target_scores: ArrayLike,
+    nontarget_scores: ArrayLike,
+    target_speaker_T: Indices,
+    nontarget_speakers_N2: Indices,
+    draws_SR: Floats,
+    costs: Sequence[tuple[float, float]] = (),
+    *,
+    target_weights: ArrayLike | None = None,
+    nontarget_weights: ArrayLike | None = None,
+) -> Replicates:
+    """Return EER, minimum and actual DCF and Cllr of each replicate; scores are natural-log LLRs for the last two.
+
+    Args:
+        target_speaker_T, nontarget_speakers_N2, draws_SR: as of `eer_replicates`.
+        costs: of each DCF, what a miss and a false alarm cost, times the prior of their class.
+        target_weights, nontarget_weights: [T] and [N], of the trials as they are; 1 by default.
+
+    Raises:
+        ScoringError: a class is empty, a score is not finite, or weights do not fit.
+    """
+    target_T, nontarget_N = np.asarray(target_scores, np.float64), np.asarray(nontarget_scores, np.float64)
+    trials = grouped(target_T, nontarget_N, target_weights, nontarget_weights)
+    weight_T = np.ones(target_T.size) if target_weights is None else np.asarray(target_weights, np.float64)
+    weight_N = np.ones(nontarget_N.size) if nontarget_weights is None else np.asarray(nontarget_weights, np.float64)
     corner_C = _possible_corners(trials)
-    target_C = _stretch(corner_C, trials, target_scores)
-    nontarget_C = _stretch(corner_C, trials, nontarget_scores)
     pairs_P2, pair_N = np.unique(nontarget_speakers_N2, axis=0, return_inverse=True)
-    targets_CS = _counts(target_C, target_speaker_T, (corner_C.size, draws_SR.shape[0]))
-    nontargets_CP = _counts(nontarget_C, pair_N.ravel(), (corner_C.size, pairs_P2.shape[0]))
-    eers = []
+    pair_N = pair_N.ravel()
+    shape = corner_C.size, draws_SR.shape[0]
+    targets_CS = _counts(_stretch(corner_C, trials, target_T), target_speaker_T, weight_T, shape)
+    shape = corner_C.size, pairs_P2.shape[0]
+    nontargets_CP = _counts(_stretch(corner_C, trials, nontarget_N), pair_N, weight_N, shape).astype(np.float32)
+    thresholds = [np.log(of_false_alarms / of_misses) for of_misses, of_false_alarms in costs]
+    paid_T = [np.logaddexp(0, -target_T), *(target_T < threshold for threshold in thresholds)]
+    paid_N = [np.logaddexp(0, nontarget_N), *(nontarget_N >= threshold for threshold in thresholds)]
+    target_FS = _sums(target_speaker_T, weight_T, paid_T, draws_SR.shape[0])
+    speakers = draws_SR.shape[0]
+    nontarget_FSS = [
+        csr_array((paid_P, (pairs_P2[:, 0], pairs_P2[:, 1])), shape=(speakers, speakers))
+        for paid_P in _sums(pair_N, weight_N, paid_N, pairs_P2.shape[0])
+    ]
+    found = []
     for start in range(0, draws_SR.shape[1], _BLOCK_R):
         block_SR = np.ascontiguousarray(draws_SR[:, start : start + _BLOCK_R])
-        pair_draws_PR = block_SR[pairs_P2[:, 0]] * block_SR[pairs_P2[:, 1]]
-        eers.append(_weighted_eer(targets_CS @ block_SR, nontargets_CP @ pair_draws_PR))
-    return np.concatenate(eers)
+        small_SR = block_SR.astype(np.uint16)  # the products of all pairs are what takes time: fewer bytes
+        pair_draws_PR = (small_SR[pairs_P2[:, 0]] * small_SR[pairs_P2[:, 1]]).astype(np.float32)
+        ranked = _by_order(targets_CS @ block_SR, (nontargets_CP @ pair_draws_PR).astype(np.float64), costs)
+        of_pairs_FR = np.stack([((paid_SS @ block_SR) * block_SR).sum(axis=0) for paid_SS in nontarget_FSS])
+        found.append(np.concatenate([ranked, _by_value(target_FS @ block_SR, of_pairs_FR, costs)]))
+    rows = np.concatenate([np.empty((2 + 2 * len(costs), 0)), *found], axis=1)
+    count = len(costs)
+    return Replicates(rows[0], rows[1 : 1 + count], rows[2 + count :], rows[1 + count])
 
 
 def percentile_interval(replicate_R: Floats, level: float = 0.95) -> tuple[float, float] | None:
@@ -67,6 +131,23 @@ def percentile_interval(replicate_R: Floats, level: float = 0.95) -> tuple[float
     if 2 * finite.size <= replicate_R.size:
         return None
     low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def bias_corrected_interval(value: float, replicate_R: Floats, level: float = 0.95) -> tuple[float, float] | None:
+    """Return the interval whose ends are moved by as much as the replicates lie to one side of the value.
+
+    A minimum over thresholds comes out too low on few trials, and lower still on resampled ones. None as of
+    `percentile_interval`.
+
+    Source: the bias-corrected percentile method, Efron, Canadian Journal of Statistics 9 (1981).
+    """
+    finite = replicate_R[np.isfinite(replicate_R)]
+    if 2 * finite.size <= replicate_R.size:
+        return None
+    below = (np.count_nonzero(finite < value) + np.count_nonzero(finite == value) / 2) / finite.size
+    shift = 2 * ndtri(np.clip(below, 1 / (finite.size + 1), 1 - 1 / (finite.size + 1)))
+    low, high = np.quantile(finite, ndtr(shift + ndtri([(1 - level) / 2, (1 + level) / 2])))
     return float(low), float(high)
 
 
@@ -86,15 +167,35 @@ def _stretch(corner_C: Indices, trials: ScoredTrials, scores: ArrayLike) -> Indi
     return np.searchsorted(corner_C, position, side="right") - 1
 
 
-def _counts(row: Indices, column: Indices, shape: tuple[int, int]) -> csr_array:
-    return csr_array((np.ones(row.size), (row, column)), shape=shape)
+def _counts(row: Indices, column: Indices, weight: Floats, shape: tuple[int, int]) -> csr_array:
+    return csr_array((weight, (row, column)), shape=shape)
 
 
-def _weighted_eer(target_CR: Floats, nontarget_CR: Floats) -> Floats:
+def _sums(group: Indices, weight: Floats, paid: Sequence[Floats], groups: int) -> Floats:
+    """Return by group what its trials weigh, and what they pay of each kind: [1 + kinds, groups]."""
+    return np.stack([np.bincount(group, weight * each, groups) for each in (np.ones(group.size), *paid)])
+
+
+def _by_order(target_CR: Floats, nontarget_CR: Floats, costs: Sequence[tuple[float, float]]) -> Floats:
+    """Return what depends on the order of scores alone: the EER and each minimum DCF, [1 + Q, R]."""
     missed_CR = np.concatenate([np.zeros((1, target_CR.shape[1])), np.cumsum(target_CR, axis=0)])
     rejected_CR = np.concatenate([np.zeros((1, target_CR.shape[1])), np.cumsum(nontarget_CR, axis=0)])
-    eer_R = np.full(target_CR.shape[1], np.nan)
+    found = np.full((1 + len(costs), target_CR.shape[1]), np.nan)
     whole_R = (missed_CR[-1] > 0) & (rejected_CR[-1] > 0)
     missed_CR, rejected_CR = missed_CR[:, whole_R], rejected_CR[:, whole_R]
-    eer_R[whole_R] = hull_eer(missed_CR / missed_CR[-1], 1 - rejected_CR / rejected_CR[-1])
-    return eer_R
+    miss_CR, false_alarm_CR = missed_CR / missed_CR[-1], 1 - rejected_CR / rejected_CR[-1]
+    lowest = [(miss * miss_CR + alarm * false_alarm_CR).min(axis=0) / min(miss, alarm) for miss, alarm in costs]
+    found[:, whole_R] = np.stack([hull_eer(miss_CR, false_alarm_CR), *lowest])
+    return found
+
+
+def _by_value(target_FR: Floats, nontarget_FR: Floats, costs: Sequence[tuple[float, float]]) -> Floats:
+    """Return what depends on the scores as numbers: Cllr and each actual DCF, [1 + Q, R]."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        target_FR, nontarget_FR = target_FR[1:] / target_FR[0], nontarget_FR[1:] / nontarget_FR[0]
+    cllr_R = (target_FR[0] + nontarget_FR[0]) / (2 * _LN2)
+    actual = [
+        (of_misses * miss_R + of_alarms * alarm_R) / min(of_misses, of_alarms)
+        for (of_misses, of_alarms), miss_R, alarm_R in zip(costs, target_FR[1:], nontarget_FR[1:], strict=True)
+    ]
+    return np.stack([cllr_R, *actual])

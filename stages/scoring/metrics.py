@@ -80,6 +80,8 @@ def actual_dcf(
     p_target: float = 0.05,
     c_miss: float = 1.0,
     c_fa: float = 1.0,
+    target_weights: ArrayLike | None = None,
+    nontarget_weights: ArrayLike | None = None,
 ) -> float:
     """Return the normalised detection cost at the Bayes threshold, scores taken as natural-log likelihood ratios.
 
@@ -92,7 +94,7 @@ def actual_dcf(
     Source: NIST SRE 2016 evaluation plan, equations 2 to 5.
     """
     cost_miss, cost_fa = _costs(p_target, c_miss, c_fa)
-    trials = grouped(target_scores, nontarget_scores)
+    trials = grouped(target_scores, nontarget_scores, target_weights, nontarget_weights)
     accepted_K = trials.score_K >= np.log(cost_fa / cost_miss)
     miss = trials.target_K[~accepted_K].sum() / trials.target_K.sum()
     false_alarm = trials.nontarget_K[accepted_K].sum() / trials.nontarget_K.sum()

@@ -34,6 +34,10 @@ class Trainable(nn.Module, Generic[Batch]):
         """
         raise NotImplementedError
 
+    def lr_factors(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Return all parameters in groups, with what each group multiplies the learning rate by."""
+        return [(list(self.parameters()), 1.0)]
+
 
 Network = TypeVar("Network", bound=Trainable[Any])
 Validated = TypeVar("Validated", contravariant=True)
@@ -129,8 +133,9 @@ class Training(Generic[Network]):
         self.total = torch.zeros((), device=reader.device)  # read once per epoch: each read stalls a GPU
         self.generator = torch.Generator(reader.device).manual_seed(seed + group.rank)
         self._parameters = list(network.parameters())
+        groups, self._lr_factors = zip(*network.lr_factors(), strict=True)
         self._optimiser = torch.optim.AdamW(
-            self._parameters, settings.lr, weight_decay=settings.weight_decay, fused=True
+            [{"params": group} for group in groups], settings.lr, weight_decay=settings.weight_decay, fused=True
         )
         self._scaler = torch.amp.GradScaler(reader.device.type, enabled=settings.precision == "float16")
         self._dtype: torch.dtype = getattr(torch, settings.precision)
@@ -215,26 +220,30 @@ class Training(Generic[Network]):
         self.history, self.best = state["history"], state["best"]
 
     def _step(self, batch: Any, step: int) -> None:
-        for parameters in self._optimiser.param_groups:
-            parameters["lr"] = self.settings.lr * lr_factor(self.settings, self._steps, step)
+        lr = self.settings.lr * lr_factor(self.settings, self._steps, step)
+        for parameters, factor in zip(self._optimiser.param_groups, self._lr_factors, strict=True):
+            parameters["lr"] = factor * lr
         mine, rows = self.group.share(batch)
         with torch.autocast(self.reader.device.type, self._dtype, enabled=self._dtype is not torch.float32):
             loss: Tensor = self._loss(mine, self.generator)
-        self._optimiser.zero_grad()
-        # The gradients of the processes are averaged: a share of another size than the mean must weigh accordingly.
-        weighted = loss * (rows * self.group.size / len(batch)) if self.group.size > 1 else loss
-        self._scaler.scale(weighted).backward()
-        if self.settings.grad_clip is not None:
-            self._scaler.unscale_(self._optimiser)  # else the bound would be on the scaled gradients
-            nn.utils.clip_grad_norm_(self._parameters, self.settings.grad_clip)
-        self._scaler.step(self._optimiser)
-        self._scaler.update()
+        if loss.requires_grad:  # not where statistics alone are learnt
+            # The gradients of the processes are averaged: a share of another size than the mean must weigh accordingly.
+            self._descend(loss * (rows * self.group.size / len(batch)) if self.group.size > 1 else loss)
         if self.average is not None:
             average = list(self.average.parameters())
             get_ema_multi_avg_fn(self.settings.ema)(average, self._parameters, 0)
             for kept, current in zip(self.average.buffers(), self.network.buffers(), strict=True):
                 kept.copy_(current)  # statistics of normalisations are averages already
         self.total += loss.detach() * rows
+
+    def _descend(self, loss: Tensor) -> None:
+        self._optimiser.zero_grad()
+        self._scaler.scale(loss).backward()
+        if self.settings.grad_clip is not None:
+            self._scaler.unscale_(self._optimiser)  # else the bound would be on the scaled gradients
+            nn.utils.clip_grad_norm_(self._parameters, self.settings.grad_clip)
+        self._scaler.step(self._optimiser)
+        self._scaler.update()
 
     def _validated(self, validation: Validation[Network], epoch: int) -> float:
         eer = self.group.broadcast(validation.eer(self.kept) if self.group.is_main else math.nan)

@@ -20,8 +20,10 @@ class ScoreOrder:
             speakers are known.
         enrolments: which utterances each enrolment model is made of, where trials name models.
         cohort, cohort_utterances: store of other speakers, and the manifest of those of its utterances to use.
-        enrolment, enrolment_cohort: stores of the enrolment side, where that is another backbone's, mapped into one
-            space with the test side (`reseed map`); the manifests are those of both.
+        enrolment: stores of the enrolment side, where that is not `store`: another backbone's, mapped into one space
+            with the test side (`reseed map`), and the test side's own; of an utterance in several the first one's
+            vectors count. The manifests are those of both sides.
+        enrolment_cohort: the cohort as the enrolment side has it.
         domain, domain_utterances: store of other speech like that of the trials, and the manifest of those of its
             utterances to use: what an adapted PLDA is adapted to in place of what is scored.
         device: torch device of the large products.
@@ -37,7 +39,7 @@ class ScoreOrder:
     enrolments: Path | None = None
     cohort: Path | None = None
     cohort_utterances: Path | None = None
-    enrolment: Path | None = None
+    enrolment: tuple[Path, ...] = ()
     enrolment_cohort: Path | None = None
     domain: Path | None = None
     domain_utterances: Path | None = None
@@ -46,10 +48,11 @@ class ScoreOrder:
     @property
     def inputs(self) -> list[Path | None]:
         """What is read."""
-        stores = [self.store, self.cohort, self.enrolment, self.enrolment_cohort, self.domain]
+        stores = [self.store, self.cohort, *self.enrolment, self.enrolment_cohort, self.domain]
         return [*stores, self.trials, self.utterances, self.enrolments, self.cohort_utterances, self.domain_utterances]
 
     def absolute(self) -> "ScoreOrder":
         """Return the same order with its paths made absolute, as another process in another folder needs it."""
         paths = {name: value.resolve() for name, value in vars(self).items() if isinstance(value, Path)}
-        return replace(self, **paths)  # type: ignore[arg-type]  # which of the fields they are is known at run time only
+        enrolment = tuple(path.resolve() for path in self.enrolment)
+        return replace(self, enrolment=enrolment, **paths)  # type: ignore[arg-type]  # which of the fields they are is known at run time only

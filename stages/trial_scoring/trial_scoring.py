@@ -3,7 +3,7 @@
 Shapes: U utterances of the test side, D embedding dimension, P trials, T test utterances.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from reseed.stages.scoring.identification import rank_speakers
 from reseed.stages.trial_scoring.files import IDENTIFICATION_SCHEMA, SCORES_SCHEMA, rows_of
 from reseed.stages.trial_scoring.inputs.cohort import Cohort, Cohorts, CohortSettings
 from reseed.stages.trial_scoring.inputs.sides import Indices, SideVectors, read_side
+from reseed.stages.trial_scoring.inputs.stores import SideStores
 from reseed.stages.trial_scoring.inputs.trial_list import TrialList
 from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.origin import RAW, Origin, Provenance
@@ -31,6 +32,7 @@ class TrialScoring:
 
     Attributes:
         store: of the test side; each of its views is a condition.
+        enrolled: the stores of the enrolment side.
         scan: what the trial list names.
 
     Raises:
@@ -42,11 +44,13 @@ class TrialScoring:
     def __init__(self, order: ScoreOrder) -> None:
         self.order, settings = order, order.settings
         self.store = EmbeddingStore(order.store)
-        enrolled_store = self.store if order.enrolment is None else EmbeddingStore(order.enrolment)
-        _check_comparable(enrolled_store, self.store, settings)
-        test = read_side(self.store, order.utterances, None if order.enrolment else order.enrolments)
-        enrolment = test if order.enrolment is None else read_side(enrolled_store, order.utterances, order.enrolments)
-        self._enrolment = self._last = SideVectors(enrolled_store, settings.enrolment_view, enrolment)
+        enrolled = [*map(EmbeddingStore, order.enrolment)] or [self.store]
+        _check_comparable(enrolled, self.store, settings)
+        self._tested = SideStores(self.store)
+        self.enrolled = SideStores(*enrolled) if order.enrolment else self._tested
+        test = read_side(self._tested, order.utterances, None if order.enrolment else order.enrolments)
+        enrolment = read_side(self.enrolled, order.utterances, order.enrolments) if order.enrolment else test
+        self._enrolment = self._last = SideVectors(self.enrolled, settings.enrolment_view, enrolment)
         self.trials = TrialList(order.trials, enrolment, test)
         self.scan = self.trials.scan(self.store, allow_missing=settings.allow_missing)
         cohorts = self._cohorts() if settings.need_cohort else None
@@ -158,10 +162,10 @@ class TrialScoring:
 
     def _test(self, view: str) -> SideVectors:
         """Return the vectors of one view of the test side; beside the enrolment side only the last view is kept."""
-        if self.order.enrolment is None and view == self._enrolment.view:
+        if not self.order.enrolment and view == self._enrolment.view:
             return self._enrolment
         if self._last is self._enrolment or self._last.view != view:
-            self._last = SideVectors(self.store, view, self.trials.test)
+            self._last = SideVectors(self._tested, view, self.trials.test)
         return self._last
 
     def _prepared(self, scoring: str, vectors: SideVectors) -> Any:
@@ -172,29 +176,31 @@ class TrialScoring:
         return vectors.prepared[scoring]
 
 
-def _check_comparable(enrolled: EmbeddingStore, tested: EmbeddingStore, settings: ScoreSettings) -> None:
-    """Check that two stores can be the enrolment and the test side.
+def _check_comparable(enrolled: Sequence[EmbeddingStore], tested: EmbeddingStore, settings: ScoreSettings) -> None:
+    """Check that stores can be the enrolment and the test side.
+
+    Enrolments may be mapped for either side: those of the test side's own backbone are mapped as the tests are.
 
     Raises:
         StoreError: the enrolment view is missing.
-        ScoringError: they are of two spaces, or mapped for the other sides.
+        ScoringError: they are of two spaces, or the tests are mapped for the enrolment side.
     """
-    if settings.enrolment_view not in enrolled.views:
-        raise StoreError(
-            f"{enrolled.path} has the views {', '.join(enrolled.views)}, not {settings.enrolment_view!r} to enrol "
-            "from; set score.enrolment_view to one"
-        )
-    if enrolled.space != tested.space:
-        raise ScoringError(
-            f"enrolment {enrolled.path} is of {enrolled.space}, test {tested.path} of {tested.space}, which do not "
-            "compare; map both into one space (`reseed align`, then `reseed map`)"
-        )
-    for store, side in ((enrolled, "enrolment"), (tested, "test")):
-        inputs = store.header.declaration.inputs
-        if isinstance(inputs, MappedInputs) and inputs.side != side:
-            raise ScoringError(
-                f"{store.path} is mapped for the {inputs.side} side and given as the {side} side: swap the stores"
+    for store in enrolled:
+        if settings.enrolment_view not in store.views:
+            raise StoreError(
+                f"{store.path} has the views {', '.join(store.views)}, not {settings.enrolment_view!r} to enrol "
+                "from; set score.enrolment_view to one"
             )
+        if store.space != tested.space:
+            raise ScoringError(
+                f"enrolment {store.path} is of {store.space}, test {tested.path} of {tested.space}, which do not "
+                "compare; map both into one space (`reseed align`, then `reseed map`)"
+            )
+    inputs = tested.header.declaration.inputs
+    if isinstance(inputs, MappedInputs) and inputs.side != "test":
+        raise ScoringError(
+            f"{tested.path} is mapped for the {inputs.side} side and given as the test side: swap the stores"
+        )
 
 
 def _crop_s(store: EmbeddingStore) -> float | None:

@@ -56,6 +56,16 @@ def test_nothing_is_said_of_a_run_that_has_all_it_needs(toy):
     assert warned(toy) == []
 
 
+def test_seeds_of_an_alignment_that_has_none_are_warned_of(toy):
+    backbones = "backbones.small={backbone: ecapa_tdnn, channels: 8, dimensions: 16}"
+    pairs = (backbones, "pairs=[[ge2e, small]]")
+    assert warned(toy, *pairs, "align={nessa: {seeds: 5}, cca: {seeds: 2}, auto: {}}") == []
+    assert warned(toy, *pairs, "align={fast: {method: auto, seeds: 5}, nessa: {seeds: 5}}") == [
+        "align.fast.seeds: auto has no seed: of two stores that share no more than 2,000,000 vectors it learns the "
+        "same maps each time; leave seeds out"
+    ]
+
+
 def test_a_package_whose_weights_a_training_starts_from_is_named_where_it_is_missing(toy, monkeypatch):
     def files(package: str) -> list[object]:
         raise importlib.metadata.PackageNotFoundError(package)

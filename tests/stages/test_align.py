@@ -1,75 +1,24 @@
 """Aligning, mapping and asymmetric scoring on real stores of two generated backbones."""
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
-from reseed.stages.align import align
 from reseed.stages.aligners.folder import load_alignment
-from reseed.stages.aligners.table import aligner_class
+from reseed.stages.backbones.folder import BackboneInfo, save_backbone
+from reseed.stages.backbones.training.network import make_backbone
+from reseed.stages.backbones.training.settings import BackboneTraining
 from reseed.stages.map import map_store
-from reseed.stages.score import score
-from reseed.stages.scoring.metrics import eer
-from reseed.stages.trial_scoring.order import ScoreOrder
-from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import EmbeddingStore, ModelError, ScoringError, StoreError
-from tests.stages.scoring.example import simulate, write_manifest, write_store, write_trials
-
-VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}}
-TURN = np.linalg.qr(np.random.default_rng(5).normal(size=(16, 16)))[0][:, :12]
-
-
-class World:
-    """Forty speakers embedded by two backbones; the last ten are for trials."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.people = [f"s{number:02d}" for number in range(40) for _ in range(4)]
-        self.ids = [f"{who}-{number % 4}" for number, who in enumerate(self.people)]
-        self.utterances = write_manifest(root / "utterances.parquet", self.ids, self.people)
-        vectors = simulate(self.people, VIEWS, dim=16, crops=2, system="raw")
-        noise = np.random.default_rng(1).normal(size=(*vectors.shape[:-1], 12)).astype(np.float32)
-        self.vectors = {"x": vectors, "y": (vectors @ TURN + 0.2 * noise).astype(np.float32)}
-        self.stores = {}
-        for half, rows in (("train", slice(0, 120)), ("test", slice(120, 160))):
-            for side, space in (("x", "one:1"), ("y", "two:2")):
-                path = root / f"{half}.{side}"
-                self.stores[half, side] = write_store(
-                    path, self.ids[rows], self.people[rows], self.vectors[side][rows], VIEWS, space
-                )
-        tested = range(120, 160)
-        pairs = [(a, b) for a in tested for b in tested if a < b]
-        listed = [(self.ids[a], self.ids[b], self.people[a] == self.people[b], None) for a, b in pairs]
-        self.trials = write_trials(root / "trials.parquet", listed)
-
-    def align(self, method: str, model: Path, **options: Any) -> str:
-        kind = aligner_class(method)
-        settings = kind.Config(**options.pop("settings", {}))
-        stores = {"enrolment": self.stores["train", "x"], "test": self.stores["train", "y"]}
-        return align(**{**stores, "model": model, "method": method, "settings": settings, "seed": 0, **options})
-
-    def mapped(self, model: Path, out: Path, half: str = "test") -> dict[str, Path]:
-        paths = {}
-        for side, name in (("enrolment", "x"), ("test", "y")):
-            paths[side] = out / f"{half}.{side}"
-            map_store(store=self.stores[half, name], model=model, side=side, mapped=paths[side])
-        return paths
-
-    def score(self, out: Path, **options: Any) -> float:
-        files = {"scores": out / "scores.parquet", "identification": out / "identification.parquet"}
-        settings = ScoreSettings(**options.pop("settings", {}))
-        common = {"trials": self.trials, "utterances": self.utterances, "system": "nessa", "settings": settings}
-        score(ScoreOrder(**{**common, **files, **options}))
-        rows = [row for row in pq.read_table(files["scores"]).to_pylist() if row["condition"] == "clean"]
-        values, same = (np.array([row[name] for row in rows]) for name in ("score", "is_target"))
-        return eer(values[same], values[~same])
+from tests.corpus import prepared, voice, write_wave
+from tests.runs import reseed
+from tests.stages.scoring.example import write_store
+from tests.stages.two_backbones import VIEWS, World
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory):
     return World(tmp_path_factory.mktemp("world"))
 
 
@@ -81,7 +30,7 @@ def test_mapped_sides_are_scored_against_each_other(world, tmp_path):
     assert store.space == EmbeddingStore(paths["enrolment"]).space
     assert store.dim == 12
     store.verify()
-    assert world.score(tmp_path, store=paths["test"], enrolment=paths["enrolment"]) < 0.2
+    assert world.score(tmp_path, store=paths["test"], enrolment=(paths["enrolment"],)) < 0.2
     ranks = pq.read_table(tmp_path / "identification.parquet")
     assert ranks.num_rows > 0
     cohorts = world.mapped(tmp_path / "model", tmp_path, "train")
@@ -89,7 +38,7 @@ def test_mapped_sides_are_scored_against_each_other(world, tmp_path):
         world.score(
             tmp_path,
             store=paths["test"],
-            enrolment=paths["enrolment"],
+            enrolment=(paths["enrolment"],),
             cohort=cohorts["test"],
             enrolment_cohort=cohorts["enrolment"],
             cohort_utterances=world.utterances,
@@ -102,7 +51,7 @@ def test_mapped_sides_are_scored_against_each_other(world, tmp_path):
 def test_asymmetric_scores_are_worked_out_by_hand(world, tmp_path):
     world.align("procrustes", tmp_path / "model")
     paths = world.mapped(tmp_path / "model", tmp_path)
-    world.score(tmp_path, store=paths["test"], enrolment=paths["enrolment"])
+    world.score(tmp_path, store=paths["test"], enrolment=(paths["enrolment"],))
     row = pq.read_table(tmp_path / "scores.parquet").to_pylist()[-1]
     assert row["condition"] == "noise_5db"
     first = EmbeddingStore(paths["enrolment"]), row["enrolment_id"], "clean"
@@ -148,10 +97,10 @@ def test_sides_that_are_swapped_are_named(world, tmp_path):
             store=world.stores["test", "y"], model=tmp_path / "model", side="enrolment", mapped=tmp_path / "mapped"
         )
     paths = world.mapped(tmp_path / "model", tmp_path)
-    with pytest.raises(ScoringError, match="is mapped for the test side and given as the enrolment side: swap"):
-        world.score(tmp_path, store=paths["enrolment"], enrolment=paths["test"])
+    with pytest.raises(ScoringError, match="is mapped for the enrolment side and given as the test side: swap"):
+        world.score(tmp_path, store=paths["enrolment"], enrolment=(paths["test"],))
     with pytest.raises(ScoringError, match="enrolment .* is of one:1, test .* of two:2, which do not compare"):
-        world.score(tmp_path, store=world.stores["test", "y"], enrolment=world.stores["test", "x"])
+        world.score(tmp_path, store=world.stores["test", "y"], enrolment=(world.stores["test", "x"],))
 
 
 def test_a_damaged_or_foreign_alignment_is_named(world, tmp_path):
@@ -166,3 +115,49 @@ def test_a_damaged_or_foreign_alignment_is_named(world, tmp_path):
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(ModelError, match="exists and is not an alignment"):
         world.align("ridge", tmp_path / "full")
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory):
+    """A folder with stores of recordings of 1 to 2.4 s by two backbones, each whole."""
+    root = tmp_path_factory.mktemp("speech")
+    for number in range(8):
+        name = f"s{number // 2}"
+        write_wave(root / "speech" / name / f"{name}-{number % 2}.flac", voice(number // 2, number, 1 + 0.2 * number))
+    prepared(root, root, ("speech",), split="")
+    info = {"backbone": "ecapa_tdnn", "settings": {}, "seed": 0, "started_from": "untrained", "speakers": []}
+    info |= {"utterances": "", "utterances_digest": "", "anchors": None}
+    network = make_backbone(BackboneTraining(backbone="ecapa_tdnn", channels=8, dimensions=16, bands=24), seed=0)
+    save_backbone(root / "small", network, BackboneInfo.model_validate(info), [])
+    views = {"views": {"clean": {}, "phone": {"mu_law": True}}, "crops": "whole"}
+    config = {
+        "name": "whole",
+        "device": "cpu",
+        "extract": {"train": views, "evaluation": views},
+        "train": {"centre": {}},
+    }
+    (root / "run.yaml").write_text(yaml.safe_dump(config | {"corpus": {"root": str(root)}, "align": {"auto": {}}}))
+    extract = ("extract", "--config", root / "run.yaml", "--utterances", root / "speech.parquet")
+    reseed(*extract, "--store", root / "ge2e")
+    reseed(*extract, "--trained", root / "small", "--store", root / "two")
+    cut = ("--set", "extract.train.crops={count: 1, duration_s: 1.0}")
+    reseed(*extract, *cut, "--trained", root / "small", "--store", root / "cut")
+    return root
+
+
+def test_whole_utterances_of_any_length_are_aligned_mapped_and_scored(speech, tmp_path):
+    config, speakers = ("--config", speech / "run.yaml"), ("--utterances", speech / "speech.parquet")
+    lengths = EmbeddingStore(speech / "ge2e").rows(["duration_s"])["duration_s"].to_pylist()
+    assert len(set(lengths)) == 8
+    align = ("align", *config, "--name", "auto", "--enrolment", speech / "ge2e", "--model", tmp_path / "model")
+    assert "auto of 8 shared utterances in 2 views" in reseed(*align, "--test", speech / "two")
+    for side, store in (("enrolment", "ge2e"), ("test", "two")):
+        mapped = ("--side", side, "--mapped", tmp_path / side)
+        reseed("map", "--store", speech / store, "--model", tmp_path / "model", *mapped)
+    reseed("trials", *config, *speakers, "--trials", tmp_path / "trials", "--enrolments", tmp_path / "enrolments")
+    lists = ("--trials", tmp_path / "trials", *speakers, "--scores", tmp_path / "scores")
+    sides = ("--enrolment", tmp_path / "enrolment", "--store", tmp_path / "test")
+    reseed("score", *config, "--system", "across", *sides, *lists)
+    assert np.isfinite(pq.read_table(tmp_path / "scores")["score"].to_numpy()).all()
+    refused = reseed(*align, "--test", speech / "cut", ok=False)
+    assert "the crops of 7 of 8 utterances differ: 1.20 s from 0.00 s on in" in refused

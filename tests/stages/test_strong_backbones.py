@@ -59,6 +59,17 @@ def test_a_published_network_is_tuned_near_its_own_stored_embeddings(corpus, net
     assert len(moved) > 0.9 * len([key for key in before if before[key].is_floating_point()])
 
 
+def test_a_crop_that_is_left_over_is_trained_on_by_the_statistics_so_far(corpus, network, tmp_path):
+    name, weights, _ = network
+    settings = {"backbone": name, "weights": weights, "crop_s": 0.5, "epochs": 1, "batch": 5, "lr": 1e-4}
+    order = BackboneOrder(
+        utterances=corpus["speech"], seed=0, model=tmp_path / "tuned", settings=BackboneTraining(**settings)
+    )
+    train_backbone(order)  # six utterances: one is alone in its batch
+    tuned = load_backbone(name, {"weights": tmp_path / "tuned" / "weights.safetensors"}).frozen()
+    assert torch.isfinite(tuned(torch.randn(1, 8000))).all()
+
+
 def test_a_mask_is_trained_before_it(corpus, network, tmp_path):
     name, weights, store = network
     settings = FrontendTraining(crop_s=0.5, epochs=1, width=2, batch=6, views={"noise": {"noise": 0}}, score="anchor")

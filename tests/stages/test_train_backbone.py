@@ -11,14 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import torch.nn.functional as F
 
 from reseed.stages.audio.manifest import read_manifest
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.backbones.table import backbone_class
-from reseed.stages.backbones.training.losses import proximity
-from reseed.stages.backbones.training.network import SpeakerClassifier, make_backbone
+from reseed.stages.backbones.training.anchors import Anchors
+from reseed.stages.backbones.training.losses import angular_margin, proximity
+from reseed.stages.backbones.training.network import Crops, SpeakerClassifier, make_backbone
 from reseed.stages.backbones.training.reader import SpeechReader
 from reseed.stages.backbones.training.settings import BackboneTraining
+from reseed.stages.backbones.training.speech import Speech
 from reseed.stages.extract import extract
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.train_backbone import BackboneOrder, train_backbone
@@ -148,9 +151,65 @@ def test_chosen_layers_are_trained_and_statistics_stay_where_they_are_fixed(corp
     assert not {name for name in learnt if name.startswith("attention.0")}
 
 
+CENTRED = {"backbone": "ge2e", "crop_s": 1.6, "anchored": True, "head_start": "anchors", "centre": True}
+
+
+def classifier(corpus, store, settings):
+    """Return what a training would start with, and its first batch, all clean."""
+    backbone = make_backbone(settings, 0)
+    anchors = Anchors(EmbeddingStore(store), backbone, settings.crop_s)
+    speech = Speech.of(corpus["speech"], settings, anchors)
+    network = SpeakerClassifier.of(settings, backbone, anchors, speech).eval()
+    given = {"sources": {}, "sample_rate_hz": 16_000, "seed": 0, "device": "cpu", "anchors": anchors}
+    return network, next(iter(SpeechReader(speech.utterances, speech.speakers, settings, **given).batches(1)))
+
+
+@pytest.mark.parametrize("centre", [False, True])
+def test_a_classifier_that_starts_at_the_anchors_knows_their_speakers(corpus, anchors, centre):
+    settings = BackboneTraining(**CENTRED | {"centre": centre}, batch=64)
+    network, crops = classifier(corpus, anchors, settings)
+    unit_ND = F.normalize(crops.anchor_BD, dim=-1)
+    centred_ND = F.normalize(unit_ND - unit_ND.mean(dim=0), dim=-1) if centre else unit_ND
+    by_hand = torch.stack([centred_ND[crops.label_B == label].mean(dim=0) for label in range(4)])
+    assert torch.allclose(network.speaker_KD, F.normalize(by_hand, dim=-1), atol=1e-5)
+    said_B = (F.normalize(network.centred(crops.anchor_BD), dim=-1) @ network.speaker_KD.T).argmax(dim=1)
+    assert (said_B == crops.label_B).float().mean() > 0.9
+    heard_BD = network.centred(network.backbone(crops.waveform_BT))
+    near = proximity(heard_BD, centred_ND, settings.proximity)
+    assert near < 1e-3  # the very crops, heard clean; stores are of half precision
+    loss = angular_margin(heard_BD, network.speaker_KD, crops.label_B, settings.margin, settings.scale) + near
+    assert torch.allclose(network.loss(crops, torch.Generator()), loss, atol=1e-4)
+
+
+def test_in_bfloat16_a_crop_at_its_speaker_has_a_finite_gradient():
+    settings = BackboneTraining(**CENTRED, batch=4)
+    mean_D, *unit_4D = F.normalize(torch.randn(5, 256, generator=torch.Generator().manual_seed(0)), dim=-1)
+    heard_BD = torch.stack(unit_4D).bfloat16().float().requires_grad_()
+    start_KD = F.normalize(heard_BD.detach(), dim=-1) - mean_D
+    network = SpeakerClassifier(settings, make_backbone(settings, 0), 4, start_KD=start_KD, mean_D=mean_D)
+    network.backbone = torch.nn.Identity()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = network.loss(Crops(heard_BD, torch.arange(4), heard_BD.detach()), torch.Generator())
+    loss.backward()
+    assert torch.isfinite(heard_BD.grad).all()
+    wanted = angular_margin(network.centred(heard_BD), start_KD, torch.arange(4), settings.margin, settings.scale)
+    assert torch.allclose(loss, wanted, atol=1e-6)
+
+
+def test_a_training_from_the_anchors_moves_network_and_classifier_and_judges_centred(corpus, anchors, tmp_path):
+    settings = CENTRED | {"epochs": 2, "lr": 1e-4, "batch": 8, "views": NOISY, "precision": "bfloat16"}
+    facts = run(corpus, tmp_path / "m", settings=settings | {"head_lr_factor": 10, "held_out": 0.5}, anchors=anchors)
+    assert facts["settings"]["head_start"] == "anchors"
+    rows = [json.loads(line) for line in (tmp_path / "m" / "train.jsonl").read_text().splitlines()]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert all(0 <= row["validation_eer"] < 0.5 for row in rows)
+
+
 def test_settings_that_came_later_count_where_they_are_set():
-    assert not {"trained", "batch_norm"} & set(BackboneTraining().model_dump(mode="json"))
-    later = {"trained": ["linear"], "batch_norm": "fixed"}
+    later = {"trained": ["linear"], "batch_norm": "fixed", "head_lr_factor": 10.0, "centre": True}
+    later |= {"head_start": "anchors", "anchored": True}
+    later["lora"] = {"rank": 4, "alpha": 8.0}
+    assert not {*later} - {"anchored"} & set(BackboneTraining().model_dump(mode="json"))
     assert later.items() <= BackboneTraining(**later).model_dump(mode="json").items()
 
 
@@ -284,20 +343,25 @@ def kill_at_first_checkpoint(script, checkpoint):
     assert checkpoint.exists()
 
 
-def test_a_killed_training_goes_on_to_the_very_same_weights(corpus, tmp_path, capfd):
-    settings = {"epochs": 3, "crops": 2}
+@pytest.mark.parametrize(
+    "more", [{"epochs": 3}, CENTRED | {"head_lr_factor": 10}, CENTRED | {"lora": {}}], ids=["plain", "anchors", "lora"]
+)
+def test_a_killed_training_goes_on_to_the_very_same_weights(corpus, anchors, tmp_path, capfd, more):
+    settings = {"epochs": 2, "crops": 2} | more
+    store = anchors if "anchored" in more else None
     script = (
         "import torch; from pathlib import Path\n"
         "from reseed.stages.train_backbone import BackboneOrder, train_backbone\n"
         "from reseed.stages.backbones.training.settings import BackboneTraining\n"
         f"torch.set_num_threads({torch.get_num_threads()})\n"
         f"order = BackboneOrder(utterances=Path({str(corpus['speech'])!r}), model=Path({str(tmp_path / 'cut')!r}),\n"
+        f"    anchors={store and str(store)!r},\n"
         f"    seed=0, checkpoint_every_s=0.0, settings=BackboneTraining(**{SMALL | settings!r}))\n"
         "train_backbone(order)"
     )
     kill_at_first_checkpoint(script, tmp_path / ".cut.checkpoint")
     for name in ("whole", "cut"):
-        run(corpus, tmp_path / name, settings=settings, sources={})
+        run(corpus, tmp_path / name, settings=settings, sources={}, anchors=store)
     assert "resuming from" in capfd.readouterr().err
     assert (tmp_path / "cut/weights.safetensors").read_bytes() == (tmp_path / "whole/weights.safetensors").read_bytes()
 
@@ -319,6 +383,12 @@ def test_what_cannot_be_trained_on_is_named(corpus, anchors, tmp_path):
         run(corpus, model, settings=ge2e | {"frozen": ["conv1"]})
     with pytest.raises(ConfigError, match=r"trained: ecapa_tdnn has no parameter attention\.9.*are attention\.0"):
         run(corpus, model, settings={"trained": ["attention.9"]})
+    with pytest.raises(ConfigError, match="trained: null adapts statistics of normalisations, and this ge2e has none"):
+        run(corpus, model, settings=ge2e | {"trained": None, "head": None})
+    with pytest.raises(ConfigError, match="lora: no linear layer or convolution of ge2e is among what is"):
+        run(corpus, model, settings=ge2e | {"trained": ["lstm"], "lora": {}})
+    with pytest.raises(ConfigError, match="lora is of the weights that a training starts from, this from none"):
+        run(corpus, model, settings={"lora": {}})
     with pytest.raises(ConfigError, match="frozen: every parameter of ge2e is; leave some to train"):
         run(corpus, model, settings=ge2e | {"trained": ["linear"], "frozen": ["linear"]})
     table = pq.read_table(corpus["speech"])

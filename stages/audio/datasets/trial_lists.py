@@ -42,7 +42,7 @@ PUBLISHED_TOTALS = {306_432: "VoxSRC 2022 validation", 175_163: "3D-Speaker cros
 # The same, of lists without labels: prepare_submission.py of the TidyVoice challenge.
 PUBLISHED_UNLABELLED = {4_000_000: "TidyVoice 2026 evaluation A", 1_280_000: "TidyVoice 2026 evaluation U"}
 UNLABELLED = -1
-_LABELS = {
+LABELS = {
     **dict.fromkeys(("1", "target", "true", "tgt"), 1),
     **dict.fromkeys(("0", "nontarget", "false", "imp"), 0),
 }
@@ -73,9 +73,14 @@ class ParsedTrials:
     @property
     def title(self) -> str | None:
         """The published list that has as many targets and non-targets as this one; None: none that is known."""
-        targets, nontargets, total = int((self.label_P == 1).sum()), int((self.label_P == 0).sum()), len(self.label_P)
-        totals = PUBLISHED_TOTALS if targets else PUBLISHED_UNLABELLED
-        return PUBLISHED.get((targets, nontargets)) or totals.get(total)
+        return published_title(self.label_P)
+
+
+def published_title(label_P: NDArray[np.int8]) -> str | None:
+    """Return the published list that has as many targets (1) and non-targets (0) as these labels; None: none known."""
+    targets, nontargets, total = int((label_P == 1).sum()), int((label_P == 0).sum()), len(label_P)
+    totals = PUBLISHED_TOTALS if targets else PUBLISHED_UNLABELLED
+    return PUBLISHED.get((targets, nontargets)) or totals.get(total)
 
 
 def read_trial_list(path: Path, ids: pa.Array | None = None) -> ParsedTrials:
@@ -196,9 +201,9 @@ def _is_nist(path: Path) -> bool:
 def _nist_lines(path: Path) -> Iterator[tuple[int, Line]]:
     for number, row in tab_rows(path):
         label = row.get("targettype", "").lower()
-        if label and label not in _LABELS:
+        if label and label not in LABELS:
             raise ManifestError(f"{path}, line {number}: {label!r} is neither target nor nontarget")
-        yield number, (row[_MODEL], _segment(path, number, row), _LABELS.get(label, UNLABELLED), "")
+        yield number, (row[_MODEL], _segment(path, number, row), LABELS.get(label, UNLABELLED), "")
 
 
 def _segment(path: Path, number: int, row: Mapping[str, str]) -> str:
@@ -221,9 +226,9 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, Line]]:
 
 def _csv_trial(path: Path, number: int, row: Mapping[str, str | None]) -> Line:
     enrolment_id, test_id, label = row.get("enrolment_id"), row.get("test_id"), (row.get("is_target") or "").lower()
-    if not enrolment_id or not test_id or (label and label not in _LABELS):
+    if not enrolment_id or not test_id or (label and label not in LABELS):
         raise ManifestError(f"{path}, line {number}: needs enrolment_id, test_id and is_target (1, 0 or empty)")
-    return enrolment_id, test_id, _LABELS.get(label, UNLABELLED), row.get("condition") or ""
+    return enrolment_id, test_id, LABELS.get(label, UNLABELLED), row.get("condition") or ""
 
 
 def _text_lines(path: Path) -> Iterator[tuple[int, Line]]:
@@ -235,7 +240,7 @@ def _text_trial(path: Path, number: int, fields: Sequence[str]) -> Line:
     if len(fields) == 2:
         return fields[0], fields[1], UNLABELLED, ""
     if len(fields) == 3 and fields[0] in ("0", "1"):
-        return fields[1], fields[2], _LABELS[fields[0]], ""
-    if len(fields) == 3 and fields[2].lower() in _LABELS:
-        return fields[0], fields[1], _LABELS[fields[2].lower()], ""
+        return fields[1], fields[2], LABELS[fields[0]], ""
+    if len(fields) == 3 and fields[2].lower() in LABELS:
+        return fields[0], fields[1], LABELS[fields[2].lower()], ""
     raise ManifestError(f'{path}, line {number}: is neither "1 a b" (VoxCeleb) nor "a b target" (Kaldi) nor "a b"')

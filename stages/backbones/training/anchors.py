@@ -1,14 +1,15 @@
 """Anchors: the stored clean vectors of a frozen base, by utterance and crop (arXiv 2510.18530). No second forward pass.
 
-Shapes: N utterances x crops, D embedding dimension, B batch.
+Shapes: N utterances x crops, D embedding dimension, B batch, K speakers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from reseed.stages.audio.manifest import Utterance
@@ -16,6 +17,8 @@ from reseed.stages.backbones.base import Backbone
 from reseed.stages.common.terminal import log
 from reseed.stages.training.data import CLEAN_VIEW
 from reseed.store import EmbeddingStore, ManifestError, StoreError
+
+_TOGETHER = 4096  # utterances whose vectors are in memory at once
 
 
 class Anchors:
@@ -80,3 +83,32 @@ class Anchors:
         """Return the anchors of some (utterance, crop), float32 [B, D]."""
         rows = [self._first[name] + crop for name, crop in places]
         return torch.from_numpy(np.asarray(self._vectors_ND[rows], np.float32))
+
+    def mean(self, utterances: Sequence[Utterance]) -> Tensor:
+        """Return the mean of the anchors of some utterances, each of unit length, float32 [D]."""
+        total_D = torch.stack([unit_BD.sum(dim=0) for unit_BD, _ in self._units(utterances)]).sum(dim=0)
+        return (total_D / (len(utterances) * self.crops)).float()
+
+    def of_speakers(
+        self, utterances: Sequence[Utterance], speakers: Sequence[str], mean_D: Tensor | None = None
+    ) -> Tensor:
+        """Return the direction of each speaker's mean anchor, float32 [K, D], of unit length.
+
+        Args:
+            utterances: labelled, some of each speaker.
+            mean_D: what is taken from anchors of unit length; what is left is scaled to unit length again.
+        """
+        numbers = {speaker: number for number, speaker in enumerate(speakers)}
+        total_KD = torch.zeros(len(speakers), self._vectors_ND.shape[1], dtype=torch.float64)
+        for unit_BD, rows in self._units(utterances):
+            centred_BD = unit_BD if mean_D is None else F.normalize(unit_BD - mean_D, dim=-1)
+            labels = [numbers[str(row.speaker_id)] for row in rows for _ in range(self.crops)]
+            total_KD.index_add_(0, torch.tensor(labels), centred_BD)
+        return F.normalize(total_KD, dim=-1).float()
+
+    def _units(self, utterances: Sequence[Utterance]) -> Iterator[tuple[Tensor, Sequence[Utterance]]]:
+        """Yield anchors of unit length, float64 [B, D], with the utterances that they are of, crop after crop."""
+        for start in range(0, len(utterances), _TOGETHER):
+            rows = utterances[start : start + _TOGETHER]
+            places = [(row.utterance_id, crop) for row in rows for crop in range(self.crops)]
+            yield F.normalize(self.vectors(places).double(), dim=-1), rows

@@ -3,7 +3,6 @@
 Shapes: B batch, T samples, K speakers, D embedding dimension.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -17,8 +16,11 @@ from reseed.stages.backbones.folder import read_trained
 from reseed.stages.backbones.resnet_se34v2 import FILTERS
 from reseed.stages.backbones.resnet_wespeaker import untrained_sizes
 from reseed.stages.backbones.table import backbone_class, load_backbone
+from reseed.stages.backbones.training.adaptation import choose, normalisations
+from reseed.stages.backbones.training.anchors import Anchors
 from reseed.stages.backbones.training.losses import angular_margin, proximity
 from reseed.stages.backbones.training.settings import BackboneTraining
+from reseed.stages.backbones.training.speech import Speech
 from reseed.stages.backbones.weights import Blank
 from reseed.stages.training.loop import Trainable
 from reseed.store import ConfigError
@@ -46,34 +48,83 @@ class SpeakerClassifier(Trainable[Crops]):
 
     Args:
         speakers: classes; each speed of a speaker is one.
+        start_KD: where the classifier starts; None: at random.
+        mean_D: what is taken from embeddings of unit length before they are compared; None: nothing.
     """
 
     config: BackboneTraining
+    mean_D: Tensor | None
 
-    def __init__(self, config: BackboneTraining, backbone: StagedBackbone, speakers: int) -> None:
+    def __init__(
+        self,
+        config: BackboneTraining,
+        backbone: StagedBackbone,
+        speakers: int,
+        *,
+        start_KD: Tensor | None = None,
+        mean_D: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.backbone = backbone.requires_grad_(True)
-        self.speaker_KD = nn.Parameter(torch.empty(speakers, backbone.embedding_dim)) if config.head else None
-        if self.speaker_KD is not None:
-            nn.init.xavier_normal_(self.speaker_KD)
-        choose_trained(self.backbone, config.trained, config.frozen)
+        self.register_buffer("mean_D", mean_D)
+        self.speaker_KD = None
+        if config.head is not None:
+            random_KD = nn.init.xavier_normal_(torch.empty(speakers, backbone.embedding_dim))
+            self.speaker_KD = nn.Parameter(random_KD if start_KD is None else start_KD.clone())
+        choose(self.backbone, config)
+
+    @classmethod
+    def of(cls, config: BackboneTraining, backbone: StagedBackbone, anchors: Anchors | None, speech: Speech) -> Self:
+        """Return what is trained on some speech, with what its settings take from the anchors."""
+        start_KD = mean_D = None
+        if anchors is not None and config.centre:
+            mean_D = anchors.mean(speech.utterances)
+        if anchors is not None and config.head_start == "anchors":
+            start_KD = anchors.of_speakers(speech.utterances, speech.speakers, mean_D)
+        classes = len(speech.speakers) * len(config.speeds)
+        return cls(config, backbone, classes, start_KD=start_KD, mean_D=mean_D)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training or evaluation; where statistics are fixed, normalisations stay in evaluation."""
         super().train(mode)
         if self.config.batch_norm == "fixed":
-            for module in self.backbone.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+            for layer in normalisations(self.backbone):
+                layer.eval()
         return self
+
+    def lr_factors(self) -> list[tuple[list[nn.Parameter], float]]:
+        """Return the parameters and what each group multiplies the learning rate by."""
+        factor, head_KD = self.config.head_lr_factor, self.speaker_KD
+        if factor == 1.0 or head_KD is None:
+            return super().lr_factors()
+        return [([each for each in self.parameters() if each is not head_KD], 1.0), ([head_KD], factor)]
+
+    def centred(self, embedding_BD: Tensor) -> Tensor:
+        """Return embeddings without the mean, [B, D], where there is one: the directions that are compared."""
+        return embedding_BD if self.mean_D is None else F.normalize(embedding_BD, dim=-1) - self.mean_D
 
     def loss(self, crops: Crops, generator: torch.Generator) -> Tensor:
         """Return the scalar loss: classification, and proximity times its weight where there is what to be near to."""
-        heard_ND, label_N, near_BD = self.backbone(crops.waveform_BT).float(), crops.label_B, crops.anchor_BD
-        embedding_BD = heard_ND
+        embedding_BD, near_BD = self._embedded(crops.waveform_BT), crops.anchor_BD
         if crops.clean_BT is not None:
-            near_BD = self.backbone(crops.clean_BT).float()
+            near_BD = self._embedded(crops.clean_BT)
+        with torch.autocast(embedding_BD.device.type, enabled=False):  # a cosine in half precision is 1 too early
+            near_BD = None if near_BD is None else self.centred(near_BD.float())
+            return self._compared(self.centred(embedding_BD.float()), near_BD, crops)
+
+    def _embedded(self, waveform_BT: Tensor) -> Tensor:
+        layers = [layer for layer in normalisations(self.backbone) if layer.training] if len(waveform_BT) == 1 else []
+        for layer in layers:  # one crop has no statistics of a batch
+            layer.eval()
+        embedding_BD: Tensor = self.backbone(waveform_BT)
+        for layer in layers:
+            layer.train()
+        return embedding_BD
+
+    def _compared(self, embedding_BD: Tensor, near_BD: Tensor | None, crops: Crops) -> Tensor:
+        heard_ND, label_N = embedding_BD, crops.label_B
+        if crops.clean_BT is not None and near_BD is not None:
             heard_ND, label_N = torch.cat([embedding_BD, near_BD]), crops.label_B.repeat(2)
         loss = torch.zeros((), device=heard_ND.device)
         if self.speaker_KD is not None:
@@ -88,49 +139,6 @@ class SpeakerClassifier(Trainable[Crops]):
         if settings.head == "aam":
             return angular_margin(heard_ND, speaker_KD, label_N, settings.margin, settings.scale)
         return F.cross_entropy(heard_ND @ speaker_KD.T, label_N)
-
-
-def choose_trained(backbone: StagedBackbone, trained: tuple[str, ...], frozen: tuple[str, ...]) -> None:
-    """Train parameters whose names begin with one of `trained` (none: all) and with none of `frozen`.
-
-    Raises:
-        ConfigError: a prefix fits no parameter, or none is left to train.
-    """
-    names = [name for name, _ in backbone.named_parameters()]
-    for setting, prefixes in (("trained", trained), ("frozen", frozen)):
-        for prefix in prefixes:
-            if not any(name.startswith(prefix) for name in names):
-                raise ConfigError(
-                    f"{setting}: {backbone.name} has no parameter {prefix}...; its layers are {_layers(names, prefix)}"
-                )
-    for name, parameter in backbone.named_parameters():
-        parameter.requires_grad_(name.startswith(trained or "") and not name.startswith(frozen))
-    if not any(parameter.requires_grad for parameter in backbone.parameters()):
-        raise ConfigError(f"frozen: every parameter of {backbone.name} is; leave some to train")
-
-
-def _layers(names: Sequence[str], prefix: str) -> str:
-    """Return the layers among which a prefix is none, with what they lie in: of "xvector.block9" those of xvector."""
-    above = f"{prefix.rpartition('.')[0]}."
-    if not any(name.startswith(above) for name in names):
-        above = ""
-    below = [name.removeprefix(above) for name in names if name.startswith(above)]
-    return ", ".join(dict.fromkeys(above + name.partition(".")[0] for name in below))
-
-
-def mix_weights(backbone: StagedBackbone, before: Mapping[str, Tensor], share: float) -> None:
-    """Average the weights of a backbone with earlier ones, in place.
-
-    Args:
-        share: of the earlier ones.
-    """
-    state = backbone.state_dict()
-    backbone.load_state_dict(
-        {
-            name: torch.lerp(now, before[name].to(now.device), share) if now.is_floating_point() else now
-            for name, now in state.items()
-        }
-    )
 
 
 def make_backbone(config: BackboneTraining, seed: int, base: Path | None = None) -> StagedBackbone:

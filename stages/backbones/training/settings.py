@@ -23,6 +23,18 @@ class Proximity(Section):
     weight: float = Field(default=1.0, gt=0)
 
 
+class LowRank(Section):
+    """Updates of weights that are products of two small matrices (LoRA, arXiv 2106.09685).
+
+    Attributes:
+        rank: the inner dimension of these products.
+        alpha: updates are multiplied by alpha / rank.
+    """
+
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16.0, gt=0)
+
+
 class SpeechTraining(TrainingSettings):
     """How training hears speech.
 
@@ -61,12 +73,20 @@ class BackboneTraining(SpeechTraining):
         bands: frequency bands of the features of an untrained network.
         head: how speakers are classified: by additive angular margin or plain softmax; null: not at all, anchors alone,
             without labels.
+        head_start: where the classifier starts: at random directions, or at each speaker's mean stored clean embedding
+            (anchors).
+        head_lr_factor: the classifier's learning rate, in multiples of lr.
         margin, scale: margin and scale of the additive angular margin (arXiv 1801.07698).
         proximity: the distance to the anchors or, with `joint`, to the embedding of the clean crop.
+        centre: classify, and hold near the anchors, what is left of embeddings of unit length without the mean of the
+            anchors.
         base_share: share of the weights it started from in the average that is kept (WiSE-FT, arXiv 2109.01903): brings
             back a part of what fine-tuning forgets.
-        trained: only parameters whose names begin with one of these are trained; empty: all are.
+        trained: only parameters whose names begin with one of these are trained; empty: all are; null: none, and
+            statistics of normalisations alone become those of what is heard, without labels (AdaBN, arXiv 1603.04779).
         frozen: parameters whose names begin with one of these stay as they are.
+        lora: train low-rank updates of linear layers and convolutions in place of all that `trained` and `frozen`
+            choose; they are merged into the weights in the end.
         batch_norm: normalisations over a batch estimate their statistics anew on what is heard, in frozen layers too
             (batch), or keep those they start with (fixed).
         epochs: passes over the speech; 0: the network is used as it is, no speech is heard and no label is needed.
@@ -92,12 +112,16 @@ class BackboneTraining(SpeechTraining):
     dimensions: int = Field(default=192, ge=2, le=65_536)
     bands: int = Field(default=80, ge=8, multiple_of=8)
     head: Literal["aam", "softmax"] | None = "aam"
+    head_start: Literal["random", "anchors"] = "random"
+    head_lr_factor: float = Field(default=1.0, gt=0)
     margin: float = Field(default=0.2, ge=0, lt=1.57)
     scale: float = Field(default=30.0, gt=0)
     proximity: Proximity = Proximity()
+    centre: bool = False
     base_share: float = Field(default=0.0, ge=0, lt=1)
-    trained: tuple[str, ...] = ()
+    trained: tuple[str, ...] | None = ()
     frozen: tuple[str, ...] = ()
+    lora: LowRank | None = None
     batch_norm: Literal["batch", "fixed"] = "batch"
     epochs: int = Field(default=30, ge=0)
     batch: int = Field(default=64, ge=2)
@@ -123,6 +147,15 @@ class BackboneTraining(SpeechTraining):
         if self.joint and self.anchored:
             text = "draws noisy and clean embeddings together, anchored holds them near stored ones; choose one of them"
             yield Conflict("joint", text)
+        if self.trained is None and (
+            self.head or self.anchored or self.joint or self.lora or self.batch_norm == "fixed"
+        ):
+            text = "null adapts statistics alone: set head: null, and leave out anchored, joint, lora and batch_norm"
+            yield Conflict("trained", text)
+        if self.head_start == "anchors" and not (self.anchored and self.head == "aam"):
+            yield Conflict("head_start", "at the anchors needs anchored: true and head: aam")
+        if self.centre and (not self.anchored or self.head == "softmax"):
+            yield Conflict("centre", "is on the mean of the anchors: it needs anchored: true, and head: aam or null")
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -132,4 +165,4 @@ class BackboneTraining(SpeechTraining):
         return {name: value for name, value in found.items() if name not in unset}
 
 
-_LATER = ("trained", "batch_norm")
+_LATER = ("head_start", "head_lr_factor", "centre", "trained", "lora", "batch_norm")

@@ -68,4 +68,5 @@ class HeldOutSpeakers:
 
     @staticmethod
     def _embedded(network: SpeakerClassifier, crops_UT: Tensor) -> Tensor:
-        return torch.cat([F.normalize(network.backbone(part).float(), dim=-1) for part in crops_UT.split(_BATCH)])
+        parts = (network.centred(network.backbone(part).float()) for part in crops_UT.split(_BATCH))
+        return torch.cat([F.normalize(part, dim=-1) for part in parts])

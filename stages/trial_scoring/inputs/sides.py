@@ -3,7 +3,6 @@
 Shapes: U utterances, M models, X = U + M entries of a side, C crops, D embedding dimension.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,18 +17,19 @@ from reseed.stages.common.speakers import joined_column
 from reseed.stages.scoring.cosine import unit_rows, utterance_embeddings
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.inputs.lists import read_enrolments, read_speakers
-from reseed.store import EmbeddingStore, ManifestError, ScoringError
+from reseed.stages.trial_scoring.inputs.stores import Crops, SideStores
+from reseed.store import ManifestError, ScoringError
 
 Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one side of a trial may name: the U utterances of a store, in its order, then M models of several.
+    """What one side of a trial may name: the U utterances of its stores, in their order, then M models of several.
 
     Attributes:
         ids, speakers: [X]; a speaker is null where unknown.
-        members: the utterances of all models one after another, as rows of the store.
+        members: the utterances of all models one after another, as rows of `ids`.
         starts_M: where each model's members start.
     """
 
@@ -76,19 +76,18 @@ class Side:
         return np.unique(rows).astype(np.int64)
 
 
-def read_side(store: EmbeddingStore, utterances: Path, enrolments: Path | None = None) -> Side:
-    """Return a side of the utterances of a store with their speakers, as the manifest names them, and of models.
+def read_side(stores: SideStores, utterances: Path, enrolments: Path | None = None) -> Side:
+    """Return a side of the utterances of stores with their speakers, as the manifest names them, and of models.
 
-    Models of utterances that the store lacks are left out: their trials are missing.
+    Models of utterances that the stores lack are left out: their trials are missing.
 
     Raises:
         ManifestError: a file cannot be read, or a model holds the speech of two speakers or has an utterance's name.
     """
     speakers = read_speakers(utterances)
     models = None if enrolments is None else read_enrolments(enrolments)
-    ids_U = pa.array(store.utterance_ids(), pa.string())
-    speakers_U = joined_column("speaker_id", ids_U, speakers)
-    plain = Side(ids_U, speakers_U, np.empty(0, np.int64), np.empty(0, np.int64))
+    speakers_U = joined_column("speaker_id", stores.ids_U, speakers)
+    plain = Side(stores.ids_U, speakers_U, np.empty(0, np.int64), np.empty(0, np.int64))
     return plain if models is None else _with_models(plain, models, f"{enrolments}")
 
 
@@ -127,8 +126,8 @@ class SideVectors:
         prepared: name of a scorer -> what it has made of this side.
     """
 
-    def __init__(self, store: EmbeddingStore, view: str, entries: Side) -> None:
-        self.store, self.view, self.entries = store, view, entries
+    def __init__(self, stores: SideStores, view: str, entries: Side) -> None:
+        self.stores, self.view, self.entries = stores, view, entries
         self.prepared: dict[str, Any] = {}
 
     @cached_property
@@ -136,12 +135,12 @@ class SideVectors:
         """One unit vector per utterance: crops to unit length, averaged, to unit length again.
 
         Raises:
-            ScoringError: a vector has no direction; names store and view.
+            ScoringError: a vector has no direction; names stores and view.
         """
         try:
-            return np.concatenate([utterance_embeddings(crops_UCD) for crops_UCD in self._blocks()])
+            return np.concatenate([utterance_embeddings(crops_UCD) for crops_UCD in self.stores.blocks(self.view)])
         except ScoringError as error:
-            raise ScoringError(f"{self.store.path}, view {self.view}: {error}") from error
+            raise ScoringError(f"{self.stores.name}, view {self.view}: {error}") from error
 
     @cached_property
     def unit_XD(self) -> Floats:
@@ -149,19 +148,16 @@ class SideVectors:
         return unit_rows(self.entries.pooled(self.unit_UD)) if self.entries.starts_M.size else self.unit_UD
 
     @property
-    def crops_UCD(self) -> NDArray[np.floating[Any]]:
+    def crops_UCD(self) -> Crops:
         """The stored vectors of all crops, read anew each time.
 
         Raises:
-            ScoringError: there are models, which have no crops of their own.
+            ScoringError: there are models, which have no crops of their own, or stores of several numbers of crops.
         """
         if self.entries.starts_M.size:
             raise ScoringError(
                 f"the {self.entries.starts_M.size} enrolment models of several utterances have no crops to compare one "
                 "by one; score them by a scorer of means, e.g. cosine or plda"
             )
-        return np.concatenate(list(self._blocks()))
-
-    def _blocks(self) -> Iterator[NDArray[np.floating[Any]]]:
-        index = self.store.views.index(self.view)
-        yield from (crops_UCVD[:, :, index] for crops_UCVD in self.store.utterance_blocks())
+        self.stores.check_crops()
+        return np.concatenate(list(self.stores.blocks(self.view)))

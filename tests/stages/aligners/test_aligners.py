@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from reseed.stages.aligners.shared import SharedRows
-from reseed.stages.aligners.table import ALIGNERS, aligner_class
+from reseed.stages.aligners.table import ALIGNERS, aligner_class, make_alignment
 from reseed.stages.scoring.metrics import eer
 from reseed.store import ConfigError, ModelError
 
@@ -57,6 +57,19 @@ def test_speakers_that_training_never_saw_are_told_apart_across_backbones(name):
     assert cross_eer(alignment, test, torch.arange(SPEAKERS).repeat_interleave(4 * EACH)) < 0.2
     mapped = alignment.map("test", test.test_NE)
     torch.testing.assert_close(mapped.norm(dim=1), torch.ones(len(mapped)))
+
+
+@pytest.mark.parametrize("name", sorted(ALIGNERS))
+def test_another_seed_learns_other_maps_where_an_alignment_says_so(name):
+    train = world(dims=(18, 18))
+    kind = aligner_class(name)
+    settings = {"cca": {"components": 12, "rows": 200}, "nessa": {"epochs": 1, "dimensions": 12, "hidden": 32}}
+    learnt = []
+    for seed in (0, 1):
+        alignment = make_alignment(name, kind.Config(**settings.get(name, {})), (18, 18), SPEAKERS, seed)
+        list(alignment.fit(train, seed))
+        learnt.append(alignment.eval().map("enrolment", train.enrolment_ND).detach())
+    assert torch.equal(*learnt) is not kind.seeded
 
 
 def test_nessa_is_ahead_of_its_rivals_where_sessions_are_loud_and_needs_no_labels():

@@ -82,6 +82,23 @@ def test_lr_rises_over_the_warm_up_and_falls_with_the_cosine_after_it():
     assert 0 < factors[-1] < 0.1
 
 
+def test_a_group_of_parameters_has_a_rate_of_its_own(monkeypatch):
+    def groups(network):
+        first, *others = network.parameters()
+        return [(others, 1.0), ([first], 3.0)]
+
+    plain, grouped = mse(), mse()
+    others, (first,) = (parameters for parameters, _ in groups(plain))
+    optimiser = torch.optim.AdamW([{"params": others}, {"params": [first], "lr": 3e-2}], 1e-2, weight_decay=5e-5)
+    for epoch in range(1, plain.config.epochs + 1):
+        for pairs in reader().batches(epoch):
+            optimiser.zero_grad()
+            plain.loss(pairs, torch.Generator()).backward()
+            optimiser.step()
+    monkeypatch.setattr(type(grouped), "lr_factors", groups)
+    torch.testing.assert_close(trained(grouped), plain.state_dict())
+
+
 def test_a_constant_lr_stays():
     assert {lr_factor(TrainingSettings(), 5, step) for step in range(5)} == {1.0}
 

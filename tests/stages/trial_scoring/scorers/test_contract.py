@@ -11,6 +11,7 @@ from reseed.stages.common.section import Section
 from reseed.stages.scoring.metrics import eer
 from reseed.stages.trial_scoring.inputs.cohort import Cohort, Cohorts, CohortSettings
 from reseed.stages.trial_scoring.inputs.sides import SideVectors, read_side
+from reseed.stages.trial_scoring.inputs.stores import SideStores
 from reseed.stages.trial_scoring.scorers.base import CohortScorer, Scorer
 from reseed.stages.trial_scoring.scorers.plda import PldaSettings
 from reseed.stages.trial_scoring.settings import ScoreSettings
@@ -38,9 +39,9 @@ class World(NamedTuple):
 
     def sides(self, scorer: Scorer[Any], *views: str, enrolments: Path | None = None) -> list[Any]:
         """Return what a scorer makes of the enrolment side in one view, and of the test side in another."""
-        entries = read_side(self.store, self.utterances, enrolments)
+        entries = read_side(SideStores(self.store), self.utterances, enrolments)
         return [
-            scorer.prepare(SideVectors(self.store, view, entries), enrolling=number == 0)
+            scorer.prepare(SideVectors(SideStores(self.store), view, entries), enrolling=number == 0)
             for number, view in enumerate(views)
         ]
 
@@ -56,7 +57,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     settings = CohortSettings.model_validate(SETTINGS["cohort"])
     path = write_store(root / "cohort", ids[40:], names[40:], vectors[40:], VIEWS)
     store = EmbeddingStore(write_store(root / "store", ids[:40], names[:40], vectors[:40], VIEWS))
-    entries = read_side(store, utterances)
+    entries = read_side(SideStores(store), utterances)
     cohort = Cohort(path, utterances, settings, (entries.ids, entries.speakers))
     enrolments = write_enrolments(root / "enrolments.parquet", [("model", name) for name in ids[:2]])
     return World(store, utterances, enrolments, Cohorts(cohort, cohort))
