@@ -50,8 +50,10 @@ def test_the_public_names_are_these_and_each_says_what_it_is():
         "ModelError",
         "ReseedError",
         "ScoringError",
+        "StoreDataset",
         "StoreError",
         "VectorEnhancer",
+        "evaluate",
     ]
     for name in reseed.__all__:
         assert name in dir(reseed)
