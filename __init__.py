@@ -9,7 +9,8 @@ milliseconds and needs neither torch nor matplotlib.
     better = Enhancer.load("runs/demo/models/vire").enhance(noisy)
 
 `EmbeddingStore` reads a store and `StoreDataset` gives it to PyTorch, `Enhancer` applies a trained model to arrays;
-`VectorEnhancer` does so in a service, where there need be no torch; `evaluate` measures scores.
+`VectorEnhancer` does so in a service, where there need be no torch; `embed` makes vectors of a few recordings, and
+`evaluate` measures scores and returns `Metrics`.
 Every error raised on purpose is a `ReseedError`: `ConfigError`, `ManifestError`, `AudioError`, `StoreError`,
 `ModelError` or `ScoringError`. All else is reached by the command line, and may move between versions.
 """
@@ -20,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reseed.stages.enhancers.library import Enhancer
     from reseed.stages.enhancers.vectors import VectorEnhancer
-    from reseed.stages.evaluation.arrays import evaluate
+    from reseed.stages.evaluation.arrays import Metrics, evaluate
+    from reseed.stages.extraction.files import embed
     from reseed.stages.training.cache.dataset import StoreDataset
     from reseed.store import (
         AudioError,
@@ -39,18 +41,22 @@ __all__ = [
     "EmbeddingStore",
     "Enhancer",
     "ManifestError",
+    "Metrics",
     "ModelError",
     "ReseedError",
     "ScoringError",
     "StoreDataset",
     "StoreError",
     "VectorEnhancer",
+    "embed",
     "evaluate",
 ]
 _MODULES = {
     "Enhancer": "reseed.stages.enhancers.library",
+    "Metrics": "reseed.stages.evaluation.arrays",
     "StoreDataset": "reseed.stages.training.cache.dataset",
     "VectorEnhancer": "reseed.stages.enhancers.vectors",
+    "embed": "reseed.stages.extraction.files",
     "evaluate": "reseed.stages.evaluation.arrays",
 }
 

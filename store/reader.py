@@ -43,8 +43,19 @@ class EmbeddingStore:
         StoreError: not a store, an unknown version, an altered header, or a file that is missing or of another size.
 
     Example:
-        >>> store = EmbeddingStore("runs/demo/stores/ge2e/train")  # doctest: +SKIP
-        >>> clean, noisy = store.pairs("clean", "noise")  # doctest: +SKIP
+        >>> from reseed import EmbeddingStore
+        >>> store = EmbeddingStore("stores/train")
+        >>> store.views, store.dim, len(store)
+        (['clean', 'noise', 'reverb'], 16, 72)
+        >>> clean, noisy = store.pairs("clean", "noise")
+        >>> clean.shape, noisy.shape
+        ((24, 16), (24, 16))
+        >>> store.get("utt-003", view="noise", crop=1).shape
+        (16,)
+        >>> store.rows(filters=[("view", "==", "noise"), ("crop", "==", 0)]).num_rows
+        12
+        >>> store.to_polars("clean", columns=["speaker_id"]).shape
+        (24, 2)
     """
 
     def __init__(self, path: str | Path, *, check: bool = True, header: Header | None = None) -> None:
@@ -83,6 +94,7 @@ class EmbeddingStore:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Type of the stored vectors, float32 or float16."""
         return np.dtype(self.header.declaration.dtype)
 
     @property
@@ -112,6 +124,7 @@ class EmbeddingStore:
 
     @property
     def shards(self) -> list[Shard]:
+        """What store.json says of each shard, in row order."""
         return [reader.shard for reader in self._shards]
 
     def __len__(self) -> int:

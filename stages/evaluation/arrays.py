@@ -72,6 +72,8 @@ def evaluate(
         ConfigError: no such detection cost.
 
     Example:
+        >>> import numpy as np
+        >>> from reseed import evaluate
         >>> found = evaluate([0.9, 0.6, 0.4, 0.5, 0.1, 0.2], [1, 1, 1, 0, 0, 0], costs=["0.05"])
         >>> round(found.eer.value, 3), found.eer.ci95
         (0.167, None)

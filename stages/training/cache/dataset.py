@@ -29,6 +29,7 @@ class StoreDataset(Dataset[tuple[Tensor, ...]]):
         StoreError: no such view, none at all, or speakers asked for of whom some are unknown.
 
     Example:
+        >>> from reseed import EmbeddingStore, StoreDataset
         >>> from torch.utils.data import DataLoader
         >>> data = StoreDataset(EmbeddingStore("stores/train"), views=("clean", "noise"), speakers=True)
         >>> clean_BD, noisy_BD, speaker_B = next(iter(DataLoader(data, batch_size=8, shuffle=True)))
