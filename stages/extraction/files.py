@@ -55,12 +55,9 @@ def embed(
         >>> import numpy as np
         >>> from reseed import embed
         >>> vectors = embed(["speech/ada/1.flac", "speech/ada/2.flac", "speech/bob/1.flac"])
-        >>> vectors.shape
-        (3, 256)
         >>> unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        >>> ada, bob = unit[0] @ unit[1], unit[0] @ unit[2]
-        >>> bool(ada > bob)
-        True
+        >>> vectors.shape, bool(unit[0] @ unit[1] > unit[0] @ unit[2])
+        ((3, 256), True)
     """
     if isinstance(paths, str | Path):
         raise ConfigError(f"paths are several in a list; give [{str(paths)!r}]")
