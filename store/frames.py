@@ -8,7 +8,7 @@ Shapes: M rows of a shard, D embedding dimension.
 import importlib
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,10 @@ from reseed.store.errors import ConfigError, StoreError
 from reseed.store.format import EMBEDDING
 from reseed.store.layouts import vector_column
 from reseed.store.shards import ShardReader
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
 
 
 def arrow_table(readers: Sequence[ShardReader], places: slice, columns: Sequence[str] | None) -> pa.Table:
@@ -43,15 +47,16 @@ def _of_shard(reader: ShardReader, places: slice, columns: Sequence[str] | None)
     return table.append_column(pa.field(EMBEDDING, column.type, nullable=False), column)
 
 
-def pandas_frame(table: pa.Table) -> Any:
+def pandas_frame(table: pa.Table) -> "pandas.DataFrame":
     """Return a table as a pandas DataFrame."""
     _needed("pandas")
     return table.to_pandas()
 
 
-def polars_frame(table: pa.Table) -> Any:
+def polars_frame(table: pa.Table) -> "polars.DataFrame":
     """Return a table as a Polars DataFrame; its vectors stay where they are."""
-    return _needed("polars").from_arrow(table, rechunk=False)
+    frame: polars.DataFrame = _needed("polars").from_arrow(table, rechunk=False)
+    return frame
 
 
 def _needed(package: str) -> ModuleType:

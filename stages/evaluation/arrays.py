@@ -104,7 +104,8 @@ def _trials(
 ) -> tuple[Trials, Speakers]:
     """Return trials between speakers, each counting as one utterance, and who they are."""
     names, speaker_P2 = _coded("speakers", speakers, (score_P.size, 2))
-    trials = Trials(None, names, *speaker_P2.T, is_target_P, *_coded("groups", groups, score_P.shape), 0)
+    of_groups = _coded("groups", groups, score_P.shape)
+    trials = Trials(None, names, speaker_P2[:, 0], speaker_P2[:, 1], is_target_P, *of_groups, 0)
     if speakers is None:
         return trials, Speakers(None, "not told", np.zeros(score_P.size, np.bool_))
     contradicted_P = (speaker_P2[:, 0] == speaker_P2[:, 1]) != is_target_P

@@ -45,7 +45,10 @@ class StoreDataset(Dataset[tuple[Tensor, ...]]):
             raise StoreError(f"{store.path}: no view {missing[0]!r}; there are {', '.join(store.views)}")
         self._store, self.views = store, tuple(views)
         self._places_V = np.array([store.views.index(view) for view in views])
-        self.speakers, self._speaker_N = _numbered(store) if speakers else ([], None)
+        self.speakers: list[str] = []
+        self._speaker_N: NDArray[np.int64] | None = None
+        if speakers:
+            self.speakers, self._speaker_N = _numbered(store)
 
     def __len__(self) -> int:
         return len(self._store) // len(self._store.views)
