@@ -8,10 +8,11 @@ milliseconds and needs neither torch nor matplotlib.
     clean, noisy = EmbeddingStore("runs/demo/stores/ge2e/train").pairs("clean", "noise")
     better = Enhancer.load("runs/demo/models/vire").enhance(noisy)
 
-`EmbeddingStore` reads a store, `Enhancer` applies a trained model to arrays; `VectorEnhancer` does so in a service,
-where there need be no torch. Every error raised on purpose is a
-`ReseedError`: `ConfigError`, `ManifestError`, `AudioError`, `StoreError`, `ModelError` or `ScoringError`.
-All else is reached by the command line, and may move between versions.
+`EmbeddingStore` reads a store and `StoreDataset` gives it to PyTorch, `Enhancer` applies a trained model to arrays;
+`VectorEnhancer` does so in a service, where there need be no torch; `embed` makes vectors of a few recordings, and
+`evaluate` measures scores and returns `Metrics`.
+Every error raised on purpose is a `ReseedError`: `ConfigError`, `ManifestError`, `AudioError`, `StoreError`,
+`ModelError` or `ScoringError`. All else is reached by the command line, and may move between versions.
 """
 
 import importlib
@@ -20,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reseed.stages.enhancers.library import Enhancer
     from reseed.stages.enhancers.vectors import VectorEnhancer
+    from reseed.stages.evaluation.arrays import Metrics, evaluate
+    from reseed.stages.extraction.files import embed
+    from reseed.stages.training.cache.dataset import StoreDataset
     from reseed.store import (
         AudioError,
         ConfigError,
@@ -37,13 +41,24 @@ __all__ = [
     "EmbeddingStore",
     "Enhancer",
     "ManifestError",
+    "Metrics",
     "ModelError",
     "ReseedError",
     "ScoringError",
+    "StoreDataset",
     "StoreError",
     "VectorEnhancer",
+    "embed",
+    "evaluate",
 ]
-_MODULES = {"Enhancer": "reseed.stages.enhancers.library", "VectorEnhancer": "reseed.stages.enhancers.vectors"}
+_MODULES = {
+    "Enhancer": "reseed.stages.enhancers.library",
+    "Metrics": "reseed.stages.evaluation.arrays",
+    "StoreDataset": "reseed.stages.training.cache.dataset",
+    "VectorEnhancer": "reseed.stages.enhancers.vectors",
+    "embed": "reseed.stages.extraction.files",
+    "evaluate": "reseed.stages.evaluation.arrays",
+}
 
 
 def __getattr__(name: str) -> Any:

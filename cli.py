@@ -1087,6 +1087,20 @@ def export_(**options: Any) -> None:
     _say(stage(**options))
 
 
+@main.command()
+@click.argument("source", type=_FILE)
+@_output_option("output", "File to write, README.md for the Hub (default: print it).", required=False)
+@click.option("--license", metavar="NAME", help="Licence as the Hub calls it, e.g. cc-by-4.0 (default: none is named).")
+@_path_option("report", "Of a model: report, or metrics.json, with its error rates.", required=False)
+@click.option("--system", help="What the report calls the model (default: the name of its folder).")
+def card(output: Path | None, **options: Any) -> None:
+    """Make the card of a store or model for Hugging Face's Hub."""
+    from reseed.stages.card import card as stage
+
+    text = stage(output=output, **options)
+    click.echo(terminal.lines(text.splitlines() if output is None else [f"wrote {output}"]))
+
+
 @main.command(name="import")
 @click.argument("source", type=_FILE)
 @_path_option("config", "YAML of a run, whose corpus.vectors is taken; --set then changes this YAML.", required=False)

@@ -157,14 +157,19 @@ def write_catalogue(path: Path, table: pa.Table, vectors: Vectors | None) -> Non
     if vectors is None:
         write_table(path, table, compression="zstd")
         return
-    values = pa.array(vectors.ravel(), type=pa.from_numpy_dtype(vectors.dtype))
-    item = pa.field("element", values.type, nullable=False)
-    column = pa.FixedSizeListArray.from_arrays(values, type=pa.list_(item, vectors.shape[1]))
+    column = vector_column(vectors)
     field = pa.field(EMBEDDING, column.type, nullable=False)
     table = table.append_column(field, column)
     scalars = [name for name in table.column_names if name != EMBEDDING]  # vectors hardly compress, and read slower
     compression = dict.fromkeys(scalars, "zstd")
     write_table(path, table, row_group_size=_ROW_GROUP, compression=compression, use_dictionary=scalars)
+
+
+def vector_column(vectors: Vectors) -> pa.FixedSizeListArray:
+    """Return vectors [M, D] as a column of Arrow; what is contiguous is not copied, a memory map stays one."""
+    values = pa.array(vectors.ravel(), type=pa.from_numpy_dtype(vectors.dtype))
+    item = pa.field("element", values.type, nullable=False)
+    return pa.FixedSizeListArray.from_arrays(values, type=pa.list_(item, vectors.shape[1]))
 
 
 def read_parquet_vectors(path: Path, dim: int) -> Vectors:

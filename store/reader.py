@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +12,16 @@ from numpy.typing import NDArray
 from reseed.store.checks import check_alike, check_coverage, check_size, joined_header
 from reseed.store.errors import StoreError
 from reseed.store.format import Header, Reject, Shard
+from reseed.store.frames import arrow_table, pandas_frame, polars_frame
 from reseed.store.header import read_header
 from reseed.store.layouts import Vectors
 from reseed.store.shards import ShardReader, as_opened
 from reseed.store.verify import problems
 from reseed.store.writer import read_rejects, use_rejects
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
 
 Rows = NDArray[np.integer[Any]]
 
@@ -38,8 +43,19 @@ class EmbeddingStore:
         StoreError: not a store, an unknown version, an altered header, or a file that is missing or of another size.
 
     Example:
-        >>> store = EmbeddingStore("runs/demo/stores/ge2e/train")  # doctest: +SKIP
-        >>> clean, noisy = store.pairs("clean", "noise")  # doctest: +SKIP
+        >>> from reseed import EmbeddingStore
+        >>> store = EmbeddingStore("stores/train")
+        >>> store.views, store.dim, len(store)
+        (['clean', 'noise', 'reverb'], 16, 72)
+        >>> clean, noisy = store.pairs("clean", "noise")
+        >>> clean.shape, noisy.shape
+        ((24, 16), (24, 16))
+        >>> store.get("utt-003", view="noise", crop=1).shape
+        (16,)
+        >>> store.rows(filters=[("view", "==", "noise"), ("crop", "==", 0)]).num_rows
+        12
+        >>> store.to_polars("clean", columns=["speaker_id"]).shape
+        (24, 2)
     """
 
     def __init__(self, path: str | Path, *, check: bool = True, header: Header | None = None) -> None:
@@ -78,6 +94,7 @@ class EmbeddingStore:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Type of the stored vectors, float32 or float16."""
         return np.dtype(self.header.declaration.dtype)
 
     @property
@@ -107,6 +124,7 @@ class EmbeddingStore:
 
     @property
     def shards(self) -> list[Shard]:
+        """What store.json says of each shard, in row order."""
         return [reader.shard for reader in self._shards]
 
     def __len__(self) -> int:
@@ -190,6 +208,41 @@ class EmbeddingStore:
         """
         tables = [reader.rows(columns, filters) for reader in self._shards]
         return pa.concat_tables(tables, promote_options="default")
+
+    def to_arrow(self, view: str | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the catalogue and the vectors, or those of one view, as one table, in the order of `vectors()`.
+
+        The column `embedding` is a fixed-size list of D floats, a chunk for each shard. Of all views it is the memory
+        map itself; one view of several is copied, a shard at a time.
+
+        Args:
+            columns: only these of the catalogue, beside `embedding`.
+
+        Raises:
+            StoreError: no such view or column; names what there is.
+        """
+        places = slice(None) if view is None else slice(self._view_index(view), None, len(self.views))
+        return arrow_table(self._shards, places, columns)
+
+    def to_pandas(self, view: str | None = None, columns: Sequence[str] | None = None) -> "pandas.DataFrame":
+        """Return what `to_arrow` does as a DataFrame of pandas; `np.stack(frame["embedding"])` is [N, D].
+
+        Each vector is an array [D] in a column of objects.
+
+        Raises:
+            ConfigError: pandas is not installed.
+            StoreError: as `to_arrow`.
+        """
+        return pandas_frame(self.to_arrow(view, columns))
+
+    def to_polars(self, view: str | None = None, columns: Sequence[str] | None = None) -> "polars.DataFrame":
+        """Return what `to_arrow` does as a DataFrame of Polars; `frame["embedding"].to_numpy()` is [N, D].
+
+        Raises:
+            ConfigError: Polars is not installed.
+            StoreError: as `to_arrow`.
+        """
+        return polars_frame(self.to_arrow(view, columns))
 
     def rejects(self) -> list[Reject]:
         """Return the utterances that were left out, and why.

@@ -47,11 +47,15 @@ def test_the_public_names_are_these_and_each_says_what_it_is():
         "EmbeddingStore",
         "Enhancer",
         "ManifestError",
+        "Metrics",
         "ModelError",
         "ReseedError",
         "ScoringError",
+        "StoreDataset",
         "StoreError",
         "VectorEnhancer",
+        "embed",
+        "evaluate",
     ]
     for name in reseed.__all__:
         assert name in dir(reseed)

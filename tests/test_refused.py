@@ -29,6 +29,8 @@ WRITERS = {
     "extract": ("folder", "extract --config run.yaml --utterances u.parquet --noise n.parquet --store OUT"),
     "report": ("folder", f"{REPORT} --report OUT"),
     "export parquet": ("file", "export store --output OUT"),
+    "card": ("file", "card store --output OUT"),
+    "card of a model": ("file", "card model --output OUT"),
     "export-model": ("file", "export-model model --output OUT"),
     "prepare": ("file", "prepare --config run.yaml --source speech --utterances OUT --rejects r.parquet"),
     "prepare rejects": ("file", "prepare --config run.yaml --source speech --utterances u2.parquet --rejects OUT"),

@@ -190,6 +190,8 @@ VERBS = {
         f"export-{kind}": Verb(f"export stores/train --output exported.{kind} --format {kind}", (f"exported.{kind}",))
         for kind in _FORMATS
     },
+    "card": Verb("card stores/train --output card.md", ("card.md",)),
+    "card-model": Verb("card models/quick --output model.md", ("model.md",)),
     **{
         f"import-{kind}": Verb(
             f"import exported.{kind} --store stores/from_{kind} --format {kind} --set rows_per_shard=40",

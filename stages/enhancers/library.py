@@ -1,10 +1,5 @@
 """For use from Python: a trained model as a function from NumPy to NumPy.
 
-    from reseed import Enhancer
-
-    enhancer = Enhancer.load("runs/recordings/models/seed")
-    better = enhancer.enhance(embeddings)  # [..., D]
-
 Shapes: D embedding dimension, K dimensions of what comes out, M rows.
 """
 
@@ -30,6 +25,15 @@ class Enhancer:
         info: the contents of its model.json.
         dim, dim_out: embedding dimension D going in, K coming out: the same but for chains with `lda`.
         space: the embedding space it was trained on, e.g. "ge2e:4f1c2a9b"; it fits no other.
+
+    Example:
+        >>> from reseed import EmbeddingStore, Enhancer
+        >>> store = EmbeddingStore("stores/train")
+        >>> enhancer = Enhancer.load("models/vire", space=store.space)
+        >>> enhancer.enhance(store.vectors("noise")).shape
+        (24, 16)
+        >>> enhancer.enhance(store.get("utt-003", view="noise")).shape
+        (16,)
     """
 
     def __init__(self, network: Network, info: ModelInfo, device: str) -> None:
@@ -60,7 +64,8 @@ class Enhancer:
         by the training mean here, or by that of `adapt`.
 
         Args:
-            embeddings: [..., D], as the backbone gave them: one, or any number.
+            embeddings: [..., D], as the backbone gave them: one, or any number, as numpy takes them or a tensor on
+                any device.
             seed: seeds the sampling noise of models that draw any.
 
         Raises:
@@ -93,7 +98,8 @@ class Enhancer:
         return adapted
 
     def _rows(self, embeddings: ArrayLike) -> NDArray[np.float32]:
-        given = np.array(embeddings, np.float32)
+        numbers = embeddings.detach().float().cpu() if isinstance(embeddings, torch.Tensor) else embeddings
+        given = np.array(numbers, np.float32)
         check_dimension(given, self.dim)
         rows_MD = given.reshape(-1, self.dim)
         check_finite(rows_MD)

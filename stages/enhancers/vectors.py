@@ -1,10 +1,5 @@
 """For a service: a model in closed form applied to vectors as they come, by numpy alone, in microseconds.
 
-    from reseed import VectorEnhancer
-
-    enhancer = VectorEnhancer.load("runs/recordings/models/auto")
-    better = enhancer.enhance(vector)  # [D], or [..., D]
-
 Of packages it loads numpy and safetensors, neither torch nor Arrow nor pydantic.
 
 Shapes: D embedding dimension, K dimensions of what comes out, M rows.
@@ -66,6 +61,14 @@ class VectorEnhancer:
         dim, dim_out: embedding dimension D going in, K coming out.
         space: the embedding space it was trained on, e.g. "ge2e:4f1c2a9b"; it fits no other.
         adapts: whether it goes by the running mean of what it observes.
+
+    Example:
+        >>> import numpy as np
+        >>> from reseed import VectorEnhancer
+        >>> enhancer = VectorEnhancer.load("models/vire")
+        >>> better = enhancer.enhance(np.ones(enhancer.dim))
+        >>> better.shape, round(float(np.linalg.norm(better)), 3)
+        ((16,), 1.0)
     """
 
     def __init__(self, info: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:

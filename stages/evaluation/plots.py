@@ -53,14 +53,26 @@ def plots(systems: Sequence[Drawn]) -> list[Plot]:
         system: DetCurve(*det_points(error_rates(grouped(each.target_T, each.nontarget_N))), each.eer)
         for system, each in zip(styles, systems, strict=True)
     }
-    drawn = list(zip(styles.values(), systems, strict=True))
-    made = [
-        plotted(
-            "det",
-            "Detection error trade-off",
-            "Normal-deviate axes; closer to the lower left is better. Markers: equal error rate, on the convex hull.",
-            lambda theme: det_panels({"all trials": curves}, styles, theme),
-        ),
+    det = plotted(
+        "det",
+        "Detection error trade-off",
+        "Normal-deviate axes; closer to the lower left is better. Markers: equal error rate, on the convex hull.",
+        lambda theme: det_panels({"all trials": curves}, styles, theme),
+    )
+    roc = plotted(
+        "roc",
+        "Receiver operating characteristic (ROC)",
+        "Hits against false alarms, these on a logarithmic axis; closer to the upper left is better.",
+        lambda theme: roc_panels({"all trials": curves}, styles, theme),
+        folded=True,
+    )
+    made = [det, *_of_scores(list(zip(styles.values(), systems, strict=True))), roc]
+    return [plot for plot in made if plot]
+
+
+def _of_scores(drawn: "Pairs") -> list[Plot | None]:
+    """Draw what shows the scores themselves: their costs, and how they are spread."""
+    return [
         plotted(
             "bayes",
             "Bayes error rates",
@@ -82,15 +94,7 @@ def plots(systems: Sequence[Drawn]) -> list[Plot]:
             lambda theme: _histograms(theme, drawn),
             folded=True,
         ),
-        plotted(
-            "roc",
-            "Receiver operating characteristic (ROC)",
-            "Hits against false alarms, these on a logarithmic axis; closer to the upper left is better.",
-            lambda theme: roc_panels({"all trials": curves}, styles, theme),
-            folded=True,
-        ),
     ]
-    return [plot for plot in made if plot]
 
 
 Pairs = Sequence[tuple[Style, Drawn]]

@@ -101,17 +101,9 @@ def bring_together(
         raise ScoringError(
             f"{systems[0][1].path}: no trial is labelled; give a trial list as LABELS, or a column of labels"
         )
-    conditions, condition_P = _conditions(listed.condition, kept)
-    trials = Trials(
-        listed.title,
-        listed.names,
-        listed.enrolment_P[kept],
-        listed.test_P[kept],
-        listed.label_P[kept] == 1,
-        conditions,
-        condition_P,
-        int((listed.label_P == UNLABELLED).sum()),
-    )
+    sides = listed.enrolment_P[kept], listed.test_P[kept]
+    is_target_P, unlabelled = listed.label_P[kept] == 1, int((listed.label_P == UNLABELLED).sum())
+    trials = Trials(listed.title, listed.names, *sides, is_target_P, *_conditions(listed.condition, kept), unlabelled)
     return trials, [replace(each, score_P=each.score_P[kept]) for each in scored]
 
 

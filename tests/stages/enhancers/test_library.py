@@ -42,6 +42,17 @@ def test_any_number_of_embeddings_is_taken_in_any_shape(tmp_path, shape):
     assert (enhanced.shape, enhanced.dtype) == (shape, np.float32)
 
 
+@pytest.mark.parametrize("shape", [(16,), (3, 16)])
+def test_tensors_are_taken_as_arrays_are(tmp_path, shape):
+    enhancer = Enhancer.load(make_model(tmp_path, "wccn"))
+    tensor = torch.randn(shape, requires_grad=True)
+    expected = enhancer.enhance(tensor.detach().numpy())
+    np.testing.assert_array_equal(enhancer.enhance(tensor), expected)
+    np.testing.assert_allclose(enhancer.enhance(tensor.bfloat16()), expected, atol=0.05)
+    with pytest.raises(ModelError, match=r"not an array of shape \(3, 8\)"):
+        enhancer.enhance(torch.ones(3, 8))
+
+
 def test_draws_of_noise_follow_the_seed(tmp_path):
     enhancer = Enhancer.load(make_model(tmp_path, "seed", noise_draws=1, epochs=20, lr=1e-2))
     x = np.ones((2, 16))
