@@ -69,7 +69,7 @@ class Plan:
     @property
     def configured(self) -> str:
         """The backbone that is used as it is."""
-        return self.run.backbone.name
+        return self.run.backbone.called
 
     def recordings(self, split: str) -> dict[str, Recordings]:
         """Return what extraction of a split reads, by the option of `reseed extract` that takes its manifest."""

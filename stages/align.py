@@ -4,7 +4,7 @@ from pathlib import Path
 
 from reseed.stages.aligners.folder import FOLDER, AlignmentInfo, save_alignment
 from reseed.stages.aligners.shared import shared_rows, shared_views
-from reseed.stages.aligners.table import make_alignment
+from reseed.stages.aligners.table import aligner_code, make_alignment
 from reseed.stages.common.section import Section
 from reseed.stages.common.terminal import log
 from reseed.store import EmbeddingStore
@@ -34,6 +34,7 @@ def align(*, enrolment: Path, test: Path, model: Path, method: str, settings: Se
             log(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
     alignment.eval().requires_grad_(False)
     info = AlignmentInfo(
+        plugins=aligner_code(method),
         method=method,
         config=settings.model_dump(mode="json"),
         spaces=(first.space, second.space),

@@ -7,6 +7,7 @@ import torch
 
 from reseed.stages.aligners.base import Alignment, Side
 from reseed.stages.aligners.folder import load_alignment
+from reseed.stages.aligners.table import aligner_code
 from reseed.stages.common.derived import Vectors, derive, derived_declaration
 from reseed.store import EmbeddingStore
 from reseed.store.inputs import MappedInputs
@@ -30,7 +31,12 @@ def map_store(*, store: Path, model: Path, side: Side, mapped: Path) -> str:
     alignment, info = load_alignment(model)
     info.check_side(source.space, side, store, model)
     inputs = MappedInputs(
-        parent=source.fingerprint, method=info.method, config=info.config, alignment=info.weights_sha256, side=side
+        parent=source.fingerprint,
+        method=info.method,
+        config=info.config,
+        alignment=info.weights_sha256,
+        side=side,
+        plugins=aligner_code(info.method) or None,
     )
     declaration = derived_declaration(
         source, dim=info.shared_dim, space=info.space, inputs=inputs, model=model, weights_sha256=info.weights_sha256

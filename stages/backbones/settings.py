@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from reseed.stages.common.choice import chosen
 from reseed.stages.common.packaged import packaged_file
+from reseed.stages.common.plugins import Table
 from reseed.stages.common.section import Section
 
 
@@ -61,7 +61,7 @@ class PackagedConfig(BackboneConfig):
         Raises:
             ConfigError: the package is not installed, or lacks the file.
         """
-        backbone = next((name for name, kind in CONFIGS.items() if kind is cls), cls.package)
+        backbone = next((name for name, kind in _BUILTIN.items() if kind is cls), cls.package)
         return packaged_file(cls.package, cls.packaged_file, backbone)
 
 
@@ -215,7 +215,7 @@ def external_data(path: Path) -> list[Path]:
     return sorted(each for each in beside if each.is_file())
 
 
-CONFIGS: dict[str, type[BackboneConfig]] = {
+_BUILTIN: dict[str, type[BackboneConfig]] = {
     "ge2e": GE2EConfig,
     "campplus": CAMPPlusConfig,
     "resnet_se34v2": ResNetSE34V2Config,
@@ -230,8 +230,9 @@ CONFIGS: dict[str, type[BackboneConfig]] = {
     "wavlm": WavLMConfig,
     "onnx": OnnxConfig,
 }
+CONFIGS = Table("backbone", "reseed.backbones", BackboneConfig, _BUILTIN, part="Config")
 
 
 def config_class(name: str) -> type[BackboneConfig]:
     """Return the settings of the backbone `name`; an unknown name raises ConfigError with the choices."""
-    return chosen(name, CONFIGS, "backbone")
+    return CONFIGS.of(name)

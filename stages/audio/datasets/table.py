@@ -36,8 +36,9 @@ from reseed.stages.audio.datasets.voices import VOICES
 from reseed.stages.audio.datasets.voxceleb import VOXCELEB1, VOXCELEB2
 from reseed.stages.audio.datasets.voxconverse import VC_MIX, VOXCONVERSE, VOXCONVERSE_TURNS
 from reseed.stages.audio.datasets.voxsrc import VOXSRC
+from reseed.stages.common.plugins import Table
 
-DATASETS: dict[str, Dataset] = {
+_BUILTIN: dict[str, Dataset] = {
     "libritts_r": LIBRITTS_R,
     "libri_light": LIBRI_LIGHT,
     "librispeech": LIBRISPEECH,
@@ -84,3 +85,4 @@ DATASETS: dict[str, Dataset] = {
     "but_reverb": BUT_REVERB,
     "mit_ir": MIT_IR,
 }
+DATASETS = Table("data set", "reseed.datasets", Dataset, _BUILTIN)
