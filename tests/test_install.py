@@ -17,7 +17,7 @@ from tests.corpus import write_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
-FOLDERS = ("pipeline", "stages", "store", "configs")
+FOLDERS = ("pipeline", "stages", "store", "testing", "configs")
 SETUP = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
 UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 # A package of Snakemake's that is published as source alone; it is Python throughout, which the test sees to.

@@ -38,6 +38,9 @@ class ScoreSettings(Section):
         found: dict[str, Any] = dump(self)  # digests of before there were settings of others stay what they were
         return {name: value for name, value in found.items() if name != "settings" or value}
 
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())  # settings of others may hold what cannot be hashed by itself
+
     def conflicts(self) -> Iterator[Conflict]:
         for scoring in dict.fromkeys(self.scorings):
             if self.scorings.count(scoring) > 1:
