@@ -178,10 +178,11 @@ class TrainedEnhancerContract(EnhancerContract):
 
     def trained(self, name: str, **settings: Any) -> TrainedEnhancer:
         """Return it with settings of training, fitted."""
-        enhancer = self.fitted(name, **settings)
-        assert isinstance(enhancer, TrainedEnhancer), (
+        assert issubclass(enhancer_class(name), TrainedEnhancer), (
             f"{name} does not derive from reseed.stages.enhancers.base.TrainedEnhancer; test it by EnhancerContract"
         )
+        enhancer = self.fitted(name, **settings)
+        assert isinstance(enhancer, TrainedEnhancer)
         return enhancer
 
     def test_loss_is_a_finite_scalar_with_gradients_for_every_parameter(self, name: str) -> None:

@@ -134,9 +134,10 @@ class Table(dict[str, Thing]):
         fits = isinstance(found, type) and issubclass(found, self.base) if classes else isinstance(found, self.base)
         wanted = f"{self.base.__module__}.{self.base.__qualname__}"
         if not fits:
-            subject = f"{self.part} of the {self.what}" if self.part else f"the {self.what}"
-            must = f"derive it from {wanted}" if classes else f"make it a {wanted}"
-            raise ConfigError(f"{subject} {plugin.name!r} of {plugin} is none: {plugin.reference} must {must}")
+            subject = f"the {self.part} of the {self.what}" if self.part else f"the {self.what}"
+            place = ".".join(filter(None, (plugin.reference, self.part)))
+            mend = f"derive {place} from" if classes else f"make {place} a"
+            raise ConfigError(f"{subject} {plugin.name!r} of {plugin} is none: {mend} {wanted}")
         if "Config" in vars(self.base).get("__annotations__", {}) and not hasattr(found, "Config"):
             settings = "a reseed.stages.common.section.Section"
             raise ConfigError(f"the {self.what} {plugin.name!r} of {plugin} has no Config; set it to {settings}")
