@@ -11,15 +11,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
+from scipy.stats import rankdata
+from torch import Tensor
+from torchaudio.transforms import MelSpectrogram
+
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.settings import BackboneConfig
 from reseed.stages.common.section import Section
 from reseed.stages.enhancers.base import Enhancer
 from reseed.stages.trial_scoring.inputs.sides import Indices, SideVectors
 from reseed.stages.trial_scoring.scorers.base import Scorer
-from scipy.stats import rankdata
-from torch import Tensor
-from torchaudio.transforms import MelSpectrogram
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
