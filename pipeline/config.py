@@ -189,6 +189,10 @@ class RunConfig(Components):
                 del score["plda"][name]
         return _with_code(digest([score]), "scorers", self.score.scorings)
 
+    def report_digest(self) -> str:
+        """Return the digest of what the report says, the code of metrics of other packages included."""
+        return _with_code(self.digest("report", "name", "title", "note"), "metrics", self.report.metrics)
+
     def trials_digest(self, generated: bool = False) -> str:
         """Return the digest of how trials are made; without a list of models it is that of before these were pooled."""
         trials = self.model_dump(mode="json")["trials"]

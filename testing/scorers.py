@@ -33,13 +33,11 @@ class World(NamedTuple):
     enrolments: Path
     cohorts: Cohorts
 
-    def sides(self, scorer: Scorer[Any], *views: str, enrolments: Path | None = None) -> list[Any]:
+    def sides(self, scorer: Scorer[Any], enrolled: str, tested: str, enrolments: Path | None = None) -> tuple[Any, Any]:
         """Return what a scorer makes of the enrolment side in one view, and of the test side in another."""
         entries = read_side(self.store, self.utterances, enrolments)
-        return [
-            scorer.prepare(SideVectors(self.store, view, entries), enrolling=number == 0)
-            for number, view in enumerate(views)
-        ]
+        enrolment, test = (SideVectors(self.store, view, entries) for view in (enrolled, tested))
+        return scorer.prepare(enrolment, enrolling=True), scorer.prepare(test, enrolling=False)
 
 
 def make_world(root: Path) -> World:
@@ -97,10 +95,10 @@ class ScorerContract:
         cohorts = world.cohorts._replace(domain=world.cohorts.test) if self.with_domain else world.cohorts
         return make_scorer(name, settings, "cpu", cohorts)
 
-    def scores(self, name: str, world: World, *views: str) -> Floats:
+    def scores(self, name: str, world: World, enrolled: str, tested: str) -> Floats:
         """Return the scores of all pairs."""
         scorer = self.made(name, world)
-        return scorer.score(*world.sides(scorer, *views), pairs())
+        return scorer.score(*world.sides(scorer, enrolled, tested), pairs())
 
     def test_its_settings_can_be_had_by_its_name(self, name: str) -> None:
         settings = ScoreSettings.model_validate({"scorings": [name]})

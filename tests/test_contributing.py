@@ -13,13 +13,13 @@ from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.interop.exchange import Format
 from reseed.stages.interop.table import FORMATS
 from reseed.stages.trial_scoring.table import SCORERS
-from reseed.testing import ScorerContract, TrainedEnhancerContract
+from reseed.testing import MetricContract, ScorerContract, TrainedEnhancerContract
+from reseed.testing.metrics import scored
 from tests.stages.auditing import test_contract as of_rules
 from tests.stages.auditing.faults import forge
 from tests.stages.auditing.generated import make_store
 from tests.stages.auditing.test_contract import stores as stores
 from tests.stages.interop import test_round_trip as of_formats
-from tests.stages.reporting.metrics import test_contract as of_metrics
 
 TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -31,12 +31,6 @@ def example(path, monkeypatch):
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(code, path, "exec"), vars(module))
     return module
-
-
-def contract(module, parameter):
-    """Return the tests of a contract that run once for each line of the table."""
-    tests = [test for test in vars(module).values() if getattr(test, "pytestmark", ())]
-    return [test for test in tests if [mark.args[0] for mark in test.pytestmark] == [parameter]]
 
 
 class TestTheEnhancer(TrainedEnhancerContract):
@@ -57,13 +51,13 @@ class TestTheScorer(ScorerContract):
         """They are a field of ScoreSettings, which the second step of the guide adds."""
 
 
-def test_the_metric_keeps_the_contract_of_metrics(monkeypatch):
-    metric = example("stages/reporting/metrics/auc.py", monkeypatch).AUC
-    tests = contract(of_metrics, "metric")
-    for test in tests:
-        test(metric)
-    assert len(tests) >= 4
-    assert metric.of(of_metrics.scored(0.01)) == pytest.approx(0.5, abs=0.1)
+class TestTheMetric(MetricContract):
+    @pytest.fixture
+    def tested(self, monkeypatch):
+        return example("stages/reporting/metrics/auc.py", monkeypatch).AUC
+
+    def test_chance_is_a_half(self, tested):
+        assert tested.of(scored(0.01)) == pytest.approx(0.5, abs=0.1)
 
 
 def test_the_audit_rule_keeps_the_contract_of_rules(stores, tmp_path, monkeypatch):

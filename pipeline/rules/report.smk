@@ -12,7 +12,7 @@ rule report:
         page=layout.PAGE,
         metrics=layout.METRICS,
     params:
-        settings=RUN.digest("report", "name", "title", "note"),
+        settings=RUN.report_digest(),
         scores=options(INPUTS.reported_scores),
         identification=options(INPUTS.reported_identification),
         stores=options(INPUTS.reported_stores),

@@ -15,16 +15,20 @@ from reseed.stages.aligners.nessa import Nessa
 from reseed.stages.common.plugins import Code, Table, codes_of
 from reseed.stages.common.section import Section
 
-_BUILTIN: dict[str, type[Alignment]] = {
-    "identity": Identity,
-    "procrustes": Procrustes,
-    "ridge": RidgeRegression,
-    "cca": CanonicalCorrelation,
-    "logits": SpeakerLogits,
-    "nessa": Nessa,
-    "auto": Auto,
-}
-ALIGNERS = Table("alignment", "reseed.aligners", Alignment, _BUILTIN)
+ALIGNERS: Table[type[Alignment]] = Table(
+    "alignment",
+    "reseed.aligners",
+    Alignment,
+    {
+        "identity": Identity,
+        "procrustes": Procrustes,
+        "ridge": RidgeRegression,
+        "cca": CanonicalCorrelation,
+        "logits": SpeakerLogits,
+        "nessa": Nessa,
+        "auto": Auto,
+    },
+)
 
 
 def aligner_class(name: str) -> type[Alignment]:

@@ -61,7 +61,7 @@ class PackagedConfig(BackboneConfig):
         Raises:
             ConfigError: the package is not installed, or lacks the file.
         """
-        backbone = next((name for name, kind in _BUILTIN.items() if kind is cls), cls.package)
+        backbone = next((name for name, kind in CONFIGS.items() if kind is cls), cls.package)
         return packaged_file(cls.package, cls.packaged_file, backbone)
 
 
@@ -215,22 +215,27 @@ def external_data(path: Path) -> list[Path]:
     return sorted(each for each in beside if each.is_file())
 
 
-_BUILTIN: dict[str, type[BackboneConfig]] = {
-    "ge2e": GE2EConfig,
-    "campplus": CAMPPlusConfig,
-    "resnet_se34v2": ResNetSE34V2Config,
-    "resnet34_wespeaker": ResNet34WeSpeakerConfig,
-    "eres2net": ERes2NetConfig,
-    "eres2netv2": ERes2NetV2Config,
-    "redimnet": ReDimNetConfig,
-    "titanet": TitaNetConfig,
-    "ecapa_tdnn": ECAPATDNNConfig,
-    "ecapa_taoruijie": ECAPATaoRuijieConfig,
-    "ecapa_speechbrain": ECAPASpeechBrainConfig,
-    "wavlm": WavLMConfig,
-    "onnx": OnnxConfig,
-}
-CONFIGS = Table("backbone", "reseed.backbones", BackboneConfig, _BUILTIN, part="Config")
+CONFIGS: Table[type[BackboneConfig]] = Table(
+    "backbone",
+    "reseed.backbones",
+    BackboneConfig,
+    {
+        "ge2e": GE2EConfig,
+        "campplus": CAMPPlusConfig,
+        "resnet_se34v2": ResNetSE34V2Config,
+        "resnet34_wespeaker": ResNet34WeSpeakerConfig,
+        "eres2net": ERes2NetConfig,
+        "eres2netv2": ERes2NetV2Config,
+        "redimnet": ReDimNetConfig,
+        "titanet": TitaNetConfig,
+        "ecapa_tdnn": ECAPATDNNConfig,
+        "ecapa_taoruijie": ECAPATaoRuijieConfig,
+        "ecapa_speechbrain": ECAPASpeechBrainConfig,
+        "wavlm": WavLMConfig,
+        "onnx": OnnxConfig,
+    },
+    part="Config",
+)
 
 
 def config_class(name: str) -> type[BackboneConfig]:

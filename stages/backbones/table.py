@@ -18,22 +18,26 @@ from reseed.stages.backbones.titanet import TitaNet
 from reseed.stages.backbones.wavlm import WavLM
 from reseed.stages.common.plugins import Code, Table, codes_of
 
-_BUILTIN: dict[str, type[Backbone]] = {
-    "ge2e": GE2E,
-    "campplus": CAMPPlus,
-    "resnet_se34v2": ResNetSE34V2,
-    "resnet34_wespeaker": ResNet34WeSpeaker,
-    "eres2net": ERes2Net,
-    "eres2netv2": ERes2NetV2,
-    "redimnet": ReDimNet,
-    "titanet": TitaNet,
-    "ecapa_tdnn": ECAPATDNN,
-    "ecapa_taoruijie": ECAPATaoRuijie,
-    "ecapa_speechbrain": ECAPASpeechBrain,
-    "wavlm": WavLM,
-    "onnx": Onnx,
-}
-BACKBONES = Table("backbone", "reseed.backbones", Backbone, _BUILTIN)
+BACKBONES: Table[type[Backbone]] = Table(
+    "backbone",
+    "reseed.backbones",
+    Backbone,
+    {
+        "ge2e": GE2E,
+        "campplus": CAMPPlus,
+        "resnet_se34v2": ResNetSE34V2,
+        "resnet34_wespeaker": ResNet34WeSpeaker,
+        "eres2net": ERes2Net,
+        "eres2netv2": ERes2NetV2,
+        "redimnet": ReDimNet,
+        "titanet": TitaNet,
+        "ecapa_tdnn": ECAPATDNN,
+        "ecapa_taoruijie": ECAPATaoRuijie,
+        "ecapa_speechbrain": ECAPASpeechBrain,
+        "wavlm": WavLM,
+        "onnx": Onnx,
+    },
+)
 
 
 def backbone_class(name: str) -> type[Backbone]:

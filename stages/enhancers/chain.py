@@ -32,21 +32,25 @@ from reseed.stages.enhancers.vire import Vire
 from reseed.stages.enhancers.wccn import ViewWccn
 from reseed.store import ReseedError
 
-_BUILTIN: dict[str, type[Enhancer]] = {
-    "centre": Centre,
-    "length_norm": LengthNorm,
-    "whiten": Whiten,
-    "lda": Lda,
-    "nda": Nda,
-    "wccn": ViewWccn,
-    "vire": Vire,
-    "nap": Nap,
-    "mmse": Mmse,
-    "imap": Imap,
-    "auto": Auto,
-    "neighbours": Neighbours,
-}
-STEPS = Table("step of a chain", "reseed.enhancers", Enhancer, _BUILTIN)
+STEPS: Table[type[Enhancer]] = Table(
+    "step of a chain",
+    "reseed.enhancers",
+    Enhancer,
+    {
+        "centre": Centre,
+        "length_norm": LengthNorm,
+        "whiten": Whiten,
+        "lda": Lda,
+        "nda": Nda,
+        "wccn": ViewWccn,
+        "vire": Vire,
+        "nap": Nap,
+        "mmse": Mmse,
+        "imap": Imap,
+        "auto": Auto,
+        "neighbours": Neighbours,
+    },
+)
 _MAIN = {  # what a bare number sets
     "lda": "dims",
     "nda": "dims",

@@ -23,21 +23,25 @@ from reseed.stages.enhancers.vire import Vire
 from reseed.stages.enhancers.wccn import ViewWccn
 from reseed.store import ConfigError
 
-_BUILTIN: dict[str, type[Enhancer]] = {
-    "centre": Centre,
-    "wccn": ViewWccn,
-    "seed": Seed,
-    "mse": Mse,
-    "vmf_pl": VmfPl,
-    "cosine": Cosine,
-    "vire": Vire,
-    "nap": Nap,
-    "mmse": Mmse,
-    "imap": Imap,
-    "auto": Auto,
-    "chain": Chain,
-}
-ENHANCERS = Table("enhancer", "reseed.enhancers", Enhancer, _BUILTIN)
+ENHANCERS: Table[type[Enhancer]] = Table(
+    "enhancer",
+    "reseed.enhancers",
+    Enhancer,
+    {
+        "centre": Centre,
+        "wccn": ViewWccn,
+        "seed": Seed,
+        "mse": Mse,
+        "vmf_pl": VmfPl,
+        "cosine": Cosine,
+        "vire": Vire,
+        "nap": Nap,
+        "mmse": Mmse,
+        "imap": Imap,
+        "auto": Auto,
+        "chain": Chain,
+    },
+)
 
 
 def enhancer_class(name: str) -> type[Enhancer]:

@@ -18,19 +18,23 @@ from reseed.stages.trial_scoring.scorers.plda import Plda
 from reseed.stages.trial_scoring.scorers.s_norm import SNorm
 from reseed.store import ConfigError, ScoringError
 
-_BUILTIN: dict[str, type[Scorer[Any]]] = {
-    "cosine": Cosine,
-    "crop_pairs": CropPairs,
-    "crop_distance": CropDistance,
-    "as_norm": AsNorm,
-    "s_norm": SNorm,
-    "plda": Plda,
-    "plda_coral": PldaCoral,
-    "plda_coral_plus": PldaCoralPlus,
-    "plda_kaldi": PldaKaldi,
-    "plda_interpolated": PldaInterpolated,
-}
-SCORERS = Table("scorer", "reseed.scorers", Scorer, _BUILTIN)
+SCORERS: Table[type[Scorer[Any]]] = Table(
+    "scorer",
+    "reseed.scorers",
+    Scorer,
+    {
+        "cosine": Cosine,
+        "crop_pairs": CropPairs,
+        "crop_distance": CropDistance,
+        "as_norm": AsNorm,
+        "s_norm": SNorm,
+        "plda": Plda,
+        "plda_coral": PldaCoral,
+        "plda_coral_plus": PldaCoralPlus,
+        "plda_kaldi": PldaKaldi,
+        "plda_interpolated": PldaInterpolated,
+    },
+)
 
 
 def scorer_class(name: str) -> type[Scorer[Any]]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from reseed.stages.audio.conditions import Condition
-from reseed.stages.reporting.metrics.base import Costs
+from reseed.stages.reporting.metrics.base import Costs, Metric
+from reseed.stages.reporting.metrics.table import METRICS, metrics_with
 from reseed.stages.reporting.results.backbone_pairs import PairComparison, compare_pairs, other_seeds
 from reseed.stages.reporting.results.group_eers import GroupEer, measure_groups
 from reseed.stages.reporting.results.groups import Grouping
@@ -35,6 +37,7 @@ class Results:
         shared_views: the conditions that every system was scored on.
         groupings: by what the trials are grouped.
         pooled: the calibration of the calibrated systems.
+        metrics: which were measured.
         speakers, replicates: how many speakers the trials have, and how often they were resampled.
     """
 
@@ -49,6 +52,7 @@ class Results:
     pooled: Sequence[Measured]
     speakers: int
     replicates: int
+    metrics: Sequence[Metric[Any]] = METRICS
 
     @property
     def costs(self) -> Costs:
@@ -92,7 +96,8 @@ def collect(loaded: Loaded, settings: ReportSettings) -> Results:
     """
     draws_SR = speaker_draws(len(loaded.speakers), settings.bootstrap_replicates, settings.seed)
     costs = Costs(settings.p_target, settings.c_miss, settings.c_fa)
-    measurements = measure(loaded.systems, loaded.identified, draws_SR, costs)
+    metrics = metrics_with(settings.metrics)
+    measurements = measure(loaded.systems, loaded.identified, draws_SR, costs, metrics)
     repeats = order_preserving(loaded.systems)
     hidden = {*repeats, *other_seeds([scored.system for scored in loaded.systems], loaded.runs)}
     shown = [scored for scored in loaded.systems if scored.system not in hidden]
@@ -110,4 +115,5 @@ def collect(loaded: Loaded, settings: ReportSettings) -> Results:
         pooled=list(pooled_calibration(loaded.systems, views, costs)) if views else [],
         speakers=len(loaded.speakers),
         replicates=settings.bootstrap_replicates,
+        metrics=metrics,
     )

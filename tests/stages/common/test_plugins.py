@@ -15,9 +15,12 @@ from reseed.stages.enhancers.folder import ModelInfo
 from reseed.stages.enhancers.table import ENHANCERS, enhancer_class, enhancer_code, make_enhancer
 from reseed.stages.prepare import PrepareSettings
 from reseed.stages.reporting.cards import describe_method
+from reseed.stages.reporting.metrics.table import metrics_with
+from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import ConfigError
 from reseed.store.inputs import EnhancedInputs
+from reseed.testing.metrics import scored
 from tests.packages import write_package
 
 ENHANCER = """
@@ -181,6 +184,21 @@ def test_a_data_set_and_a_backbone_are_of_another_package(site):
     assert DATASETS.of("mine").title == "MUSAN"
     assert backbone_class("flat") is backbone_class("flat_module:Flat")
     assert load_backbone("flat", {}).embedding_dim == 3
+
+
+def test_a_report_has_the_metrics_of_other_packages_that_it_names(site):
+    code = """
+        from reseed.stages.reporting.metrics.base import Metric
+
+        SPREAD = Metric("spread", lambda trials: float(trials.target_T.max() - trials.nontarget_N.min()))
+        EER = Metric("eer", lambda trials: 0.0)
+    """
+    write_package(site, "measures", {"metrics.spread": "measure_module:SPREAD"}, measure_module=code)
+    assert ReportSettings(metrics=("spread",)).model_dump()["metrics"] == ("spread",)
+    assert "metrics" not in ReportSettings().model_dump()
+    assert metrics_with(["spread"])[-1].of(scored()) > 0
+    with pytest.raises(ConfigError, match="measure_module:EER has the key 'eer', as another one has"):
+        metrics_with(["measure_module:EER"])
 
 
 def test_what_is_built_in_has_the_records_and_digests_that_it_had():
