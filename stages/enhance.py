@@ -12,6 +12,7 @@ import torch
 from reseed.stages.common.derived import Vectors, derive, derived_declaration
 from reseed.stages.common.device import torch_device
 from reseed.stages.common.plugins import plain
+from reseed.stages.common.terminal import log
 from reseed.stages.enhancers.base import Enhancer, enhance_vectors
 from reseed.stages.enhancers.fitting import adapt
 from reseed.stages.enhancers.folder import load_model
@@ -42,6 +43,9 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
     source = EmbeddingStore(store)
     enhancer, info = load_model(model, device)
     info.check_fits(source, model)
+    plugins = enhancer_code(info.enhancer, info.config)
+    if plugins != info.plugins:
+        log(f"WARNING: {model} was trained by other code of {', '.join(plugins)}; train it again to be sure")
     declaration = derived_declaration(
         source,
         dim=enhancer.dim_out,
@@ -53,7 +57,7 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
             model=info.weights_sha256,
             seed=seed,
             adapted_to=atomic.digest([shard.digest for shard in source.shards]) if enhancer.adapts else "",
-            plugins=enhancer_code(info.enhancer, info.config) or None,
+            plugins=plugins or None,
         ),
         model=model,
         weights_sha256=info.weights_sha256,

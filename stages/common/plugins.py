@@ -188,15 +188,21 @@ def installed(group: str) -> dict[str, list[Plugin]]:
 
 
 @cache
-def _installed(group: str, _: tuple[str, ...]) -> dict[str, list[Plugin]]:
+def _installed(group: str, path: tuple[str, ...]) -> dict[str, list[Plugin]]:
     found: dict[str, list[Plugin]] = {}
-    for point in sorted(importlib.metadata.entry_points(group=group), key=str):
+    for point in sorted(_entry_points(path).select(group=group), key=str):
         distribution, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
         entry = f"{point.name} = {point.value} of {group}"
         found.setdefault(point.name, []).append(
             Plugin(point.name, f"{point.module}:{point.attr}", entry, distribution, version)
         )
     return found
+
+
+@cache
+def _entry_points(_: tuple[str, ...]) -> importlib.metadata.EntryPoints:
+    """Return the entry points of all packages on a path, read once for all kinds of component."""
+    return importlib.metadata.entry_points()
 
 
 @cache

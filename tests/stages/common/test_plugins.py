@@ -9,7 +9,9 @@ from reseed.pipeline.config import RunConfig
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.backbones.settings import config_class
 from reseed.stages.backbones.table import backbone_class, load_backbone
+from reseed.stages.common import plugins
 from reseed.stages.common.plugins import codes_of, plain
+from reseed.stages.enhance import enhance
 from reseed.stages.enhancers.chain import ChainConfig
 from reseed.stages.enhancers.folder import ModelInfo
 from reseed.stages.enhancers.table import ENHANCERS, enhancer_class, enhancer_code, make_enhancer
@@ -17,11 +19,13 @@ from reseed.stages.prepare import PrepareSettings
 from reseed.stages.reporting.cards import describe_method
 from reseed.stages.reporting.metrics.table import metrics_with
 from reseed.stages.reporting.results.settings import ReportSettings
+from reseed.stages.train import EnhancerOrder, train
 from reseed.stages.trial_scoring.settings import ScoreSettings
-from reseed.store import ConfigError
+from reseed.store import ConfigError, EmbeddingStore
 from reseed.store.inputs import EnhancedInputs
 from reseed.testing.metrics import scored
 from tests.packages import write_package
+from tests.stages.stores import write_store
 
 ENHANCER = """
     from reseed.stages.enhancers.steps import LengthNorm
@@ -134,6 +138,22 @@ def test_the_code_of_a_package_is_told_by_all_its_sources_and_its_version_wherev
     assert found[0] == found[1]
     assert found[2] != found[0] != found[3]
     assert found[3]["sha256"] == found[0]["sha256"]
+
+
+def test_enhancing_by_other_code_than_a_model_was_trained_by_is_said_and_another_store(site, tmp_path, capsys):
+    write_package(site, "theirs", {"enhancers.edited": "edited_module:Mine"}, edited_module=ENHANCER)
+    store, model = write_store(tmp_path / "store"), tmp_path / "model"
+    settings = enhancer_class("edited").Config()
+    train(EnhancerOrder(store=store.path, model=model, enhancer="edited", settings=settings, seed=0))
+    enhance(store=store.path, model=model, enhanced=tmp_path / "before", seed=0)
+    assert "other code" not in capsys.readouterr().err
+    (site / "edited_module.py").write_text("# edited")
+    plugins._digest_of_sources.cache_clear()  # as in the next process
+    enhance(store=store.path, model=model, enhanced=tmp_path / "after", seed=0)
+    assert f"{model} was trained by other code of edited; train it again" in capsys.readouterr().err
+    before, after = (EmbeddingStore(tmp_path / name) for name in ("before", "after"))
+    assert before.fingerprint != after.fingerprint
+    assert before.space == after.space
 
 
 def test_a_step_of_a_chain_is_of_another_package_if_it_is_in_closed_form(site):
