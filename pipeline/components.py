@@ -94,7 +94,7 @@ class Components(Section):
         yield from self._alignment_conflicts()
 
     def _name_conflicts(self) -> Iterator[Conflict]:
-        taken = (self.backbone.name, RAW, *self.train)
+        taken = (self.backbone.called, RAW, *self.train)
         for section, names in (("backbones", self.backbones), ("frontends", self.frontends)):
             for name in names:
                 key = f"{section}.{name}"
@@ -107,7 +107,7 @@ class Components(Section):
 
     def _start_conflicts(self) -> Iterator[Conflict]:
         """Yield where what a backbone starts from is not trained before it, or is another network."""
-        earlier = {self.backbone.name: self.backbone.name}  # name -> network
+        earlier = {self.backbone.called: self.backbone.name}  # name -> network
         for name, training in self.backbones.items():
             base, reads = self.base_of(name), ("backbone.name", "backbones")
             if base not in earlier:
@@ -190,7 +190,7 @@ class Components(Section):
             ConfigError: no such entry.
         """
         training = _entry(self.backbones, "backbones", name)
-        from_configured = self.base_of(name) == self.backbone.name
+        from_configured = self.base_of(name) == self.backbone.called
         if from_configured and (training.anchored or training.starts_from is not None):
             files = config_class(self.backbone.name).files(self.backbone.settings)
             return training.model_copy(
@@ -208,7 +208,7 @@ class Components(Section):
 
     def base_of(self, backbone: str) -> str:
         """Return which backbone's embeddings are the anchors of one that is trained near some."""
-        return self.backbones[backbone].starts_from or self.backbone.name
+        return self.backbones[backbone].starts_from or self.backbone.called
 
     @property
     def systems(self) -> list[str]:
@@ -222,7 +222,7 @@ class Components(Section):
 
     @property
     def _every_backbone(self) -> list[str]:
-        return [self.backbone.name, *self.trained_backbones]
+        return [self.backbone.called, *self.trained_backbones]
 
     @property
     def _paired(self) -> list[Embeddings]:

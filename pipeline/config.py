@@ -1,7 +1,7 @@
 """The typed configuration tree of a run. Each section is declared beside the code that uses it; here they meet."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -16,6 +16,7 @@ from reseed.stages.audio.recipe import ExtractSettings, View
 from reseed.stages.backbones.settings import BackboneConfig, config_class
 from reseed.stages.backbones.training.settings import SpeechTraining
 from reseed.stages.common.choice import did_you_mean
+from reseed.stages.common.plugins import codes_of, is_foreign
 from reseed.stages.common.section import Conflict, Entries, Takes
 from reseed.stages.common.terms import TERMS, Wording, unknown_terms, wording
 from reseed.stages.reporting.results.settings import ReportSettings
@@ -164,7 +165,8 @@ class RunConfig(Components):
     @property
     def needs_noise(self) -> bool:
         """Whether something is trained that learns from noisy views of what is clean."""
-        return any(not NEED_NO_NOISE.issuperset(_steps(name, entry)) for name, entry in self.train.items())
+        steps = {step for name, entry in self.train.items() for step in _steps(name, entry)}
+        return any(step not in NEED_NO_NOISE and not is_foreign("reseed.enhancers", step) for step in steps)
 
     def _cohort_conflicts(self) -> Iterator[Conflict]:
         stored, needed = self.extract.train.views, self.score.need_cohort
@@ -227,7 +229,8 @@ class RunConfig(Components):
                 del corpus["prepare"][name]
         for name in _OF_VECTORS:
             del corpus[name]
-        return digest([corpus])
+        datasets = [source.dataset for source in self.corpus.sources.values() if source.dataset]
+        return _with_code(digest([corpus]), "datasets", datasets)
 
     def score_digest(self) -> str:
         """Return the digest of how trials are scored; settings of adaptation count where they are set."""
@@ -235,14 +238,15 @@ class RunConfig(Components):
         for name in ("coral_plus", "kaldi", "interpolation"):
             if getattr(self.score.plda, name) == PldaSettings.model_fields[name].default:
                 del score["plda"][name]
-        return digest([score])
+        return _with_code(digest([score]), "scorers", self.score.scorings)
 
     def report_digest(self) -> str:
         """Return the digest of what a report says; settings that came later count where they are set."""
         report = self.model_dump(mode="json")["report"]
         if report["retrieval"] is None:
             del report["retrieval"]
-        return digest([report, self.name, self.title, self.note, *([self.terms] if self.terms else [])])
+        said = digest([report, self.name, self.title, self.note, *([self.terms] if self.terms else [])])
+        return _with_code(said, "metrics", self.report.metrics)
 
     def trials_digest(self, generated: bool = False) -> str:
         """Return the digest of how trials are made; without a list of models it is that of before these were pooled."""
@@ -253,15 +257,26 @@ class RunConfig(Components):
 
     def training_digest(self, entry: str) -> str:
         """Return the digest of what a training depends on; of one thread it is what it was before threads were set."""
-        return self.digest("seed", entry, *(["threads"] if self.threads > 1 else []))
+        found = self.digest("seed", entry, *(["threads"] if self.threads > 1 else []))
+        section, _, name = entry.partition(".")
+        entries = {"train": self.train, "align": self.align}.get(section, {})
+        kind = {"train": "enhancers", "align": "aligners"}.get(section, "")
+        return _with_code(found, kind, _steps(name, entries[name])) if name in entries else found
 
     def backbone_files(self) -> str:
         """Return a digest of the files that the backbone is loaded from, by place, size and time of change."""
-        return digest([listing_digest(path) for path in config_class(self.backbone.name).files(self.backbone.settings)])
+        files = config_class(self.backbone.name).files(self.backbone.settings)
+        return _with_code(digest([listing_digest(path) for path in files]), "backbones", [self.backbone.name])
 
     def backbone_settings(self) -> BackboneConfig:
         """Return the validated Config of the chosen backbone."""
         return validated(config_class(self.backbone.name), self.backbone.settings, below="backbone.settings")
+
+
+def _with_code(found: str, kind: str, names: Iterable[str]) -> str:
+    """Return a digest, joined with the code of those components that are of other packages, if any are."""
+    codes = codes_of(f"reseed.{kind}", kind.removesuffix("s"), names)
+    return digest([found, codes]) if codes else found
 
 
 def _steps(name: str, entry: Mapping[str, Any]) -> set[str]:

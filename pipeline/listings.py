@@ -64,7 +64,7 @@ def listing(plan: Plan, recordings: Recordings, folder: Path) -> Listing:
         found = list_recordings(source.path, depth, source.split, tars=expanded(tars) if tars else [], kept=kept)
     else:
         assert isinstance(source.path, Path)  # or the configuration is refused
-        found = DATASETS[source.dataset].recordings(source.path, recordings.kind, source.split)
+        found = DATASETS.of(source.dataset).recordings(source.path, recordings.kind, source.split)
     rows = list(islice(found, MOST + 1))
     unnamed = [row.utterance_id for row in rows if not row.has_id]  # told apart once their files are opened
     is_whole = len(rows) <= MOST and len(unnamed) == len({*unnamed})

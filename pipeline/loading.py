@@ -15,7 +15,7 @@ from reseed.pipeline.config import OF_AUDIO, RunConfig
 from reseed.pipeline.mistakes import SettingsError
 from reseed.pipeline.reading import SettingsFile
 from reseed.pipeline.settings import apply_overrides, examine, validated
-from reseed.stages.backbones.settings import CONFIGS, BackboneConfig
+from reseed.stages.backbones.settings import BackboneConfig, config_class
 from reseed.stages.trial_scoring.origin import CENTRE
 from reseed.store import ConfigError
 from reseed.store.checks import CHECK_VECTORS
@@ -43,7 +43,10 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, as_written: bool =
         mistakes += found
         mistakes += component_mistakes(config, but={line.partition(": ")[0] for line in mistakes}) if config else []
         raise SettingsError(f"{path} with --set" if overrides else str(path), mistakes)
-    files = CONFIGS.get(config.backbone.name, BackboneConfig).file_settings()
+    try:
+        files = config_class(config.backbone.name).file_settings()
+    except ConfigError:  # `component_mistakes` says so
+        files = BackboneConfig.file_settings()
     settings = {
         key: str(Path(value).expanduser().resolve()) if key in files and isinstance(value, str) else value
         for key, value in config.backbone.settings.items()

@@ -71,7 +71,7 @@ class Plan:
     @property
     def configured(self) -> str:
         """The backbone that is used as it is; of vectors that a run is given, what they are called."""
-        return VECTORS if self.run.corpus.stores else self.run.backbone.name
+        return VECTORS if self.run.corpus.stores else self.run.backbone.called
 
     @property
     def kind(self) -> str:

@@ -12,6 +12,7 @@ from reseed.stages.audio.listing import KINDS
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.audio.remote.url import Url, is_url
 from reseed.stages.backbones.settings import CONFIGS
+from reseed.stages.common.plugins import plain
 from reseed.stages.common.section import AbsolutePath, Conflict, Entries, OneOf, Section, Takes, absolute
 from reseed.stages.import_ import ImportSettings
 from reseed.stages.prepare import PrepareSettings
@@ -49,7 +50,7 @@ class SourceSettings(Section):
     """
 
     path: AbsolutePlace = Field(examples=["/data/musan"])
-    dataset: Annotated[str, OneOf(tuple(DATASETS))] | None = None
+    dataset: Annotated[str, OneOf(DATASETS)] | None = None
     split: str | None = None
 
 
@@ -106,7 +107,7 @@ class CorpusSettings(Section):
                 yield Conflict(f"{key}.path", text, of_source)
             elif source.dataset is not None:
                 try:
-                    DATASETS[source.dataset].parts(kind, source.split)
+                    DATASETS.of(source.dataset).parts(kind, source.split)
                 except ConfigError as error:
                     yield Conflict(key, str(error), of_source)
 
@@ -115,12 +116,17 @@ class BackboneChoice(Section):
     """The backbone, and its own settings.
 
     Attributes:
-        name: which backbone.
+        name: which backbone; also one of another package (plugins.md), or package.module:Class.
         settings: its own settings.
     """
 
     name: Annotated[str, Takes(f"one of {', '.join(CONFIGS)}")] = "ge2e"
     settings: dict[str, Any] = Field(default={}, examples=[{"weights": "weights.pt"}])
+
+    @property
+    def called(self) -> str:
+        """What its embeddings are called: its name, with `_` for the dots and the colon of `package.module:Class`."""
+        return plain(self.name)
 
 
 class ExtractionSettings(Section):

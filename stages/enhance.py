@@ -11,9 +11,12 @@ import torch
 
 from reseed.stages.common.derived import Vectors, derive, derived_declaration
 from reseed.stages.common.device import torch_device
+from reseed.stages.common.plugins import plain
+from reseed.stages.common.terminal import log
 from reseed.stages.enhancers.base import Enhancer, enhance_vectors
 from reseed.stages.enhancers.fitting import adapt
 from reseed.stages.enhancers.folder import load_model
+from reseed.stages.enhancers.table import enhancer_code
 from reseed.store import EmbeddingStore, atomic
 from reseed.store.inputs import EnhancedInputs
 
@@ -40,10 +43,13 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
     source = EmbeddingStore(store)
     enhancer, info = load_model(model, device)
     info.check_fits(source, model)
+    plugins = enhancer_code(info.enhancer, info.config)
+    if plugins != info.plugins:
+        log(f"WARNING: {model} was trained by other code of {', '.join(plugins)}; train it again to be sure")
     declaration = derived_declaration(
         source,
         dim=enhancer.dim_out,
-        space=f"{source.space}+{info.enhancer}:{info.weights_sha256[:8]}",
+        space=f"{source.space}+{plain(info.enhancer)}:{info.weights_sha256[:8]}",
         inputs=EnhancedInputs(
             parent=source.fingerprint,
             method=info.enhancer,
@@ -51,6 +57,7 @@ def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str 
             model=info.weights_sha256,
             seed=seed,
             adapted_to=atomic.digest([shard.digest for shard in source.shards]) if enhancer.adapts else "",
+            plugins=plugins or None,
         ),
         model=model,
         weights_sha256=info.weights_sha256,

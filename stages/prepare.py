@@ -74,7 +74,7 @@ class PrepareSettings(Section):
         min_speech_s: with vad: say how many utterances hold less.
     """
 
-    dataset: Annotated[str, OneOf(tuple(DATASETS))] | None = None
+    dataset: Annotated[str, OneOf(DATASETS)] | None = None
     speakers: AbsolutePath | None = None
     min_duration_s: float = Field(default=0.5, ge=0)
     speaker_depth: int = Field(default=1, ge=0)
@@ -154,7 +154,7 @@ def _listed(
         return list_recordings(source, settings.speaker_depth, split, notes, tars, kept)
     if isinstance(source, Url):
         raise ManifestError(f"{source}: {settings.dataset} is read from a folder of this machine; list it, or copy it")
-    return DATASETS[settings.dataset].recordings(source, kind, split)
+    return DATASETS.of(settings.dataset).recordings(source, kind, split)
 
 
 def _lie_otherwise(candidates: Candidates, accepted: NDArray[np.int64]) -> bool:

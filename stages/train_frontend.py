@@ -14,7 +14,7 @@ from torch import Tensor
 
 from reseed.stages.audio.manifest import Utterance, read_manifest
 from reseed.stages.backbones.base import StagedBackbone, require_stages
-from reseed.stages.backbones.table import load_backbone
+from reseed.stages.backbones.table import backbone_code, load_backbone
 from reseed.stages.backbones.training.anchors import Anchors
 from reseed.stages.backbones.training.network import Crops
 from reseed.stages.backbones.training.reader import SpeechReader
@@ -116,6 +116,7 @@ def _info(order: FrontendOrder, backbone: StagedBackbone, anchors: Anchors, utte
     return FrontendInfo(
         method=order.settings.loss,
         settings=order.settings.model_dump(mode="json"),
+        plugins=backbone_code(order.backbone),
         backbone=backbone.name,
         features=features_of(backbone),
         space=backbone.space,

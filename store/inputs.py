@@ -86,9 +86,15 @@ class Edit(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredInputs(Record):
-    """What a store was declared to be made from: names, numbers and digests, no paths."""
+    """What a store was declared to be made from: names, numbers and digests, no paths.
+
+    Attributes:
+        plugins: code of other packages that took part: name of the component -> its distribution, version and digest;
+            None: there is none.
+    """
 
     edits: tuple[Edit, ...] = ()
+    plugins: Json | None = None
 
     @classmethod
     def parse(cls, raw: Json) -> Self:

@@ -11,21 +11,12 @@ import soundfile
 
 from reseed.stages.audio.manifest import ROW_GROUP, UTTERANCES_SCHEMA, Utterance
 from reseed.stages.prepare import PrepareSettings, prepare
+from reseed.testing.generated import RATE_HZ as RATE_HZ
+from reseed.testing.generated import voice as voice
 
-RATE_HZ = 16_000
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 needs_recordings = pytest.mark.skipif(not REAL.is_dir(), reason=f"the real recordings are not at {REAL}")
-
-
-def voice(speaker: int, take: int, duration_s: float = 2.0, rate_hz: int = RATE_HZ) -> np.ndarray:
-    """A pulse train with a pitch of its own per speaker, slowly modulated: enough for an encoder to chew on."""
-    generator = np.random.default_rng([speaker, take])
-    time_s = np.arange(round(duration_s * rate_hz)) / rate_hz
-    phase = 2 * np.pi * (90 + 35 * speaker) * time_s + np.sin(2 * np.pi * generator.uniform(2, 4) * time_s)
-    pulses = sum(np.sin(k * phase) / k ** (1 + 0.2 * speaker) for k in range(1, 9))
-    loudness = 0.1 * (1.2 + np.sin(2 * np.pi * 3 * time_s + take))
-    return (loudness * pulses + 0.001 * generator.normal(size=len(time_s))).astype(np.float32)
 
 
 def write_corpus(root: Path, splits: tuple[str, ...] = ("train", "dev"), speakers: int = 3, takes: int = 2) -> Path:

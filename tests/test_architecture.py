@@ -13,11 +13,11 @@ import pytest
 from reseed.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDERS = ("pipeline", "stages", "store")
+FOLDERS = ("pipeline", "stages", "store", "testing")
 
 # A room may import the rooms on the lines below its own, and nothing else of this project.
 FLOORS = (
-    ("cli",),
+    ("cli", "testing"),
     ("pipeline",),
     ("stages",),  # the verbs: files directly in it
     ("stages.auditing.browsing",),

@@ -13,15 +13,13 @@ from reseed.stages.enhancers.table import ENHANCERS
 from reseed.stages.interop.exchange import Format
 from reseed.stages.interop.table import FORMATS
 from reseed.stages.trial_scoring.table import SCORERS
+from reseed.testing import MetricContract, ScorerContract, TrainedEnhancerContract
+from reseed.testing.metrics import scored
 from tests.stages.auditing import test_contract as of_rules
 from tests.stages.auditing.faults import forge
 from tests.stages.auditing.generated import make_store
 from tests.stages.auditing.test_contract import stores as stores
-from tests.stages.enhancers import test_contract as of_enhancers
 from tests.stages.interop import test_round_trip as of_formats
-from tests.stages.reporting.metrics import test_contract as of_metrics
-from tests.stages.trial_scoring.scorers import test_contract as of_scorers
-from tests.stages.trial_scoring.scorers.test_contract import world as world
 
 TEXT = (Path(__file__).resolve().parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
@@ -35,36 +33,31 @@ def example(path, monkeypatch):
     return module
 
 
-def contract(module, parameter):
-    """Return the tests of a contract that run once for each line of the table."""
-    tests = [test for test in vars(module).values() if getattr(test, "pytestmark", ())]
-    return [test for test in tests if [mark.args[0] for mark in test.pytestmark] == [parameter]]
+class TestTheEnhancer(TrainedEnhancerContract):
+    @pytest.fixture
+    def name(self, monkeypatch):
+        monkeypatch.setitem(ENHANCERS, "example", example("stages/enhancers/residual.py", monkeypatch).Residual)
+        return "example"
 
 
-def test_the_enhancer_keeps_the_contract_of_enhancers(tmp_path, monkeypatch):
-    monkeypatch.setitem(ENHANCERS, "example", example("stages/enhancers/residual.py", monkeypatch).Residual)
-    tests = contract(of_enhancers, "name")
-    for test in tests:
-        test("example", *([tmp_path] if "tmp_path" in signature(test).parameters else []))
-    assert len(tests) >= 7
+class TestTheScorer(ScorerContract):
+    @pytest.fixture
+    def name(self, monkeypatch):
+        scorer = example("stages/trial_scoring/scorers/distance.py", monkeypatch).Distance
+        monkeypatch.setitem(SCORERS, "example", scorer)
+        return "example"
+
+    def test_its_settings_can_be_had_by_its_name(self):
+        """They are a field of ScoreSettings, which the second step of the guide adds."""
 
 
-def test_the_scorer_keeps_the_contract_of_scorers(world, monkeypatch):
-    scorer = example("stages/trial_scoring/scorers/distance.py", monkeypatch).Distance
-    monkeypatch.setitem(SCORERS, "example", scorer)
-    tests = [test for test in contract(of_scorers, "name") if "world" in signature(test).parameters]
-    for test in tests:
-        test("example", world)
-    assert len(tests) >= 6
+class TestTheMetric(MetricContract):
+    @pytest.fixture
+    def tested(self, monkeypatch):
+        return example("stages/reporting/metrics/auc.py", monkeypatch).AUC
 
-
-def test_the_metric_keeps_the_contract_of_metrics(monkeypatch):
-    metric = example("stages/reporting/metrics/auc.py", monkeypatch).AUC
-    tests = contract(of_metrics, "metric")
-    for test in tests:
-        test(metric)
-    assert len(tests) >= 4
-    assert metric.of(of_metrics.scored(0.01)) == pytest.approx(0.5, abs=0.1)
+    def test_chance_is_a_half(self, tested):
+        assert tested.of(scored(0.01)) == pytest.approx(0.5, abs=0.1)
 
 
 def test_the_audit_rule_keeps_the_contract_of_rules(stores, tmp_path, monkeypatch):

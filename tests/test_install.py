@@ -17,7 +17,7 @@ from tests.corpus import write_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
-FOLDERS = ("pipeline", "stages", "store", "configs")
+FOLDERS = ("pipeline", "stages", "store", "testing", "configs")
 SETUP = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
 UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 # A package of Snakemake's that is published as source alone; it is Python throughout, which the test sees to.
@@ -153,3 +153,18 @@ def test_init_and_run_end_in_a_report_in_an_empty_folder(installed):
     assert "report: runs/mine/report/index.html" in installed.run(*command)
     metrics = json.loads((installed.work / "runs/mine/report/metrics.json").read_text())
     assert {row["system"] for row in metrics} == {"raw"}
+
+
+def test_a_package_of_ones_own_is_found_beside_the_wheel(installed, tmp_path):
+    source, folder = tmp_path / "plugin", tmp_path / "wheel"
+    shutil.copytree(ROOT / "examples" / "plugin", source)
+    script = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", script, folder], cwd=source, check=True, capture_output=True)
+    (own,) = folder.glob("*.whl")
+    uv("pip", "install", "--offline", "--no-deps", "--python", installed.venv, own)
+    assert "80 dimensions, 16000 Hz" in installed.run("reseed", "check-backbone", "band_statistics")
+    (installed.work / "own.yaml").write_text(
+        "{name: own, corpus: {root: .}, extract: {train: {views: {clean: {}}}, evaluation: {views: {clean: {}}}}, "
+        "backbone: {name: band_statistics}, train: {mine: {method: standardise, floor: 0.2}}}"
+    )
+    assert "floor: 0.2" in installed.run("reseed", "config", "own.yaml")

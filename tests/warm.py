@@ -110,6 +110,7 @@ def _run(client: socket.socket) -> int:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.path[:0] = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path not in (*sys.path, "")]
     torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", os.cpu_count())))
     if "KILLED_BEFORE" in environment:
         die_before(int(environment["KILLED_BEFORE"]))

@@ -8,7 +8,7 @@ import torch
 from reseed.stages.aligners.base import Alignment, Side
 from reseed.stages.aligners.folder import FOLDER, AlignmentInfo, load_alignment, save_alignment
 from reseed.stages.aligners.shared import shared_rows, shared_views
-from reseed.stages.aligners.table import make_alignment
+from reseed.stages.aligners.table import aligner_code, make_alignment
 from reseed.stages.common.derived import Vectors, derive, derived_declaration
 from reseed.stages.common.section import Section
 from reseed.stages.common.terminal import log
@@ -42,6 +42,7 @@ def learn(*, enrolment: Path, test: Path, model: Path, method: str, settings: Se
             log(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
     alignment.eval().requires_grad_(False)
     info = AlignmentInfo(
+        plugins=aligner_code(method),
         method=method,
         config=settings.model_dump(mode="json"),
         spaces=(first.space, second.space),
@@ -71,7 +72,12 @@ def map_by(model: Path, store: Path, side: Side, mapped: Path) -> str:
     alignment, info = load_alignment(model)
     info.check_side(source.space, side, store, model)
     inputs = MappedInputs(
-        parent=source.fingerprint, method=info.method, config=info.config, alignment=info.weights_sha256, side=side
+        parent=source.fingerprint,
+        method=info.method,
+        config=info.config,
+        alignment=info.weights_sha256,
+        side=side,
+        plugins=aligner_code(info.method) or None,
     )
     declaration = derived_declaration(
         source, dim=info.shared_dim, space=info.space, inputs=inputs, model=model, weights_sha256=info.weights_sha256

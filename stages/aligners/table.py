@@ -12,23 +12,33 @@ from reseed.stages.aligners.closed_form import (
     SpeakerLogits,
 )
 from reseed.stages.aligners.nessa import Nessa
-from reseed.stages.common.choice import chosen
+from reseed.stages.common.plugins import Code, Table, codes_of
 from reseed.stages.common.section import Section
 
-ALIGNERS: dict[str, type[Alignment]] = {
-    "identity": Identity,
-    "procrustes": Procrustes,
-    "ridge": RidgeRegression,
-    "cca": CanonicalCorrelation,
-    "logits": SpeakerLogits,
-    "nessa": Nessa,
-    "auto": Auto,
-}
+ALIGNERS: Table[type[Alignment]] = Table(
+    "alignment",
+    "reseed.aligners",
+    Alignment,
+    {
+        "identity": Identity,
+        "procrustes": Procrustes,
+        "ridge": RidgeRegression,
+        "cca": CanonicalCorrelation,
+        "logits": SpeakerLogits,
+        "nessa": Nessa,
+        "auto": Auto,
+    },
+)
 
 
 def aligner_class(name: str) -> type[Alignment]:
     """Return the class behind `name`; an unknown name raises ConfigError with the choices."""
-    return chosen(name, ALIGNERS, "alignment")
+    return ALIGNERS.of(name)
+
+
+def aligner_code(name: str) -> dict[str, Code]:
+    """Return the code of an alignment of another package, by its name; of a built-in one nothing."""
+    return codes_of(ALIGNERS.group, ALIGNERS.what, [name])
 
 
 def make_alignment(name: str, config: Section, dims: tuple[int, int], speakers: int, seed: int = 0) -> Alignment:

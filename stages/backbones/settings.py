@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from reseed.stages.common.choice import chosen
 from reseed.stages.common.packaged import packaged_file
+from reseed.stages.common.plugins import Table
 from reseed.stages.common.section import Section
 
 
@@ -215,23 +215,29 @@ def external_data(path: Path) -> list[Path]:
     return sorted(each for each in beside if each.is_file())
 
 
-CONFIGS: dict[str, type[BackboneConfig]] = {
-    "ge2e": GE2EConfig,
-    "campplus": CAMPPlusConfig,
-    "resnet_se34v2": ResNetSE34V2Config,
-    "resnet34_wespeaker": ResNet34WeSpeakerConfig,
-    "eres2net": ERes2NetConfig,
-    "eres2netv2": ERes2NetV2Config,
-    "redimnet": ReDimNetConfig,
-    "titanet": TitaNetConfig,
-    "ecapa_tdnn": ECAPATDNNConfig,
-    "ecapa_taoruijie": ECAPATaoRuijieConfig,
-    "ecapa_speechbrain": ECAPASpeechBrainConfig,
-    "wavlm": WavLMConfig,
-    "onnx": OnnxConfig,
-}
+CONFIGS: Table[type[BackboneConfig]] = Table(
+    "backbone",
+    "reseed.backbones",
+    BackboneConfig,
+    {
+        "ge2e": GE2EConfig,
+        "campplus": CAMPPlusConfig,
+        "resnet_se34v2": ResNetSE34V2Config,
+        "resnet34_wespeaker": ResNet34WeSpeakerConfig,
+        "eres2net": ERes2NetConfig,
+        "eres2netv2": ERes2NetV2Config,
+        "redimnet": ReDimNetConfig,
+        "titanet": TitaNetConfig,
+        "ecapa_tdnn": ECAPATDNNConfig,
+        "ecapa_taoruijie": ECAPATaoRuijieConfig,
+        "ecapa_speechbrain": ECAPASpeechBrainConfig,
+        "wavlm": WavLMConfig,
+        "onnx": OnnxConfig,
+    },
+    part="Config",
+)
 
 
 def config_class(name: str) -> type[BackboneConfig]:
     """Return the settings of the backbone `name`; an unknown name raises ConfigError with the choices."""
-    return chosen(name, CONFIGS, "backbone")
+    return CONFIGS.of(name)

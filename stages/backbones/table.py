@@ -16,28 +16,38 @@ from reseed.stages.backbones.resnet_se34v2 import ResNetSE34V2
 from reseed.stages.backbones.resnet_wespeaker import ResNet34WeSpeaker
 from reseed.stages.backbones.titanet import TitaNet
 from reseed.stages.backbones.wavlm import WavLM
-from reseed.stages.common.choice import chosen
+from reseed.stages.common.plugins import Code, Table, codes_of
 
-BACKBONES: dict[str, type[Backbone]] = {
-    "ge2e": GE2E,
-    "campplus": CAMPPlus,
-    "resnet_se34v2": ResNetSE34V2,
-    "resnet34_wespeaker": ResNet34WeSpeaker,
-    "eres2net": ERes2Net,
-    "eres2netv2": ERes2NetV2,
-    "redimnet": ReDimNet,
-    "titanet": TitaNet,
-    "ecapa_tdnn": ECAPATDNN,
-    "ecapa_taoruijie": ECAPATaoRuijie,
-    "ecapa_speechbrain": ECAPASpeechBrain,
-    "wavlm": WavLM,
-    "onnx": Onnx,
-}
+BACKBONES: Table[type[Backbone]] = Table(
+    "backbone",
+    "reseed.backbones",
+    Backbone,
+    {
+        "ge2e": GE2E,
+        "campplus": CAMPPlus,
+        "resnet_se34v2": ResNetSE34V2,
+        "resnet34_wespeaker": ResNet34WeSpeaker,
+        "eres2net": ERes2Net,
+        "eres2netv2": ERes2NetV2,
+        "redimnet": ReDimNet,
+        "titanet": TitaNet,
+        "ecapa_tdnn": ECAPATDNN,
+        "ecapa_taoruijie": ECAPATaoRuijie,
+        "ecapa_speechbrain": ECAPASpeechBrain,
+        "wavlm": WavLM,
+        "onnx": Onnx,
+    },
+)
 
 
 def backbone_class(name: str) -> type[Backbone]:
     """Return the class behind `name`; an unknown name raises ConfigError with the choices."""
-    return chosen(name, BACKBONES, "backbone")
+    return BACKBONES.of(name)
+
+
+def backbone_code(name: str) -> dict[str, Code]:
+    """Return the code of a backbone of another package, by its name; of a built-in one nothing."""
+    return codes_of(BACKBONES.group, BACKBONES.what, [name])
 
 
 def load_backbone(name: str, settings: Mapping[str, Any]) -> Backbone:

@@ -19,8 +19,14 @@ def chosen(name: str, table: Mapping[str, Thing], what: str) -> Thing:
         ConfigError: nothing; lists the choices.
     """
     if not isinstance(name, str) or name not in table:
-        raise ConfigError(f"there is no {what} {name!r}; choose one of {', '.join(table)}{did_you_mean(name, table)}")
+        raise unknown(name, table, what)
     return table[name]
+
+
+def unknown(name: object, known: Iterable[str], what: str) -> ConfigError:
+    """Return the error that nothing is called `name`, which lists the choices."""
+    names = list(known)
+    return ConfigError(f"there is no {what} {name!r}; choose one of {', '.join(names)}{did_you_mean(name, names)}")
 
 
 def did_you_mean(given: object, known: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self, TypeVar
@@ -18,6 +18,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+
+from reseed.stages.common.plugins import Table
+from reseed.store import ConfigError
 
 
 class Conflict(NamedTuple):
@@ -99,14 +102,32 @@ class Takes:
     words: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OneOf:
-    """The names of a table that a text must be one of: `Annotated[str, OneOf(tuple(DATASETS))]`."""
+    """The names of a table that a text must be one of: `Annotated[str, OneOf(DATASETS)]`.
 
-    names: tuple[str, ...]
+    Of a `Table` these are those of other packages, too; what they stand for is imported where one is given.
+    """
+
+    table: Collection[str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, as far as they are declared."""
+        return tuple(self.table.names if isinstance(self.table, Table) else self.table)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        return core_schema.literal_schema(list(self.names))
+        builtin = core_schema.literal_schema(list(self.table))
+        return core_schema.no_info_wrap_validator_function(self._validated, builtin)
+
+    def _validated(self, given: Any, handler: Callable[[Any], Any]) -> Any:
+        if not (isinstance(self.table, Table) and self.table.is_foreign(given)):
+            return handler(given)
+        try:
+            self.table.of(given)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return given
 
 
 def _without_nulls(given: object) -> object:

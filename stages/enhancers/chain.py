@@ -17,10 +17,10 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor, nn
 
-from reseed.stages.common.choice import chosen
+from reseed.stages.common.plugins import Table
 from reseed.stages.common.section import Section, Takes
 from reseed.stages.enhancers.auto import Auto
-from reseed.stages.enhancers.base import Enhancer, Speakers
+from reseed.stages.enhancers.base import Enhancer, Speakers, TrainedEnhancer
 from reseed.stages.enhancers.centre import Centre
 from reseed.stages.enhancers.mmse import Imap, Mmse
 from reseed.stages.enhancers.nap import Nap
@@ -32,20 +32,25 @@ from reseed.stages.enhancers.vire import Vire
 from reseed.stages.enhancers.wccn import ViewWccn
 from reseed.store import ReseedError
 
-STEPS: dict[str, type[Enhancer]] = {
-    "centre": Centre,
-    "length_norm": LengthNorm,
-    "whiten": Whiten,
-    "lda": Lda,
-    "nda": Nda,
-    "wccn": ViewWccn,
-    "vire": Vire,
-    "nap": Nap,
-    "mmse": Mmse,
-    "imap": Imap,
-    "auto": Auto,
-    "neighbours": Neighbours,
-}
+STEPS: Table[type[Enhancer]] = Table(
+    "step of a chain",
+    "reseed.enhancers",
+    Enhancer,
+    {
+        "centre": Centre,
+        "length_norm": LengthNorm,
+        "whiten": Whiten,
+        "lda": Lda,
+        "nda": Nda,
+        "wccn": ViewWccn,
+        "vire": Vire,
+        "nap": Nap,
+        "mmse": Mmse,
+        "imap": Imap,
+        "auto": Auto,
+        "neighbours": Neighbours,
+    },
+)
 _MAIN = {  # what a bare number sets
     "lda": "dims",
     "nda": "dims",
@@ -63,9 +68,11 @@ def _spelt_out(given: object) -> object:
 def _step(given: object) -> object:
     name, settings = next(iter(given.items())) if isinstance(given, dict) and len(given) == 1 else (given, None)
     try:
-        kind = chosen(cast(str, name), STEPS, "step of a chain")
+        kind = STEPS.of(cast(str, name))
     except ReseedError as error:
         raise ValueError(f"{error}; a step is a name, or one name with its settings: {{lda: 128}}") from None
+    if issubclass(kind, TrainedEnhancer):
+        raise ValueError(f"{name} is trained, and the steps of a chain are in closed form; train it by itself")
     if not isinstance(settings, dict | None):
         if name not in _MAIN:
             raise ValueError(f"the step {name} takes no number; write it as {name}, or {name}: {{setting: value}}")
@@ -101,7 +108,7 @@ class Chain(Enhancer):
         made: list[Enhancer] = []
         for step in config.chain:
             ((name, settings),) = step.items()
-            kind = STEPS[name]
+            kind = STEPS.of(name)
             made.append(kind(kind.Config.model_validate(settings), made[-1].dim_out if made else dim))
         self.steps = nn.ModuleList(made)
 

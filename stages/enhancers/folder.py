@@ -14,7 +14,7 @@ from reseed.stages.common.device import torch_device
 from reseed.stages.common.section import Section
 from reseed.stages.common.terminal import said
 from reseed.stages.enhancers.base import Enhancer
-from reseed.stages.enhancers.table import enhancer_class, make_enhancer
+from reseed.stages.enhancers.table import enhancer_class, enhancer_code, make_enhancer
 from reseed.stages.training.folder import HISTORY, Epoch, TrainedFolder, TrainedInfo, table_of
 from reseed.store import EmbeddingStore, ModelError
 
@@ -51,9 +51,11 @@ class ModelInfo(TrainedInfo):
     @classmethod
     def of(cls, store: EmbeddingStore, enhancer: str, settings: Section, seed: int) -> Self:
         """Return the contents of model.json for an enhancer trained on a store."""
+        config = settings.model_dump(mode="json")
         return cls(
+            plugins=enhancer_code(enhancer, config),
             enhancer=enhancer,
-            config=settings.model_dump(mode="json"),
+            config=config,
             dim=store.dim,
             space=store.space,
             store_fingerprint=store.fingerprint,

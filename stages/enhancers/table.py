@@ -1,11 +1,15 @@
 """The table of enhancers: maps from embedding to embedding, made purely from cached vectors.
 
-To add one: a file with its Config and class (see `reseed.stages.enhancers.base`), and one line here.
+To add one: a file with its Config and class (see `reseed.stages.enhancers.base`), and one line here. Those of other
+packages need no line (docs/plugins.md).
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
-from reseed.stages.common.choice import chosen
+from reseed.stages.common.plugins import Code, Table, codes_of
 from reseed.stages.common.section import Section
 from reseed.stages.enhancers.auto import Auto
 from reseed.stages.enhancers.base import Enhancer
@@ -19,29 +23,40 @@ from reseed.stages.enhancers.vire import Vire
 from reseed.stages.enhancers.wccn import ViewWccn
 from reseed.store import ConfigError
 
-ENHANCERS: dict[str, type[Enhancer]] = {
-    "centre": Centre,
-    "wccn": ViewWccn,
-    "seed": Seed,
-    "mse": Mse,
-    "vmf_pl": VmfPl,
-    "cosine": Cosine,
-    "vire": Vire,
-    "nap": Nap,
-    "mmse": Mmse,
-    "imap": Imap,
-    "auto": Auto,
-    "chain": Chain,
-}
+ENHANCERS: Table[type[Enhancer]] = Table(
+    "enhancer",
+    "reseed.enhancers",
+    Enhancer,
+    {
+        "centre": Centre,
+        "wccn": ViewWccn,
+        "seed": Seed,
+        "mse": Mse,
+        "vmf_pl": VmfPl,
+        "cosine": Cosine,
+        "vire": Vire,
+        "nap": Nap,
+        "mmse": Mmse,
+        "imap": Imap,
+        "auto": Auto,
+        "chain": Chain,
+    },
+)
 
 
 def enhancer_class(name: str) -> type[Enhancer]:
     """Return the enhancer called `name`.
 
     Raises:
-        ConfigError: no such enhancer; lists the choices.
+        ConfigError: no such enhancer; lists the choices. Or one of another package that cannot be used.
     """
-    return chosen(name, ENHANCERS, "enhancer")
+    return ENHANCERS.of(name)
+
+
+def enhancer_code(name: str, config: Mapping[str, Any]) -> dict[str, Code]:
+    """Return the code of other packages in an enhancer of these settings, that of a chain's steps included, by name."""
+    steps = [step for each in config.get("chain", ()) for step in each] if name == "chain" else []
+    return codes_of(ENHANCERS.group, ENHANCERS.what, [name, *steps])
 
 
 def make_enhancer(name: str, config: Section, dim: int, seed: int = 0) -> Enhancer:

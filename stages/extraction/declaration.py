@@ -9,7 +9,7 @@ import soundfile
 from reseed.stages.audio.draw import RENDERING
 from reseed.stages.audio.vad.speech import detector_identity
 from reseed.stages.backbones.base import Backbone
-from reseed.stages.backbones.table import backbone_class
+from reseed.stages.backbones.table import backbone_class, backbone_code
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.frontends.folder import FrontendInfo
 from reseed.store import Declaration, StoreError
@@ -38,6 +38,7 @@ def declare(
             **detector_identity(settings.crops.vad),
         },
         manifests=manifests,
+        plugins=backbone_code(order.backbone) or None,
     )
     return Declaration(
         dim=backbone.embedding_dim,
@@ -92,7 +93,7 @@ def _recipe(declaration: Declaration, store: Path) -> dict[str, Any]:
     inputs = extracted_inputs(declaration, store)
     return {
         **{key: getattr(declaration, key) for key in ("dim", "dtype", "views", "space", "vectors")},
-        **{key: getattr(inputs, key) for key in ("backbone", "precision", "crops", "seed", "rendering")},
+        **{key: getattr(inputs, key) for key in ("backbone", "precision", "crops", "seed", "rendering", "plugins")},
         **{f"{role} manifest": found for role, found in inputs.manifests.items() if role != "utterances"},
         **inputs.further,
     }

@@ -122,7 +122,7 @@ def _source(parent: Parent, store: Path) -> Node:
     """Return the node of recordings, of a network or of a model."""
     kind = {"utterances": "recordings"}.get(parent.role, parent.role)
     files: list[Path] = []
-    if parent.role == "backbone" and parent.name in CONFIGS:
+    if parent.role == "backbone" and parent.name is not None and parent.name in CONFIGS:
         files = CONFIGS[parent.name].files(parent.settings or {})
     elif parent.path != parent.name:
         files = [Path(parent.path)]

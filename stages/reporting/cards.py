@@ -1,15 +1,18 @@
 """Model cards: what each system is, where it comes from, and how it was scored."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from reseed.stages.common.plugins import Table
 from reseed.stages.common.prose import listed
 from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.styles import Style
 from reseed.stages.reporting.results.systems import ScoredSystem
 from reseed.stages.trial_scoring.origin import CALIBRATED, FUSION, RAW, Provenance
 from reseed.stages.trial_scoring.table import SCORERS
+from reseed.store import ConfigError
 
 _METHODS = {
     RAW: "The backbone's embeddings as they are.",
@@ -51,7 +54,7 @@ def _worded(entries: Sequence[tuple[str, str]], results: Results) -> list[tuple[
 def describe_scoring(scoring: str) -> str:
     """Say in a line how scores of this name are made: the first line of the scorer's docstring."""
     base = scoring.removesuffix(CALIBRATED)
-    text = _first_line(SCORERS[base]) if base in SCORERS else f"Scores called {base}."
+    text = _described(SCORERS, base) or f"Scores called {base}."
     return f"{text} Calibrated by logistic regression on held-out trials." if scoring != base else text
 
 
@@ -62,12 +65,19 @@ def describe_method(method: str) -> str:
     from reseed.stages.aligners.table import ALIGNERS  # here, for torch takes seconds to import
     from reseed.stages.enhancers.table import ENHANCERS
 
-    classes = {**ALIGNERS, **ENHANCERS}
-    return _first_line(classes[method]) if method in classes else f"Enhancer {method}."
+    return _described(ALIGNERS, method) or _described(ENHANCERS, method) or f"Enhancer {method}."
 
 
-def _first_line(described: type) -> str:
-    return str(described.__doc__).partition("\n")[0]
+def _described(table: Table[type[Any]], name: str) -> str:
+    """Return the first line of a docstring; empty where there is no such component, or one that cannot be loaded.
+
+    A file names it: no module is imported that only that file points to.
+    """
+    if name not in table.names:
+        return ""
+    with suppress(ConfigError):
+        return str(table.of(name).__doc__).partition("\n")[0]
+    return ""
 
 
 def _card(group: Sequence[ScoredSystem], style: Style, names: Mapping[str, str]) -> Card:

@@ -13,7 +13,6 @@ from reseed.stages.reporting.cells import (
 )
 from reseed.stages.reporting.metrics.base import Metric
 from reseed.stages.reporting.metrics.identification import SPEAKERS
-from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.measure import CALIBRATION, Measurement
 from reseed.stages.reporting.results.retrieval import TITLES
@@ -117,14 +116,14 @@ def kind_table(results: Results) -> Table | None:
 
 def metric_tables(results: Results) -> list[Table]:
     """Return a table by condition and system of each metric of one way of scoring that has one."""
-    shown = [metric for metric in METRICS if metric.table and not metric.table.once]
+    shown = [metric for metric in results.metrics if metric.table and not metric.table.once]
     return [_metric_table(metric, results.measurements, results.styles) for metric in shown]
 
 
 def identification_tables(results: Results) -> list[Table]:
     """Return the tables of identification, whatever the way of scoring; none where nobody is identified."""
     identified = [m for m in results.measurements if m[SPEAKERS] and m.system in results.styles]
-    shown = [metric for metric in METRICS if metric.table and metric.table.once and identified]
+    shown = [metric for metric in results.metrics if metric.table and metric.table.once and identified]
     styles = {m.system: results.styles[m.system] for m in identified}
     among = f" among {identified_among(identified)} speakers"
     return [_metric_table(metric, identified, styles, among) for metric in shown]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from pydantic import ValidationError
+from pydantic import SerializerFunctionWrapHandler, ValidationError, model_serializer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -36,10 +36,17 @@ class TrainedInfo(Section):
         weights_sha256: SHA-256 of the weights, filled in when they are written.
         files: SHA-256 of the files beside this one, by name; likewise. Not of the history, which says how fast it went:
             the same training gives the same bytes here.
+        plugins: code of other packages that it was made by: name of the component -> distribution, version and digest.
     """
 
     weights_sha256: str = ""
     files: dict[str, str] = {}
+    plugins: dict[str, dict[str, str]] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_plugins(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = dump(self)
+        return {name: value for name, value in found.items() if name != "plugins" or value}
 
 
 Info = TypeVar("Info", bound=TrainedInfo)

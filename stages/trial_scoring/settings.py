@@ -1,15 +1,15 @@
 """Settings of scoring and calibration; the names of scorers are those of their table."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from reseed.stages.common.section import Conflict, OneOf, Section
+from reseed.stages.common.section import Conflict, Entries, OneOf, Section
 from reseed.stages.trial_scoring.inputs.cohort import CohortSettings
 from reseed.stages.trial_scoring.scorers.base import CohortScorer
 from reseed.stages.trial_scoring.scorers.plda import PldaSettings
-from reseed.stages.trial_scoring.table import SCORERS
+from reseed.stages.trial_scoring.table import SCORERS, scorer_class
 
 Measure = Literal["duration", "norm", "snr"]
 
@@ -23,33 +23,56 @@ class ScoreSettings(Section):
         allow_missing: leave out (and count) trials whose utterances are not in the store, instead of refusing them.
         cohort: the other speakers that as_norm, s_norm and PLDA need.
         plda: what PLDA is fitted on, and how it is adapted.
+        settings: of scorers of other packages, by name; each has its own.
     """
 
-    scorings: tuple[Annotated[str, OneOf(tuple(SCORERS))], ...] = Field(default=("cosine",), min_length=1)
+    scorings: tuple[Annotated[str, OneOf(SCORERS)], ...] = Field(default=("cosine",), min_length=1)
     enrolment_view: str = "clean"
     allow_missing: bool = False
     cohort: CohortSettings = CohortSettings()
     plda: PldaSettings = PldaSettings()
+    settings: Entries[dict[str, Any]] = Field(default={}, examples=[{"mine": {"power": 2}}])
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = dump(self)  # digests of before there were settings of others stay what they were
+        return {name: value for name, value in found.items() if name != "settings" or value}
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())  # settings of others may hold what cannot be hashed by itself
 
     def conflicts(self) -> Iterator[Conflict]:
         for scoring in dict.fromkeys(self.scorings):
             if self.scorings.count(scoring) > 1:
                 yield Conflict("scorings", f"names {scoring} twice")
+        for name in self.settings:
+            if name not in self.scorings or not SCORERS.is_foreign(name):
+                text = f"is for scorers of other packages that score.scorings names; {name} is none of these"
+                yield Conflict(f"settings.{name}", text, ("settings", "scorings"))
+                continue
+            try:
+                self.of(name)
+            except ValidationError as error:
+                for problem in error.errors():
+                    place = ".".join(map(str, (name, *problem["loc"])))
+                    yield Conflict(f"settings.{place}", problem["msg"], ("settings",))
 
     def of(self, scoring: str) -> Section:
         """Return the settings of one scorer."""
-        kind = SCORERS[scoring].Config
+        kind = scorer_class(scoring).Config
+        if SCORERS.is_foreign(scoring):
+            return kind.model_validate(self.settings.get(scoring, {}))
         return next((settings for settings in vars(self).values() if type(settings) is kind), kind())
 
     @property
     def of_plda(self) -> list[str]:
         """Which of the scorings fit a PLDA."""
-        return [scoring for scoring in self.scorings if SCORERS[scoring].Config is PldaSettings]
+        return [scoring for scoring in self.scorings if scorer_class(scoring).Config is PldaSettings]
 
     @property
     def need_cohort(self) -> list[str]:
         """Which of the scorings compare with other speakers, or learn from them."""
-        return [scoring for scoring in self.scorings if issubclass(SCORERS[scoring], CohortScorer)]
+        return [scoring for scoring in self.scorings if issubclass(scorer_class(scoring), CohortScorer)]
 
 
 class CalibrationSettings(Section):

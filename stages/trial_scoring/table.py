@@ -5,7 +5,7 @@ To add one: a file with its class (see `reseed.stages.trial_scoring.scorers.base
 
 from typing import Any
 
-from reseed.stages.common.choice import chosen
+from reseed.stages.common.plugins import Code, Table, codes_of
 from reseed.stages.common.section import Section
 from reseed.stages.trial_scoring.inputs.cohort import Cohorts
 from reseed.stages.trial_scoring.scorers.adapted_plda import PldaCoral, PldaCoralPlus, PldaInterpolated, PldaKaldi
@@ -18,18 +18,23 @@ from reseed.stages.trial_scoring.scorers.plda import Plda
 from reseed.stages.trial_scoring.scorers.s_norm import SNorm
 from reseed.store import ConfigError, ScoringError
 
-SCORERS: dict[str, type[Scorer[Any]]] = {
-    "cosine": Cosine,
-    "crop_pairs": CropPairs,
-    "crop_distance": CropDistance,
-    "as_norm": AsNorm,
-    "s_norm": SNorm,
-    "plda": Plda,
-    "plda_coral": PldaCoral,
-    "plda_coral_plus": PldaCoralPlus,
-    "plda_kaldi": PldaKaldi,
-    "plda_interpolated": PldaInterpolated,
-}
+SCORERS: Table[type[Scorer[Any]]] = Table(
+    "scorer",
+    "reseed.scorers",
+    Scorer,
+    {
+        "cosine": Cosine,
+        "crop_pairs": CropPairs,
+        "crop_distance": CropDistance,
+        "as_norm": AsNorm,
+        "s_norm": SNorm,
+        "plda": Plda,
+        "plda_coral": PldaCoral,
+        "plda_coral_plus": PldaCoralPlus,
+        "plda_kaldi": PldaKaldi,
+        "plda_interpolated": PldaInterpolated,
+    },
+)
 
 
 def scorer_class(name: str) -> type[Scorer[Any]]:
@@ -38,7 +43,12 @@ def scorer_class(name: str) -> type[Scorer[Any]]:
     Raises:
         ConfigError: no such scorer; lists the choices.
     """
-    return chosen(name, SCORERS, "scorer")
+    return SCORERS.of(name)
+
+
+def scorer_code(name: str) -> dict[str, Code]:
+    """Return the code of a scorer of another package, by its name; of a built-in one nothing."""
+    return codes_of(SCORERS.group, SCORERS.what, [name])
 
 
 def make_scorer(name: str, config: Section, device: str, cohorts: Cohorts | None) -> Scorer[Any]:

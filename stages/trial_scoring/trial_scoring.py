@@ -21,8 +21,9 @@ from reseed.stages.trial_scoring.inputs.stores import SideStores
 from reseed.stages.trial_scoring.inputs.trial_list import TrialList
 from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.origin import RAW, Origin, Provenance
+from reseed.stages.trial_scoring.scorers.base import Scorer
 from reseed.stages.trial_scoring.settings import ScoreSettings
-from reseed.stages.trial_scoring.table import make_scorer
+from reseed.stages.trial_scoring.table import make_scorer, scorer_code
 from reseed.store import EmbeddingStore, ScoringError, StoreError
 from reseed.store.inputs import DerivedInputs, MappedInputs
 
@@ -114,7 +115,7 @@ class TrialScoring:
             method=inputs.method if isinstance(inputs, DerivedInputs) else RAW,
             config=dict(inputs.config) if isinstance(inputs, DerivedInputs) else {},
             left_out=self.scan.left_out,
-            scorings={name: Provenance(scorer.provenance) for name, scorer in self.scorers.items()},
+            scorings={name: Provenance(_inputs(name, scorer)) for name, scorer in self.scorers.items()},
         )
 
     @cached_property
@@ -201,6 +202,12 @@ def _check_comparable(enrolled: Sequence[EmbeddingStore], tested: EmbeddingStore
         raise ScoringError(
             f"{tested.path} is mapped for the {inputs.side} side and given as the test side: swap the stores"
         )
+
+
+def _inputs(name: str, scorer: Scorer[Any]) -> dict[str, Any]:
+    """Return what scores depend on beside the vectors: what the scorer says, and its code where that is of others."""
+    code = scorer_code(name).get(name)
+    return {**scorer.provenance, **({"code": code} if code else {})}
 
 
 def _crop_s(store: EmbeddingStore) -> float | None:

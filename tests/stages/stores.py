@@ -11,20 +11,8 @@ from numpy.typing import NDArray
 
 from reseed.store import Declaration, EmbeddingStore, Reject, finalise, write_shard
 from reseed.store.inputs import DeclaredInputs
-
-SPEAKERS = 6
-
-
-def clustered_vectors(n_crops: int, n_views: int, dim: int, seed: int = 0) -> NDArray[np.float32]:
-    """Return unit vectors [N, V, D]: the first view holds the clusters, the others are shifted and blurred."""
-    rng = np.random.default_rng(seed)
-    centre_SD = np.random.default_rng(99).normal(size=(SPEAKERS, dim))
-    shift_VD = np.random.default_rng(98).normal(size=(n_views, dim))
-    clean_ND = centre_SD[np.arange(n_crops) % SPEAKERS] + 0.3 * rng.normal(size=(n_crops, dim))
-    blur_NVD = shift_VD + 0.3 * rng.normal(size=(n_crops, n_views, dim))
-    blur_NVD[:, 0] = 0.0
-    vectors_NVD = clean_ND[:, None] + blur_NVD
-    return (vectors_NVD / np.linalg.norm(vectors_NVD, axis=-1, keepdims=True)).astype(np.float32)
+from reseed.testing.generated import SPEAKERS as SPEAKERS
+from reseed.testing.generated import clustered_vectors as clustered_vectors
 
 
 def write_store(

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from reseed.stages.audio.conditions import Condition
 from reseed.stages.common.terms import SPEECH, Wording, wording
-from reseed.stages.reporting.metrics.base import Costs
+from reseed.stages.reporting.metrics.base import Costs, Metric
+from reseed.stages.reporting.metrics.table import METRICS, metrics_with
 from reseed.stages.reporting.results.backbone_pairs import PairComparison, compare_pairs, other_seeds
 from reseed.stages.reporting.results.group_eers import GroupEer, measure_groups
 from reseed.stages.reporting.results.groups import Grouping
@@ -37,6 +39,7 @@ class Results:
         shared_views: the conditions that every system was scored on.
         groupings: by what the trials are grouped.
         pooled: the calibration of the calibrated systems.
+        metrics: which were measured.
         speakers, replicates: how many speakers the trials have, and how often they were resampled.
         retrieval: what is found by the vectors of each system in each view, where that was asked for.
         wording: what things are called.
@@ -53,6 +56,7 @@ class Results:
     pooled: Sequence[Measured]
     speakers: int
     replicates: int
+    metrics: Sequence[Metric[Any]] = METRICS
     retrieval: Found = field(default_factory=dict)
     wording: Wording = SPEECH
 
@@ -102,7 +106,8 @@ def collect(loaded: Loaded, settings: ReportSettings, terms: Mapping[str, str]) 
     """
     draws_SR = speaker_draws(len(loaded.speakers), settings.bootstrap_replicates, settings.seed)
     costs = Costs(settings.p_target, settings.c_miss, settings.c_fa)
-    measurements = measure(loaded.systems, loaded.identified, draws_SR, costs)
+    metrics = metrics_with(settings.metrics)
+    measurements = measure(loaded.systems, loaded.identified, draws_SR, costs, metrics)
     repeats = order_preserving(loaded.systems)
     hidden = {*repeats, *other_seeds([scored.system for scored in loaded.systems], loaded.runs)}
     shown = [scored for scored in loaded.systems if scored.system not in hidden]
@@ -123,6 +128,7 @@ def collect(loaded: Loaded, settings: ReportSettings, terms: Mapping[str, str]) 
         pooled=list(pooled_calibration(loaded.systems, views, costs)) if views else [],
         speakers=len(loaded.speakers),
         replicates=settings.bootstrap_replicates,
+        metrics=metrics,
         retrieval=measure_retrieval(with_store, loaded.runs[0].utterances) if is_retrieved else {},
         wording=wording(terms, is_speech=is_audio),
     )

@@ -92,6 +92,7 @@ def measure(
     identified: Mapping[tuple[System, str], Identified],
     draws_SR: Floats | None,
     costs: Costs,
+    metrics: Sequence[Metric[Any]] = METRICS,
 ) -> list[Measurement]:
     """Return every metric of every system, condition by condition.
 
@@ -113,7 +114,7 @@ def measure(
                 if key not in replicates:
                     replicates[key] = _replicates(source.trials[condition], draws_SR)
                 found = identified.get((scored.system, condition.view))
-                measured.append(_measured(scored.system, condition, trials, found, replicates[key], costs))
+                measured.append(_measured(scored.system, condition, trials, found, replicates[key], costs, metrics))
             except ScoringError as error:
                 where = f"{scored.path}, {scored.system.name}, condition {condition.view}"
                 raise ScoringError(f"{where}: {error}") from error
@@ -160,12 +161,13 @@ def _measured(
     identified: Identified | None,
     replicate_R: Floats | None,
     costs: Costs,
+    metrics: Sequence[Metric[Any]],
 ) -> Measurement:
     scores = trials.target_T, trials.nontarget_N
     given = MetricInput(*scores, system.is_calibrated, costs, replicate_R, identified)
     return Measurement(
         system=system,
-        values={metric.key: metric.of(given) for metric in METRICS},
+        values={metric.key: metric.of(given) for metric in metrics},
         condition=condition,
         trials=trials.target_T.size + trials.nontarget_N.size,
         targets=trials.target_T.size,

@@ -1,10 +1,11 @@
 """Settings of the report, apart from the code: the configuration tree needs them, and matplotlib takes seconds."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from reseed.stages.common.section import Section
+from reseed.stages.common.section import OneOf, Section
+from reseed.stages.reporting.metrics.table import FURTHER
 
 
 class ReportSettings(Section):
@@ -18,6 +19,7 @@ class ReportSettings(Section):
         projection: how the embedding space is shown in two dimensions; tsne preserves neighbours, but no distances.
         projection_speakers: speakers in that figure.
         retrieval: measure retrieval and classification by the vectors too; null: of vectors that are none of audio.
+        metrics: further ones, of other packages (plugins.md); those that are built in are in every report.
     """
 
     bootstrap_replicates: int = Field(default=1000, ge=0, le=1_000_000)
@@ -28,3 +30,9 @@ class ReportSettings(Section):
     projection: Literal["pca", "tsne"] = "pca"
     projection_speakers: int = Field(default=8, ge=2)
     retrieval: bool | None = None
+    metrics: tuple[Annotated[str, OneOf(FURTHER)], ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = dump(self)  # digests of before there were metrics of others stay what they were
+        return {name: value for name, value in found.items() if name != "metrics" or value}

@@ -9,54 +9,20 @@ import torch.nn.functional as F
 
 from reseed.stages.aligners.shared import SharedRows
 from reseed.stages.aligners.table import ALIGNERS, aligner_class, make_alignment
-from reseed.stages.scoring.metrics import eer
 from reseed.store import ConfigError, ModelError
+from reseed.testing import AlignerContract
+from reseed.testing.aligners import EACH, SPEAKERS, cross_eer, fitted, world
 
-SPEAKERS, EACH, LATENT = 40, 6, 12
-
-
-def world(dims=(24, 18), seed=0, unknown=False):
-    """Two backbones that see the same speakers through maps of their own, each with sessions and noise of its own."""
-    draw = np.random.default_rng(seed)
-    maps = [np.random.default_rng(99 + side).normal(size=(LATENT, dim)) for side, dim in enumerate(dims)]
-    voices = np.repeat(draw.normal(size=(SPEAKERS, LATENT)), EACH, axis=0)
-    rows = np.repeat(voices + 0.3 * draw.normal(size=voices.shape), 4, axis=0)  # crops and views of an utterance
-    sides = [rows @ m + 1.0 * draw.normal(size=(len(rows), m.shape[1])) + 2.0 for m in maps]
-    units = [F.normalize(torch.from_numpy(side).float(), dim=-1) for side in sides]
-    speaker = torch.arange(SPEAKERS).repeat_interleave(4 * EACH)
-    return SharedRows(
-        *units, torch.arange(SPEAKERS * EACH).repeat_interleave(4), speaker * 0 - 1 if unknown else speaker
-    )
+NEED_SETTINGS = {"cca": {"components": 12}, "nessa": {"epochs": 5, "dimensions": 12, "hidden": 32}}
 
 
-def cross_eer(alignment, shared, speaker):
-    """EER of enrolment rows against test rows of other utterances."""
-    with torch.no_grad():
-        first, second = alignment.map("enrolment", shared.enrolment_ND), alignment.map("test", shared.test_NE)
-    score = (first @ second.T).numpy()
-    same = (speaker[:, None] == speaker[None]).numpy()
-    other = (shared.utterance_N[:, None] != shared.utterance_N[None]).numpy()
-    return eer(score[same & other], score[~same])
+class TestEveryAligner(AlignerContract):
+    @pytest.fixture(params=sorted(set(ALIGNERS) - {"identity"}))
+    def name(self, request):
+        return request.param
 
-
-def fitted(name, shared, **settings):
-    kind = aligner_class(name)
-    dims = shared.enrolment_ND.shape[1], shared.test_NE.shape[1]
-    extra = {"speakers": SPEAKERS} if name == "logits" else {}
-    torch.manual_seed(0)
-    alignment = kind(kind.Config(**settings), dims, **extra)
-    list(alignment.fit(shared, 0))
-    return alignment.eval()
-
-
-@pytest.mark.parametrize("name", sorted(set(ALIGNERS) - {"identity"}))
-def test_speakers_that_training_never_saw_are_told_apart_across_backbones(name):
-    train, test = world(seed=0), world(seed=1)
-    settings = {"cca": {"components": 12}, "nessa": {"epochs": 5, "dimensions": 12, "hidden": 32}}.get(name, {})
-    alignment = fitted(name, train, **settings)
-    assert cross_eer(alignment, test, torch.arange(SPEAKERS).repeat_interleave(4 * EACH)) < 0.2
-    mapped = alignment.map("test", test.test_NE)
-    torch.testing.assert_close(mapped.norm(dim=1), torch.ones(len(mapped)))
+    def given(self, name):
+        return NEED_SETTINGS.get(name, {})
 
 
 @pytest.mark.parametrize("name", sorted(ALIGNERS))

@@ -11,99 +11,26 @@ import soundfile
 import torch
 
 from reseed.pipeline.settings import validated
-from reseed.stages.backbones.base import StagedBackbone
 from reseed.stages.backbones.ge2e import raise_volume, window_starts
 from reseed.stages.backbones.table import BACKBONES, backbone_class
 from reseed.store import ConfigError
+from reseed.testing import BackboneContract
 from tests.corpus import REAL, needs_recordings, voice
 from tests.stages.backbones.checkpoints import STATES, save, settings
 
 
-@pytest.fixture(scope="module", params=sorted(BACKBONES))
-def made(request, tmp_path_factory):
-    """A backbone of the table with settings that suffice; its network, where weights are to be given, is random."""
-    config = settings(request.param, tmp_path_factory.mktemp(request.param))
-    return backbone_class(request.param)(config).frozen(), config
+class TestEveryBackbone(BackboneContract):
+    """With settings that suffice; where weights are to be given, the network is random."""
 
+    @pytest.fixture(scope="class", params=sorted(BACKBONES))
+    @classmethod
+    def name(cls, request):
+        return request.param
 
-@pytest.fixture
-def backbone(made):
-    return made[0]
-
-
-def batch(duration_s: float, size: int = 3) -> torch.Tensor:
-    return torch.from_numpy(np.stack([voice(i, i, duration_s) for i in range(size)]))
-
-
-@pytest.mark.parametrize("duration_s", [0.3, 1.6, 2.7, 5.0])
-def test_any_length_gives_finite_embeddings_of_the_declared_dimension(backbone, duration_s):
-    embedding_BD = backbone(batch(duration_s))
-    assert embedding_BD.shape == (3, backbone.embedding_dim)
-    assert torch.isfinite(embedding_BD).all()
-
-
-@pytest.mark.parametrize("duration_s", [0.010, 0.024, 0.040])
-def test_a_clip_of_a_few_milliseconds_is_embedded_too(backbone, duration_s):
-    embedding_BD = backbone(batch(duration_s))
-    assert embedding_BD.shape == (3, backbone.embedding_dim)
-    assert torch.isfinite(embedding_BD).all()
-
-
-def test_a_batch_gives_what_single_waveforms_give(backbone):
-    waveform_BT = batch(1.6, 8)
-    single_BD = torch.cat([backbone(waveform_T[None]) for waveform_T in waveform_BT])
-    assert ((backbone(waveform_BT) - single_BD).norm(dim=1) < 1e-5 * single_BD.norm(dim=1)).all()
-
-
-def test_embedding_twice_gives_the_same_bits_and_no_gradients(backbone):
-    waveform_BT = batch(1.6)
-    assert torch.equal(backbone(waveform_BT), backbone(waveform_BT))
-    assert not backbone(waveform_BT).requires_grad
-
-
-@pytest.mark.parametrize("duration_s", [1.6, 3.0])
-def test_a_staged_backbone_can_be_differentiated_from_its_embedding_back_to_features_and_sound(backbone, duration_s):
-    if not isinstance(backbone, StagedBackbone):
-        assert not hasattr(backbone, "activations")
-        return
-    waveform_BT = batch(duration_s, 2).requires_grad_()
-    spectrum_BMF = backbone.spectrum(waveform_BT)
-    assert backbone.filterbank_HM.shape[1] == spectrum_BMF.shape[1]
-    assert (spectrum_BMF >= 0).all()
-    feature_BMF = backbone.features_of(spectrum_BMF)
-    torch.testing.assert_close(feature_BMF, backbone.features(waveform_BT))
-    activation = backbone.activations(feature_BMF)
-    embedding_BD = backbone.pool(activation)
-    torch.testing.assert_close(embedding_BD, backbone(waveform_BT))
-    assert activation.ndim >= 3
-    for source in (activation, feature_BMF, waveform_BT):
-        (gradient,) = torch.autograd.grad(
-            embedding_BD.square().sum() + embedding_BD[:, 0].sum(), source, retain_graph=True
-        )
-        assert torch.isfinite(gradient).all()
-        assert gradient.abs().max() > 0
-
-
-def test_half_precision_by_autocast_hardly_turns_embeddings(backbone):
-    waveform_BT = batch(0.5)
-    with torch.autocast("cpu", torch.bfloat16):
-        half_BD = backbone(waveform_BT).float()
-    assert (torch.cosine_similarity(half_BD, backbone(waveform_BT)) > 0.99).all()
-
-
-def test_silence_gives_a_finite_embedding(backbone):
-    assert torch.isfinite(backbone(torch.zeros(1, 25_600))).all()
-
-
-def test_different_voices_get_different_embeddings(backbone):
-    embedding_BD = backbone(batch(1.6))
-    assert (torch.pdist(embedding_BD) > 1e-3 * embedding_BD.norm(dim=1).mean()).all()
-
-
-def test_the_space_is_named_by_what_decides_the_embeddings(made):
-    backbone, config = made
-    assert backbone.space.startswith(f"{backbone.name}:")
-    assert backbone.space == type(backbone)(config).space
+    @pytest.fixture(scope="class")
+    @classmethod
+    def config(cls, name, tmp_path_factory):
+        return settings(name, tmp_path_factory.mktemp(name))
 
 
 @pytest.mark.parametrize("name", sorted(STATES))

@@ -16,11 +16,13 @@ import pyarrow.parquet as pq
 
 from reseed.stages.score import score
 from reseed.stages.trial_scoring.files import METADATA_KEY
-from reseed.stages.trial_scoring.inputs.lists import ENROLMENTS_SCHEMA
 from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.settings import ScoreSettings
-from reseed.store import Declaration, finalise, write_shard
 from reseed.store.inputs import DeclaredInputs, EnhancedInputs
+from reseed.testing import generated
+from reseed.testing.generated import write_enrolments as write_enrolments
+from reseed.testing.generated import write_manifest as write_manifest
+from reseed.testing.generated import write_store as write_store
 
 VIEWS: dict[str, dict[str, Any]] = {
     "clean": {},
@@ -37,7 +39,6 @@ VIEWS: dict[str, dict[str, Any]] = {
     "music_wide": {"music": [5.0, 15.0]},
 }
 SYSTEMS = {"raw": (1.0, 1.0), "wccn": (0.72, 0.98), "seed": (0.8, 1.06), "mse": (0.76, 1.15), "vmf_pl": (0.69, 1.08)}
-_LOUDNESS = {"noise": 1.0, "music": 0.85, "babble": 1.25, "reverb": 0.6}
 
 
 @dataclass(frozen=True)
@@ -106,18 +107,9 @@ def make_example(
 
 
 def simulate(names: list[str], views: dict[str, Any], *, dim: int, crops: int, system: str) -> np.ndarray:
-    """Return vectors [U, C, V, D] of utterances by the speakers `names`."""
+    """Return vectors [U, C, V, D] of utterances by the speakers `names`, as a system has them."""
     noise_left, session = SYSTEMS[system]
-    draw = np.random.default_rng(7)
-    speaker_SD = {name: draw.normal(size=dim) for name in dict.fromkeys(names)}
-    speech_UD = np.stack([speaker_SD[name] for name in names]) + 0.75 * session * draw.normal(size=(len(names), dim))
-    crops_UCD = speech_UD[:, None] + 0.35 * draw.normal(size=(len(names), crops, dim))
-    rendered = []
-    for recipe in views.values():
-        level = noise_left * _level(recipe)
-        away_D = draw.normal(size=dim)
-        rendered.append(crops_UCD + level * (0.9 * draw.normal(size=crops_UCD.shape) + 0.8 * away_D))
-    return np.stack(rendered, axis=2).astype(np.float32)
+    return generated.simulate(names, views, dim=dim, crops=crops, noise_left=noise_left, session=session)
 
 
 def enhanced_by(system: str) -> EnhancedInputs:
@@ -135,59 +127,6 @@ def draw_trials(ids: list[str], names: list[str], count: int) -> list[tuple[str,
     wanted = [(targets, count // 4), (nontargets, count - count // 4)]
     rows = [pairs[index] for pairs, number in wanted for index in draw.permutation(len(pairs))[:number]]
     return [(ids[first], ids[second], names[first] == names[second], None) for first, second in rows]
-
-
-def write_store(
-    store: Path,
-    ids: list[str],
-    names: list[str],
-    vectors_UCVD: np.ndarray,
-    views: dict[str, Any],
-    space: str = "toy:1",
-    inputs: DeclaredInputs | None = None,
-    utterances_per_shard: int = 40,
-) -> Path:
-    """Write a finished store of several shards."""
-    utterances, crops, _, dim = vectors_UCVD.shape
-    declaration = Declaration(dim, "float32", views, crops, space, inputs or DeclaredInputs(further={"toy": 1}))
-    starts = range(0, utterances, utterances_per_shard)
-    written = []
-    for shard, start in enumerate(starts):
-        rows = range(start, min(start + utterances_per_shard, utterances))
-        catalogue = pa.Table.from_pylist(
-            [
-                {"utterance_id": ids[row], "speaker_id": names[row], "view": view, "crop": crop, "duration_s": 1.6}
-                for row in rows
-                for crop in range(crops)
-                for view in views
-            ]
-        )
-        vectors = vectors_UCVD[rows.start : rows.stop].reshape(-1, dim)
-        written.append(write_shard(store, shard, vectors, catalogue, declaration))
-    finalise(store, declaration, written, utterances)
-    return store
-
-
-def write_manifest(path: Path, ids: list[str], names: list[str | None], *, described: bool = False) -> Path:
-    """Write a manifest, in another order than the store's.
-
-    Args:
-        described: with gender and age of every third speaker or so unknown, and durations from 1 s upwards.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    columns: dict[str, pa.Array] = {
-        "utterance_id": pa.array(ids[::-1], pa.string()),
-        "path": pa.array([f"{name}.wav" for name in ids[::-1]], pa.string()),
-        "speaker_id": pa.array(names[::-1], pa.string()),
-        "duration_s": pa.array([2.0] * len(ids)),
-    }
-    if described:
-        place = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        columns["gender"] = pa.array([("female", "M", None)[place[name] % 5 // 2] for name in names[::-1]], pa.string())
-        columns["age"] = pa.array([(9.0, 17.9, 30.0, None)[place[name] % 4] for name in names[::-1]], pa.float64())
-        columns["duration_s"] = pa.array([1.0 + 0.25 * (number % 12) for number in range(len(ids))])
-    pq.write_table(pa.table(columns), path)
-    return path
 
 
 def add_scorings(example: Example, *names: str) -> None:
@@ -274,20 +213,3 @@ def write_trials(path: Path, rows: list[tuple[str, str, bool | None, str | None]
     types = {"enrolment_id": pa.string(), "test_id": pa.string(), "is_target": pa.bool_(), "condition": pa.string()}
     pq.write_table(pa.table([list(column) for column in columns], schema=pa.schema(types)), path)
     return path
-
-
-def write_enrolments(path: Path, rows: list[tuple[str, str]]) -> Path:
-    """Write a list of enrolments: model, utterance."""
-    columns = zip(*rows, strict=True) if rows else ([], [])
-    pq.write_table(pa.table([list(column) for column in columns], schema=ENROLMENTS_SCHEMA), path)
-    return path
-
-
-def _level(recipe: Any) -> float:
-    """How far a view moves a vector; 5 dB less SNR is a good half more. A recipe from elsewhere moves it somewhat."""
-    if not isinstance(recipe, dict):
-        return 0.7
-    level = 0.0
-    for kind, snr_db in recipe.items():
-        level += _LOUDNESS[kind] * (1.0 if kind == "reverb" else 10 ** ((8 - float(np.mean(snr_db))) / 26))
-    return level

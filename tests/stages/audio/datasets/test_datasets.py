@@ -7,24 +7,16 @@ import pytest
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.datasets.trial_lists import PUBLISHED, PUBLISHED_TOTALS, PUBLISHED_UNLABELLED
 from reseed.store import ConfigError, ManifestError
+from reseed.testing import DatasetContract
 from tests.stages.audio.datasets.miniature import listed
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs" / "datasets.md").read_text(encoding="utf-8")
-EVERY_SPLIT = [
-    (name, kind, split)
-    for name, dataset in DATASETS.items()
-    for kind in dataset.splits
-    for split in dataset.splits[kind]
-]
 
 
-@pytest.mark.parametrize(("name", "kind", "split"), EVERY_SPLIT)
-def test_a_folder_that_is_not_the_data_set_is_refused_with_what_was_looked_for(name, kind, split, tmp_path):
-    (tmp_path / "other" / "folder").mkdir(parents=True)
-    with pytest.raises(
-        ManifestError, match=r"other is no .*: there is no .*; give the folder that it was unpacked into"
-    ):
-        listed(name, tmp_path / "other", split, kind)
+class TestEveryDataset(DatasetContract):
+    @pytest.fixture(params=DATASETS)
+    def tested(self, request):
+        return DATASETS[request.param]
 
 
 def test_an_unknown_kind_or_split_lists_the_choices(tmp_path):
