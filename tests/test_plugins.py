@@ -45,7 +45,7 @@ def settings(folder: Path) -> dict[str, object]:
         "extract": {
             "shards": 2,
             "jobs": 1,
-            "dask": "local:2",
+            "dask": "local:1",
             "train": {"views": VIEWS},
             "evaluation": {"views": {"clean": {}, "noise": {"noise": 5}}},
         },
