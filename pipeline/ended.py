@@ -9,6 +9,7 @@ from reseed.pipeline import layout
 
 _HARDLY_ANY = 1 << 20  # bytes
 _REFUSED = re.compile(r"sbatch failed.*?The error message was '(.*?)'\.?$", re.DOTALL | re.MULTILINE)
+_SLURM_SAID = re.compile(r"^(?:slurmstepd|srun)[^:]*: error: (.*)$", re.MULTILINE)
 _ENDED = re.compile(r"SLURM-job '(\S+)' failed.*?SLURM status is: '(\w+)'")
 
 
@@ -45,23 +46,24 @@ def _said_by_steps(folder: Path, since_ns: int) -> Iterator[tuple[Path, str]]:
 
 def _said_of_jobs(folder: Path, since_ns: int) -> Iterator[str]:
     """Yield what Slurm refused, or how its jobs ended, the last first."""
+    logs = folder / layout.SLURM_LOGS
     for path in _newest((folder / ".snakemake" / "log").glob("*.log"), since_ns):
         text = "\n".join(_lines(path))
         for said in reversed(_REFUSED.findall(text)):
             reasons = [line.split("error: ", 1)[-1].strip() for line in said.splitlines()]
             yield f"Slurm refused a job: {'; '.join(reasons)} (docs/clusters.md)"
         for job, state in reversed(_ENDED.findall(text)):
-            logs = folder / layout.SLURM_LOGS
-            yield f"Slurm job {job} ended as {state}{_last_words(logs, job)}; Slurm's own logs: {logs}"
+            words = "".join(f": {said}" for path in logs.rglob(f"{job}.log") if (said := _words(path)))
+            yield f"Slurm job {job} ended as {state}{words}; Slurm's own logs: {logs}"
+    for path in _newest(logs.rglob("*.log"), since_ns):  # of jobs that several steps share Snakemake says nothing
+        if words := _words(path):
+            yield f"Slurm job {path.stem}: {words} ({path})"
 
 
-def _last_words(logs: Path, job: str) -> str:
-    """Return the last error in Slurm's log of a job: of its memory, its time, its node."""
-    for path in logs.rglob(f"{job}.log"):
-        for line in reversed(_lines(path)):
-            if "error: " in line:
-                return f": {line.split('error: ', 1)[1].strip('* ')}"
-    return ""
+def _words(path: Path) -> str:
+    """Return the first error in Slurm's log of a job: of its memory, its time, its node."""
+    found = _SLURM_SAID.search("\n".join(_lines(path)))
+    return found.group(1).strip("* ") if found else ""
 
 
 def _newest(paths: Iterator[Path], since_ns: int) -> list[Path]:

@@ -116,6 +116,13 @@ def test_a_run_whose_job_slurm_ended_says_how_and_where_slurms_own_log_is(tmp_pa
     assert failures(tmp_path, 0)[0].startswith(line)
 
 
+def test_a_job_that_steps_share_is_told_of_by_slurms_own_log(tmp_path):
+    own = tmp_path / "logs" / "slurm" / "group_systems" / "13.log"
+    own.parent.mkdir(parents=True)
+    own.write_text("slurmstepd-n1: error: *** STEP 13.2 ON n1 CANCELLED AT 17:01:42 ***\nsrun: error: Terminated\n")
+    assert why_it_stopped(tmp_path, 0) == f"Slurm job 13: STEP 13.2 ON n1 CANCELLED AT 17:01:42 ({own})"
+
+
 def test_a_check_without_slurm_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     done = CliRunner().invoke(main, ["demo", "--runs", str(tmp_path), "--check"])
