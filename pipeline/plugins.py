@@ -11,12 +11,14 @@ snakemake-executor-plugin-slurm 2.8.0 waits forever, or believes what is not so,
 * of an array it sends what is ready only once all of it is, which `jobs` in a profile may never let it be.
 
 snakemake-executor-plugin-kubernetes 0.5.1 lets nobody say that pods share a volume: it overrules `shared-fs-usage` and
-demands a bucket, which would get what rules declare: the marker of a store without its shards.
+demands a bucket, which would get what rules declare: the marker of a store without its shards. Its pods start elsewhere
+than in the folder of the run.
 """
 
 import dataclasses
 import re
 import runpy
+import shlex
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -74,6 +76,7 @@ def mend_kubernetes() -> None:
         job_deploy_sources=False,
         auto_deploy_default_storage_provider=False,
     )
+    plugin.Executor.get_job_exec_prefix = lambda executor, job: f"cd {shlex.quote(executor.workflow.workdir_init)}"
 
 
 if __name__ == "__main__":
