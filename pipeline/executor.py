@@ -111,7 +111,7 @@ def _spread(client: "Client", function: Callable[[int], Any], numbers: Sequence[
     No more are sent than keep all workers busy: each result stays with its worker until it is fetched.
     """
     from dask.distributed import CancelledError, KilledWorker, as_completed
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
 
     left = iter(numbers)
     sent, call = as_completed([]), OneThread(function)
@@ -146,7 +146,7 @@ def _spread(client: "Client", function: Callable[[int], Any], numbers: Sequence[
 
 
 def _address(client: "Client") -> str:
-    return client.scheduler.address if client.scheduler else "that was connected to"
+    return str(client.scheduler.address) if client.scheduler else "that was connected to"
 
 
 def _local_cluster(workers: int) -> "LocalCluster":

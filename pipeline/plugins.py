@@ -7,6 +7,8 @@ snakemake-executor-plugin-slurm 2.8.0 waits forever, or believes what is not so,
 * queries that fail (the controller restarts) make it forget every job;
 * squeue forgets a job MinJobAge seconds after its end, and it counts as waiting. Of one that is said to be UNKNOWN
   Snakemake looks whether its files are there;
+* a job starts Snakemake, which starts Snakemake by srun for each step: once is enough, but for arrays, whose tasks the
+  first tells what to do;
 * it asks more and more seldom, down to once in three minutes;
 * of an array it sends what is ready only once all of it is, which `jobs` in a profile may never let it be.
 
@@ -19,6 +21,7 @@ import dataclasses
 import re
 import runpy
 import shlex
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -58,9 +61,21 @@ def mend_slurm() -> None:
         return
     plugin.query_job_status = States(plugin.query_job_status)
     plugin.pending_jobs_for_rule = lambda dag, rule_name: 0  # what is ready is sent
-    waits = plugin.Executor.next_seconds_between_status_checks
-    plugin.Executor.next_seconds_between_status_checks = property(
-        waits.fget, lambda executor, wait_s: waits.fset(executor, min(wait_s, _LONGEST_WAIT_S))
+    executor, array = plugin.Executor, threading.local()
+    general, send_array = executor.additional_general_args, executor.run_array_jobs
+
+    def sent_as_array(self: Any, jobs: list[Any]) -> None:
+        array.is_sent = True
+        try:
+            send_array(self, jobs)
+        finally:
+            array.is_sent = False
+
+    executor.run_array_jobs = sent_as_array
+    executor.additional_general_args = lambda self: general(self) if getattr(array, "is_sent", False) else ""
+    waits = executor.next_seconds_between_status_checks
+    executor.next_seconds_between_status_checks = property(
+        waits.fget, lambda self, wait_s: waits.fset(self, min(wait_s, _LONGEST_WAIT_S))
     )
 
 

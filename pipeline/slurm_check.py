@@ -63,7 +63,7 @@ def described(config: RunConfig, profile: Profile, given: Given, steps: Mapping[
 
 
 def _sent(
-    steps: Mapping[str, int], asked: Mapping[str, Request], groups: Mapping[str, str], extract_jobs: int
+    steps: Mapping[str, int], asked: Mapping[str, Request], groups: dict[str, str], extract_jobs: int
 ) -> Iterator[str]:
     """Yield how steps are put into jobs; see the profile and pipeline/rules/extraction.smk."""
     yield f"{sum(steps.values())} steps are to be done:"
