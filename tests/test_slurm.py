@@ -13,12 +13,14 @@ import time
 import pytest
 
 from reseed.pipeline.slurm import ask
+from reseed.store import EmbeddingStore
 from tests.runs import write_toy
 
 pytestmark = pytest.mark.skipif(
     "RESEED_SLURM" not in os.environ,
     reason="RESEED_SLURM is not set: it says that jobs may be sent by sbatch from here",
 )
+STORE = "stores/ge2e/train/store.json"
 RUN = [sys.executable, "-m", "reseed.cli", "run"]
 SMALL = ["--profile", "slurm", "--cores", "2", "--resources=mem_mb=2500", "--set", "extract.jobs=2"]
 
@@ -42,17 +44,18 @@ def test_a_run_ends_in_its_report_by_few_jobs(toy, tmp_path):
     assert len(sent) <= 7  # corpus, extraction as an array for each split or for both, two seals, systems, report
 
 
-def test_a_job_that_is_cancelled_in_extraction_is_noticed_and_named(toy, tmp_path):
-    process = subprocess.Popen([*RUN, *toy, *SMALL, "--retries", "0"], stderr=subprocess.PIPE, text=True)
-    logs = tmp_path / "runs" / "toy" / "logs"
-    while not list(logs.glob("extract.*.log")):
+def test_jobs_that_are_cancelled_in_extraction_are_noticed_and_sent_once_more(toy, tmp_path):
+    process = subprocess.Popen([*RUN, *toy, *SMALL, STORE], stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("runs/toy/logs/extract.*.log")):
         assert process.poll() is None
         time.sleep(1)
     (name,) = {*slurm("squeue", "--me", "--noheader", "--format=%j").splitlines()}
     slurm("scancel", f"--name={name}")
     said = process.communicate()[1]
-    assert process.returncode == 1
-    assert re.search(r"reseed: the run stopped: Slurm job \d+(_\d+)? ended as CANCELLED.*; Slurm's own logs: ", said)
+    assert process.returncode == 0, said
+    assert re.search(r"SLURM-job '\d+(_\d+)?' failed, SLURM status is: 'CANCELLED'", said)
+    assert "Trying to restart job" in said
+    EmbeddingStore(tmp_path / "runs" / "toy" / "stores" / "ge2e" / "train").verify()
 
 
 def test_what_no_node_holds_is_refused_by_name_and_nothing_is_sent(toy, tmp_path):
