@@ -19,7 +19,9 @@ PLAN = Plan(RUN)
 INPUTS = Inputs(PLAN)
 BACKBONE, TRAIN, EVALUATION = PLAN.configured, PLAN.train, PLAN.evaluation
 # On a cluster a job asks for a GPU where the run says `device: cuda`; `auto` takes one where the job has one.
-GPU = {"gpu": 1, "gpu_manufacturer": "nvidia"} if RUN.device.startswith("cuda") else {}
+GPU = {"gpu": 1} if RUN.device.startswith("cuda") else {}
+# On a cluster one job extracts a store and seals it, where one job extracts it.
+EXTRACTION = "extraction" if RUN.extract.jobs == 1 else None
 
 
 wildcard_constraints:

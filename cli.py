@@ -477,7 +477,7 @@ def extract(store: Path, job: str | None, dask: str | None, **rest: Any) -> None
     chosen = None if job is None else Job.parse(job)
     run, order = _order(**rest)
     extraction = run.extract
-    with executor(checked(dask) or extraction.dask) as execute:
+    with executor(checked(dask) or extraction.dask, sees=store) as execute:
         _say(
             stage(
                 order=order,
@@ -1123,8 +1123,9 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.argument("snakemake", nargs=-1, type=click.UNPROCESSED),
         click.option("--dry-run", is_flag=True, help="Show what would be done."),
         click.option("--until", multiple=True, metavar="RULE", help="Stop once the steps of a rule are done."),
-        click.option("--profile", default="local", show_default=True, help="Profile: local, slurm or a path."),
-        click.option("--cores", type=click.IntRange(1), help="Local cores to use (default: all)."),
+        click.option("--check", is_flag=True, help="With --profile slurm: say what would be asked of the cluster."),
+        click.option("--profile", default="local", show_default=True, help="local, slurm, kubernetes or a path."),
+        click.option("--cores", type=click.IntRange(1), help="Cores to use (default: all); on a cluster: of a job."),
         click.option("--runs", type=_FILE, default=Path("runs"), show_default=True, help="Where runs are kept."),
         _path_option("stores", "Where runs share stores, extracted once for all of them.", required=False),
         _set_option("Override a setting, e.g. corpus.root=DIR; `reseed config` prints all that is set."),
@@ -1191,6 +1192,16 @@ def runs(runs: Path, stores: Path | None, as_json: bool) -> None:
     _show(find_runs(runs, stores), as_json)
 
 
+@main.command()
+@click.argument("run", type=_FILE)
+@_JSON
+def status(run: Path, as_json: bool) -> None:
+    """Say how far a run is: shards done, rate, time to go, and what its steps failed of."""
+    from reseed.pipeline.status import status as of
+
+    _show(of(run), as_json)
+
+
 def _run(
     config: Path,
     overrides: Sequence[str],
@@ -1198,20 +1209,22 @@ def _run(
     cores: int | None,
     profile: str,
     dry_run: bool,
+    check: bool,
     until: Sequence[str],
     snakemake: Sequence[str],
     stores: Path | None,
 ) -> None:
-    from reseed.pipeline import layout
-    from reseed.pipeline.run import available_cores, shared_by
-    from reseed.pipeline.run import run as execute
+    from reseed.pipeline import layout, run
 
     shared = [] if stores is None else [f"extract.stores={json.dumps(str(stores))}"]
     loaded = _load(config, [*overrides, *shared])
     folder = runs / loaded.name
-    cores = cores or available_cores()
-    execute(loaded, folder=folder, cores=cores, profile=profile, dry_run=dry_run, until=until, extra=snakemake)
-    for sentence in [] if dry_run else shared_by(folder):
+    if check:
+        for line in run.check(loaded, folder=folder, cores=cores, profile=profile, extra=snakemake):
+            click.echo(line)
+        return
+    run.run(loaded, folder=folder, cores=cores, profile=profile, dry_run=dry_run, until=until, extra=snakemake)
+    for sentence in [] if dry_run else run.shared_by(folder):
         click.echo(f"WARNING: training and evaluation share {sentence}", err=True)
     if not dry_run and (folder / layout.PAGE).exists():
         _say(f"report: {folder / layout.PAGE}")

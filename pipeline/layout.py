@@ -27,6 +27,7 @@ METRICS = REPORT / "metrics.json"
 RESULTS_CONFIG = REPORT / "config.yaml"
 RESULTS_DIGESTS = REPORT / "digests.json"
 SUPERSEDED = Path("superseded")
+SLURM_LOGS = Path("logs/slurm")
 
 
 def manifest(split: str, kind: str) -> Path:

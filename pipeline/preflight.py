@@ -8,10 +8,8 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel
 
 from reseed.pipeline.config import RunConfig
@@ -269,16 +267,6 @@ def _failure(check: Callable[[], object]) -> Iterator[str]:
         check()
     except (ReseedError, OSError) as error:
         yield str(error)
-
-
-def missing_executor(profile: Path) -> Iterator[str]:
-    """Yield that the executor of a Snakemake profile is not installed."""
-    settings = profile / "config.yaml"
-    named = (yaml.safe_load(settings.read_text(encoding="utf-8")) or {}).get("executor") if settings.is_file() else None
-    if named not in (None, "local", "dryrun", "touch"):
-        package = f"snakemake-executor-plugin-{named}"
-        if find_spec(package.replace("-", "_")) is None:
-            yield f"the profile {profile} needs {package}, not installed here; run `uv pip install {package}`"
 
 
 def _paths(section: BaseModel, above: str = "") -> Iterator[tuple[str, Path]]:

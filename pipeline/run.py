@@ -1,24 +1,26 @@
 """Execute a run: write its resolved configuration, take its lock, and hand the DAG to Snakemake."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from reseed.pipeline import layout
 from reseed.pipeline.changes import changes
 from reseed.pipeline.config import RunConfig
+from reseed.pipeline.ended import why_it_stopped
 from reseed.pipeline.loading import dump, load_config
 from reseed.pipeline.plan import Plan
-from reseed.pipeline.preflight import missing_executor, preflight
+from reseed.pipeline.preflight import preflight
+from reseed.pipeline.profiles import Given, Profile
 from reseed.pipeline.record import at_work
 from reseed.pipeline.results import kept_results, settings_of_results
-from reseed.pipeline.until import outputs_of
+from reseed.pipeline.slurm_check import described, for_slurm
+from reseed.pipeline.until import outputs_of, steps_to_do
 from reseed.stages.audio.shared import read_shared
 from reseed.stages.common.device import gpu_count, resolved
 from reseed.stages.common.terminal import log
@@ -28,14 +30,12 @@ from reseed.store.atomic import make_directory, write_text
 from reseed.store.errors import ended_by
 from reseed.store.share import check_linkable
 
-_HARDLY_ANY = 1 << 20  # bytes
-
 
 def run(
     config: RunConfig,
     *,
     folder: Path,
-    cores: int,
+    cores: int | None,
     profile: str = "local",
     dry_run: bool = False,
     until: Sequence[str] = (),
@@ -44,7 +44,8 @@ def run(
     """Bring the run in `folder` up to date with `config`; what is up to date already is left alone.
 
     Args:
-        cores: local cores to use.
+        cores: those of this machine to use (None: all), or, where jobs are sent elsewhere, the most of one job (None:
+            what the profile says).
         profile: a Snakemake profile: a name under configs/profiles, or a path.
         until: rules after which to stop; none: all is done.
         extra: further arguments for Snakemake.
@@ -55,10 +56,13 @@ def run(
         ReseedError: the run is locked by another process, or a step failed.
     """
     settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
-    command = _snakemake(folder, settings, cores, profile)
+    chosen = Profile.named(profile)
+    command = _snakemake(folder, settings, chosen, cores)
     _check_ours(folder)
     for warning in preflight(config, folder, is_local=profile == "local"):
         log(f"WARNING: {warning}")
+    if chosen.executor == "slurm" and not dry_run:
+        command += for_slurm(config, folder, chosen, Given(cores, extra))
     folder.mkdir(parents=True, exist_ok=True)
     if config.extract.stores is not None and not dry_run:
         make_directory(config.extract.stores)
@@ -77,10 +81,32 @@ def run(
             status = _execute(command, lock)
         (folder / layout.DRY_CONFIG).unlink(missing_ok=True)
         if status != 0:
-            raise ReseedError(f"the run stopped: {_last_error(folder, started_ns)}")
+            raise ReseedError(f"the run stopped: {why_it_stopped(folder, started_ns)}")
         is_whole = not (dry_run or until or extra)
         if is_whole and settings_of_results(folder):  # all is up to date: what changed is of no effect
             _write_if_changed(folder / layout.RESULTS_CONFIG, dump(config))
+
+
+def check(
+    config: RunConfig, *, folder: Path, cores: int | None, profile: str, extra: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield what a Slurm cluster has and what `run` would ask of it, a line each; nothing is sent.
+
+    Raises:
+        ConfigError: as of `run`; the profile is not one of Slurm, or nothing there is large enough.
+    """
+    chosen = Profile.named(profile)
+    if chosen.executor != "slurm":
+        raise ConfigError(f"--check asks a Slurm cluster, and the profile {profile} is of none; give --profile slurm")
+    _check_ours(folder)
+    for warning in preflight(config, folder, is_local=False):
+        log(f"WARNING: {warning}")
+    folder.mkdir(parents=True, exist_ok=True)
+    with at_work(folder, recorded=False):
+        _write_if_changed(folder / layout.DRY_CONFIG, dump(config))
+        steps = steps_to_do(_snakemake(folder, layout.DRY_CONFIG, chosen, cores), _environment())
+        (folder / layout.DRY_CONFIG).unlink()
+    yield from described(config, chosen, Given(cores, extra), steps)
 
 
 def _check_ours(folder: Path) -> None:
@@ -169,39 +195,21 @@ def _interruptible() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _last_error(folder: Path, since_ns: int) -> str:
-    """Return the one line that a failed step has left in its log."""
-    logs = [path for path in (folder / "logs").rglob("*.log") if path.stat().st_mtime_ns >= since_ns]
-    for path in sorted(logs, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        for line in reversed(path.read_text(encoding="utf-8", errors="replace").splitlines()):
-            if line.startswith("reseed: "):
-                return f"{line.removeprefix('reseed: ')} ({path})"
-    free = shutil.disk_usage(folder).free
-    if free < _HARDLY_ANY:  # neither Snakemake nor a log has room to say so
-        return f"the disk of {folder} has {free:,} bytes left; make room and run again"
-    return f"see the messages above and {folder / 'logs'}"
-
-
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-def _snakemake(folder: Path, settings: Path, cores: int, profile: str) -> list[str]:
-    profiles = layout.project_file("configs") / "profiles"
-    chosen = profiles / profile if (profiles / profile).is_dir() else Path(profile).resolve()
-    if not chosen.is_dir():
-        known = ", ".join(sorted(path.name for path in profiles.iterdir()))
-        raise ConfigError(f"no profile {profile!r}; choose {known}, or give the path of one")
-    for missing in missing_executor(chosen):
-        raise ConfigError(missing)
+def _snakemake(folder: Path, settings: Path, profile: Profile, cores: int | None) -> list[str]:
+    if not profile.sends:
+        cores = cores or available_cores()
     return [
-        *(sys.executable, "-m", "snakemake"),
+        *(sys.executable, "-m", "reseed.pipeline.plugins" if profile.sends else "snakemake"),
         *("--snakefile", str(layout.project_file("Snakefile"))),
         *("--directory", str(folder)),
-        *("--workflow-profile", str(chosen)),
+        *("--workflow-profile", str(profile.path)),
         *("--config", f"settings={settings}"),
-        *("--cores", str(cores)),
+        *(("--cores", str(cores)) if cores else ()),  # of a job that is sent: what the profile says
         "--nolock",  # Snakemake's own lock survives a kill; the run's lock does not
     ]
 

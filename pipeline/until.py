@@ -1,10 +1,28 @@
 """The files that a run stops at: those of some rules, wherever they stand in its DAG."""
 
 import csv
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 
 from reseed.store import ConfigError, ReseedError
+
+
+def steps_to_do(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, int]:
+    """Return how many steps of each rule are to be done, by the table of a dry run.
+
+    Args:
+        command: that which starts the run.
+
+    Raises:
+        ReseedError: Snakemake cannot list the run.
+    """
+    listed = subprocess.run([*command, "--dry-run"], env=dict(environment), capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        raise ReseedError(f"the run cannot be listed: {(listed.stdout + listed.stderr).strip()}")
+    table = re.search(r"^Job stats:\n.*?\n-+ .*\n(.*?)^total ", listed.stdout + listed.stderr, re.DOTALL | re.MULTILINE)
+    counts = [line.split() for line in table.group(1).splitlines()] if table else []
+    return {rule: int(count) for rule, count in counts if rule != "all"}
 
 
 def outputs_of(rules: Sequence[str], command: Sequence[str], environment: Mapping[str, str]) -> list[str]:

@@ -45,7 +45,7 @@ FLOORS = (
     ("stages.common",),
     ("store",),
 )
-OF_A_RUN = {"config", "demo", "init", "run", "runs"}  # commands that arrange stages, and are none
+OF_A_RUN = {"config", "demo", "init", "run", "runs", "status"}  # commands that arrange stages, and are none
 
 
 def modules(folder: str) -> list[Path]:

@@ -22,6 +22,8 @@ rule extract:
     resources:
         **GPU,
     retries: 1
+    group:
+        EXTRACTION
     message:
         "extract: {wildcards.split} by {wildcards.backbone}, job {wildcards.job} of {params.jobs}"
     shell:
@@ -45,6 +47,8 @@ rule seal:
         layout.log("seal", "{backbone}", "{split}"),
     benchmark:
         layout.benchmark("seal", "{backbone}", "{split}")
+    group:
+        EXTRACTION
     message:
         "seal: the store of {wildcards.split} by {wildcards.backbone}"
     shell:

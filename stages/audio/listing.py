@@ -39,8 +39,8 @@ def listing_digest(source: AnyPath, kept: Path | None = None) -> str:
     if isinstance(source, Url):
         return _digest_in_store(source, kept)
     paths = (path for path in expanded(source) if isinstance(path, Path))
-    files = chain.from_iterable(files_below(path) if path.is_dir() else [path] for path in paths)
-    return digest(sorted((str(path), *_size_and_time(path)) for path in files))
+    files = chain.from_iterable(_names_below(path) if path.is_dir() else [str(path)] for path in paths)
+    return digest(sorted((file, *_size_and_time(file)) for file in files))
 
 
 def list_folder(folder: Path, speaker_depth: int, split: str | None, notes: list[str]) -> Iterator[ListedRecording]:
@@ -81,9 +81,9 @@ def _digest_in_store(source: Url, kept: Path | None) -> str:
     return hasher.hexdigest()
 
 
-def _size_and_time(path: Path) -> tuple[int, int]:
+def _size_and_time(path: str) -> tuple[int, int]:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 - a Path of each of a million files takes longer than this
     except FileNotFoundError:  # a dangling link
         return (-1, -1)
     return (found.st_size, found.st_mtime_ns)
@@ -91,6 +91,10 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Yield all files, those in linked folders too; a folder that is linked into itself is entered once."""
+    return map(Path, _names_below(folder))
+
+
+def _names_below(folder: Path) -> Iterator[str]:
     seen: set[str] = set()
     for current, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(current)
@@ -99,4 +103,5 @@ def files_below(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders.sort()
-        yield from (Path(current) / name for name in sorted(names))
+        start = str(Path(current) / "_")[:-1]
+        yield from (start + name for name in sorted(names))

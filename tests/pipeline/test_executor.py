@@ -130,13 +130,3 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
         pytest.raises(ConfigError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
     ):
         list(execute(str, [0]))
-
-
-def test_a_worker_that_lacks_the_package_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("reseed.pipeline.executor._import_problem", lambda: "No module named 'stages'")
-    with (
-        LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster,
-        executor(cluster.scheduler_address) as execute,
-        pytest.raises(ConfigError, match="cannot take part: No module named 'stages'; install reseed there"),
-    ):
-        list(execute(str, [0]))
