@@ -463,6 +463,17 @@ def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
 
 
 @main.command()
+@_extraction_options
+@click.option("--view", "views", multiple=True, help="View to add; repeat for more (default: all that it lacks).")
+def extend(store: Path, views: Sequence[str], **rest: Any) -> None:
+    """Add views to a finished store: only these are rendered and embedded."""
+    from reseed.stages.extend import extend as stage
+
+    _, order = _order(**rest)
+    _say(stage(order=order, store=store, views=views))
+
+
+@main.command()
 @click.argument("store", type=_FILE)
 @click.argument("utterance")
 @click.option("--view", required=True, help="Which rendering, e.g. noise.")

@@ -113,6 +113,11 @@ VERBS = {
         ("stores/rest",),
     ),
     "append": Verb(f"append {_speech('train')} --store stores/grown --shards 2", ("stores/grown",), "stores/rest"),
+    "extend": Verb(
+        f'extend {_speech("train")} --set extract.train.views.loud={{"noise":0}} --store stores/extended',
+        ("stores/extended",),
+        "stores/train",
+    ),
     "drop": Verb("drop stores/less --speaker toy/s1 --utterance toy/s2/s2-0", ("stores/less",), "stores/train"),
     "verify": Verb("verify stores/completed", ("stores/completed",), "stores/interrupted"),
     "compact": Verb("compact stores/joined --rows 1000", ("stores/joined",), "stores/train"),

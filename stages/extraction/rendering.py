@@ -103,7 +103,7 @@ class Rendering:
             vectors_MD[finite_M],
             [row for row, finite in zip(listed, finite_M, strict=True) if finite],
             [reject for _, reject in sorted(self._unread.items())],
-            [Reject(name, "extract", f"gives a vector that is not finite in {self.dtype}") for name in lost],
+            [Reject(name, "extract", not_finite(self.dtype)) for name in lost],
         )
 
     def _row_key(self, drawn: _Drawn) -> tuple[int, int, int]:
@@ -178,6 +178,11 @@ class Rendering:
             if len(computing) > 1:
                 yield computing.popleft().cpu().numpy()
         yield from (embedding_BD.cpu().numpy() for embedding_BD in computing)
+
+
+def not_finite(dtype: str) -> str:
+    """Return why an utterance is rejected of which a vector is not finite."""
+    return f"gives a vector that is not finite in {dtype}"
 
 
 def _blocks(opened: Iterable[list[_Crop]], size: int) -> Iterator[list[list[_Crop]]]:
