@@ -495,23 +495,25 @@ def replay(as_json: bool, **options: Any) -> None:
 @click.argument("store", type=_FILE)
 @click.option("--utterance", "utterances", multiple=True, help="Utterance to remove; repeat for more.")
 @click.option("--speaker", "speakers", multiple=True, help="Speaker to remove; repeat for more.")
-def drop(store: Path, utterances: Sequence[str], speakers: Sequence[str]) -> None:
-    """Remove the vectors and catalogue rows of utterances or speakers from a store."""
+@click.option("--view", "views", multiple=True, help="View to remove; repeat for more.")
+def drop(store: Path, **named: Sequence[str]) -> None:
+    """Remove the vectors and catalogue rows of utterances, speakers or views from a store."""
     from reseed.stages.drop import drop as stage
 
-    if not utterances and not speakers:
-        raise click.UsageError("Say what to drop: --utterance ID or --speaker ID.")
-    _say(stage(store=store, utterances=utterances, speakers=speakers))
+    if not any(named.values()):
+        raise click.UsageError("Say what to drop: --utterance ID, --speaker ID or --view NAME.")
+    _say(stage(store=store, **named))
 
 
 @main.command()
 @click.argument("store", type=_FILE)
 @click.option("--rows", type=click.IntRange(1), default=100_000, show_default=True, help="Rows per shard, at most.")
-def compact(store: Path, rows: int) -> None:
-    """Join small shards of a store; no vector changes."""
+@click.option("--dtype", type=click.Choice(["float32", "float16"]), help="Store vectors as (default: as they are).")
+def compact(store: Path, rows: int, dtype: str | None) -> None:
+    """Join small shards of a store; no vector changes, unless --dtype float16 rounds them."""
     from reseed.stages.compact import compact as stage
 
-    _say(stage(store=store, rows=rows))
+    _say(stage(store=store, rows=rows, dtype=dtype))
 
 
 @main.command()

@@ -21,7 +21,7 @@ from reseed.store.errors import (
 )
 
 if TYPE_CHECKING:
-    from reseed.store.edit import append_shards, compact, drop, edited
+    from reseed.store.edit import append_shards, compact, convert, drop, edited
     from reseed.store.format import Declaration, Header, Reject, Shard, shard_name
     from reseed.store.reader import EmbeddingStore
     from reseed.store.verify import problems, undamaged
@@ -46,6 +46,7 @@ __all__ = [
     "WriteError",
     "append_shards",
     "compact",
+    "convert",
     "drop",
     "edited",
     "finalise",

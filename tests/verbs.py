@@ -119,8 +119,10 @@ VERBS = {
         "stores/train",
     ),
     "drop": Verb("drop stores/less --speaker toy/s1 --utterance toy/s2/s2-0", ("stores/less",), "stores/train"),
+    "drop-view": Verb("drop stores/fewer --view noise", ("stores/fewer",), "stores/train"),
     "verify": Verb("verify stores/completed", ("stores/completed",), "stores/interrupted"),
     "compact": Verb("compact stores/joined --rows 1000", ("stores/joined",), "stores/train"),
+    "compact-half": Verb("compact stores/halved --rows 1 --dtype float16", ("stores/halved",), "stores/train"),
     "replay": Verb("replay stores/dev toy/s10/s10-0 --view noise --out heard.wav --recordings .", ("heard.wav",)),
     "audit": Verb("audit stores/train --against stores/dev --page audit.html", ("audit.html",)),
     **{

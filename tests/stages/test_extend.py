@@ -13,6 +13,8 @@ from reseed.stages.append import append
 from reseed.stages.audio.manifest import read_manifest
 from reseed.stages.audio.recipe import CropSettings, ExtractSettings, View
 from reseed.stages.backbones.table import BACKBONES
+from reseed.stages.compact import compact
+from reseed.stages.drop import drop as drop_stage
 from reseed.stages.extend import extend
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, StoreError, WriteError, drop
@@ -212,3 +214,59 @@ def test_a_store_that_is_no_extraction_is_refused(manifests, tmp_path):
     with pytest.raises(StoreError, match="is not a finished store"):
         extend(order=ordered(manifests), store=Path(tmp_path / "nowhere"))
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("vectors", ["hdf5", "parquet"])
+def test_a_view_that_is_dropped_leaves_the_store_as_if_it_had_never_been_extracted(manifests, tmp_path, vectors):
+    every, few = (given.model_copy(update={"vectors": vectors}) for given in (settings(), SETTINGS))
+    run(manifests, tmp_path / "s", settings=every)
+    gone = EmbeddingStore(tmp_path / "s").get("toy/s1/s1-0", view="speedy").tobytes()
+    said = drop_stage(store=tmp_path / "s", views=["loud", "speedy"])
+    assert said.endswith("8 utterances in clean, noise, both left")
+    run(manifests, tmp_path / "fresh", settings=few)
+    assert_same_shards(tmp_path / "s", tmp_path / "fresh")
+    assert not any(gone in path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file())
+    assert "nothing to do" in run(manifests, tmp_path / "s", settings=few)
+    extend(order=ordered(manifests, settings=every), store=tmp_path / "s")
+    run(manifests, tmp_path / "every", settings=every)
+    assert_same_shards(tmp_path / "s", tmp_path / "every")
+    drop_stage(store=tmp_path / "s", views=["noise", "both", "loud"])
+    assert [parent.role for parent in EmbeddingStore(tmp_path / "s").header.declaration.lineage] == [
+        "utterances",
+        "backbone",
+    ], "nothing is drawn from noises and rooms any more"
+
+
+def test_views_that_are_not_there_or_would_be_the_last_are_not_dropped(manifests, tmp_path):
+    run(manifests, tmp_path)
+    before = (tmp_path / "store.json").read_bytes()
+    with pytest.raises(StoreError, match="has no view 'loud'; it has clean, noise, both; nothing was dropped"):
+        drop_stage(store=tmp_path, views=["clean", "loud"], speakers=["toy/s1"])
+    with pytest.raises(StoreError, match="would have no view left"):
+        drop_stage(store=tmp_path, views=["both", "clean", "noise"])
+    assert (tmp_path / "store.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("vectors", ["hdf5", "parquet"])
+def test_a_store_is_halved_to_what_an_extraction_in_float16_gives(manifests, tmp_path, vectors):
+    full = SETTINGS.model_copy(update={"vectors": vectors})
+    run(manifests, tmp_path / "s", settings=full)
+    assert compact(store=tmp_path / "s", rows=1, dtype="float16").endswith("s: 3 shards of float16")
+    run(manifests, tmp_path / "fresh", settings=full.model_copy(update={"dtype": "float16"}))
+    assert_same_shards(tmp_path / "s", tmp_path / "fresh")
+    before = (tmp_path / "s" / "store.json").read_bytes()
+    assert compact(store=tmp_path / "s", rows=1, dtype="float16").endswith("s: 3 shards of float16")
+    with pytest.raises(StoreError, match="holds float16, and what was rounded does not come back"):
+        compact(store=tmp_path / "s", rows=1, dtype="float32")
+    assert (tmp_path / "s" / "store.json").read_bytes() == before
+
+
+def assert_same_shards(first: Path, second: Path) -> None:
+    """Two stores say the same of themselves, and their shards hold the same bytes; what these are called aside."""
+    one, two = EmbeddingStore(first), EmbeddingStore(second)
+    one.verify()
+    assert one.fingerprint == two.fingerprint
+    assert one.header.declaration == two.header.declaration
+    assert [[file.sha256 for file in shard.files] for shard in one.shards] == [
+        [file.sha256 for file in shard.files] for shard in two.shards
+    ]
