@@ -517,6 +517,17 @@ def compact(store: Path, rows: int, dtype: str | None) -> None:
 
 
 @main.command()
+@click.argument("store", type=_FILE)
+@click.argument("table", type=_FILE)
+@click.option("--column", "columns", multiple=True, help="Column to add; repeat for more (default: all).")
+def annotate(**given: Any) -> None:
+    """Add columns of a table (Parquet, CSV) to the catalogue of a store; no vector is touched."""
+    from reseed.stages.annotate import annotate as stage
+
+    _say(stage(**given))
+
+
+@main.command()
 @_config_options
 @_SYSTEM
 @_path_option("store", "Store of training embeddings.")

@@ -20,7 +20,8 @@ from reseed.store.inputs import Edit
 from reseed.store.layouts import Vectors
 from reseed.store.lock import editing
 from reseed.store.reader import EmbeddingStore
-from reseed.store.writer import complete_removal, finalise, read_seal, write_shard
+from reseed.store.seals import read_seal
+from reseed.store.writer import complete_removal, finalise, write_shard
 
 Flags = NDArray[np.bool_]
 

@@ -180,6 +180,7 @@ VERBS = {
         "quality --store stores/dev --reference stores/train --utterances corpus/dev.parquet --quality quality.parquet",
         ("quality.parquet",),
     ),
+    "annotate": Verb("annotate stores/annotated quality.parquet --column norm", ("stores/annotated",), "stores/dev"),
     "calibrate": Verb(
         "calibrate --config toy.yaml --held-out scores/held_out.parquet --scores scores/raw.parquet"
         " --calibrated scores/calibrated.parquet",

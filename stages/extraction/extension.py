@@ -21,8 +21,8 @@ from reseed.store import Declaration, EmbeddingStore, Reject, StoreError, read_s
 from reseed.store.format import Shard
 from reseed.store.inputs import Edit
 from reseed.store.layouts import Vectors
+from reseed.store.seals import Seal
 from reseed.store.shards import ShardReader
-from reseed.store.writer import Seal
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,21 @@ class Extension:
         before = reader.rows()
         row_UCV[:, :, [views.index(name) for name in old]] = _numbers(crops, len(old), old_U)
         row_UCV[:, :, [views.index(name) for name in new]] = len(before) + _numbers(crops, len(new), new_U)
-        both = pa.concat_tables([before, self.extraction.table(made.catalogue)], promote_options="default")
+        added = self._with_annotations(self.extraction.table(made.catalogue), before, reader)
+        both = pa.concat_tables([before, added], promote_options="default")
         return joined_UCVD.reshape(-1, declaration.dim), both.take(pa.array(row_UCV.ravel()))
+
+    def _with_annotations(self, rows: pa.Table, before: pa.Table, reader: ShardReader) -> pa.Table:
+        """Give new rows what was added to the catalogue of their crop, where that is the same in all views."""
+        views, crops = len(self.before.views), self.before.crops
+        named = list(zip(rows["utterance_id"].to_pylist(), rows["crop"].to_pylist(), strict=True))
+        for name in [name for name in before.column_names if name not in rows.column_names]:
+            said, known = before[name].to_pylist(), reader.utterances
+            each_view = (said[start : start + views] for start in range(0, len(said), views))
+            alike = [values[0] if all(value == values[0] for value in values) else None for values in each_view]
+            values = [alike[known[one] * crops + crop] if one in known else None for one, crop in named]
+            rows = rows.append_column(before.schema.field(name), pa.array(values, before.schema.field(name).type))
+        return rows
 
 
 def _numbers(crops: int, views: int, utterances: Sequence[int]) -> NDArray[np.int64]:
