@@ -66,8 +66,8 @@ def run(manifests: dict[str, Path], store: Path, **changes) -> str:
 
 
 def order(manifests: dict[str, Path], **changes) -> ExtractOrder:
-    sources = {kind: manifests[kind] for kind in ("noise", "rir")}
-    plain = {"utterances": manifests["speech"], "backbone": "levels", "settings": SETTINGS, "seed": 3}
+    sources = {kind: manifests[kind] for kind in ("noise", "rir") if kind in manifests}
+    plain = {"utterances": manifests.get("speech"), "backbone": "levels", "settings": SETTINGS, "seed": 3}
     return ExtractOrder(**{**plain, "sources": sources, **changes})
 
 
