@@ -112,8 +112,7 @@ def prepare(
             splits, and written into the manifest.
         strict: the largest share of what is listed that may be rejected; None: any.
         listing: what a folder of a store lists is read from this file, or written to it where it is missing.
-        known: an earlier manifest of the same source: what it lists and has not changed is taken from it, so that only
-            the rest is decoded. It may be `utterances` itself.
+        known: an earlier manifest of this source, or `utterances` itself: only what it lacks or has changed is decoded.
 
     Returns:
         A sentence, and the lines of a table.
@@ -142,8 +141,7 @@ def prepare(
     with atomic_paths(utterances, rejects) as (utterances_file, rejects_file):
         written = _write(utterances_file, candidates, accepted, demographics, vad, earlier, settings.order == "id")
         write_rejects(rejects_file, rejected)
-    if earlier is not None:
-        notes.append(earlier.in_words())
+    notes += [] if earlier is None else [earlier.in_words()]
     if not len(written):
         return ", ".join([f"{source}: nothing new", f"{len(rejected)} rejected", *notes])
     if settings.order == "id" and _lie_otherwise(candidates, accepted):
