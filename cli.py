@@ -347,6 +347,7 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
 @_output_option("utterances", "Manifest to write (.parquet).")
 @_output_option("rejects", "Rejects to write (.parquet), with the reason for each.")
 @_path_option("listing", "File to keep what a store lists in, so that it is asked once (.parquet).", required=False)
+@_path_option("known", "Earlier manifest of this source: what has not changed is taken from it.", required=False)
 @click.option(
     "--strict",
     type=click.FloatRange(0, 1),
@@ -503,6 +504,17 @@ def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
 
 
 @main.command()
+@_extraction_options
+@click.option("--view", "views", multiple=True, help="View to add; repeat for more (default: all that it lacks).")
+def extend(store: Path, views: Sequence[str], **rest: Any) -> None:
+    """Add views to a finished store: only these are rendered and embedded."""
+    from reseed.stages.extend import extend as stage
+
+    _, order = _order(**rest)
+    _say(stage(order=order, store=store, views=views))
+
+
+@main.command()
 @click.argument("store", type=_FILE)
 @click.argument("utterance")
 @click.option("--view", required=True, help="Which rendering, e.g. noise.")
@@ -524,23 +536,36 @@ def replay(as_json: bool, **options: Any) -> None:
 @click.argument("store", type=_FILE)
 @click.option("--utterance", "utterances", multiple=True, help="Utterance to remove; repeat for more.")
 @click.option("--speaker", "speakers", multiple=True, help="Speaker to remove; repeat for more.")
-def drop(store: Path, utterances: Sequence[str], speakers: Sequence[str]) -> None:
-    """Remove the vectors and catalogue rows of utterances or speakers from a store."""
+@click.option("--view", "views", multiple=True, help="View to remove; repeat for more.")
+def drop(store: Path, **named: Sequence[str]) -> None:
+    """Remove the vectors and catalogue rows of utterances, speakers or views from a store."""
     from reseed.stages.drop import drop as stage
 
-    if not utterances and not speakers:
-        raise click.UsageError("Say what to drop: --utterance ID or --speaker ID.")
-    _say(stage(store=store, utterances=utterances, speakers=speakers))
+    if not any(named.values()):
+        raise click.UsageError("Say what to drop: --utterance ID, --speaker ID or --view NAME.")
+    _say(stage(store=store, **named))
 
 
 @main.command()
 @click.argument("store", type=_FILE)
 @click.option("--rows", type=click.IntRange(1), default=100_000, show_default=True, help="Rows per shard, at most.")
-def compact(store: Path, rows: int) -> None:
-    """Join small shards of a store; no vector changes."""
+@click.option("--dtype", type=click.Choice(["float32", "float16"]), help="Store vectors as (default: as they are).")
+def compact(store: Path, rows: int, dtype: str | None) -> None:
+    """Join small shards of a store; no vector changes, unless --dtype float16 rounds them."""
     from reseed.stages.compact import compact as stage
 
-    _say(stage(store=store, rows=rows))
+    _say(stage(store=store, rows=rows, dtype=dtype))
+
+
+@main.command()
+@click.argument("store", type=_FILE)
+@click.argument("table", type=_FILE)
+@click.option("--column", "columns", multiple=True, help="Column to add; repeat for more (default: all).")
+def annotate(**given: Any) -> None:
+    """Add columns of a table (Parquet, CSV) to the catalogue of a store; no vector is touched."""
+    from reseed.stages.annotate import annotate as stage
+
+    _say(stage(**given))
 
 
 @main.command()

@@ -21,6 +21,7 @@ from reseed.stages.audio.candidates import (
 )
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.demographics import Demographics, read_demographics
+from reseed.stages.audio.known import Known
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.lists.table import list_recordings
 from reseed.stages.audio.location import Location
@@ -98,6 +99,7 @@ def prepare(
     split: str | None = None,
     strict: float | None = None,
     listing: Path | None = None,
+    known: Path | None = None,
 ) -> str:
     """List the recordings under `source`, inspect each, write manifest and rejects, and return what it saw.
 
@@ -110,6 +112,7 @@ def prepare(
             splits, and written into the manifest.
         strict: the largest share of what is listed that may be rejected; None: any.
         listing: what a folder of a store lists is read from this file, or written to it where it is missing.
+        known: an earlier manifest of this source, or `utterances` itself: only what it lacks or has changed is decoded.
 
     Returns:
         A sentence, and the lines of a table.
@@ -118,32 +121,40 @@ def prepare(
         ManifestError: nothing usable at `source`, or more rejects than `strict` allows.
         ConfigError: no such data set, or it has no such kind or split.
     """
-    check_apart([utterances, rejects], [source] if isinstance(source, Path) and source.is_file() else [], ManifestError)
-    optional = [*LATER, *CONTENT_SCHEMA.names, *DEMOGRAPHICS_SCHEMA.names, *SPEECH_SCHEMA.names]
-    check_table_output(utterances, "a manifest", _MEASURED, optional, ManifestError)
-    check_table_output(rejects, "a list of rejects", REJECTS_SCHEMA, error=ManifestError)
+    _check_outputs(source, utterances, rejects)
     is_speech = kind == "speech"
     demographics = read_demographics(settings.speakers) if settings.speakers and is_speech else {}
     notes: list[str] = []
     listed = _listed(source, kind, split, settings, notes, listing)
+    earlier = None if known is None else Known(known)
+    inspected = inspect_listed(listed if earlier is None else earlier.new(listed))
+    vad = settings.vad if is_speech else None
     is_averaged = kind != "rir"  # of a room response `AudioBank` takes the first channel
-    candidates = choose_channels(settle_stretches(inspect_listed(listed)), settings.channels, is_averaged)
+    candidates = choose_channels(settle_stretches(inspected), settings.channels, is_averaged)
     accepted, rejected = accept(candidates, settings.min_duration_s if is_speech else 0.0, is_averaged)
     if settings.order == "place":
         accepted.sort()
-    if not len(accepted):
+    if not len(accepted) and not earlier:
         write_rejects(rejects, rejected)
-        first = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
-        others = f"; all in {rejects}: {kinds_of(rejected)}" if len(rejected) > 1 else ""
-        raise ManifestError(f"{source}: no usable recording{first}{others}{''.join(f'; {note}' for note in notes)}")
-    _check_share(source, strict, len(candidates.listed), rejects, rejected)
+        raise _nothing(source, rejects, rejected, notes)
+    _check_share(source, strict, len(candidates.listed) + len(earlier or ()), rejects, rejected)
     with atomic_paths(utterances, rejects) as (utterances_file, rejects_file):
-        written = _write(utterances_file, candidates, accepted, demographics, settings.vad if is_speech else None)
+        written = _write(utterances_file, candidates, accepted, demographics, vad, earlier, settings.order == "id")
         write_rejects(rejects_file, rejected)
+    notes += [] if earlier is None else [earlier.in_words()]
+    if not len(written):
+        return ", ".join([f"{source}: nothing new", f"{len(rejected)} rejected", *notes])
     if settings.order == "id" and _lie_otherwise(candidates, accepted):
         notes.append("archives are read out of order: corpus.prepare.order=place reads them as they lie")
     summary = _summary(source, written, len(rejected)) + _unknown(written, settings.speakers, demographics)
     return terminal.lines([", ".join([summary, *notes]), *overview(written, rejected, settings.min_speech_s)])
+
+
+def _check_outputs(source: AnyPath, utterances: Path, rejects: Path) -> None:
+    check_apart([utterances, rejects], [source] if isinstance(source, Path) and source.is_file() else [], ManifestError)
+    optional = [*LATER, *CONTENT_SCHEMA.names, *DEMOGRAPHICS_SCHEMA.names, *SPEECH_SCHEMA.names]
+    check_table_output(utterances, "a manifest", _MEASURED, optional, ManifestError)
+    check_table_output(rejects, "a list of rejects", REJECTS_SCHEMA, error=ManifestError)
 
 
 def _listed(
@@ -164,6 +175,12 @@ def _lie_otherwise(candidates: Candidates, accepted: NDArray[np.int64]) -> bool:
     return Location.parse(candidates.found["path"].drop_null()[0].as_py()).part is not None
 
 
+def _nothing(source: AnyPath, path: Path, rejected: list[Reject], notes: list[str]) -> ManifestError:
+    first = f"; the first of {len(rejected)}: {rejected[0].utterance_id}: {rejected[0].reason}" if rejected else ""
+    others = f"; all in {path}: {kinds_of(rejected)}" if len(rejected) > 1 else ""
+    return ManifestError(f"{source}: no usable recording{first}{others}{''.join(f'; {note}' for note in notes)}")
+
+
 def _check_share(source: AnyPath, strict: float | None, of: int, path: Path, rejected: list[Reject]) -> None:
     """Refuse a share of rejects that is too large; the rejects are written, the manifest is not."""
     if strict is None or len(rejected) <= strict * of:
@@ -180,20 +197,40 @@ def _write(
     accepted: NDArray[np.int64],
     demographics: Mapping[str, Demographics],
     vad: VadSettings | None,
+    earlier: Known | None,
+    is_by_id: bool,
 ) -> pa.Table:
-    """Write the manifest a row group at a time and return the columns of it that the summary needs."""
-    written = []
+    """Write the manifest a row group at a time and return the columns of it that the summary needs, of what is new."""
+    written, tables = [], []
     columns = COLUMNS if vad is None else (*COLUMNS, *SPEECH_SCHEMA.names)
-    with table_writer(path, _WRITTEN if vad is None else _MEASURED) as writer:
-        for start in range(0, len(accepted), ROW_GROUP):
+    schema = _WRITTEN if vad is None else _MEASURED
+    with table_writer(path, schema) as writer:
+        for start in range(0, max(1, len(accepted)), ROW_GROUP):
             rows = candidates.rows(accepted[start : start + ROW_GROUP])
             table = _manifest(rows, demographics)
             if vad is not None:
                 table = _with_speech(table, vad)
-            writer.write_table(table)
+            if earlier is None:
+                writer.write_table(table)
+            else:
+                tables.append(table)
             seen = pa.table({name: (table if name in table.column_names else rows)[name] for name in columns})
             written.append(seen.append_column("choice", rows["choice"]))
+        if earlier is not None:
+            whole = _merged(pa.concat_tables(tables), earlier, schema, is_by_id)
+            for start in range(0, len(whole), ROW_GROUP):
+                writer.write_table(whole.slice(start, ROW_GROUP))
     return pa.concat_tables(written)
+
+
+def _merged(new: pa.Table, earlier: Known, schema: pa.Schema, is_by_id: bool) -> pa.Table:
+    """Return what is new and what is known as one manifest, in the order of the ids unless that is not wanted."""
+    kept = earlier.kept(schema)
+    twice = new["utterance_id"].filter(pc.is_in(new["utterance_id"], value_set=kept["utterance_id"]))
+    if len(twice):
+        raise ManifestError(f"{twice[0].as_py()!r} is listed twice, once as {earlier.path} does; prepare without it")
+    whole = pa.concat_tables([kept, new])
+    return (whole.sort_by("utterance_id") if is_by_id else whole).combine_chunks()
 
 
 def _manifest(rows: pa.Table, demographics: Mapping[str, Demographics]) -> pa.Table:

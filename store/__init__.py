@@ -21,11 +21,13 @@ from reseed.store.errors import (
 )
 
 if TYPE_CHECKING:
-    from reseed.store.edit import append_shards, compact, drop, edited
+    from reseed.store.annotation import annotate
+    from reseed.store.edit import append_shards, compact, convert, drop, edited
     from reseed.store.format import Declaration, Header, Reject, Shard, shard_name
     from reseed.store.reader import EmbeddingStore
+    from reseed.store.seals import read_seal
     from reseed.store.verify import problems, undamaged
-    from reseed.store.writer import finalise, is_finalised, read_rejects, read_seal, write_rejects, write_shard
+    from reseed.store.writer import finalise, is_finalised, read_rejects, write_rejects, write_shard
 
 __all__ = [
     "AudioError",
@@ -44,8 +46,10 @@ __all__ = [
     "StoreError",
     "Terminated",
     "WriteError",
+    "annotate",
     "append_shards",
     "compact",
+    "convert",
     "drop",
     "edited",
     "finalise",
@@ -62,7 +66,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
-    for module in ("edit", "format", "reader", "verify", "writer") if name in __all__ else ():
+    for module in ("annotation", "edit", "format", "reader", "seals", "verify", "writer") if name in __all__ else ():
         found = importlib.import_module(f"reseed.store.{module}")
         if hasattr(found, name):
             return getattr(found, name)

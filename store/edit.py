@@ -1,10 +1,10 @@
-"""Change a finished store: append, drop, compact. New shards are written beside the old; store.json is replaced last.
+"""Change a finished store: append, drop, compact, convert. New shards are written beside the old, store.json last.
 
 A reader sees the old state or the new one. Files of the old state are removed once the new one stands, so that what
 was dropped is really gone.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from reseed.store.inputs import Edit
 from reseed.store.layouts import Vectors
 from reseed.store.lock import editing
 from reseed.store.reader import EmbeddingStore
-from reseed.store.writer import complete_removal, finalise, read_seal, write_shard
+from reseed.store.seals import read_seal
+from reseed.store.writer import complete_removal, finalise, write_shard
 
 Flags = NDArray[np.bool_]
 
@@ -73,7 +74,9 @@ def _drop(store: Path, utterances: Collection[str], speakers: Collection[str]) -
     for position, shard in enumerate(source.shards):
         table = source.shard(position).rows()
         gone = _isin(table, "utterance_id", utterances) | _isin(table, "speaker_id", speakers)
-        if gone.any():
+        seal = read_seal(store, shard.name, before.vectors)
+        names_gone = seal is not None and any(reject.utterance_id in utterances for reject in seal.rejects)
+        if gone.any() or names_gone:
             vectors, table = source.shard(position).vectors()[~gone], table.filter(pa.array(~gone))
             names += _rewritten(store, shard.index, vectors, table, declaration, shard.digest)
         else:
@@ -103,6 +106,38 @@ def _compact(store: Path, rows_per_shard: int) -> Header:
         names += _rewritten(store, shards[0].index, vectors, table, declaration, digest([s.digest for s in shards]))
     rejects = source.rejects()
     return finalise(store, declaration, names, source.header.expected, rejects, source.shards)
+
+
+def convert(store: Path, change: Callable[[Declaration], Declaration]) -> Header:
+    """Write every shard anew with some of its views, or in another dtype; rows that stay keep their order.
+
+    Args:
+        change: makes of the declaration that of the store to come; its views are some of those that there are.
+
+    Raises:
+        StoreError: vectors that are not finite in that dtype, or another edit is under way; the old state stands.
+    """
+    with editing(store):
+        complete_removal(store)
+        source = EmbeddingStore(store)
+        declaration = change(source.header.declaration)
+        if declaration == source.header.declaration:
+            return source.header
+        names = [_converted(source, position, declaration) for position in range(len(source.shards))]
+        return finalise(store, declaration, names, source.header.expected, source.rejects())
+
+
+def _converted(source: EmbeddingStore, position: int, declaration: Declaration) -> str:
+    shard, reader = source.shards[position], source.shard(position)
+    seal = read_seal(source.path, shard.name, declaration.vectors)
+    if seal is None:
+        raise StoreError(f"{source.path}: shard {shard.name} is damaged; extract the store again")
+    kept = [source.views.index(name) for name in declaration.views]
+    row_MV = np.arange(shard.rows).reshape(-1, len(source.views))[:, kept]
+    vectors, table = reader.vectors()[row_MV.ravel()], reader.rows().take(pa.array(row_MV.ravel()))
+    known = {reject.utterance_id for reject in source.rejects()}
+    rejects = [reject for reject in seal.rejects if reject.utterance_id in known]  # others were retried or dropped
+    return write_shard(source.path, shard.index, vectors, table, declaration, rejects, source=shard.digest)
 
 
 def edited(declaration: Declaration, what: str, digest: str) -> Declaration:

@@ -13,8 +13,9 @@ from reseed.store.errors import StoreError
 from reseed.store.format import Header
 from reseed.store.header import read_header
 from reseed.store.layouts import Vectors, catalogue_file
+from reseed.store.seals import read_seal
 from reseed.store.shards import EXTRACT_AGAIN, ShardReader
-from reseed.store.writer import read_rejects, read_seal, use_rejects
+from reseed.store.writer import read_rejects, use_rejects
 
 
 def problems(store: Path, header: Header, manifest_ids: Iterable[str] | None = None) -> Iterator[str]:

@@ -5,27 +5,23 @@ catalogue's schema metadata carries the seal: the store's fingerprint, the diges
 A writer that dies leaves the old state or the new one, never a mixture: store.json alone says what the store is.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from reseed.store import atomic
-from reseed.store.bounded import parse_json, read_json
+from reseed.store.bounded import read_json
 from reseed.store.checks import check_digest
 from reseed.store.errors import StoreBusyError, StoreError, WriteError
 from reseed.store.format import (
-    CATALOGUE_SCHEMA,
     REJECTS_NAME,
     REJECTS_SCHEMA,
     REQUIRED_COLUMNS,
-    SEAL_KEY,
     Declaration,
     Header,
     Reject,
@@ -36,9 +32,10 @@ from reseed.store.format import (
     shard_path,
 )
 from reseed.store.header import read_header, write_header
-from reseed.store.layouts import Vectors, catalogue_file, vectors_file, write_catalogue, write_hdf5
+from reseed.store.layouts import Vectors, vectors_file, write_hdf5
 from reseed.store.lock import LOCK_NAME, editing, only_writer
-from reseed.store.sealed import check_table, write_table
+from reseed.store.sealed import write_table
+from reseed.store.seals import Seal, read_seal, write_sealed
 from reseed.store.tables import TableFile
 
 Used = TypeVar("Used")
@@ -47,18 +44,6 @@ REMOVAL_NAME = ".removal.json"
 NEXT_REJECTS_NAME = ".next.rejects.parquet"
 _REJECTS = TableFile("a list of rejects", "reseed extract", StoreError)
 _OURS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-[\w.-]+)?")
-
-
-@dataclass(frozen=True)
-class Seal:
-    """What a sealed shard says of itself."""
-
-    fingerprint: str
-    rows: int
-    utterances: int
-    vectors_bytes: int
-    vectors_sha256: str
-    rejects: list[Reject] = field(default_factory=list)
 
 
 def write_shard(
@@ -95,23 +80,8 @@ def write_shard(
                 vectors_bytes, vectors_sha256 = temporary.stat().st_size, atomic.sha256_file(temporary)
         utterances = len(dense) // declaration.rows_per_utterance
         seal = Seal(declaration.fingerprint, len(dense), utterances, vectors_bytes, vectors_sha256, rejects or [])
-        metadata = {SEAL_KEY: json.dumps(asdict(seal), sort_keys=True).encode()}
-        table = _ordered(catalogue).replace_schema_metadata(metadata)
-        write_catalogue(catalogue_file(store, name), table, dense if declaration.vectors == "parquet" else None)
+        write_sealed(store, name, catalogue, seal, dense if declaration.vectors == "parquet" else None)
     return name
-
-
-def read_seal(store: Path, name: str, layout: str = "hdf5") -> Seal | None:
-    """Return the seal of a shard, or None where a file of it is missing, cut or damaged."""
-    try:
-        path = catalogue_file(store, name)
-        check_table(path)
-        raw = parse_json(pq.read_schema(path).metadata[SEAL_KEY])
-        seal = Seal(**{**raw, "rejects": [Reject(**reject) for reject in raw.get("rejects", [])]})
-        whole = layout != "hdf5" or vectors_file(store, name, layout).stat().st_size == seal.vectors_bytes
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
-        return None
-    return seal if whole else None
 
 
 def is_finalised(store: Path, declaration: Declaration, names: Sequence[str]) -> bool:
@@ -295,13 +265,6 @@ def _check(index: int, vectors: Vectors, catalogue: pa.Table, declaration: Decla
         first = catalogue["utterance_id"][int(np.flatnonzero(bad)[0])]
         kind = f" as {declaration.dtype}" if np.isfinite(vectors).all() else ""
         raise StoreError(f"{where}: {bad.sum()} vectors are not finite{kind}, first utterance {first}")
-
-
-def _ordered(catalogue: pa.Table) -> pa.Table:
-    known = [name for name in CATALOGUE_SCHEMA.names if name in catalogue.column_names]
-    extra = [name for name in catalogue.column_names if name not in CATALOGUE_SCHEMA.names]
-    fields = [CATALOGUE_SCHEMA.field(name) for name in known] + [catalogue.schema.field(name) for name in extra]
-    return catalogue.select(known + extra).cast(pa.schema(fields)).combine_chunks()
 
 
 def _shard(store: Path, name: str, seal: Seal, layout: str) -> Shard:

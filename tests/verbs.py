@@ -113,9 +113,16 @@ VERBS = {
         ("stores/rest",),
     ),
     "append": Verb(f"append {_speech('train')} --store stores/grown --shards 2", ("stores/grown",), "stores/rest"),
+    "extend": Verb(
+        f'extend {_speech("train")} --set extract.train.views.loud={{"noise":0}} --store stores/extended',
+        ("stores/extended",),
+        "stores/train",
+    ),
     "drop": Verb("drop stores/less --speaker toy/s1 --utterance toy/s2/s2-0", ("stores/less",), "stores/train"),
+    "drop-view": Verb("drop stores/fewer --view noise", ("stores/fewer",), "stores/train"),
     "verify": Verb("verify stores/completed", ("stores/completed",), "stores/interrupted"),
     "compact": Verb("compact stores/joined --rows 1000", ("stores/joined",), "stores/train"),
+    "compact-half": Verb("compact stores/halved --rows 1 --dtype float16", ("stores/halved",), "stores/train"),
     "replay": Verb("replay stores/dev toy/s10/s10-0 --view noise --out heard.wav --recordings .", ("heard.wav",)),
     "audit": Verb("audit stores/train --against stores/dev --page audit.html", ("audit.html",)),
     **{
@@ -173,6 +180,7 @@ VERBS = {
         "quality --store stores/dev --reference stores/train --utterances corpus/dev.parquet --quality quality.parquet",
         ("quality.parquet",),
     ),
+    "annotate": Verb("annotate stores/annotated quality.parquet --column norm", ("stores/annotated",), "stores/dev"),
     "calibrate": Verb(
         "calibrate --config toy.yaml --held-out scores/held_out.parquet --scores scores/raw.parquet"
         " --calibrated scores/calibrated.parquet",

@@ -1,6 +1,7 @@
 """What an extraction declares: names, numbers and digests alone, so that the fingerprint survives moving files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.frontends.folder import FrontendInfo
 from reseed.store import Declaration, StoreError
 from reseed.store.atomic import digest
-from reseed.store.inputs import ExtractedInputs, Parent
+from reseed.store.inputs import Edit, ExtractedInputs, Parent
 
 
 def declare(
@@ -76,8 +77,13 @@ def extracted_inputs(declaration: Declaration, store: Path) -> ExtractedInputs:
     return declaration.inputs
 
 
-def check_same_recipe(store: Path, before: Declaration, now: Declaration) -> None:
+def check_same_recipe(
+    store: Path, before: Declaration, now: Declaration, outcome: str = "nothing can be appended"
+) -> None:
     """Check that all that decides a vector, given its utterance, is what it was.
+
+    Args:
+        outcome: what comes of it where it is not.
 
     Raises:
         StoreError: it is not; names what differs.
@@ -86,7 +92,37 @@ def check_same_recipe(store: Path, before: Declaration, now: Declaration) -> Non
     differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
     if differing:
         shown = "; ".join(f"{key}: {ours.get(key)} in the store, {theirs.get(key)} now" for key in differing)
-        raise StoreError(f"{store} was made by another recipe, so nothing can be appended ({shown})")
+        raise StoreError(f"{store} was made by another recipe, so {outcome} ({shown})")
+
+
+def check_extends(store: Path, before: Declaration, now: Declaration) -> None:
+    """Check that a declaration is that of a store with more views: all that decides what is there is what it was.
+
+    Raises:
+        StoreError: it is not; names what differs.
+    """
+    was, inputs = extracted_inputs(before, store), extracted_inputs(now, store)
+    alike = replace(
+        inputs,
+        manifests={role: found for role, found in inputs.manifests.items() if role in was.manifests},
+        rendering={key: value for key, value in inputs.rendering.items() if key in {*was.rendering, *RENDERING}},
+    )
+    views = {name: recipe for name, recipe in now.views.items() if name in before.views}
+    check_same_recipe(store, before, replace(now, views=views, inputs=alike), "no view can be added")
+
+
+def extended_declaration(before: Declaration, now: Declaration, edits: Sequence[Edit], store: Path) -> Declaration:
+    """Declare a store with the views of `now`, and what it was edited by since its utterances were first declared."""
+    was, inputs = extracted_inputs(before, store), extracted_inputs(now, store)
+    if inputs.manifests["utterances"] == was.manifests["utterances"]:
+        return replace(now, inputs=replace(inputs, edits=tuple(edits)))
+    manifests = {**inputs.manifests, "utterances": was.manifests["utterances"]}
+    lineage = [before.parent("utterances") if parent.role == "utterances" else parent for parent in now.lineage]
+    return replace(
+        now,
+        inputs=replace(inputs, manifests=manifests, edits=tuple(edits)),
+        lineage=tuple(filter(None, lineage)),
+    )
 
 
 def _recipe(declaration: Declaration, store: Path) -> dict[str, Any]:

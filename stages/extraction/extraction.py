@@ -1,39 +1,29 @@
 """An extraction: manifests, backbone and recipe put together, and the shards that come of them.
 
-Threads decode and draw in advance while the backbone computes; batches are mixed on its device. In memory are the
-vectors of one shard and a window of utterances, however long the manifest or a recording is.
-
-Shapes: B batch, D embedding dimension.
+In memory are the vectors of one shard, however long the manifest is.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby, islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from torch import Tensor
 
 from reseed.stages.audio.bank import AudioBank, CheckPath
-from reseed.stages.audio.draw import Draw
 from reseed.stages.audio.manifest import Manifest, Utterance, digest_of, digest_rows, manifest_digest
-from reseed.stages.audio.remote.stores import REQUESTS
-from reseed.stages.audio.remote.url import is_url
 from reseed.stages.audio.vad.speech import load_detector
 from reseed.stages.backbones.base import Backbone
 from reseed.stages.backbones.table import load_backbone
 from reseed.stages.common.device import claimed
-from reseed.stages.common.threads import default_decoders, lanes, thread_map
 from reseed.stages.extraction.declaration import declare
 from reseed.stages.extraction.embedder import Embedder
 from reseed.stages.extraction.order import ExtractOrder
+from reseed.stages.extraction.rendering import Rendered, Rendering
 from reseed.stages.extraction.utterance import CatalogueRow, UtteranceReader
 from reseed.stages.frontends.folder import FrontendInfo, load_frontend
-from reseed.store import AudioError, Declaration, Reject, read_seal, shard_name, write_shard
+from reseed.store import Declaration, read_seal, shard_name, write_shard
 from reseed.store.format import CATALOGUE_SCHEMA, SPEECH_SCHEMA
 from reseed.store.lock import only_writer
 
@@ -127,67 +117,17 @@ class Extraction:
         return name
 
     def _write(self, store: Path, index: int, rows: Sequence[Utterance], source: str) -> None:
-        rejects: list[Reject] = []
-        catalogue: list[CatalogueRow] = []
-        vectors = list(self._embedded(self._drawn(rows, catalogue, rejects)))
-        stacked = np.concatenate(vectors) if vectors else np.empty((0, self.declaration.dim), np.float32)
-        kept = self._finite(stacked, catalogue, rejects)
-        schema = CATALOGUE_SCHEMA if self.reader.detect is None else SPEECH_SCHEMA
-        table = pa.Table.from_pylist(catalogue, schema).filter(pa.array(kept))
-        write_shard(store, index, stacked[kept], table, self.declaration, rejects, source=source)
+        made = self.render(rows, self.declaration.view_names)
+        rejects = [*made.unread, *made.not_finite]
+        write_shard(store, index, made.vectors_MD, self.table(made.catalogue), self.declaration, rejects, source)
 
-    def _drawn(self, rows: Sequence[Utterance], catalogue: list[CatalogueRow], rejects: list[Reject]) -> Iterator[Draw]:
-        """Yield the draws of whole utterances in row order; list what they are, or why there are none."""
-        settings = self.order.settings
-        least = REQUESTS if any(is_url(row.path) for row in rows[:1]) else 1
-        threads = settings.decoders or max(least, default_decoders(self.embedder.device.type))
-        # Whole utterances are batches of their own, and may be long.
-        batches = 2 * -(-settings.batch // self.declaration.rows_per_utterance)
-        window = threads + (batches if settings.crops.duration_s is not None else 2)
-        for row, drawn in zip(rows, thread_map(self._draws_or_error, rows, threads, window), strict=True):
-            if isinstance(drawn, AudioError):
-                rejects.append(Reject(row.utterance_id, "extract", f"{row.path} {drawn}"))
-                continue
-            for catalogue_row, draw in drawn:
-                catalogue.append(catalogue_row)
-                yield draw
+    def render(self, rows: Sequence[Utterance], views: Sequence[str]) -> Rendered:
+        """Render and embed some views of the utterances of one shard."""
+        return Rendering(rows, self.reader, self.embedder, views, self.declaration.dtype).render()
 
-    def _draws_or_error(self, row: Utterance) -> list[tuple[CatalogueRow, Draw]] | AudioError:
-        try:
-            return self.reader.draws(row)
-        except AudioError as error:
-            return error
-
-    def _embedded(self, draws: Iterator[Draw]) -> Iterator[NDArray[np.float32]]:
-        """Yield vectors [B, D] batch by batch; a device computes one while the next is being put together.
-
-        The cores of a CPU compute a batch each: whole batches side by side give the same bits on any number of cores.
-        """
-        batches = _batched(draws, self.order.settings.batch)
-        side_by_side = 1 if self.embedder.device.type == "cuda" or self.order.settings.compile else lanes()
-        if side_by_side > 1:
-            embedder = self.embedder
-            yield from thread_map(lambda batch: embedder(batch).numpy(), batches, side_by_side, 2 * side_by_side)
-            return
-        computing: deque[Tensor] = deque()
-        for batch in batches:
-            computing.append(self.embedder(batch))
-            if len(computing) > 1:
-                yield computing.popleft().cpu().numpy()
-        yield from (embedding_BD.cpu().numpy() for embedding_BD in computing)
-
-    def _finite(
-        self, vectors_BD: NDArray[np.float32], catalogue: list[CatalogueRow], rejects: list[Reject]
-    ) -> NDArray[np.bool_]:
-        """Return which rows to keep: an utterance with a vector that is not finite becomes a reject."""
-        rows = self.declaration.rows_per_utterance
-        with np.errstate(over="ignore"):
-            stored = vectors_BD.astype(self.declaration.dtype)
-        finite = np.isfinite(stored).all(axis=1).reshape(-1, rows).all(axis=1)
-        for number in np.flatnonzero(~finite):
-            reason = f"gives a vector that is not finite in {self.declaration.dtype}"
-            rejects.append(Reject(str(catalogue[number * rows]["utterance_id"]), "extract", reason))
-        return np.repeat(finite, rows)
+    def table(self, catalogue: list[CatalogueRow]) -> pa.Table:
+        """Return rows as the catalogue of a shard."""
+        return pa.Table.from_pylist(catalogue, CATALOGUE_SCHEMA if self.reader.detect is None else SPEECH_SCHEMA)
 
 
 def plan_shards(n_utterances: int, n_shards: int) -> list[slice]:
@@ -200,10 +140,3 @@ def _network(order: ExtractOrder) -> tuple[Backbone, FrontendInfo | None]:
     """Load the backbone of an order, with the front end that stands before it."""
     backbone = load_backbone(order.backbone, order.backbone_settings)
     return (backbone, None) if order.frontend is None else load_frontend(order.frontend, backbone)
-
-
-def _batched(draws: Iterable[Draw], size: int) -> Iterator[list[Draw]]:
-    """Yield up to `size` draws at a time, all of one length, so that none is padded."""
-    for _, alike in groupby(draws, lambda drawn: len(drawn.speech)):
-        while batch := list(islice(alike, size)):
-            yield batch

@@ -70,28 +70,40 @@ class UtteranceReader:
             AudioError: the recording cannot be used.
             ManifestError: a recording that a view needs cannot be used, or there is none.
         """
+        return [
+            self.draw(row, number, cut, clean_T, name)
+            for number, (cut, clean_T) in enumerate(self.crops(row, cuts))
+            for name in self.settings.views
+        ]
+
+    def crops(self, row: Utterance, cuts: Sequence[Cut] | None = None) -> Iterator[tuple[Cut, Waveform]]:
+        """Yield the crops of an utterance; takes and raises what `draws` does of its recording."""
         check_duration(self.settings.crops, row)
         check_unchanged(row.path, row.sha256)
-        crops = self._crops(row) if self.detect is None else self._crops_of_speech(row, self.detect, cuts)
-        drawn = []
-        for crop, (cut, clean_T) in enumerate(crops):
-            for name, view in self.settings.views.items():
-                seed = stable_seed(self.seed, row.utterance_id, name, crop)
-                found = draw(clean_T, view, self.bank, seed=seed, speaker=row.speaker_id or row.utterance_id)
-                catalogue_row: CatalogueRow = {
-                    "utterance_id": row.utterance_id,
-                    "speaker_id": row.speaker_id,
-                    "view": name,
-                    "crop": crop,
-                    **cut.to_row(),
-                    "noise_ids": found.noise_ids,
-                    "snr_db": found.snr_db,
-                    "rir_id": found.rir_id,
-                    "effects": found.effects,
-                    "seed": found.seed,
-                }
-                drawn.append((catalogue_row, found))
-        return drawn
+        yield from self._crops(row) if self.detect is None else self._crops_of_speech(row, self.detect, cuts)
+
+    def draw(self, row: Utterance, crop: int, cut: Cut, clean_T: Waveform, view: str) -> tuple[CatalogueRow, Draw]:
+        """Draw one view of a crop [T].
+
+        Raises:
+            ManifestError: a recording that the view needs cannot be used, or there is none.
+        """
+        seed = stable_seed(self.seed, row.utterance_id, view, crop)
+        speaker = row.speaker_id or row.utterance_id
+        found = draw(clean_T, self.settings.views[view], self.bank, seed=seed, speaker=speaker)
+        catalogue_row: CatalogueRow = {
+            "utterance_id": row.utterance_id,
+            "speaker_id": row.speaker_id,
+            "view": view,
+            "crop": crop,
+            **cut.to_row(),
+            "noise_ids": found.noise_ids,
+            "snr_db": found.snr_db,
+            "rir_id": found.rir_id,
+            "effects": found.effects,
+            "seed": found.seed,
+        }
+        return catalogue_row, found
 
     def _crops(self, row: Utterance) -> Iterator[tuple[Cut, Waveform]]:
         """Yield the crops; the stretch that holds them is decoded once unless it is long, and never more than that."""

@@ -7,8 +7,9 @@ import pytest
 from reseed.stages.append import append
 from reseed.stages.audio.manifest import read_manifest
 from reseed.stages.audio.recipe import View
+from reseed.stages.prepare import PrepareSettings, prepare
 from reseed.store import EmbeddingStore, StoreError
-from tests.corpus import write_manifest
+from tests.corpus import voice, write_corpus, write_manifest, write_wave
 from tests.stages.test_extract import SETTINGS, VIEWS, by_key, levels, manifests, order, run
 
 __all__ = ["levels", "manifests"]
@@ -51,6 +52,29 @@ def test_appended_vectors_are_those_of_an_extraction_of_everything(manifests, ha
     assert everything.keys() == grown.keys()
     for key, vector in everything.items():
         np.testing.assert_allclose(grown[key], vector, atol=1e-6)
+
+
+def test_a_grown_corpus_is_appended_by_listing_and_reading_only_what_is_new(tmp_path):
+    speech = write_corpus(tmp_path / "audio", splits=("train",), speakers=2, takes=2) / "speech" / "train"
+    plain = SETTINGS.model_copy(update={"views": {"clean": View()}})
+
+    def listed(name: str, known: Path | None = None) -> dict[str, Path]:
+        paths = {"utterances": tmp_path / name, "rejects": tmp_path / f"{name}.rejects"}
+        prepare(source=speech, settings=PrepareSettings(), known=known, **paths)
+        return {"utterances": tmp_path / name, "sources": {}, "settings": plain}
+
+    run({}, tmp_path / "s", **listed("old"))
+    write_wave(speech / "toy" / "s9" / "s9-0.flac", voice(3, 9))
+    grown = listed("grown", known=tmp_path / "old")
+    old = [path for path in speech.rglob("*.flac") if path.stem != "s9-0"]
+    for path in old:
+        path.rename(path.with_suffix(".away"))  # whoever reads it fails
+    assert "1 utterances added" in append(order=order({}, **grown), store=tmp_path / "s")
+    for path in old:
+        path.with_suffix(".away").rename(path)
+    run({}, tmp_path / "all", **grown)
+    found, everything = by_key(EmbeddingStore(tmp_path / "s")), by_key(EmbeddingStore(tmp_path / "all"))
+    assert found.keys() == everything.keys()
 
 
 def test_another_recipe_cannot_be_appended_and_is_named(manifests, half, tmp_path):

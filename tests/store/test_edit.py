@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from reseed.store import (
     StoreError,
     append_shards,
     compact,
+    convert,
     drop,
     edited,
     finalise,
@@ -123,6 +125,34 @@ def test_a_rejected_utterance_can_be_dropped_and_others_stay_rejected(tmp_path):
     assert (header.stored, header.rejected, header.expected) == (1, 1, 2)
     assert [reject.utterance_id for reject in read_rejects(tmp_path / "rejects.parquet")] == ["worse"]
     assert not any(b"bad" in file.read_bytes() for file in tmp_path.rglob("*.parquet"))
+
+
+def test_a_rejected_utterance_that_is_dropped_by_itself_is_named_nowhere(tmp_path):
+    declaration = declare()
+    rejects = [Reject("bad", "extract", "is silent")]
+    name = write_shard(tmp_path, 0, vectors_of(["u0", "u1"]), catalogue_of(["u0", "u1"]), declaration, rejects)
+    finalise(tmp_path, declaration, [name], 3)
+    before = by_id(EmbeddingStore(tmp_path))
+    header = drop(tmp_path, utterances=["bad"])
+    assert (header.stored, header.rejected) == (2, 0)
+    assert by_id(EmbeddingStore(tmp_path)) == before
+    assert not any(b"bad" in file.read_bytes() for file in tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("vectors", ["hdf5", "parquet"])
+def test_vectors_that_a_smaller_dtype_cannot_hold_stay_what_they_were(tmp_path, vectors):
+    declaration = declare(vectors=vectors)
+    names = [
+        write_shard(tmp_path, index, scale * vectors_of([name]), catalogue_of([name]), declaration, source=name)
+        for index, (name, scale) in enumerate({"u0": 1.0, "u1": 1e6}.items())
+    ]
+    finalise(tmp_path, declaration, names, 2)
+    before = by_id(EmbeddingStore(tmp_path))
+    with pytest.raises(StoreError, match="are not finite as float16, first utterance u1"):
+        convert(tmp_path, lambda declared: replace(declared, dtype="float16"))
+    store = EmbeddingStore(tmp_path)
+    store.verify()
+    assert by_id(store) == before
 
 
 def test_compacting_joins_neighbours_and_changes_no_vector(tmp_path):
