@@ -200,7 +200,7 @@ def _installed(group: str, path: tuple[str, ...]) -> dict[str, list[Plugin]]:
 
 
 @cache
-def _entry_points(_: tuple[str, ...]) -> importlib.metadata.EntryPoints:
+def _entry_points(_: tuple[str, ...]) -> Any:
     """Return the entry points of all packages on a path, read once for all kinds of component."""
     return importlib.metadata.entry_points()
 
