@@ -52,7 +52,7 @@ class _Place(click.Path):
 
 # What `reseed --help` shows, in this order; a test sees to it that every command stands in one group.
 GROUPS = {
-    "Begin, and run all of it": ("init", "config", "run", "demo", "status", "runs"),
+    "Begin, and run all of it": ("doctor", "init", "config", "run", "demo", "status", "runs"),
     "Make a corpus": ("prepare", "synthesise", "leakage", "divide", "trials"),
     "Extract": ("check-backbone", "extract", "append", "extend"),
     "Train and enhance": ("train", "sweep", "enhance", "train-backbone", "train-frontend", "denoise"),
@@ -1189,6 +1189,19 @@ def init(folder: Path) -> None:
 
     path = write_starter(folder)
     _say(f"wrote {path}; set corpus.root in it to your recordings, then: reseed run {shlex.quote(str(path))}")
+
+
+@main.command()
+@_JSON
+def doctor(as_json: bool) -> None:
+    """Say what this machine has for a run: versions, devices, decoders, weights, extras, disk, Slurm."""
+    from reseed.stages.doctor import doctor as stage
+    from reseed.store import ConfigError
+
+    found = stage()
+    _show(found, as_json)
+    if found.broken:
+        raise ConfigError(*found.broken)
 
 
 @main.command(name="config")
