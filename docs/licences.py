@@ -72,9 +72,9 @@ def _licence(name: str, condition: str) -> str:
         if "sys_platform ==" not in condition:
             raise
         return "not looked at: of other platforms, or left out"
-    if expression := metadata.get("License-Expression"):
-        return expression
-    stated = (metadata.get("License") or "").strip()
+    if "License-Expression" in metadata:
+        return metadata["License-Expression"]
+    stated = metadata["License"].strip() if "License" in metadata else ""
     classes = [each.split(" :: ")[-1] for each in metadata.get_all("Classifier") or [] if each.startswith("License ::")]
     if 0 < len(stated) <= _LONGEST and stated != "UNKNOWN":
         return stated
