@@ -50,6 +50,18 @@ class _Place(click.Path):
             self.fail(f"{without_secrets(value)} {error}", param, context)
 
 
+# What `reseed --help` shows, in this order; a test sees to it that every command stands in one group.
+GROUPS = {
+    "Begin, and run all of it": ("doctor", "init", "config", "run", "demo", "status", "runs"),
+    "Make a corpus": ("prepare", "synthesise", "leakage", "divide", "trials"),
+    "Extract": ("check-backbone", "extract", "append", "extend"),
+    "Train and enhance": ("train", "sweep", "enhance", "train-backbone", "train-frontend", "denoise"),
+    "Join two backbones": ("align", "map", "upgrade"),
+    "Score and report": ("score", "quality", "calibrate", "threshold", "evaluate", "report", "compare"),
+    "Look into a store": ("info", "sql", "browse", "all-pairs", "replay", "verify", "audit"),
+    "Change a store": ("drop", "compact", "annotate"),
+    "Exchange and publish": ("import", "export", "adopt", "export-model", "card"),
+}
 _IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FILE, _PLACE = _File(path_type=Path), _Place(path_type=Path)
 _DEBUG = "debug"
@@ -80,6 +92,16 @@ class Group(click.Group):
     """
 
     command_class = Command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the commands by what they are for."""
+        longest = max(map(len, self.commands))
+        left = formatter.width - longest - 6
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name.ljust(longest), self.commands[name].get_short_help_str(left)) for name in names]
+                )
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         try:
@@ -1167,6 +1189,19 @@ def init(folder: Path) -> None:
 
     path = write_starter(folder)
     _say(f"wrote {path}; set corpus.root in it to your recordings, then: reseed run {shlex.quote(str(path))}")
+
+
+@main.command()
+@_JSON
+def doctor(as_json: bool) -> None:
+    """Say what this machine has for a run: versions, devices, decoders, weights, extras, disk, Slurm."""
+    from reseed.stages.doctor import doctor as stage
+    from reseed.store import ConfigError
+
+    found = stage()
+    _show(found, as_json)
+    if found.broken:
+        raise ConfigError(*found.broken)
 
 
 @main.command(name="config")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from reseed.pipeline.names import AlignedEmbeddings, Embeddings
 from reseed.stages.audio.remote.url import AnyPath
+from reseed.store import ConfigError
+from reseed.store.format import HEADER_NAME
 
 Named = str | Embeddings | AlignedEmbeddings
 CONFIG = Path("config.yaml")
@@ -28,6 +30,21 @@ RESULTS_CONFIG = REPORT / "config.yaml"
 RESULTS_DIGESTS = REPORT / "digests.json"
 SUPERSEDED = Path("superseded")
 SLURM_LOGS = Path("logs/slurm")
+
+
+def check_run(folder: Path) -> None:
+    """Check that a folder is that of a run.
+
+    Raises:
+        ConfigError: it is not; of a store, names the run that it lies in.
+    """
+    if (folder / CONFIG).is_file():
+        return
+    if not (folder / HEADER_NAME).is_file():
+        raise ConfigError(f"{folder} is no run: it has no {CONFIG}; give a folder such as runs/demo")
+    above = Path(*folder.parts[:-3])
+    is_run = folder.parts[-3:-2] == ("stores",) and (above / CONFIG).is_file()
+    raise ConfigError(f"{folder} is a store; give {f'its run, {above}' if is_run else 'a run, such as runs/demo'}")
 
 
 def manifest(split: str, kind: str) -> Path:

@@ -144,10 +144,8 @@ def files_of(folder: Path) -> RunFiles:
     Raises:
         ConfigError: no run, or one that is not finished; names the file that is missing.
     """
-    path = folder / layout.CONFIG
-    if not path.exists():
-        raise ConfigError(f"{folder} is no run: it has no {layout.CONFIG}; give folders such as runs/demo")
-    plan = Plan(load_config(path, as_written=True))
+    layout.check_run(folder)
+    plan = Plan(load_config(folder / layout.CONFIG, as_written=True))
     files = RunFiles(
         name=folder.resolve().name,
         scores=[

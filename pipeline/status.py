@@ -15,7 +15,6 @@ from reseed.pipeline.loading import load_config
 from reseed.pipeline.plan import Plan
 from reseed.pipeline.record import is_running, read_record
 from reseed.stages.common.terminal import lines
-from reseed.store import ConfigError
 
 _WRITTEN = re.compile(r"\((\d+) of (\d+)\)$", re.MULTILINE)  # what `reseed extract` says of each shard
 _MOST_FAILURES = 8
@@ -87,10 +86,8 @@ def status(folder: Path) -> Status:
     Raises:
         ConfigError: it is no run.
     """
-    path = folder / layout.CONFIG
-    if not path.is_file():
-        raise ConfigError(f"{folder} is no run: it has no {layout.CONFIG}; give a folder such as runs/demo")
-    plan, record = Plan(load_config(path, as_written=True)), read_record(folder)
+    layout.check_run(folder)
+    plan, record = Plan(load_config(folder / layout.CONFIG, as_written=True)), read_record(folder)
     started_s = datetime.fromisoformat(record.started).timestamp() if record else 0.0
     targets = list(dict.fromkeys(Inputs(plan).targets()))
     stores = [(name, split) for name, splits in plan.extracted.items() for split in splits]

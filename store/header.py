@@ -23,6 +23,7 @@ from reseed.store.format import (
 from reseed.store.inputs import Parent, parse_inputs
 from reseed.store.sealed import is_sound, sealed_text
 
+_MOST_NAMED = 12
 _IN_WORDS = {str: "text", int: "a count", list: "a list", dict: "an object"}
 _KEYS = (
     *("format", "version", "digest", "fingerprint", "utterances", "rejects", "shards"),
@@ -56,7 +57,7 @@ def read_header(store: Path) -> Header:
     """
     path = store / HEADER_NAME
     if not path.exists():
-        raise StoreError(f"{store} is not a finished store: it has no {HEADER_NAME}; run `reseed extract`")
+        raise StoreError(_no_store(store))
     check_regular(path)
     try:
         text = read_text(path)
@@ -75,6 +76,15 @@ def read_header(store: Path) -> Header:
         raise StoreError(f"{path} lacks the key {error}; it is no header of format {FORMAT_VERSION}") from error
     except (TypeError, ValueError, AttributeError, RecursionError, StoreError) as error:
         raise StoreError(f"{path} is no header of format {FORMAT_VERSION}: {error}") from error
+
+
+def _no_store(folder: Path) -> str:
+    """Say that a folder is no finished store; of one that has the shape of a run, which stores it holds."""
+    held = [str(path.parent) for path in sorted(folder.glob(f"stores/*/*/{HEADER_NAME}"))]
+    if not held:
+        return f"{folder} is not a finished store: it has no {HEADER_NAME}; run `reseed extract`"
+    more = f" and {len(held) - _MOST_NAMED} more" if len(held) > _MOST_NAMED else ""
+    return f"{folder} is a run; its stores are {', '.join(held[:_MOST_NAMED])}{more}: name one of them"
 
 
 def _parsed(raw: dict[str, Any]) -> Header:

@@ -70,7 +70,7 @@ def texts(path: Path) -> Iterator[str]:
 
 def check_words(words: list[str]) -> None:
     """Check that a command and its options exist; its arguments may be left out."""
-    if words[0] in {"--debug", "--version", "VALUE"}:
+    if words[0] in {"--debug", "--help", "--version", "VALUE"}:
         return
     command = main.commands[words[0]]
     if command.context_settings.get("ignore_unknown_options"):

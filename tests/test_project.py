@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 import reseed
@@ -14,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 INTERNAL = ROOT / "CONTRIBUTING.md"
-GUIDES = [ROOT / "README.md", INTERNAL, *(ROOT / "docs").rglob("*.md")]
+OF_THE_PROJECT = [INTERNAL, ROOT / "SECURITY.md", ROOT / "CODE_OF_CONDUCT.md"]
+GUIDES = [ROOT / "README.md", *OF_THE_PROJECT, *(ROOT / "docs").rglob("*.md")]
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
@@ -29,7 +31,7 @@ def test_every_command_is_documented_and_has_help(name):
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
 def test_every_command_of_a_guide_exists(guide):
-    assert set(re.findall(r"`reseed ([a-z-]+)[` ]", guide.read_text(encoding="utf-8"))) <= set(main.commands)
+    assert set(re.findall(r"`reseed ([a-z][a-z-]*)[` ]", guide.read_text(encoding="utf-8"))) <= set(main.commands)
 
 
 def test_every_file_that_a_guide_points_to_exists_and_nothing_is_left_to_fill_in():
@@ -95,3 +97,19 @@ def test_the_lock_pins_by_hash_and_names_no_host():
     assert "://" not in lock
     assert "--index-url" not in lock
     assert lock.count("--hash=sha256:") > 500
+
+
+def test_every_package_of_the_lock_has_its_licence_in_one_row_of_the_page():
+    page = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .+ \| (.+) \|$", page.partition("| licence | packages |\n|---|---|\n")[2], re.MULTILINE)
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = set(re.findall(r"^([\w.-]+)==", lock, re.MULTILINE))
+    assert sorted(name for row in rows for name in row.split(", ")) == sorted(locked), "run `python docs/licences.py`"
+
+
+@pytest.mark.parametrize("template", sorted(ROOT.glob(".github/ISSUE_TEMPLATE/*")), ids=lambda path: path.name)
+def test_an_issue_template_has_a_name_and_says_what_it_is_for(template):
+    _, head, body = template.read_text(encoding="utf-8").split("---\n", 2)
+    assert set(yaml.safe_load(head)) == {"name", "about"}
+    assert body.count("**") >= 6
+    assert set(re.findall(r"`reseed ([a-z][a-z-]*)", body)) <= set(main.commands)

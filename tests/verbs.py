@@ -15,7 +15,8 @@ from reseed.store.writer import REMOVAL_NAME
 from tests.corpus import write_corpus
 from tests.warm import ask
 
-READING = {"browse", "check-backbone", "config", "info", "runs", "sql", "threshold"}  # they write nothing
+# They write nothing.
+READING = {"browse", "check-backbone", "config", "doctor", "info", "runs", "sql", "status", "threshold"}
 WHOLE_RUNS = {"run", "demo"}
 VIEWS = {"clean": {}, "noise": {"noise": [0, 15]}}
 _NOISY = {"noise": {"noise": [-5, 5]}}

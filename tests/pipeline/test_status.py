@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from datetime import datetime
 
 import pytest
@@ -53,3 +54,12 @@ def test_a_step_that_failed_is_named_with_its_last_line(run):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="is no run: it has no config.yaml"):
         status(tmp_path)
+
+
+def test_a_store_where_a_run_is_wanted_names_its_run(run, tmp_path):
+    inside, alone = run / "stores/ge2e/train", tmp_path / "alone"
+    alone.mkdir()
+    for folder, wanted in {inside: f"its run, {run}", alone: "a run, such as runs/demo"}.items():
+        (folder / "store.json").touch()
+        with pytest.raises(ConfigError, match=f"^{re.escape(f'{folder} is a store; give {wanted}')}$"):
+            status(folder)

@@ -2,6 +2,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -165,6 +166,25 @@ def test_get_reads_no_catalogue_whose_statistics_rule_the_id_out(tmp_path, vecto
 
 def test_a_directory_without_header_is_no_store(tmp_path):
     with pytest.raises(StoreError, match=r"not a finished store: it has no store\.json"):
+        EmbeddingStore(tmp_path)
+
+
+def test_a_run_where_a_store_is_wanted_names_its_stores(tmp_path):
+    for name in ("ge2e/train", "ge2e/dev"):
+        write(tmp_path / "stores" / name)
+    (tmp_path / "stores/ge2e/unfinished").mkdir()
+    first, second = (tmp_path / "stores/ge2e" / split for split in ("dev", "train"))
+    said = f"{tmp_path} is a run; its stores are {first}, {second}: name one of them"
+    with pytest.raises(StoreError, match=f"^{re.escape(said)}$"):
+        EmbeddingStore(tmp_path)
+
+
+def test_of_a_run_with_many_stores_only_some_are_named(tmp_path):
+    for index in range(14):
+        folder = tmp_path / "stores/ge2e" / f"{index:02}"
+        folder.mkdir(parents=True)
+        (folder / "store.json").touch()
+    with pytest.raises(StoreError, match=r"ge2e/11 and 2 more: name one of them$"):
         EmbeddingStore(tmp_path)
 
 
