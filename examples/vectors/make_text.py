@@ -19,7 +19,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import wordllama
 
 PACKAGES = ["networkx", "numpy", "pandas", "scipy", "sklearn", "sympy"]
 CROPS, WORDS = 2, 6  # sentences of a docstring, and the fewest words of one
@@ -64,6 +63,8 @@ def damaged(view: str, sentence: str, dice: random.Random) -> str:
 
 def main(folder: Path) -> None:
     """Write vectors and tables of both sides."""
+    import wordllama
+
     dice = random.Random(0)
     items: dict[str, dict[tuple[str, ...], None]] = {}
     for package in filter(find_spec, PACKAGES):
