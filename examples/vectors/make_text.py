@@ -6,7 +6,7 @@
 
 An item is a docstring of the packages below, of those that are installed; its class is the module it is from
 (`scipy.signal`, `numpy.ma`), its first two sentences are its crops. Half of the modules are for training, the others,
-of which no enhancer has seen a sentence, for evaluation. The view `ocr` is in the evaluation alone.
+which may repeat one in the same words, for evaluation. The view `ocr` is in the evaluation alone.
 """
 
 import ast
