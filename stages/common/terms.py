@@ -18,6 +18,11 @@ TERMS: dict[str, tuple[str, str]] = {
 
 # What else speech has words for, longest first: these give way where the data is none. {terms} in the plural.
 _OF_SPEECH = {
+    "utterance, speaker, recording, noise, music or room": "{item}, {class} or {perturbation}",
+    "sound like one person": "are like one {class}",
+    "the backbone's embeddings": "the embeddings",
+    "backbones": "spaces",
+    "backbone": "space",
     "speaker embedding": "embedding",
     "less affected by noise": "less affected by {perturbation}s",
     "noise, rooms, channels and languages": "{perturbation}s",

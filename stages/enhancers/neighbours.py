@@ -136,6 +136,9 @@ class Neighbours(Enhancer):
         drawn = []
         for start in range(0, len(mean_UD), _CHUNK_UTTERANCES):
             own_BU = posterior_UU[start : start + _CHUNK_UTTERANCES].tocoo()
+            if not own_BU.nnz:  # nobody here has a neighbour
+                drawn.append(torch.zeros(own_BU.shape[0], mean_UD.shape[1]))
+                continue
             common = np.asarray((own_BU @ posterior_UU).tocsr()[own_BU.coords])  # t, where there is w
             weight_BU = csr_array((own_BU.data * common / (1 + common), own_BU.coords), own_BU.shape)
             drawn.append(torch.from_numpy(weight_BU @ mean_UD.cpu().numpy()))

@@ -15,6 +15,12 @@ VECTORS = wording({}, is_speech=False)
         ("On clean speech, raw; in noise, seed.", "On clean pictures, raw; under perturbations, seed."),
         ("mean of 3 noisy; 2 of 9 recordings of noise", "mean of 3 perturbed; 2 of 9 pictures of perturbation"),
         ("training speakers who are held out", "training persons that are held out"),
+        ("No two speaker ids sound like one person", "No two person ids are like one person"),
+        (
+            "shares no utterance, speaker, recording, noise, music or room.",
+            "shares no picture, person or perturbation.",
+        ),
+        ("The backbone's embeddings; 2 backbones", "The embeddings; 2 spaces"),
         ("rejecting everyone would cost less", "rejecting every picture would cost less"),
     ],
 )

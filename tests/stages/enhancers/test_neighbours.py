@@ -59,6 +59,11 @@ def test_a_speaker_who_is_in_the_store_once_stays_where_they_are():
     )
 
 
+def test_a_store_in_which_nobody_has_a_neighbour_stays_as_it_is():
+    vectors_NVD = speech([1] * 12)
+    torch.testing.assert_close(together(fitted(expected=1e-12), vectors_NVD), F.normalize(vectors_NVD, dim=-1))
+
+
 def test_each_vector_is_moved_as_the_formula_says():
     enhancer, vectors_NVD = fitted(expected=3, strength=0.7), speech([4] * 8)
     (same, deviation), other_deviation = enhancer.same_2.tolist(), enhancer.other_deviation.item()
