@@ -199,7 +199,7 @@ def available_cores() -> int:
 
 
 def _snakemake(folder: Path, settings: Path, profile: Profile, cores: int | None) -> list[str]:
-    if not profile.sends:
+    if not (profile.sends and "cores" in profile.settings):
         cores = cores or available_cores()
     return [
         *(sys.executable, "-m", "reseed.pipeline.plugins" if profile.sends else "snakemake"),

@@ -1,6 +1,7 @@
 """Steps of a run as pods: the API of Kubernetes is answered here, and what a pod is to run is run by this machine."""
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -28,7 +29,9 @@ class Kubernetes(BaseHTTPRequestHandler):
         if self.path.endswith("/jobs"):
             container = sent["spec"]["template"]["spec"]["containers"][0]
             self.server.jobs[sent["metadata"]["name"]] = container
-            done = subprocess.run([*container["command"], *container["args"]], cwd=self.server.folder, check=False)
+            path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # as the image has it
+            command = [*container["command"], *container["args"]]
+            done = subprocess.run(command, cwd=self.server.folder, env={**os.environ, **path}, check=False)
             self.server.ended[sent["metadata"]["name"]] = {"failed" if done.returncode else "succeeded": 1}
         self._answer(sent)
 

@@ -94,7 +94,7 @@ def test_a_run_with_it_records_its_code_and_goes_on_from_what_changed(installed,
     module = installed / "reseed_example.py"
     module.write_text(module.read_text() + "# another version\n")
     again = reseed("run", config, "--runs", runs, "--dry-run")
-    assert {"extract", "train", "score"} <= {*re.findall(r"^Job \d+: (\w+):", again, re.MULTILINE)}
+    assert {"extract", "train", "score"} <= {*re.findall(r"^ *Job \d+: (\w+):", again, re.MULTILINE)}
 
 
 def test_commands_take_it_by_name_and_say_what_there_is(installed, tmp_path):

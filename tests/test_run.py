@@ -138,7 +138,7 @@ def test_a_cluster_with_a_queue_gives_the_same_bytes_though_a_job_is_killed(fold
     process = subprocess.Popen([*map(str, command), *chosen], stderr=subprocess.PIPE, text=True)
     shards = unextracted / "toy" / STORES[0] / "shards"
     while not list(shards.glob("*.parquet")) or not (jobs := extracting(unextracted / "toy")):
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
     os.kill(jobs[-1], signal.SIGKILL)
     _, said = process.communicate()

@@ -98,7 +98,7 @@ class Enhancer:
         return adapted
 
     def _rows(self, embeddings: ArrayLike) -> NDArray[np.float32]:
-        numbers = embeddings.detach().float().cpu() if isinstance(embeddings, torch.Tensor) else embeddings
+        numbers = embeddings.detach().float().cpu().numpy() if isinstance(embeddings, torch.Tensor) else embeddings
         given = np.array(numbers, np.float32)
         check_dimension(given, self.dim)
         rows_MD = given.reshape(-1, self.dim)
