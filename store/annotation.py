@@ -18,7 +18,7 @@ from reseed.store.format import CATALOGUE_SCHEMA, EMBEDDING, SPEECH_SCHEMA, Head
 from reseed.store.layouts import vectors_file
 from reseed.store.lock import editing, only_writer
 from reseed.store.reader import EmbeddingStore
-from reseed.store.seals import read_seal, write_sealed
+from reseed.store.seals import sound_seal, write_sealed
 from reseed.store.writer import complete_removal, finalise
 
 KEYS = ("utterance_id", "view", "crop")
@@ -78,9 +78,7 @@ def _annotated(
 ) -> str:
     """Write the catalogue of one shard with more columns, and give its vectors a name beside it; returns that."""
     store, shard, reader = before.path, before.shards[position], before.shard(position)
-    seal = read_seal(store, shard.name, before.header.declaration.vectors)
-    if seal is None:
-        raise StoreError(f"{store}: shard {shard.name} is damaged; extract the store again")
+    seal = sound_seal(store, shard.name, before.header.declaration.vectors)
     there = table = reader.rows()
     keys = [name for name in KEYS if name in values.column_names]
     place = pc.index_in(_keys(table, keys), value_set=wanted)

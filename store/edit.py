@@ -20,7 +20,7 @@ from reseed.store.inputs import Edit
 from reseed.store.layouts import Vectors
 from reseed.store.lock import editing
 from reseed.store.reader import EmbeddingStore
-from reseed.store.seals import read_seal
+from reseed.store.seals import read_seal, sound_seal
 from reseed.store.writer import complete_removal, finalise, write_shard
 
 Flags = NDArray[np.bool_]
@@ -129,9 +129,7 @@ def convert(store: Path, change: Callable[[Declaration], Declaration]) -> Header
 
 def _converted(source: EmbeddingStore, position: int, declaration: Declaration) -> str:
     shard, reader = source.shards[position], source.shard(position)
-    seal = read_seal(source.path, shard.name, declaration.vectors)
-    if seal is None:
-        raise StoreError(f"{source.path}: shard {shard.name} is damaged; extract the store again")
+    seal = sound_seal(source.path, shard.name, declaration.vectors)
     kept = [source.views.index(name) for name in declaration.views]
     row_MV = np.arange(shard.rows).reshape(-1, len(source.views))[:, kept]
     vectors, table = reader.vectors()[row_MV.ravel()], reader.rows().take(pa.array(row_MV.ravel()))

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reseed.store.bounded import parse_json
+from reseed.store.errors import StoreError
 from reseed.store.format import CATALOGUE_SCHEMA, SEAL_KEY, Reject
 from reseed.store.layouts import Vectors, catalogue_file, vectors_file, write_catalogue
 from reseed.store.sealed import check_table
@@ -42,6 +43,18 @@ def read_seal(store: Path, name: str, layout: str = "hdf5") -> Seal | None:
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
         return None
     return seal if whole else None
+
+
+def sound_seal(store: Path, name: str, layout: str) -> Seal:
+    """Return the seal of a shard that a finished store names.
+
+    Raises:
+        StoreError: a file of it is missing, cut or damaged.
+    """
+    seal = read_seal(store, name, layout)
+    if seal is None:
+        raise StoreError(f"{store}: shard {name} is damaged; extract the store again")
+    return seal
 
 
 def _ordered(catalogue: pa.Table) -> pa.Table:

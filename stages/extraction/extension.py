@@ -17,11 +17,11 @@ from reseed.stages.audio.manifest import Utterance, digest_of
 from reseed.stages.extraction.declaration import check_extends, extended_declaration, extracted_inputs
 from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.rendering import Rendered, not_finite
-from reseed.store import Declaration, EmbeddingStore, Reject, StoreError, read_seal, shard_name, write_shard
+from reseed.store import Declaration, EmbeddingStore, Reject, StoreError, shard_name, write_shard
 from reseed.store.format import Shard
 from reseed.store.inputs import Edit
 from reseed.store.layouts import Vectors
-from reseed.store.seals import Seal
+from reseed.store.seals import Seal, sound_seal
 from reseed.store.shards import ShardReader
 
 
@@ -114,9 +114,7 @@ class Extension:
 
     def _to_be(self, reader: ShardReader) -> ShardToBe:
         shard, there, order = reader.shard, self.before.header.declaration, self.extraction.order
-        seal = read_seal(self.before.path, shard.name, there.vectors)
-        if seal is None:
-            raise StoreError(f"{self.before.path}: shard {shard.name} is damaged; extract the store again")
+        seal = sound_seal(self.before.path, shard.name, there.vectors)
         rejects = [reject for reject in seal.rejects if reject.utterance_id in self._known]
         wanted = dict.fromkeys([*reader.utterances, *(reject.utterance_id for reject in rejects)])
         if missing := [name for name in wanted if name not in self._places]:
