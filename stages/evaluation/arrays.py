@@ -107,9 +107,8 @@ def _trials(
     of_groups = _coded("groups", groups, score_P.shape)
     trials = Trials(None, names, speaker_P2[:, 0], speaker_P2[:, 1], is_target_P, *of_groups, 0)
     if speakers is None:
-        return trials, Speakers(None, "not told", np.zeros(score_P.size, np.bool_))
-    contradicted_P = (speaker_P2[:, 0] == speaker_P2[:, 1]) != is_target_P
-    return trials, Speakers(np.arange(len(names)), "by the caller", contradicted_P)
+        return trials, Speakers(None, "not told")
+    return trials, Speakers(np.arange(len(names)), "by the caller")
 
 
 def _metrics(found: Measured, groups: dict[str, Metrics] | None = None) -> Metrics:

@@ -3,7 +3,7 @@
 Shapes: T target and N non-target trials, P trials, Q applications, R replicates, S speakers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -15,14 +15,15 @@ from scipy.stats import norm
 from reseed.stages.evaluation.speakers import Speakers
 from reseed.stages.evaluation.trials import Scored, Trials
 from reseed.stages.scoring.bootstrap import (
-    Replicates,
     bias_corrected_interval,
-    metric_replicates,
+    labelled_replicates,
+    p_value,
     percentile_interval,
     speaker_draws,
 )
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.scoring.detection_costs import DetectionCost
+from reseed.stages.scoring.labelled import LabelledTrials
 from reseed.stages.scoring.metrics import cllr, eer, min_cllr
 from reseed.store import ScoringError
 
@@ -45,6 +46,7 @@ class Measured:
     """The metrics of one system on the trials of one condition; error rates are fractions.
 
     Attributes:
+        contradictory: trials whose label is against their speakers; they are in every metric and in no interval.
         min_dcf, actual_dcf: by the name of the detection cost; the latter and `cllr` of log-likelihood ratios alone.
         eer_R: the bootstrapped EERs, comparable one by one between systems; empty: none.
     """
@@ -53,6 +55,7 @@ class Measured:
     condition: str
     targets: int
     nontargets: int
+    contradictory: int
     eer: Figure
     eer_nearest: float
     min_dcf: dict[str, Figure]
@@ -127,13 +130,13 @@ def evaluate_trials(
         ScoringError: a class is empty, in a condition or altogether; says where.
     """
     draws_SR = None if speakers.speaker_N is None else speaker_draws(speakers.count, replicates, seed)
-    weight_P = _equal_weights(trials) if equalise else None
+    weights_of = {ALL: _equal_weights(trials)} if equalise else {}
     everywhere = np.arange(trials.is_target_P.size)
 
     def measured(system: Scored, condition: str, rows: NDArray[np.intp]) -> Measured:
-        weights = weight_P[rows] if weight_P is not None and condition == ALL else None
+        labelled, weights = _labelled(system, rows, trials, speakers), weights_of.get(condition, {})
         try:
-            return _measured(system, condition, rows, weights, trials, speakers, draws_SR, costs, llr or system.is_llr)
+            return _measured(system.name, condition, labelled, weights, draws_SR, costs, llr or system.is_llr)
         except ScoringError as error:
             raise ScoringError(f"{system.path}, {system.name}, {condition}: {error}") from error
 
@@ -145,41 +148,52 @@ def evaluate_trials(
     return Evaluated(pooled, by_condition, differences, 0 if draws_SR is None else replicates)
 
 
-def _equal_weights(trials: Trials) -> Floats:
-    """Return weights by which every condition weighs alike within the targets and within the non-targets."""
-    weight_P = np.zeros(trials.is_target_P.size)
-    for is_of_class in (trials.is_target_P, ~trials.is_target_P):
-        counts = np.bincount(trials.condition_P[is_of_class], minlength=len(trials.conditions))
-        weight_P[is_of_class] = (1 / np.maximum(counts, 1))[trials.condition_P[is_of_class]]
-        weight_P[is_of_class] *= is_of_class.sum() / weight_P[is_of_class].sum()
-    return weight_P
+def _equal_weights(trials: Trials) -> dict[str, Floats]:
+    """Return weights of all targets and non-targets by which every condition weighs alike in either class."""
+    weights = {}
+    for name, is_of_class in (("target_weights", trials.is_target_P), ("nontarget_weights", ~trials.is_target_P)):
+        condition = trials.condition_P[is_of_class]
+        weight = 1 / np.bincount(condition)[condition]
+        weights[name] = weight * (weight.size / weight.sum())
+    return weights
+
+
+def _labelled(system: Scored, rows: NDArray[np.intp], trials: Trials, speakers: Speakers) -> LabelledTrials:
+    """Return some trials by label, with their speakers."""
+    is_target_P, score_P = trials.is_target_P[rows], system.score_P[rows]
+    speakers_P2 = np.full((rows.size, 2), -1)
+    if speakers.speaker_N is not None:
+        sides = trials.enrolment_P[rows], trials.test_P[rows]
+        speakers_P2 = np.stack([speakers.speaker_N[side] for side in sides], axis=1)
+    by_label = [(score_P[mask], speakers_P2[mask]) for mask in (is_target_P, ~is_target_P)]
+    (target_T, target_T2), (nontarget_N, nontarget_N2) = by_label
+    return LabelledTrials(target_T, nontarget_N, target_T2, nontarget_N2, 0)
 
 
 def _measured(
-    system: Scored,
+    name: str,
     condition: str,
-    rows: NDArray[np.intp],
-    weight_P: Floats | None,
-    trials: Trials,
-    speakers: Speakers,
+    trials: LabelledTrials,
+    weights: Mapping[str, Floats],
     draws_SR: Floats | None,
     costs: Sequence[DetectionCost],
     llr: bool,
 ) -> Measured:
-    is_target_P = trials.is_target_P[rows]
-    scores = system.score_P[rows][is_target_P], system.score_P[rows][~is_target_P]
-    weights = {} if weight_P is None else _by_class(weight_P, is_target_P)
-    drawn = _replicates(system, rows, weight_P, trials, speakers, draws_SR, costs)
-    min_R, actual_R = ({}, {}) if drawn is None else (_of_costs(table, costs) for table in _tables(drawn))
+    scores = trials.target_T, trials.nontarget_N
+    applications = [application.costs for cost in costs for application in cost.applications]
+    drawn = labelled_replicates(trials, draws_SR, applications, **weights)
+    min_R = {} if drawn is None else _of_costs(drawn.min_dcf_QR, costs)
+    actual_R = {} if drawn is None else _of_costs(drawn.actual_dcf_QR, costs)
 
     def figure(value: float, replicate_R: Floats | None) -> Figure:
         return Figure(value, None if replicate_R is None else bias_corrected_interval(value, replicate_R))
 
     return Measured(
-        system.name,
+        name,
         condition,
-        scores[0].size,
-        scores[1].size,
+        trials.target_T.size,
+        trials.nontarget_N.size,
+        trials.contradictory,
         figure(eer(*scores, **weights), None if drawn is None else drawn.eer_R),
         eer(*scores, "nearest", **weights),
         {cost.name: figure(cost.minimum(*scores, **weights), min_R.get(cost.name)) for cost in costs},
@@ -190,14 +204,6 @@ def _measured(
     )
 
 
-def _by_class(weight_P: Floats, is_target_P: NDArray[np.bool_]) -> dict[str, Any]:
-    return {"target_weights": weight_P[is_target_P], "nontarget_weights": weight_P[~is_target_P]}
-
-
-def _tables(drawn: Replicates) -> tuple[Floats, Floats]:
-    return drawn.min_dcf_QR, drawn.actual_dcf_QR
-
-
 def _of_costs(table_QR: Floats, costs: Sequence[DetectionCost]) -> dict[str, Floats]:
     """Return the mean over the applications of each detection cost, [R]."""
     edges = np.cumsum([0, *(len(cost.applications) for cost in costs)])
@@ -205,36 +211,6 @@ def _of_costs(table_QR: Floats, costs: Sequence[DetectionCost]) -> dict[str, Flo
         cost.name: table_QR[first:last].mean(axis=0)
         for cost, first, last in zip(costs, edges[:-1], edges[1:], strict=True)
     }
-
-
-def _replicates(
-    system: Scored,
-    rows: NDArray[np.intp],
-    weight_P: Floats | None,
-    trials: Trials,
-    speakers: Speakers,
-    draws_SR: Floats | None,
-    costs: Sequence[DetectionCost],
-) -> Replicates | None:
-    """Return the replicates; trials whose label contradicts the speakers are in none, since whose they are is open."""
-    if draws_SR is None or speakers.speaker_N is None:
-        return None
-    kept = ~speakers.contradicted_P[rows]
-    rows = rows[kept]
-    is_target_P = trials.is_target_P[rows]
-    if not 0 < is_target_P.sum() < is_target_P.size:
-        return None
-    enrolled, tested = (speakers.speaker_N[side[rows]] for side in (trials.enrolment_P, trials.test_P))
-    weights = {} if weight_P is None else _by_class(weight_P[kept], is_target_P)
-    return metric_replicates(
-        system.score_P[rows][is_target_P],
-        system.score_P[rows][~is_target_P],
-        enrolled[is_target_P],
-        np.stack([enrolled, tested], axis=1)[~is_target_P],
-        draws_SR,
-        [application.costs for cost in costs for application in cost.applications],
-        **weights,
-    )
 
 
 def _differences(pooled: Sequence[Measured]) -> Iterator[Difference]:
@@ -253,10 +229,8 @@ def _differences(pooled: Sequence[Measured]) -> Iterator[Difference]:
 
 def _difference(first: Measured, second: Measured) -> Difference:
     change_R = (first.eer_R - second.eer_R) / second.eer.value
-    change_R = change_R[np.isfinite(change_R)]
-    above = min((change_R > 0).sum(), (change_R < 0).sum()) + (change_R == 0).sum() / 2
-    p_value = min(1.0, 2 * (above + 1) / (change_R.size + 1))
-    detectable = float((norm.ppf(1 - _LEVEL / 2) + norm.ppf(_POWER)) * change_R.std())
+    p = p_value(change_R)
+    detectable = float((norm.ppf(1 - _LEVEL / 2) + norm.ppf(_POWER)) * np.nanstd(change_R))
     ends = percentile_interval(change_R) or (float("nan"), float("nan"))
     relative = first.eer.value / second.eer.value - 1
-    return Difference(first.system, second.system, relative, ends, p_value, p_value, detectable)
+    return Difference(first.system, second.system, relative, ends, 1.0 if p is None else p, 1.0, detectable)

@@ -105,7 +105,7 @@ def conclusions(evaluation: Evaluation) -> Iterator[str]:
 
 def warnings(evaluation: Evaluation) -> Iterator[str]:
     """Yield what a reader has to know before believing the numbers."""
-    contradicted, speakers = int(evaluation.speakers.contradicted_P.sum()), evaluation.speakers
+    contradicted, speakers = evaluation.found.pooled[0].contradictory, evaluation.speakers
     if contradicted:
         yield (
             f"{counted(contradicted, 'trial')} {'is' if contradicted == 1 else 'are'} labelled against the speakers "

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -30,12 +29,10 @@ class Speakers:
     Attributes:
         speaker_N: numbers from 0; None: nothing tells.
         told_by: how they are told, in words.
-        contradicted_P: trials whose label says otherwise.
     """
 
     speaker_N: Codes | None
     told_by: str
-    contradicted_P: NDArray[np.bool_]
 
     @property
     def count(self) -> int:
@@ -58,26 +55,25 @@ def tell_speakers(trials: Trials, table: Path | None = None) -> Speakers:
     """
     if table is not None:
         speaker_N = _by_table(trials, table)
-        return Speakers(speaker_N, f"by {table.name}", _contradicted(trials, speaker_N))
-    none_P = np.zeros(trials.is_target_P.size, np.bool_)
+        return Speakers(speaker_N, f"by {table.name}")
     if not trials.names:
-        return Speakers(None, "not told, since trials have no ids", none_P)
+        return Speakers(None, "not told, since trials have no ids")
     for mark, words in _MARKS.items():
         if all(mark in name for name in trials.names):
             speaker_N = np.unique([name.partition(mark)[0] for name in trials.names], return_inverse=True)[1]
-            if not _contradicted(trials, speaker_N).any():
-                return Speakers(speaker_N, f"by the ids: {words}", none_P)
+            if not _contradict(trials, speaker_N):
+                return Speakers(speaker_N, f"by the ids: {words}")
     joined = trials.enrolment_P[trials.is_target_P], trials.test_P[trials.is_target_P]
     count = len(trials.names)
     graph = coo_array((np.ones(joined[0].size), joined), shape=(count, count))
     speaker_N = connected_components(graph, directed=False)[1].astype(np.int64)
-    return Speakers(speaker_N, "by which ids target trials join", _contradicted(trials, speaker_N))
+    return Speakers(speaker_N, "by which ids target trials join")
 
 
-def _contradicted(trials: Trials, speaker_N: Codes) -> NDArray[np.bool_]:
+def _contradict(trials: Trials, speaker_N: Codes) -> bool:
+    """Say whether some label is against these speakers."""
     is_same_P = speaker_N[trials.enrolment_P] == speaker_N[trials.test_P]
-    contradicted_P: NDArray[np.bool_] = is_same_P != trials.is_target_P
-    return contradicted_P
+    return bool((is_same_P != trials.is_target_P).any())
 
 
 def _by_table(trials: Trials, table: Path) -> Codes:

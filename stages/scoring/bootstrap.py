@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from scipy.special import ndtr, ndtri
 
 from reseed.stages.scoring.curves import Floats, ScoredTrials, grouped, hull_eer
+from reseed.stages.scoring.labelled import LabelledTrials
 
 Indices = NDArray[np.intp]
 
@@ -99,18 +100,17 @@ def metric_replicates(
     corner_C = _possible_corners(trials)
     pairs_P2, pair_N = np.unique(nontarget_speakers_N2, axis=0, return_inverse=True)
     pair_N = pair_N.ravel()
-    shape = corner_C.size, draws_SR.shape[0]
-    targets_CS = _counts(_stretch(corner_C, trials, target_T), target_speaker_T, weight_T, shape)
-    shape = corner_C.size, pairs_P2.shape[0]
-    nontargets_CP = _counts(_stretch(corner_C, trials, nontarget_N), pair_N, weight_N, shape).astype(np.float32)
+    corners, speakers, pairs = corner_C.size, draws_SR.shape[0], pairs_P2.shape[0]
+    targets_CS = _counts(_stretch(corner_C, trials, target_T), target_speaker_T, weight_T, (corners, speakers))
+    nontargets_CP = _counts(_stretch(corner_C, trials, nontarget_N), pair_N, weight_N, (corners, pairs))
+    nontargets_CP = nontargets_CP.astype(np.float32)
     thresholds = [np.log(of_false_alarms / of_misses) for of_misses, of_false_alarms in costs]
     paid_T = [np.logaddexp(0, -target_T), *(target_T < threshold for threshold in thresholds)]
     paid_N = [np.logaddexp(0, nontarget_N), *(nontarget_N >= threshold for threshold in thresholds)]
-    target_FS = _sums(target_speaker_T, weight_T, paid_T, draws_SR.shape[0])
-    speakers = draws_SR.shape[0]
+    target_FS = _sums(target_speaker_T, weight_T, paid_T, speakers)
     nontarget_FSS = [
         csr_array((paid_P, (pairs_P2[:, 0], pairs_P2[:, 1])), shape=(speakers, speakers))
-        for paid_P in _sums(pair_N, weight_N, paid_N, pairs_P2.shape[0])
+        for paid_P in _sums(pair_N, weight_N, paid_N, pairs)
     ]
     found = []
     for start in range(0, draws_SR.shape[1], _BLOCK_R):
@@ -123,6 +123,36 @@ def metric_replicates(
     rows = np.concatenate([np.empty((2 + 2 * len(costs), 0)), *found], axis=1)
     count = len(costs)
     return Replicates(rows[0], rows[1 : 1 + count], rows[2 + count :], rows[1 + count])
+
+
+def labelled_replicates(
+    trials: LabelledTrials,
+    draws_SR: Floats | None,
+    costs: Sequence[tuple[float, float]] = (),
+    *,
+    target_weights: Floats | None = None,
+    nontarget_weights: Floats | None = None,
+) -> Replicates | None:
+    """Return the metrics of each replicate of labelled trials, by their speakers; see `metric_replicates`.
+
+    Trials whose label contradicts their speakers are in none, since it is open whom they depend on. None where there
+    are no draws, a speaker is unknown, or a class has no other trial.
+    """
+    if draws_SR is None or not trials.speakers_known:
+        return None
+    kept_T, kept_N = ~trials.contradicted_T, ~trials.contradicted_N
+    if not kept_T.any() or not kept_N.any():
+        return None
+    return metric_replicates(
+        trials.target_T[kept_T],
+        trials.nontarget_N[kept_N],
+        trials.target_speakers_T2[kept_T, 0],
+        trials.nontarget_speakers_N2[kept_N],
+        draws_SR,
+        costs,
+        target_weights=None if target_weights is None else target_weights[kept_T],
+        nontarget_weights=None if nontarget_weights is None else nontarget_weights[kept_N],
+    )
 
 
 def percentile_interval(replicate_R: Floats, level: float = 0.95) -> tuple[float, float] | None:
@@ -149,6 +179,22 @@ def bias_corrected_interval(value: float, replicate_R: Floats, level: float = 0.
     shift = 2 * ndtri(np.clip(below, 1 / (finite.size + 1), 1 - 1 / (finite.size + 1)))
     low, high = np.quantile(finite, ndtr(shift + ndtri([(1 - level) / 2, (1 + level) / 2])))
     return float(low), float(high)
+
+
+def p_value(difference_R: Floats) -> float | None:
+    """Return the two-sided p-value of no difference, from paired replicates; None where none of them is finite.
+
+    Twice the share of replicates on the rarer side of 0, a replicate at 0 counting on both, and one more on either side
+    for the sample itself, so that it is never 0.
+
+    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 4.4, by inverting the
+    percentile interval.
+    """
+    finite = difference_R[np.isfinite(difference_R)]
+    if not finite.size:
+        return None
+    rarer = min(np.count_nonzero(finite <= 0), np.count_nonzero(finite >= 0))
+    return min(1.0, 2 * (rarer + 1) / (finite.size + 1))
 
 
 def _possible_corners(trials: ScoredTrials) -> Indices:

@@ -7,6 +7,7 @@ evaluation that names several applications takes the mean of their normalised co
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from numpy.typing import ArrayLike
 
@@ -45,30 +46,16 @@ class DetectionCost:
     applications: tuple[Application, ...]
     source: str
 
-    def minimum(
-        self,
-        target_scores: ArrayLike,
-        nontarget_scores: ArrayLike,
-        target_weights: ArrayLike | None = None,
-        nontarget_weights: ArrayLike | None = None,
-    ) -> float:
-        """Return the mean of the minimum costs, each at its own threshold; see `min_dcf`."""
-        scored = partial(min_dcf, target_scores, nontarget_scores)
-        return self._mean(partial(scored, target_weights=target_weights, nontarget_weights=nontarget_weights))
+    def minimum(self, target_scores: ArrayLike, nontarget_scores: ArrayLike, **weights: Any) -> float:
+        """Return the mean of the minimum costs, each at its own threshold; takes the weights that `min_dcf` takes."""
+        return self._mean(partial(min_dcf, target_scores, nontarget_scores, **weights))
 
-    def actual(
-        self,
-        target_scores: ArrayLike,
-        nontarget_scores: ArrayLike,
-        target_weights: ArrayLike | None = None,
-        nontarget_weights: ArrayLike | None = None,
-    ) -> float:
-        """Return the mean of the costs at the Bayes thresholds; see `actual_dcf`."""
-        scored = partial(actual_dcf, target_scores, nontarget_scores)
-        return self._mean(partial(scored, target_weights=target_weights, nontarget_weights=nontarget_weights))
+    def actual(self, target_scores: ArrayLike, nontarget_scores: ArrayLike, **weights: Any) -> float:
+        """Return the mean of the costs at the Bayes thresholds; takes the weights that `actual_dcf` takes."""
+        return self._mean(partial(actual_dcf, target_scores, nontarget_scores, **weights))
 
     def _mean(self, cost: Callable[..., float]) -> float:
-        each = [cost(p_target=a.p_target, c_miss=a.c_miss, c_fa=a.c_fa) for a in self.applications]
+        each = [cost(**vars(application)) for application in self.applications]
         return sum(each) / len(each)
 
     def __str__(self) -> str:

@@ -16,7 +16,7 @@ from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF, MIN_DCF
 from reseed.stages.reporting.metrics.eer import EER, EER_CI95
 from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.results.systems import ScoredSystem, System, TrialScores
-from reseed.stages.scoring.bootstrap import eer_replicates
+from reseed.stages.scoring.bootstrap import labelled_replicates
 from reseed.stages.scoring.curves import Floats, det_points, error_rates, grouped
 from reseed.stages.scoring.metrics import eer
 from reseed.store import ScoringError
@@ -202,15 +202,5 @@ def det_curve(scored: ScoredSystem, part: str) -> DetCurve | None:
 
 
 def _replicates(trials: TrialScores, draws_SR: Floats | None) -> Floats | None:
-    if draws_SR is None or not trials.speakers_known:
-        return None
-    kept_T, kept_N = ~trials.contradicted_T, ~trials.contradicted_N
-    if not kept_T.any() or not kept_N.any():
-        return None
-    return eer_replicates(
-        trials.target_T[kept_T],
-        trials.nontarget_N[kept_N],
-        trials.target_speakers_T2[kept_T, 0],
-        trials.nontarget_speakers_N2[kept_N],
-        draws_SR,
-    )
+    found = labelled_replicates(trials, draws_SR)
+    return None if found is None else found.eer_R

@@ -12,7 +12,7 @@ import numpy as np
 from reseed.stages.reporting.metrics.base import Interval
 from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.systems import System
-from reseed.stages.scoring.bootstrap import percentile_interval
+from reseed.stages.scoring.bootstrap import p_value, percentile_interval
 from reseed.stages.scoring.curves import Floats
 
 _SIGNIFICANT = 0.05
@@ -174,22 +174,6 @@ def change(mean: Mean | None, reference: Mean | None) -> Change | None:
     with np.errstate(divide="ignore", invalid="ignore"):
         change_R = mean.replicate_R / reference.replicate_R - 1
     return Change(relative, percentile_interval(change_R), p_value(mean.replicate_R - reference.replicate_R))
-
-
-def p_value(difference_R: Floats) -> float | None:
-    """Return the two-sided p-value of no difference, from paired replicates; None where none of them is finite.
-
-    Twice the share of replicates on the rarer side of 0, a replicate at 0 counting on both, and one more on either side
-    for the sample itself, so that it is never 0.
-
-    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 4.4, by inverting the
-    percentile interval.
-    """
-    finite = difference_R[np.isfinite(difference_R)]
-    if not finite.size:
-        return None
-    rarer = min(np.count_nonzero(finite <= 0), np.count_nonzero(finite >= 0))
-    return min(1.0, 2 * (rarer + 1) / (finite.size + 1))
 
 
 def best_system(summaries: Sequence[Summary]) -> Summary:

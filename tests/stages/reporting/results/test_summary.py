@@ -11,11 +11,11 @@ from reseed.stages.reporting.results.summary import (
     centred_reference,
     headline,
     means_by_kind,
-    p_value,
     reference,
     summarise,
 )
 from reseed.stages.reporting.results.systems import System
+from reseed.stages.scoring.bootstrap import p_value
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5}, "music_5db": {"music": 5}}
 
