@@ -174,7 +174,7 @@ def _measured(
     name: str,
     condition: str,
     trials: LabelledTrials,
-    weights: Mapping[str, Floats],
+    weights: Mapping[str, Any],
     draws_SR: Floats | None,
     costs: Sequence[DetectionCost],
     llr: bool,
