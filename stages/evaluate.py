@@ -6,23 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from reseed.stages.common.figures import Plot
-from reseed.stages.common.pages import check_page
 from reseed.stages.common.terminal import lines
-from reseed.stages.common.theme import THEMES
 from reseed.stages.evaluation.measures import Figure, Measured, evaluate_trials
 from reseed.stages.evaluation.page import Evaluation, conclusions, render_page, tables, warnings
 from reseed.stages.evaluation.plots import Drawn, plots
 from reseed.stages.evaluation.score_lists import NoScoresError, ScoreList, read_score_list
 from reseed.stages.evaluation.speakers import tell_speakers
 from reseed.stages.evaluation.trials import Scored, Trials, bring_together
-from reseed.stages.reporting.table import Table, as_csv, table_files
+from reseed.stages.reporting.folder import PAGE, check_place, check_table, page_files, remove_stale
+from reseed.stages.reporting.table import as_csv
 from reseed.stages.scoring.detection_costs import detection_cost
 from reseed.store import ScoringError
 from reseed.store.atomic import atomic_files, write_json, write_text
 from reseed.store.bounded import read_json
-from reseed.store.outputs import check_apart, check_file
+from reseed.store.outputs import check_file
 
-PAGE = "index.html"
 _ROWS = ("metrics", "differences")
 
 
@@ -145,12 +143,10 @@ def _plain(figure: Figure) -> str:
 def _check_replaceable(report: Path | None, read: Sequence[Path]) -> None:
     if report is None:
         return
-    check_apart([report], read, ScoringError)
-    if report.is_symlink() or (report.exists() and not report.is_dir()):
-        raise ScoringError(f"{report} is no folder but a file or link, which is not replaced; choose another path")
-    check_page(report / PAGE, ScoringError)
+    check_place(report, read)
     for name in _ROWS:
         check_file(report / f"{name}.json", "of an evaluation", _is_rows, ScoringError)
+    check_table(report / "metrics.csv", "of an evaluation")
 
 
 def _is_rows(path: Path) -> bool:
@@ -159,17 +155,14 @@ def _is_rows(path: Path) -> bool:
 
 
 def _write(report: Path, evaluation: Evaluation, drawn: Sequence[Plot]) -> None:
-    shown: list[Table] = tables(evaluation)
-    found = evaluation.found
+    shown, found = tables(evaluation), evaluation.found
     rows = [measured.row() for measured in [*found.pooled, *found.by_condition]]
+    files = page_files(drawn, shown)
     with atomic_files(report) as staged:
         write_json(staged / "metrics.json", rows)
         write_text(staged / "metrics.csv", as_csv(rows))
         write_json(staged / "differences.json", [difference.row() for difference in found.differences])
-        for table in shown:
-            for name, text in table_files(table).items():
-                write_text(staged / "tables" / name, text)
-        for plot in drawn:
-            for theme in THEMES:
-                write_text(staged / "plots" / f"{plot.name}.{theme.name}.svg", plot.svgs[theme.name])
+        for name, text in files.items():
+            write_text(staged / name, text)
         write_text(staged / PAGE, render_page(evaluation, shown, drawn))
+    remove_stale(report, files)

@@ -6,11 +6,10 @@ from typing import Any
 
 from reseed.stages.audio.shared import read_shared
 from reseed.stages.common.figures import Plot
-from reseed.stages.common.pages import check_page
 from reseed.stages.common.prose import counted
 from reseed.stages.common.terminal import log
-from reseed.stages.common.theme import THEMES
 from reseed.stages.reporting.contents import Contents, contents
+from reseed.stages.reporting.folder import PAGE, check_place, check_table, page_files, remove_stale
 from reseed.stages.reporting.page import render_page
 from reseed.stages.reporting.plots.distances import speaker_distances
 from reseed.stages.reporting.plots.projection import embedding_space
@@ -22,14 +21,14 @@ from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.systems import Loaded
 from reseed.stages.reporting.setup import contradiction
-from reseed.stages.reporting.table import as_csv, table_files
+from reseed.stages.reporting.table import as_csv
 from reseed.store import ScoringError
 from reseed.store.atomic import atomic_files, write_json, write_text
-from reseed.store.bounded import read_json, read_text
-from reseed.store.outputs import check_apart, check_file
+from reseed.store.bounded import read_json
+from reseed.store.outputs import check_file
 from reseed.store.sealed import digests_of, write_record
 
-PAGE, DIGESTS, CONFIG = "index.html", "digests.json", "config.yaml"
+DIGESTS, CONFIG = "digests.json", "config.yaml"
 
 
 def build(
@@ -91,20 +90,13 @@ def check_replaceable(report: Path, runs: Sequence[RunFiles]) -> None:
         ScoringError: something else is there, or something that the report is made from.
     """
     read = [path for run in runs for path in (*run.scores, *run.identification, *run.stores, run.utterances)]
-    check_apart([report], read, ScoringError)
-    if report.is_symlink() or (report.exists() and not report.is_dir()):
-        raise ScoringError(f"{report} is no folder but a file or link, which is not replaced; choose another path")
-    check_page(report / PAGE, ScoringError)
+    check_place(report, read)
     summary = report / "summary.json"
     check_file(report / "config.yaml", "that of a report", lambda _: summary.is_file(), ScoringError)
     for name in ("metrics", "groups", "summary", "across", "spread", "digests"):
         check_file(report / f"{name}.json", "of a report", _is_rows, ScoringError)
     for name in ("metrics", "groups"):
-        check_file(report / f"{name}.csv", "of a report", _is_table, ScoringError)
-
-
-def _is_table(path: Path) -> bool:
-    return "system" in read_text(path).partition("\n")[0].split(",")[:2]  # of several runs, the run comes first
+        check_table(report / f"{name}.csv", "of a report")
 
 
 def _is_rows(path: Path) -> bool:
@@ -125,8 +117,7 @@ def _write(
     """Write all files, the page last; of those that not every report has, remove an earlier one's."""
     measured = [_measured(results, measurement) for measurement in results.measurements]
     groups = [group.row() for group in results.groups]
-    pictures = {f"plots/{plot.name}.{theme}.svg": svg for plot in shown.plots for theme, svg in plot.svgs.items()}
-    tables = {f"tables/{name}": text for table in shown.tables for name, text in table_files(table).items()}
+    files = page_files(shown.plots, shown.tables)
     with atomic_files(report) as staged:
         write_json(staged / "metrics.json", measured)
         write_text(staged / "metrics.csv", as_csv(measured))
@@ -136,7 +127,7 @@ def _write(
             if content:
                 write_json(staged / name, content)
         write_json(staged / "summary.json", [summary.row() for summary in results.summaries])
-        for name, text in {**pictures, **tables}.items():
+        for name, text in files.items():
             write_text(staged / name, text)
         write_record(staged / DIGESTS, {"files": digests_of(staged)})
         if config:
@@ -144,8 +135,7 @@ def _write(
         write_text(staged / PAGE, page)
     for name in (name for name, content in {**rows, CONFIG: config}.items() if not content):
         (report / name).unlink(missing_ok=True)
-    _remove_stale(report / "plots", pictures, [f".{theme.name}.svg" for theme in THEMES])
-    _remove_stale(report / "tables", tables, [".csv", ".tex", ".json"])
+    remove_stale(report, files)
 
 
 def _measured(results: Results, measurement: Measurement) -> dict[str, Any]:
@@ -155,13 +145,3 @@ def _measured(results: Results, measurement: Measurement) -> dict[str, Any]:
     absent = dict.fromkeys(next(iter(results.retrieval.values())).row())
     found = results.retrieval.get((measurement.system, measurement.condition.view))
     return measurement.row() | (found.row() if found else absent)
-
-
-def _remove_stale(folder: Path, files: Mapping[str, str], endings: Sequence[str]) -> None:
-    """Remove what this report does not have of an earlier one, of which there is a file for each ending."""
-    names = {Path(name).name for name in files}
-    for first in folder.glob(f"*{endings[0]}"):
-        earlier = [first.with_name(first.name.removesuffix(endings[0]) + ending) for ending in endings]
-        if first.name not in names and all(path.is_file() for path in earlier):
-            for path in earlier:
-                path.unlink()

@@ -218,12 +218,27 @@ def test_the_page_names_the_best_only_where_the_trials_tell_it(tmp_path):
     assert 'class="best"' not in page
 
 
-def test_what_is_no_evaluation_is_not_replaced(tmp_path):
+@pytest.mark.parametrize("name", ["metrics.json", "metrics.csv"])
+def test_what_is_no_evaluation_is_not_replaced(tmp_path, name):
     made = write(tmp_path)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "metrics.json").write_text('{"mine": 1}')
-    with pytest.raises(ScoringError, match="metrics.json"):
+    (tmp_path / "mine" / name).write_text('{"mine": 1}')
+    with pytest.raises(ScoringError, match=name):
         evaluate(scores=[made.scores], labels=made.labels, report=tmp_path / "mine")
+    assert (tmp_path / "mine" / name).read_text() == '{"mine": 1}'
+
+
+def test_a_page_that_takes_the_place_of_another_leaves_none_of_its_tables(tmp_path):
+    made, report = write(tmp_path), tmp_path / "report"
+    evaluate(scores=[made.scores, made.other], labels=made.labels, report=report)
+    assert (report / "tables" / "differences.csv").exists()
+    (report / "tables" / "notes.csv").write_text("mine")
+    evaluate(scores=[made.scores], labels=made.labels, report=report)
+    assert {path.stem for path in (report / "tables").iterdir()} == {"systems", "notes"}
+
+
+def test_an_unknown_cost_is_refused(tmp_path):
+    made = write(tmp_path)
     with pytest.raises(ConfigError, match="there is no detection cost 'nist'"):
         evaluate(scores=[made.scores], labels=made.labels, costs=["nist"])
 

@@ -1,0 +1,61 @@
+"""The folder that a page lies in: what may be replaced there, and the page's figures and tables as files."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from reseed.stages.common.figures import Plot
+from reseed.stages.common.pages import check_page
+from reseed.stages.common.theme import THEMES
+from reseed.stages.reporting.table import Table, table_files
+from reseed.store import ScoringError
+from reseed.store.bounded import read_text
+from reseed.store.outputs import check_apart, check_file
+
+PAGE = "index.html"
+_PLOTS, _TABLES = "plots", "tables"
+
+
+def check_place(report: Path, read: Sequence[Path]) -> None:
+    """Check that a page may be put into a folder: it is none of what is read, and has no other page.
+
+    Raises:
+        ScoringError: it is, it has, or a file or link is there.
+    """
+    check_apart([report], read, ScoringError)
+    if report.is_symlink() or (report.exists() and not report.is_dir()):
+        raise ScoringError(f"{report} is no folder but a file or link, which is not replaced; choose another path")
+    check_page(report / PAGE, ScoringError)
+
+
+def check_table(path: Path, noun: str) -> None:
+    """Check that a CSV of rows by system may be written at `path`.
+
+    Raises:
+        ScoringError: something else is there.
+    """
+    check_file(path, noun, _is_table, ScoringError)
+
+
+def page_files(plots: Iterable[Plot], tables: Iterable[Table]) -> dict[str, str]:
+    """Return figures and tables by their places in the folder: SVG by theme; CSV, LaTeX and JSON."""
+    pictures = {f"{_PLOTS}/{plot.name}.{theme}.svg": svg for plot in plots for theme, svg in plot.svgs.items()}
+    return pictures | {f"{_TABLES}/{name}": text for table in tables for name, text in table_files(table).items()}
+
+
+def remove_stale(report: Path, files: Mapping[str, str]) -> None:
+    """Remove figures and tables of an earlier page that are not among those of this one."""
+    _remove(report / _PLOTS, files, [f".{theme.name}.svg" for theme in THEMES])
+    _remove(report / _TABLES, files, [".csv", ".tex", ".json"])
+
+
+def _remove(folder: Path, files: Mapping[str, str], endings: Sequence[str]) -> None:
+    """Remove what is not among `files`, of which there is a file for each ending."""
+    for first in folder.glob(f"*{endings[0]}"):
+        earlier = [first.with_name(first.name.removesuffix(endings[0]) + ending) for ending in endings]
+        if f"{folder.name}/{first.name}" not in files and all(path.is_file() for path in earlier):
+            for path in earlier:
+                path.unlink()
+
+
+def _is_table(path: Path) -> bool:
+    return "system" in read_text(path).partition("\n")[0].split(",")[:2]  # of several runs, the run comes first
