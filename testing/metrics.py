@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from reseed.stages.reporting.metrics.base import Costs, Identified, Metric, MetricInput
+from reseed.stages.reporting.metrics.base import Identified, Metric, MetricInput
 from reseed.stages.reporting.metrics.table import FURTHER
+from reseed.stages.scoring.detection_costs import Costs
 
 
 def scored(apart: float = 2.0) -> MetricInput:

@@ -180,7 +180,7 @@ def _measured(
     llr: bool,
 ) -> Measured:
     scores = trials.target_T, trials.nontarget_N
-    applications = [application.costs for cost in costs for application in cost.applications]
+    applications = [(each.of_misses, each.of_false_alarms) for cost in costs for each in cost.applications]
     drawn = labelled_replicates(trials, draws_SR, applications, **weights)
     min_R = {} if drawn is None else _of_costs(drawn.min_dcf_QR, costs)
     actual_R = {} if drawn is None else _of_costs(drawn.actual_dcf_QR, costs)

@@ -17,19 +17,32 @@ from reseed.store.errors import ScoringError
 
 
 @dataclass(frozen=True)
-class Application:
-    """A prior of targets, and what a miss and a false alarm cost."""
+class Costs:
+    """What a detection cost weighs: the prior of a target trial, and what a miss and a false alarm cost."""
 
     p_target: float
     c_miss: float = 1.0
     c_fa: float = 1.0
 
     @property
-    def costs(self) -> tuple[float, float]:
-        """What a miss and a false alarm cost, each times the prior of its class."""
-        return self.c_miss * self.p_target, self.c_fa * (1 - self.p_target)
+    def of_misses(self) -> float:
+        """What it costs to miss every target."""
+        return self.p_target * self.c_miss
+
+    @property
+    def of_false_alarms(self) -> float:
+        """What it costs to accept every non-target."""
+        return (1 - self.p_target) * self.c_fa
+
+    @property
+    def in_words(self) -> str:
+        """The three numbers: "0.05, C_miss = C_fa = 1"."""
+        equal = self.c_miss == self.c_fa
+        costs = f"C_miss = C_fa = {self.c_fa:g}" if equal else f"C_miss = {self.c_miss:g}, C_fa = {self.c_fa:g}"
+        return f"{self.p_target:g}, {costs}"
 
     def __str__(self) -> str:
+        """Say the prior, and costs that are not 1: "P_target 0.01, C_miss 10, C_fa 1"."""
         priced = f", C_miss {self.c_miss:g}, C_fa {self.c_fa:g}" if (self.c_miss, self.c_fa) != (1, 1) else ""
         return f"P_target {self.p_target:g}{priced}"
 
@@ -43,7 +56,7 @@ class DetectionCost:
     """
 
     name: str
-    applications: tuple[Application, ...]
+    applications: tuple[Costs, ...]
     source: str
 
     def minimum(self, target_scores: ArrayLike, nontarget_scores: ArrayLike, **weights: Any) -> float:
@@ -63,7 +76,7 @@ class DetectionCost:
 
 
 def _cost(name: str, source: str, *priors: float, c_miss: float = 1.0, c_fa: float = 1.0) -> DetectionCost:
-    return DetectionCost(name, tuple(Application(prior, c_miss, c_fa) for prior in priors), source)
+    return DetectionCost(name, tuple(Costs(prior, c_miss, c_fa) for prior in priors), source)
 
 
 DETECTION_COSTS = {

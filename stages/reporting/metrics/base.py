@@ -8,35 +8,10 @@ from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from reseed.stages.scoring.curves import Floats
+from reseed.stages.scoring.detection_costs import Costs
 
 Interval = tuple[float, float]
 Value = TypeVar("Value", float, int, Interval)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What the detection cost weighs: the prior of a target trial, and what a miss and a false alarm cost."""
-
-    p_target: float
-    c_miss: float = 1.0
-    c_fa: float = 1.0
-
-    @property
-    def of_misses(self) -> float:
-        """What it costs to miss every target."""
-        return self.p_target * self.c_miss
-
-    @property
-    def of_false_alarms(self) -> float:
-        """What it costs to accept every non-target."""
-        return (1 - self.p_target) * self.c_fa
-
-    @property
-    def in_words(self) -> str:
-        """The three numbers: "0.05, C_miss = C_fa = 1"."""
-        equal = self.c_miss == self.c_fa
-        costs = f"C_miss = C_fa = {self.c_fa:g}" if equal else f"C_miss = {self.c_miss:g}, C_fa = {self.c_fa:g}"
-        return f"{self.p_target:g}, {costs}"
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ from matplotlib.patches import Patch
 from reseed.stages.common.figures import Plot, figure, plotted, to_svg
 from reseed.stages.common.prose import listed
 from reseed.stages.common.theme import Theme
-from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.plots.markers import POOLED
 from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.measure import pooled_scores
 from reseed.stages.reporting.results.systems import ScoredSystem, TrialScores
 from reseed.stages.scoring.curves import Floats, error_rates, grouped
+from reseed.stages.scoring.detection_costs import Costs
 
 _BINS = 80
 _TAIL = 0.001  # left out on either side, so that one outlier does not squeeze the rest

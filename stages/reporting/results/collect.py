@@ -6,7 +6,7 @@ from typing import Any
 
 from reseed.stages.audio.conditions import Condition
 from reseed.stages.common.terms import SPEECH, Wording, wording
-from reseed.stages.reporting.metrics.base import Costs, Metric
+from reseed.stages.reporting.metrics.base import Metric
 from reseed.stages.reporting.metrics.table import METRICS, metrics_with
 from reseed.stages.reporting.results.backbone_pairs import PairComparison, compare_pairs, other_seeds
 from reseed.stages.reporting.results.group_eers import GroupEer, measure_groups
@@ -24,6 +24,7 @@ from reseed.stages.reporting.results.styles import Styles, system_labels, system
 from reseed.stages.reporting.results.summary import Summary, headline, shared_views, summarise
 from reseed.stages.reporting.results.systems import Loaded, ScoredSystem, System
 from reseed.stages.scoring.bootstrap import speaker_draws
+from reseed.stages.scoring.detection_costs import Costs
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from reseed.stages.audio.conditions import Condition
-from reseed.stages.reporting.metrics.base import Costs, Identified, Interval, Metric, MetricInput, Value
+from reseed.stages.reporting.metrics.base import Identified, Interval, Metric, MetricInput, Value
 from reseed.stages.reporting.metrics.cllr import CLLR, MIN_CLLR
 from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF, MIN_DCF
 from reseed.stages.reporting.metrics.eer import EER, EER_CI95
@@ -18,6 +18,7 @@ from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.results.systems import ScoredSystem, System, TrialScores
 from reseed.stages.scoring.bootstrap import labelled_replicates
 from reseed.stages.scoring.curves import Floats, det_points, error_rates, grouped
+from reseed.stages.scoring.detection_costs import Costs
 from reseed.stages.scoring.metrics import eer
 from reseed.store import ScoringError
 

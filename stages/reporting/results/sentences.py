@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from reseed.stages.common.prose import bare_range, listed, p_text, percent, signed_percent, signed_range
-from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF
 from reseed.stages.reporting.results.measure import Measured
 from reseed.stages.reporting.results.styles import Labels, families
@@ -20,6 +19,7 @@ from reseed.stages.reporting.results.summary import (
     reference,
 )
 from reseed.stages.reporting.results.systems import System
+from reseed.stages.scoring.detection_costs import Costs
 
 NORMALISED = "as_norm"  # alone often moves an EER by as much as an enhancer does
 

@@ -6,7 +6,6 @@ import pytest
 from scipy.special import ndtr
 
 from reseed.stages.common.theme import THEMES
-from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.plots.conditions import plan_bands
 from reseed.stages.reporting.plots.det import det_panels, fewest_false_alarms, marker_at, roc_panels
 from reseed.stages.reporting.plots.histogram import ScorePanel, score_histograms, thresholds
@@ -15,6 +14,7 @@ from reseed.stages.reporting.plots.snr import draw_panels, plan_panels
 from reseed.stages.reporting.results.measure import DetCurve
 from reseed.stages.reporting.results.styles import system_styles
 from reseed.stages.reporting.results.systems import System
+from reseed.stages.scoring.detection_costs import Costs
 from tests.stages.reporting.example import results_of
 from tests.stages.reporting.results.test_summary import measured
 

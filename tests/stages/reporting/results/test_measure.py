@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from reseed.stages.audio.conditions import describe
-from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.metrics.cllr import CLLR, MIN_CLLR
 from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF, MIN_DCF
 from reseed.stages.reporting.metrics.eer import EER_NEAREST
 from reseed.stages.reporting.results.measure import measure, order_preserving, pooled_calibration
 from reseed.stages.reporting.results.systems import ScoredSystem, System, TrialScores
 from reseed.stages.scoring.bootstrap import speaker_draws
+from reseed.stages.scoring.detection_costs import Costs
 from reseed.stages.scoring.metrics import actual_dcf, cllr, eer
 from reseed.stages.trial_scoring.origin import Origin
 

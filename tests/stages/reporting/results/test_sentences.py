@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.results.measure import Measured
 from reseed.stages.reporting.results.sentences import calibration_warning, conclusions
 from reseed.stages.reporting.results.styles import scored_labels, system_labels
 from reseed.stages.reporting.results.summary import Mean, Summary, change
 from reseed.stages.reporting.results.systems import System
+from reseed.stages.scoring.detection_costs import Costs
 
 DRAWS = np.linspace(-1, 1, 41)
 

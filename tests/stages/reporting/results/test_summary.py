@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from reseed.stages.audio.conditions import describe
-from reseed.stages.reporting.metrics.base import Costs
 from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.summary import (
@@ -16,6 +15,7 @@ from reseed.stages.reporting.results.summary import (
 )
 from reseed.stages.reporting.results.systems import System
 from reseed.stages.scoring.bootstrap import p_value
+from reseed.stages.scoring.detection_costs import Costs
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5}, "music_5db": {"music": 5}}
 
