@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reseed.stages.common.figures import Plot
+from reseed.stages.common.prose import counted
 from reseed.stages.common.terminal import lines
 from reseed.stages.evaluation.measures import Figure, Measured, evaluate_trials
 from reseed.stages.evaluation.page import Evaluation, conclusions, render_page, tables, warnings
@@ -54,8 +55,8 @@ class EvaluationResult:
         of = f"{title}: " if title else ""
         return lines(
             [
-                f"{of}{first.targets:,} targets, {first.nontargets:,} non-targets, intervals over "
-                f"{self.evaluation.speakers.count:,} speakers, told {self.evaluation.speakers.told_by}",
+                f"{of}{counted(first.targets, 'target')}, {counted(first.nontargets, 'non-target')}, intervals over "
+                f"{counted(self.evaluation.speakers.count, 'speaker')}, told {self.evaluation.speakers.told_by}",
                 *(sentence.replace("\u202f", " ") for sentence in conclusions(self.evaluation)),
                 *(f"  {_line(measured)}" for measured in self.evaluation.found.pooled),
                 *(f"warning: {warning}" for warning in warnings(self.evaluation)),
@@ -112,9 +113,12 @@ def _read(paths: Sequence[Path], labels: Path | None) -> tuple[list[ScoreList], 
     for path in paths:
         try:
             lists.append(read_score_list(path))
-        except NoScoresError:
-            if labels is not None or len(paths) == 1:
+        except NoScoresError as error:
+            if len(paths) == 1:
                 raise
+            if labels is not None:
+                message = f"{labels} and {path} have no column of scores; one trial list is taken"
+                raise ScoringError(message) from error
             labels = path
     return lists, labels
 

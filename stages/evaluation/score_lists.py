@@ -99,7 +99,8 @@ def read_score_list(path: Path, *, labels_alone: bool = False) -> ScoreList:
             number, or a label is no label; names the row.
     """
     if not path.is_file():
-        raise ScoringError(f"the score file {path} does not exist")
+        fault = f"{path} is a folder, not a score file" if path.is_dir() else f"the score file {path} does not exist"
+        raise ScoringError(fault)
     columns, heading, first_line = _parquet(path) if path.suffix == ".parquet" else _text(path, labels_alone)
     if not len(columns["score"]):
         raise ScoringError(f"{path} holds no scores")
@@ -141,6 +142,10 @@ def _text(path: Path, labels_alone: bool) -> tuple[Columns, str, int]:
     if check_regular(path) > _MOST_BYTES:
         raise ScoringError(f"{path} is larger than {_MOST_BYTES >> 30} GB; write it as Parquet")
     data = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        raise ScoringError(f"{path} is no UTF-8 text; unpack or convert it") from None
     first = next((line for line in data[: 1 << 20].splitlines() if line.strip()), b"")
     if not first:
         raise ScoringError(f"{path} holds no scores")

@@ -237,6 +237,16 @@ def test_a_page_that_takes_the_place_of_another_leaves_none_of_its_tables(tmp_pa
     assert {path.stem for path in (report / "tables").iterdir()} == {"systems", "notes"}
 
 
+def test_of_two_files_without_scores_both_are_named(tmp_path):
+    made = write(tmp_path)
+    more = tmp_path / "more.txt"
+    more.write_text(made.labels.read_text())
+    with pytest.raises(
+        ScoringError, match=r"trials.txt and .*more.txt have no column of scores; one trial list is taken"
+    ):
+        evaluate(scores=[made.scores, made.labels, more])
+
+
 def test_an_unknown_cost_is_refused(tmp_path):
     made = write(tmp_path)
     with pytest.raises(ConfigError, match="there is no detection cost 'nist'"):

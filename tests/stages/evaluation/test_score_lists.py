@@ -1,3 +1,5 @@
+import gzip
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -88,3 +90,17 @@ def test_a_trial_list_has_no_scores(tmp_path):
         read_score_list(tmp_path / "list")
     with pytest.raises(ScoringError, match="the score file .*nowhere does not exist"):
         read_score_list(tmp_path / "nowhere")
+    with pytest.raises(ScoringError, match="is a folder, not a score file"):
+        read_score_list(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a b\xff 0.5\n", gzip.compress(b"a b 0.5\nc d 0.1\n"), bytes(range(256))],
+    ids=["another encoding", "packed", "binary"],
+)
+def test_what_is_no_text_is_refused_in_one_line(tmp_path, capfd, content):
+    (tmp_path / "scores").write_bytes(content)
+    with pytest.raises(ScoringError, match="scores is no UTF-8 text; unpack or convert it"):
+        read_score_list(tmp_path / "scores")
+    assert capfd.readouterr().err == ""
