@@ -3,7 +3,7 @@
 Shapes: T target and N non-target trials, K priors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from reseed.stages.common.theme import Theme
 from reseed.stages.reporting.plots.det import det_panels, roc_panels
 from reseed.stages.reporting.plots.markers import legend
 from reseed.stages.reporting.results.measure import DetCurve
-from reseed.stages.reporting.results.styles import Style, system_styles
+from reseed.stages.reporting.results.styles import Style, Styles, system_styles
 from reseed.stages.reporting.results.systems import System
 from reseed.stages.scoring.curves import Floats, det_points, error_rates, grouped
 
@@ -40,7 +40,7 @@ class Drawn:
     is_llr: bool
 
 
-def styles_of(names: Sequence[str]) -> dict[System, Style]:
+def styles_of(names: Sequence[str]) -> Styles:
     """Return how each system is drawn, on the page and in the figures."""
     systems = [System(name, name, "score") for name in names]
     return system_styles({system: system.name for system in systems})
@@ -66,25 +66,26 @@ def plots(systems: Sequence[Drawn]) -> list[Plot]:
         lambda theme: roc_panels({"all trials": curves}, styles, theme),
         folded=True,
     )
-    made = [det, *_of_scores(list(zip(styles.values(), systems, strict=True))), roc]
+    made = [det, *_of_scores(styles, systems), roc]
     return [plot for plot in made if plot]
 
 
-def _of_scores(drawn: "Pairs") -> list[Plot | None]:
+def _of_scores(styles: Styles, systems: Sequence[Drawn]) -> list[Plot | None]:
     """Draw what shows the scores themselves: their costs, and how they are spread."""
+    drawn = list(zip(styles.values(), systems, strict=True))
     return [
         plotted(
             "bayes",
             "Bayes error rates",
             "Normalised detection cost at every prior of targets, as log odds: the least over thresholds (lines) and, "
             "of log-likelihood ratios, at the Bayes threshold (dotted). 1 is what deciding without scores costs.",
-            lambda theme: _one_panel(theme, drawn, _bayes),
+            lambda theme: _one_panel(theme, styles, drawn, _bayes),
         ),
         plotted(
             "tippett",
             "Tippett plot",
             "The share of trials whose score is at least so high: targets (upper lines) and non-targets (lower lines).",
-            lambda theme: _one_panel(theme, drawn, _tippett),
+            lambda theme: _one_panel(theme, styles, drawn, _tippett),
             folded=True,
         ),
         plotted(
@@ -98,14 +99,15 @@ def _of_scores(drawn: "Pairs") -> list[Plot | None]:
 
 
 Pairs = Sequence[tuple[Style, Drawn]]
+_Draw = Callable[[Axes, Style, Drawn, Theme], None]
 
 
-def _one_panel(theme: Theme, drawn: Pairs, draw) -> str:  # type: ignore[no-untyped-def]
+def _one_panel(theme: Theme, styles: Styles, drawn: Pairs, draw: _Draw) -> str:
     with figure(theme, _HEIGHT_IN) as fig:
         axes = fig.subplots()
         for style, each in drawn:
             draw(axes, style, each, theme)
-        legend(fig, {System(style.label, "", ""): style for style, _ in drawn}, theme)
+        legend(fig, styles, theme)
         return to_svg(fig)
 
 
