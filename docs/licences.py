@@ -31,8 +31,6 @@ does not settle the rights in the speech that they were trained on.
 
 ## What to mind
 
-* `kaldiio`, which every installation has: its metadata name no licence, and the licence file in its wheel is an
-  agreement for evaluation alone. It reads and writes Kaldi's archives of vectors, and nothing else here.
 * `espeakng-loader` (extra `demo`) brings the library of espeak-ng and states no licence; espeak-ng itself is under
   the GPL, version 3 or later. Only the synthetic corpus uses it.
 * Wheels bring libraries under the LGPL: `av` those of FFmpeg (LGPL, version 3 or later), `soundfile` libsndfile and

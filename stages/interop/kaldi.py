@@ -12,13 +12,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-import kaldiio
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from reseed.stages.interop.exchange import Batch, Dimension, ExportHeader, chunked, numbered_lines
-from reseed.stages.interop.kaldi_arrays import open_archive, read_array
+from reseed.stages.interop.kaldi_arrays import open_archive, read_array, write_vector
 from reseed.stages.interop.keys import escape, keys_of, parse_key, unescape
 from reseed.stages.interop.output import EXPORT_HEADER, export_directory, read_export_header
 from reseed.store import StoreError, atomic
@@ -129,9 +128,7 @@ def _write_batch(batch: Batch, ark: BinaryIO, scp: TextIO, archive: Path) -> lis
     """Append the vectors to the archive and their places to its index; return their keys."""
     keys = list(keys_of(batch.rows, _ALLOWED))
     for key, vector in zip(keys, batch.vectors.astype(np.float32), strict=True):
-        offset = ark.tell() + len(f"{key} ")
-        kaldiio.save_ark(ark, {key: vector})
-        scp.write(f"{key} {archive}:{offset}\n")
+        scp.write(f"{key} {archive}:{write_vector(ark, key, vector)}\n")
     return keys
 
 

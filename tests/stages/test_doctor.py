@@ -51,13 +51,13 @@ def test_what_is_not_installed_is_named_with_what_to_install(monkeypatch):
     every = importlib.metadata.Distribution.from_name
 
     def without(name: str) -> importlib.metadata.Distribution:
-        if name in {"silero-vad", "tensorboard", "kaldiio"}:
+        if name in {"silero-vad", "tensorboard", "duckdb"}:
             raise importlib.metadata.PackageNotFoundError(name)
         return every(name)
 
     monkeypatch.setattr(importlib.metadata.Distribution, "from_name", without)
     found = doctor()
-    assert found.broken == ["kaldiio is not installed; run `uv pip install kaldiio`"]
+    assert found.broken == ["duckdb is not installed; run `uv pip install duckdb`"]
     advice = found.to_json()["advice"]
     assert advice["tensorboard"] == "run `uv pip install tensorboard`"
     assert "run `uv pip install --no-deps silero-vad`" in advice["silero"]

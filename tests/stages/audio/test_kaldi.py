@@ -1,11 +1,13 @@
 """Kaldi data directories: which stretch of which file, whose speech, and what is refused with which reason."""
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import soundfile as sf
 
 from reseed.stages.audio.kaldi_pipes import Piped, read_pipe
 from reseed.stages.audio.manifest import Utterance, read_manifest
@@ -369,16 +371,20 @@ def test_of_a_part_of_a_wav_scp_recordings_of_known_length_are_read_and_others_r
         assert all("FLAC" in reason or "joined" in reason or "frames hold" in reason for reason in rejects.values())
 
 
-def test_archives_of_kaldiio_are_read_as_it_writes_them(data):
-    kaldiio = pytest.importorskip("kaldiio")
+def test_archives_hold_containers_behind_a_word_and_waves_as_kaldi_writes_them(data):
+    native = pytest.importorskip("kaldi_native_io")
     wave = (tone(8_000, 8_000) * 32_767).astype(np.int16)
-    options = {"scp": str(data / "wav.scp"), "append": True}
-    for key, form in (("a", "flac"), ("b", "wav")):
-        kaldiio.save_ark(
-            str(data / "ext.ark"), {key: (wave, 8_000)}, write_function="soundfile",
-            write_kwargs={"format": form, "subtype": None}, **options,
-        )  # fmt: skip
-    kaldiio.save_ark(str(data / "plain.ark"), {"c": (8_000, wave)}, **options)
+    scp = ""
+    with (data / "audio.ark").open("wb") as ark:
+        for key, form in (("a", "FLAC"), ("b", "WAV")):
+            file = io.BytesIO()
+            sf.write(file, wave, 8_000, format=form, subtype="PCM_16")
+            ark.write(f"{key} ".encode())
+            scp += f"{key} {ark.name}:{ark.tell()}\n"
+            ark.write(b"AUDIO\4" + len(file.getvalue()).to_bytes(4, "little") + file.getvalue())
+    with native.WaveWriter(f"ark,scp:{data}/plain.ark,{data}/wav.scp") as writer:
+        writer.write("c", native.WaveData(8_000.0, wave[None].astype(np.float32)))
+    (data / "wav.scp").write_text(scp + (data / "wav.scp").read_text())
     rows, rejects, message = prepared(data)
     assert sorted(rows) == ["a", "b", "c"]
     assert not rejects

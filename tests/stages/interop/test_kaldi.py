@@ -2,7 +2,6 @@ import pickle
 import shutil
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 import pytest
 
@@ -12,6 +11,7 @@ from reseed.stages.interop.kaldi import KaldiReader
 from reseed.store import EmbeddingStore, StoreError
 from reseed.store.sealed import read_record, write_record
 from tests.stages.interop.examples import DIM, write_odd_store
+from tests.stages.interop.kaldi_files import load_vectors, save_ark
 
 VECTORS = {f"utt{i}": np.arange(DIM, dtype=np.float32) + i for i in range(4)}
 TOY = ImportSettings(space="toy:1")
@@ -25,8 +25,7 @@ def exported(tmp_path) -> Path:
 
 def write_foreign(directory: Path, **options) -> Path:
     directory.mkdir(exist_ok=True)
-    kaldiio.save_ark(str(directory / "xvector.ark"), VECTORS, scp=str(directory / "xvector.scp"), **options)
-    return directory / "xvector.scp"
+    return save_ark(directory / "xvector.ark", VECTORS, **options)
 
 
 def imported(source: Path, store: Path) -> dict[str, np.ndarray]:
@@ -37,9 +36,8 @@ def imported(source: Path, store: Path) -> dict[str, np.ndarray]:
 
 def test_kaldis_own_readers_read_archive_index_and_speakers(exported, tmp_path):
     store = EmbeddingStore(tmp_path / "store")
-    by_index = kaldiio.load_scp(str(exported / "embeddings.scp"))
-    with (exported / "embeddings.ark").open("rb") as ark:
-        by_archive = dict(kaldiio.load_ark(ark))
+    by_index = load_vectors(f"scp:{exported / 'embeddings.scp'}")
+    by_archive = load_vectors(f"ark:{exported / 'embeddings.ark'}")
     assert list(by_index) == list(by_archive)
     np.testing.assert_array_equal(np.stack([by_index[key] for key in by_index]), store.vectors())
     np.testing.assert_array_equal(np.stack(list(by_archive.values())), store.vectors())
@@ -68,15 +66,15 @@ def test_a_key_from_elsewhere_is_an_id_as_it_stands(tmp_path, options, suffix):
 
 
 def test_a_matrix_of_one_row_is_a_vector_and_one_of_two_is_not(tmp_path):
-    kaldiio.save_ark(str(tmp_path / "a.ark"), {key: vector[None] for key, vector in VECTORS.items()})
+    save_ark(tmp_path / "a.ark", {key: vector[None] for key, vector in VECTORS.items()})
     assert len(imported(tmp_path / "a.ark", tmp_path / "store")) == 4
-    kaldiio.save_ark(str(tmp_path / "a.ark"), {"utt0": np.zeros((2, 5), np.float32)})
+    save_ark(tmp_path / "a.ark", {"utt0": np.zeros((2, 5), np.float32)})
     with pytest.raises(StoreError, match=r"a.ark: utt0 holds float32 \[2, 5\], not one vector of numbers"):
         imported(tmp_path / "a.ark", tmp_path / "store")
 
 
 def test_unlike_dimensions_are_named_with_their_keys(tmp_path):
-    kaldiio.save_ark(str(tmp_path / "a.ark"), {"utt0": np.zeros(5, np.float32), "utt1": np.zeros(4, np.float32)})
+    save_ark(tmp_path / "a.ark", {"utt0": np.zeros(5, np.float32), "utt1": np.zeros(4, np.float32)})
     with pytest.raises(StoreError, match=r"a.ark: utt1 has 4 dimensions, utt0 has 5; a store holds one dimension"):
         imported(tmp_path / "a.ark", tmp_path / "store")
 
@@ -126,7 +124,7 @@ def test_what_is_no_archive_or_not_there_is_named(tmp_path):
 
 
 def test_keys_that_export_json_promises_but_the_archive_lacks_are_named(exported, tmp_path):
-    kaldiio.save_ark(str(exported / "embeddings.ark"), VECTORS)
+    save_ark(exported / "embeddings.ark", VECTORS)
     with pytest.raises(StoreError, match="embeddings.ark is damaged: its bytes are not those that were written"):
         imported(exported, tmp_path / "copy")
     write_record(exported / "export.json", read_record(exported / "export.json") | {"files": {}})
