@@ -60,7 +60,7 @@ def held(wheel) -> set[str]:
 def test_the_wheel_holds_the_one_package_all_of_it_and_nothing_else(held):
     files = {path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()}
     wanted = {f"reseed/{path.relative_to(ROOT)}" for path in files if "__pycache__" not in path.parts}
-    wanted |= {f"reseed/{name}" for name in ("__init__.py", "cli.py", "Snakefile")}
+    wanted |= {f"reseed/{name}" for name in ("__init__.py", "cli.py", "py.typed", "Snakefile")}
     metadata = {name for name in held if re.match(r"reseed-[\d.]+\.dist-info/", name)}
     assert held - metadata == wanted
 
@@ -125,6 +125,18 @@ def test_the_package_is_imported_beside_modules_of_other_names_and_loads_neither
         "from reseed import Enhancer; print(reseed.__file__)"
     )
     assert str(installed.venv) in installed.run("python", "-c", script)
+
+
+def test_a_program_that_imports_it_is_checked_against_its_types(installed):
+    (installed.work / "service.py").write_text(
+        "from pathlib import Path\n\nfrom reseed import EmbeddingStore\n\n"
+        "store = EmbeddingStore(Path('store'))\nreveal_type(store.dim)\nstore.vectors(view=3)\n"
+    )
+    checked = (sys.executable, "-m", "mypy", "--python-executable", installed.venv / "bin" / "python")
+    said = installed.run(*checked, "--strict", "--follow-imports=silent", "service.py", ok=False)
+    assert re.search(r'note: Revealed type is "(builtins\.)?int"', said)
+    assert re.search(r'Argument "view" to "vectors" of "EmbeddingStore" has incompatible type "int"', said)
+    assert "Found 1 error" in said
 
 
 def test_missing_extras_are_a_line_each_with_the_command_that_mends_it(installed):
