@@ -281,12 +281,18 @@ def _optional_config(*carried: str) -> _Decorator:
     return decorate
 
 
-def _settings(config: Path | None, overrides: Sequence[str], system: str | None = None, **carried: Any) -> Any:
+def _settings(
+    config: Path | None,
+    overrides: Sequence[str],
+    system: str | None = None,
+    of_audio: bool = False,
+    **carried: Any,
+) -> Any:
     """Return the settings of a command that can do without a YAML."""
     from reseed.pipeline.loading import defaults
 
     given = [*overrides, *(f"{name}={value}" for name, value in carried.items() if value is not None)]
-    return _load(config, given) if config else defaults(given, system)
+    return _load(config, given) if config else defaults(given, system, of_audio=of_audio)
 
 
 def _training_settings(system: str, **given: Any) -> Any:
@@ -338,21 +344,22 @@ def _load_training(config: Path, overrides: Sequence[str]) -> Any:
 
 
 @main.command()
-@_config_options
+@_optional_config("seed")
 @_output_option("root", "Corpus folder to write.")
-def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
+def synthesise(config: Path | None, overrides: Sequence[str], seed: int | None, root: Path) -> None:
     """Make a synthetic corpus: generated voices, noises, music and rooms."""
+    from reseed.stages.synthesise import SynthesiseSettings
     from reseed.stages.synthesise import synthesise as stage
     from reseed.store import ConfigError
 
-    run = _load(config, overrides)
-    if run.synthesise is None:
+    run = _settings(config, overrides, of_audio=True, seed=seed)
+    if config and run.synthesise is None:
         raise ConfigError(f"{config} has no synthesise section")
-    stage(root=root, settings=run.synthesise, seed=run.seed)
+    stage(root=root, settings=run.synthesise or SynthesiseSettings(), seed=run.seed)
 
 
 @main.command()
-@_config_options
+@_optional_config()
 @_path_option(
     "source",
     "Folder of audio, list (CSV, TSV, JSON, Parquet), archives, Kaldi directory, also by URL, or a data set.",
@@ -378,11 +385,12 @@ def synthesise(config: Path, overrides: Sequence[str], root: Path) -> None:
     metavar="[SHARE]",
     help="Fail where more than this share of what is listed is rejected; alone: where anything is.",
 )
-def prepare(config: Path, overrides: Sequence[str], **paths: Any) -> None:
+def prepare(config: Path | None, overrides: Sequence[str], **paths: Any) -> None:
     """List recordings and decode each once: what can be used, and why not the rest."""
     from reseed.stages.prepare import prepare as stage
 
-    click.echo(stage(settings=_load(config, overrides).corpus.prepare, **paths))
+    run = _settings(config, overrides, of_audio=True)
+    click.echo(stage(settings=run.corpus.prepare, **paths))
 
 
 def _sides(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -440,15 +448,17 @@ def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Which section under extract.",
         ),
-        _config_options,
+        _optional_config("seed", "device"),
     ):
         command = option(command)
     return command
 
 
 def _order(
-    config: Path,
+    config: Path | None,
     overrides: Sequence[str],
+    seed: int | None,
+    device: str | None,
     section: str,
     utterances: Path,
     trained: Path | None,
@@ -457,7 +467,7 @@ def _order(
 ) -> tuple[Any, Any]:
     from reseed.stages.extraction.order import ExtractOrder
 
-    run = _load(config, overrides)
+    run = _settings(config, overrides, of_audio=True, seed=seed, device=device)
     backbone, settings = _chosen(run, trained)
     return run, ExtractOrder(
         utterances=utterances,
@@ -722,14 +732,16 @@ def train_frontend(
 @main.command()
 @click.argument("source", type=_FILE)
 @click.argument("output", type=_FILE, callback=_watched)
-@_config_options
+@_optional_config("device")
 @_path_option("frontend", "Folder of `reseed train-frontend`.")
 @_TRAINED
-def denoise(config: Path, overrides: Sequence[str], trained: Path | None, **paths: Path) -> None:
+def denoise(
+    config: Path | None, overrides: Sequence[str], device: str | None, trained: Path | None, **paths: Path
+) -> None:
     """Write what a front end leaves of SOURCE, a recording, a folder of them or archives, to listen to."""
     from reseed.stages.denoise import denoise as stage
 
-    run = _load(config, overrides)
+    run = _settings(config, overrides, of_audio=True, device=device)
     _say(stage(backbone=_backbone(run, trained), device=_device(run.device), **paths))
 
 

@@ -20,6 +20,8 @@ from reseed.stages.trial_scoring.origin import CENTRE
 from reseed.store import ConfigError
 from reseed.store.checks import CHECK_VECTORS
 
+_SIDES = ("train", "evaluation")
+
 
 def load_config(path: Path, overrides: Sequence[str] = (), *, as_written: bool = False) -> RunConfig:
     """Read a run's YAML, apply overrides such as "train.seed.epochs=3", and validate.
@@ -54,18 +56,26 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, as_written: bool =
     return config.model_copy(update={"backbone": config.backbone.model_copy(update={"settings": settings})})
 
 
-def defaults(overrides: Sequence[str] = (), system: str | None = None) -> RunConfig:
-    """Return what a run without a YAML comes to, for commands that are given stores and files by themselves.
+def defaults(overrides: Sequence[str] = (), system: str | None = None, *, of_audio: bool = False) -> RunConfig:
+    """Return what a run without a YAML comes to, for commands that are given their files by themselves.
 
     Args:
         system: an entry that the section train has, of the method of this name unless an override says otherwise.
+        of_audio: the command is about recordings: what is not said of their views is the clean one alone.
 
     Raises:
         SettingsError: an override is wrong.
     """
-    splits = dict.fromkeys(("train", "evaluation"), ".")
-    tree: dict[str, Any] = {"name": "reseed", "train": {}, "corpus": {"stores": splits}}
+    tree: dict[str, Any] = {"name": "reseed", "train": {}}
     mistakes = apply_overrides(tree, overrides)
+    corpus = tree.setdefault("corpus", {})
+    if of_audio:
+        if not tree.get("synthesise"):
+            corpus.setdefault("root", ".")
+        for side in _SIDES:
+            tree.setdefault("extract", {}).setdefault(side, {"views": {"clean": {}}})
+    else:
+        corpus.setdefault("stores", dict.fromkeys(_SIDES, "."))
     if system is not None and isinstance(tree["train"], dict):
         tree["train"].setdefault(system, {})
     return validated(RunConfig, tree, where="--set", mistakes=mistakes)

@@ -8,6 +8,8 @@ from click.testing import CliRunner
 
 from reseed.cli import main
 from reseed.stages.enhancers.library import Enhancer
+from reseed.store import EmbeddingStore
+from tests.corpus import write_corpus
 from tests.digits import views_of
 
 
@@ -48,6 +50,20 @@ def test_a_store_alone_goes_through_every_stage(store, tmp_path):
     assert {row["system"] for row in rows} == {"raw", "mse"}
     assert not (tmp_path / "report" / "config.yaml").exists()
     reseed("audit", store, "--against", enhanced, "--page", tmp_path / "audit.html")
+
+
+def test_recordings_are_listed_and_embedded(tmp_path):
+    audio, utterances, noise = write_corpus(tmp_path / "audio"), tmp_path / "u.parquet", tmp_path / "n.parquet"
+    for source, kind, manifest in (("speech/train", "speech", utterances), ("noise/train", "noise", noise)):
+        files = ("--utterances", manifest, "--rejects", tmp_path / f"{kind}-rejects.parquet")
+        reseed("prepare", "--source", audio / source, "--kind", kind, *files)
+    extract = ("extract", "--utterances", utterances, "--noise", noise, "--device", "cpu", "--seed", 3)
+    reseed(*extract, "--store", tmp_path / "store", "--set", "extract.train.views={clean: {}, loud: {noise: 0}}")
+    assert EmbeddingStore(tmp_path / "store").views == ["clean", "loud"]
+    reseed(*extract, "--store", tmp_path / "clean")
+    assert EmbeddingStore(tmp_path / "clean").views == ["clean"]
+    said = reseed(*extract, "--store", tmp_path / "no", "--set", "extract.train.view={}", code=1)
+    assert "extract.train.view: unknown key; did you mean 'views'?" in said
 
 
 def test_without_a_configuration_what_is_wrong_is_said_of_the_override(store, tmp_path):
