@@ -42,7 +42,7 @@ class _Place(click.Path):
         """Return a path or a URL."""
         if not _IS_URL.match(str(value)):
             return super().convert(value, param, context)
-        from reseed.stages.audio.remote.url import Url, without_secrets
+        from reseed.store.url import Url, without_secrets
 
         try:
             return Url(str(value))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.auditing.evidence import Evidence
 from reseed.stages.auditing.finding import Audit
@@ -18,6 +17,7 @@ from reseed.stages.extraction.lineage import ancestry
 from reseed.store import undamaged
 from reseed.store.inputs import of_other_data
 from reseed.store.outputs import check_apart
+from reseed.store.url import Url
 
 
 def audit(

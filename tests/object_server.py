@@ -21,9 +21,8 @@ import pytest
 from fsspec.config import conf
 
 from reseed.stages.audio import opener, streams
-from reseed.stages.audio.remote import file, stores
-from reseed.stages.audio.remote.url import Url
-from reseed.store import atomic
+from reseed.store import atomic, remote, remote_file
+from reseed.store.url import Url
 
 # What the tests of stores need and an environment without the extras lacks.
 needs_s3 = pytest.mark.skipif(find_spec("s3fs") is None, reason="s3fs is not installed (the extra s3)")
@@ -113,15 +112,15 @@ def served(server, tmp_path, monkeypatch):
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(conf, "s3", {"endpoint_url": server.url})
-    monkeypatch.setattr("reseed.stages.audio.remote.stores._PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr("reseed.store.remote._PAUSES_S", (0.01, 0.01))
     forget()
     return server
 
 
 def forget() -> None:
     """Let this process fetch anew what it holds in memory."""
-    file._forget()
-    stores._silent.clear()
+    remote_file._forget()
+    remote._silent.clear()
     opener._RECENT = opener._Recent(opener._HELD_BYTES)
     opener._sha256_of.cache_clear()
     atomic._sha256_of.cache_clear()

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.blocks import RowKey
 from reseed.stages.common.terminal import lines
+from reseed.store.url import Url
 
 Status = Literal["passed", "failed", "skipped"]
 Item = TypeVar("Item")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reseed.stages.audio.location import Location
-from reseed.stages.audio.remote.url import Url
 from reseed.store import ManifestError
 from reseed.store.bounded import check_regular
+from reseed.store.url import Url
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from reseed.stages.audio.encode import encoded, write_audio
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import ExtractSettings
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.audio.vad.speech import Stretch
 from reseed.stages.backbones.table import backbone_class
 from reseed.stages.common.terminal import lines
@@ -26,6 +25,7 @@ from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.extraction.utterance import Cut
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError
 from reseed.store.inputs import Parent
+from reseed.store.url import Url
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Calls to stores (S3, Google Cloud Storage, web servers, ...) by fsspec; what fails in passing is tried again.
+"""Calls to S3, Google Cloud Storage, web servers and others by fsspec; what fails in passing is tried again.
 
 Credentials and endpoints are those that fsspec and the libraries below it find: environment, profiles, ~/.netrc,
 ~/.config/fsspec. Processes that are forked open connections of their own.

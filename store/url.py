@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal, cast
 from urllib.parse import quote, unquote
 
-from reseed.stages.audio.remote.file import RemoteFile, state_of_url
-from reseed.stages.audio.remote.stores import PACKAGES, ask
+from reseed.store.remote import PACKAGES, ask
+from reseed.store.remote_file import RemoteFile, state_of_url
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)  # a letter alone is a drive of Windows
 _UNQUOTED = "!$&'()*+,;=:@~"  # in a name
