@@ -18,9 +18,10 @@ from reseed.stages.interop.exchange import BATCH_ROWS, Batch, ExportedView, Expo
 from reseed.stages.interop.table import format_called
 from reseed.store import ConfigError, EmbeddingStore, StoreError
 from reseed.store.outputs import check_apart
+from reseed.store.url import AnyPath
 
 
-def export(*, store: Path, output: Path, format: str, view: str | None = None) -> str:
+def export(*, store: AnyPath, output: Path, format: str, view: str | None = None) -> str:
     """Write a store, or one of its views, for other programs; `output` is whole or absent. Rejects are not exported.
 
     Each shard is hashed before it is read: a damaged vector does not leave.

@@ -46,7 +46,7 @@ def extend(*, order: ExtractOrder, store: Path, views: Collection[str] = ()) -> 
 
 
 def _extend(extension: Extension) -> str:
-    before, store = extension.before, extension.before.path
+    before, store = extension.before, extension.before.folder
     if not extension.new_views:
         return f"{store}: nothing to add, it has the views {', '.join(before.views)}"
     plan = extension.plan()
@@ -63,7 +63,7 @@ def _extend(extension: Extension) -> str:
 
 
 def _finalised(extension: Extension, plan: Sequence[ShardToBe]) -> Header:
-    before, store, declaration = extension.before, extension.before.path, extension.declaration()
+    before, store, declaration = extension.before, extension.before.folder, extension.declaration()
     stored, rejects = set(before.utterance_ids()), dict[str, Reject]()
     for to_be in plan:
         seal = read_seal(store, to_be.name, declaration.vectors)

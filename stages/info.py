@@ -1,11 +1,11 @@
 """`info`: what a store holds and what it was made from."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from reseed.stages.common.terminal import lines
 from reseed.store import EmbeddingStore, Header
+from reseed.store.url import AnyPath
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Info:
         return lines(f"{name:16} {value}" for name, value in facts.items())
 
 
-def info(*, store: Path) -> Info:
+def info(*, store: AnyPath) -> Info:
     """Open a store and say what it holds.
 
     Raises:

@@ -5,10 +5,11 @@ from pathlib import Path
 from reseed.stages.audio.manifest import read_manifest
 from reseed.store import EmbeddingStore, StoreError, problems
 from reseed.store.shards import as_opened
+from reseed.store.url import AnyPath
 from reseed.store.writer import complete_removal, removed_files
 
 
-def verify(*, store: Path, utterances: Path | None = None) -> str:
+def verify(*, store: AnyPath, utterances: Path | None = None) -> str:
     """Check a store; what an edit that was interrupted had left to remove is removed.
 
     Args:

@@ -123,19 +123,19 @@ def convert(store: Path, change: Callable[[Declaration], Declaration]) -> Header
         declaration = change(source.header.declaration)
         if declaration == source.header.declaration:
             return source.header
-        names = [_converted(source, position, declaration) for position in range(len(source.shards))]
+        names = [_converted(store, source, position, declaration) for position in range(len(source.shards))]
         return finalise(store, declaration, names, source.header.expected, source.rejects())
 
 
-def _converted(source: EmbeddingStore, position: int, declaration: Declaration) -> str:
+def _converted(store: Path, source: EmbeddingStore, position: int, declaration: Declaration) -> str:
     shard, reader = source.shards[position], source.shard(position)
-    seal = sound_seal(source.path, shard.name, declaration.vectors)
+    seal = sound_seal(store, shard.name, declaration.vectors)
     kept = [source.views.index(name) for name in declaration.views]
     row_MV = np.arange(shard.rows).reshape(-1, len(source.views))[:, kept]
     vectors, table = reader.vectors()[row_MV.ravel()], reader.rows().take(pa.array(row_MV.ravel()))
     known = {reject.utterance_id for reject in source.rejects()}
     rejects = [reject for reject in seal.rejects if reject.utterance_id in known]  # others were retried or dropped
-    return write_shard(source.path, shard.index, vectors, table, declaration, rejects, source=shard.digest)
+    return write_shard(store, shard.index, vectors, table, declaration, rejects, source=shard.digest)
 
 
 def edited(declaration: Declaration, what: str, digest: str) -> Declaration:

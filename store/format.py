@@ -8,14 +8,16 @@ STORE/rejects.parquet                utterance_id, stage, reason
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 
 from reseed.store.atomic import digest
 from reseed.store.errors import StoreError
 from reseed.store.inputs import DeclaredInputs, Json, Parent
+from reseed.store.url import AnyPath
+
+Place = TypeVar("Place", bound=AnyPath)  # of a store
 
 FORMAT_NAME = "reseed-store"
 FORMAT_VERSION = 1
@@ -190,5 +192,5 @@ def file_suffixes(layout: str) -> tuple[str, ...]:
     return ("h5", "parquet") if layout == "hdf5" else ("parquet",)
 
 
-def shard_path(store: Path, name: str, suffix: str) -> Path:
-    return store / "shards" / f"{name}.{suffix}"
+def shard_path(store: Place, name: str, suffix: str) -> Place:
+    return cast(Place, store / "shards" / f"{name}.{suffix}")

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reseed.store.atomic import sha256_once
+from reseed.store.cache import kept
 from reseed.store.checks import check_digest, vectors_are_checked
 from reseed.store.errors import StoreChangedError, StoreError
 from reseed.store.format import EMBEDDING, Declaration, Header, Shard
@@ -29,12 +30,13 @@ from reseed.store.layouts import (
     read_per_utterance,
     vectors_file,
 )
+from reseed.store.url import AnyPath, Url
 
 EXTRACT_AGAIN = "run `reseed verify`, then extract the shard again"
 
 
 @contextmanager
-def as_opened(store: Path, is_same: Callable[[Header], bool]) -> Iterator[None]:
+def as_opened(store: AnyPath, is_same: Callable[[Header], bool]) -> Iterator[None]:
     """Tell what was changed since it was opened from what is damaged.
 
     Args:
@@ -69,7 +71,7 @@ class ShardReader:
             what was written; those that hold vectors only where `vectors_are_checked`.
     """
 
-    store: Path
+    store: AnyPath
     shard: Shard
     declaration: Declaration
     check: bool = False
@@ -158,11 +160,14 @@ class ShardReader:
         """Return where the catalogue lies, once its digest is right."""
         return self._intact(catalogue_file(self.store, self.shard.name))
 
-    def _intact(self, path: Path) -> Path:
-        """Hash a file before it is first read, where the store was opened with checks."""
-        if self.check and path.name not in self._checked:
-            (file,) = (file for file in self.shard.files if file.name.endswith(path.name))
-            if vectors_are_checked() or path.name != Path(self.shard.files[0].name).name:
-                check_digest(self.store, file, sha256_once)
-            self._checked.add(path.name)
+    def _intact(self, path: AnyPath) -> Path:
+        """Return where a file lies on this machine, hashed before it is first read, if the store was so opened."""
+        (file,) = (file for file in self.shard.files if file.name.endswith(path.name))
+        is_due = self.check and file.name not in self._checked
+        is_due = is_due and (vectors_are_checked() or file != self.shard.files[0])
+        if isinstance(path, Url):
+            path = kept(path, file, check=is_due)
+        elif is_due:
+            check_digest(self.store, file, sha256_once)
+        self._checked.add(file.name)
         return path

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from reseed.store import atomic
 from reseed.store.bounded import read_json
+from reseed.store.cache import kept
 from reseed.store.checks import check_digest
 from reseed.store.errors import StoreBusyError, StoreError, WriteError
 from reseed.store.format import (
@@ -37,13 +38,14 @@ from reseed.store.lock import LOCK_NAME, editing, only_writer
 from reseed.store.sealed import write_table
 from reseed.store.seals import Seal, read_seal, write_sealed
 from reseed.store.tables import TableFile
+from reseed.store.url import AnyPath, Url
 
 Used = TypeVar("Used")
 
 REMOVAL_NAME = ".removal.json"
 NEXT_REJECTS_NAME = ".next.rejects.parquet"
 _REJECTS = TableFile("a list of rejects", "reseed extract", StoreError)
-_OURS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-[\w.-]+)?")
+OF_SHARDS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-[\w.-]+)?")
 
 
 def write_shard(
@@ -143,22 +145,25 @@ def _complete(store: Path, declaration: Declaration, names: Sequence[str]) -> di
     return seals
 
 
-def replace_header(store: Path, header: Header) -> None:
+def replace_header(store: Path, header: Header, text: str | None = None) -> None:
     """Write store.json, then remove what it does not list: shards of older states, and what killed writers left.
 
     What is to be removed is written down first, so that a removal that is interrupted can be completed: what was
     dropped must not stay on the disk. New rejects take their place after store.json, for the old ones are the old
     state's; `use_rejects` finds them meanwhile.
+
+    Args:
+        text: of store.json, as in `write_header`.
     """
     kept = {Path(file.name).name for shard in header.shards for file in shard.files}
     strays = [
-        path.name for path in (store / "shards").glob("*") if path.name not in kept and _OURS.fullmatch(path.name)
+        path.name for path in (store / "shards").glob("*") if path.name not in kept and OF_SHARDS.fullmatch(path.name)
     ]
     try:
         if strays:
             names = [shard.name for shard in header.shards]
             atomic.write_json(store / REMOVAL_NAME, {"shards": names, "remove": sorted(strays)})
-        write_header(store, header)
+        write_header(store, header, text)
     except WriteError:
         _forget_next(store)
         raise
@@ -174,12 +179,14 @@ def _forget_next(store: Path) -> None:
             (store / name).unlink(missing_ok=True)
 
 
-def complete_removal(store: Path) -> int:
+def complete_removal(store: AnyPath) -> int:
     """Remove what an edit was to remove when it was interrupted; returns how many files that were.
 
     Nothing is removed where the edit had not come to replace store.json: the old state stands. Whoever is at an edit
     completes it himself.
     """
+    if isinstance(store, Url):  # it is changed here and copied there
+        return 0
     left = (REMOVAL_NAME, NEXT_REJECTS_NAME, LOCK_NAME)
     if not any((store / name).exists() for name in left):
         return 0
@@ -201,14 +208,14 @@ def _complete_removal(store: Path) -> int:
         names = planned["remove"] if planned["shards"] == [shard.name for shard in header.shards] else []
     except (OSError, ValueError, KeyError, TypeError):
         names = []
-    gone = [store / "shards" / name for name in names if _OURS.fullmatch(str(name)) and name not in kept]
+    gone = [store / "shards" / name for name in names if OF_SHARDS.fullmatch(str(name)) and name not in kept]
     found = [path for path in gone if path.exists()]
     for path in (*found, note, rejects):
         path.unlink(missing_ok=True)
     return len(found)
 
 
-def use_rejects(store: Path, header: Header, use: Callable[[Path], Used]) -> Used:
+def use_rejects(store: AnyPath, header: Header, use: Callable[[Path], Used]) -> Used:
     """Return what `use` makes of the list of rejects of a state of a store: it may not yet have taken its place.
 
     Raises:
@@ -218,7 +225,10 @@ def use_rejects(store: Path, header: Header, use: Callable[[Path], Used]) -> Use
         listed = replace(header.rejects, name=name)
         try:
             check_digest(store, listed)
-            used = use(store / name)
+            place = store / name
+            if isinstance(place, Url):
+                return use(kept(place, listed))
+            used = use(place)
             check_digest(store, listed)
             return used
         except StoreError as error:

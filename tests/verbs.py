@@ -199,6 +199,7 @@ VERBS = {
         f"export-{kind}": Verb(f"export stores/train --output exported.{kind} --format {kind}", (f"exported.{kind}",))
         for kind in _FORMATS
     },
+    "copy": Verb("copy stores/train stores/copied", ("stores/copied",)),
     "card": Verb("card stores/train --output card.md", ("card.md",)),
     "card-model": Verb("card models/quick --output model.md", ("model.md",)),
     **{
