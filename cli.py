@@ -59,7 +59,7 @@ GROUPS = {
     "Join two backbones": ("align", "map", "upgrade"),
     "Score and report": ("score", "quality", "calibrate", "threshold", "evaluate", "report", "compare"),
     "Look into a store": ("info", "sql", "browse", "all-pairs", "replay", "verify", "audit"),
-    "Change a store": ("drop", "compact", "annotate"),
+    "Change a store": ("drop", "compact", "annotate", "expire"),
     "Exchange and publish": ("copy", "import", "export", "adopt", "export-model", "card"),
 }
 _IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -274,6 +274,9 @@ _RECORDINGS = _path_option(
     type=_PLACE,
     required=False,
     multiple=True,
+)
+_VERSION = click.option(
+    "--version", type=click.IntRange(1), help="An earlier state, as `reseed info --versions` numbers them."
 )
 _TRAINED = _path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False)
 
@@ -613,6 +616,25 @@ def annotate(**given: Any) -> None:
     from reseed.stages.annotate import annotate as stage
 
     _say(stage(**given))
+
+
+@main.command()
+@click.argument("store", type=_FILE)
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many of the latest states stay.",
+)
+@click.option(
+    "--before", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]), help="Only states that were replaced before then."
+)
+def expire(**options: Any) -> None:
+    """Remove earlier states of a store and the files that only they name."""
+    from reseed.stages.expire import expire as stage
+
+    _say(stage(**options))
 
 
 @main.command()
@@ -1080,23 +1102,26 @@ def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> N
 
 @main.command()
 @click.argument("store", type=_PLACE)
+@_VERSION
+@click.option("--versions", "history", is_flag=True, help="List the states of the store: when, by what, how large.")
 @_JSON
-def info(store: Path, as_json: bool) -> None:
+def info(store: Any, version: int | None, history: bool, as_json: bool) -> None:
     """Say what a store holds and what it was made from."""
+    from reseed.stages.info import History
     from reseed.stages.info import info as stage
 
-    found = stage(store=store)
-    _show(found, as_json)
+    _show(History.of(store) if history else stage(store=store, version=version), as_json)
 
 
 @main.command()
 @click.argument("store", type=_PLACE)
 @click.option("--utterances", type=_FILE, help="Manifest that the store should cover.")
-def verify(store: Path, utterances: Path | None) -> None:
+@_VERSION
+def verify(**options: Any) -> None:
     """Check every file of a store: digests, row counts, finite values, and coverage of a manifest."""
     from reseed.stages.verify import verify as stage
 
-    _say(stage(store=store, utterances=utterances))
+    _say(stage(**options))
 
 
 @main.command()
@@ -1157,6 +1182,7 @@ def browse(run: Path, **options: Any) -> None:
 @_output_option("output", "File (parquet) or directory (kaldi, npy, webdataset) to write.")
 @_FORMAT
 @click.option("--view", help="Only this view.")
+@_VERSION
 def export_(**options: Any) -> None:
     """Write a store in a format that other programs read."""
     from reseed.stages.export import export as stage
@@ -1181,11 +1207,12 @@ def card(output: Path | None, **options: Any) -> None:
 @main.command()
 @click.argument("source", type=_PLACE)
 @click.argument("target", type=_PLACE, callback=_watched)
-def copy(**places: Any) -> None:
+@_VERSION
+def copy(**options: Any) -> None:
     """Copy a store SOURCE to TARGET, folders of this machine or URLs; goes on where it was interrupted."""
     from reseed.stages.copy import copy as stage
 
-    _say(stage(**places))
+    _say(stage(**options))
 
 
 @main.command(name="import")

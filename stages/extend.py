@@ -12,7 +12,8 @@ from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, Reject, StoreError, finalise, read_seal
 from reseed.store.format import Header
 from reseed.store.lock import editing
-from reseed.store.writer import complete_removal
+from reseed.store.states import complete_removal
+from reseed.store.versions import Change
 
 
 def extend(*, order: ExtractOrder, store: Path, views: Collection[str] = ()) -> str:
@@ -76,4 +77,5 @@ def _finalised(extension: Extension, plan: Sequence[ShardToBe]) -> Header:
                 stored.discard(reject.utterance_id)
     left = [reject for name, reject in rejects.items() if name not in stored]
     names = [to_be.name for to_be in plan]
-    return finalise(store, declaration, names, before.header.expected, left)
+    change = Change(f"extend by {', '.join(extension.new_views)}")
+    return finalise(store, declaration, names, before.header.expected, left, change=change)

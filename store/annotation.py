@@ -19,7 +19,9 @@ from reseed.store.layouts import vectors_file
 from reseed.store.lock import editing, only_writer
 from reseed.store.reader import EmbeddingStore
 from reseed.store.seals import sound_seal, write_sealed
-from reseed.store.writer import complete_removal, finalise
+from reseed.store.states import complete_removal
+from reseed.store.versions import Change
+from reseed.store.writer import finalise
 
 KEYS = ("utterance_id", "view", "crop")
 
@@ -58,7 +60,8 @@ def annotate(store: Path, values: pa.Table, columns: Sequence[str], source: str)
             _annotated(store, before, place, values, wanted, columns, source) for place in range(len(before.shards))
         ]
         declaration, rejects = before.header.declaration, before.rejects()
-        header = finalise(store, declaration, names, before.header.expected, rejects, before.shards)
+        change = Change(f"annotate {', '.join(columns)}")
+        header = finalise(store, declaration, names, before.header.expected, rejects, before.shards, change)
         return header, int(pc.sum(pc.is_in(found, value_set=wanted), min_count=0).as_py())
 
 

@@ -18,7 +18,7 @@ def vectors_are_checked() -> bool:
     return os.environ.get(CHECK_VECTORS) != "0"
 
 
-def check_digest(store: AnyPath, file: StoredFile, sha256: Callable[[Path], str] = atomic.sha256_file) -> None:
+def check_digest(path: AnyPath, file: StoredFile, sha256: Callable[[Path], str] = atomic.sha256_file) -> None:
     """Hash a file of a store; one that lies elsewhere is fetched to be hashed, whatever is kept of it here.
 
     Args:
@@ -27,11 +27,10 @@ def check_digest(store: AnyPath, file: StoredFile, sha256: Callable[[Path], str]
     Raises:
         StoreError: it is missing, of another size, or altered; names it.
     """
-    path = store / file.name
     if isinstance(path, Url):
         kept(path, file, fresh=True)
         return
-    _check_size(path, file)
+    check_size(path, file)
     try:
         found = sha256(path)
     except FileNotFoundError:
@@ -40,18 +39,14 @@ def check_digest(store: AnyPath, file: StoredFile, sha256: Callable[[Path], str]
         raise StoreError(f"{path} is damaged: its SHA-256 is another; restore it, or remove it and extract again")
 
 
-def check_size(store: AnyPath, file: StoredFile) -> None:
+def check_size(path: AnyPath, file: StoredFile) -> None:
     """Compare the size of a file of a store with store.json; one that lies elsewhere is not asked for.
 
     Raises:
         StoreError: it is missing or of another size; names it.
     """
-    path = store / file.name
-    if isinstance(path, Path):
-        _check_size(path, file)
-
-
-def _check_size(path: Path, file: StoredFile) -> None:
+    if isinstance(path, Url):
+        return
     try:
         found = path.stat().st_size
     except FileNotFoundError:

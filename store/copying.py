@@ -17,13 +17,23 @@ from reseed.store.bounded import read_json
 from reseed.store.cache import cache_folder, fetch_file, kept
 from reseed.store.checks import check_digest
 from reseed.store.errors import StoreError, WriteError
-from reseed.store.format import FORMAT_NAME, HEADER_NAME, REJECTS_NAME, Header, StoredFile
+from reseed.store.format import (
+    FORMAT_NAME,
+    HEADER_NAME,
+    OF_SHARDS,
+    REJECTS_NAME,
+    Header,
+    StoredFile,
+    header_path,
+    place_of_file,
+)
 from reseed.store.header import parse_header, read_text_of
 from reseed.store.lock import editing
 from reseed.store.outputs import check_apart, check_store
 from reseed.store.remote_file import state_of_url
+from reseed.store.states import NEXT_REJECTS_NAME, replace_header, use_rejects
 from reseed.store.url import AnyPath, Url
-from reseed.store.writer import NEXT_REJECTS_NAME, OF_SHARDS, replace_header, use_rejects
+from reseed.store.versions import earlier
 
 Shown = Callable[[Sequence[StoredFile]], Iterable[StoredFile]]
 
@@ -39,31 +49,39 @@ class Copied:
     files: int
 
 
-def copy_store(source: AnyPath, target: AnyPath, shown: Shown = iter) -> Copied:
+def copy_store(source: AnyPath, target: AnyPath, shown: Shown = iter, version: int | None = None) -> Copied:
     """Make `target` the same store as `source`, byte for byte; one of the two, or both, may lie elsewhere.
+
+    Earlier states are not copied; one of them may be what is copied.
 
     Args:
         target: another store there is replaced.
         shown: passes the files on, to show how far the work is.
+        version: number of an earlier state of `source`; None: the present one.
 
     Raises:
         StoreError: `source` is no store or damaged, `target` lies in it or is something else.
         WriteError: `target` cannot be written.
     """
     check_apart([target], [source], StoreError)
-    text = read_text_of(source)
-    header = parse_header(text, source / HEADER_NAME)
+    version = earlier(source, version)
+    text = read_text_of(source, version)
+    header = parse_header(text, header_path(source, version))
+
+    def where(file: StoredFile) -> AnyPath:
+        return place_of_file(source, file.name, version)
+
     if isinstance(target, Path):
         check_store(target)
         with editing(target):
-            count = _each(header, shown, lambda file: _bring(source, file, target / file.name))
-            _copy(use_rejects(source, header, Path), target / NEXT_REJECTS_NAME)
+            count = _each(header, shown, lambda file: _bring(where(file), file, target / file.name))
+            _copy(use_rejects(source, header, Path, version), target / NEXT_REJECTS_NAME)
             replace_header(target, header, text)
         return Copied(header, count)
     _check_target(target)
     with _to(target):
-        count = _each(header, shown, lambda file: _send(source, file, target / file.name))
-        _replace_header(target, header, text, use_rejects(source, header, Path))
+        count = _each(header, shown, lambda file: _send(where(file), file, target / file.name))
+        _replace_header(target, header, text, use_rejects(source, header, Path, version))
         _remove_others(target, header)
     return Copied(header, count)
 
@@ -99,15 +117,14 @@ def _each(header: Header, shown: Shown, copy: Callable[[StoredFile], bool]) -> i
         return sum(next(copied) for _ in shown(files))
 
 
-def _bring(source: AnyPath, file: StoredFile, path: Path) -> bool:
+def _bring(place: AnyPath, file: StoredFile, path: Path) -> bool:
     """Bring a file here; says whether it was not there yet."""
     if path.is_file() and path.stat().st_size == file.bytes and atomic.sha256_file(path) == file.sha256:
         return False
-    place = source / file.name
     if isinstance(place, Url):
         fetch_file(place, file, path, fresh=path.exists())
         return True
-    check_digest(source, file, atomic.sha256_once)
+    check_digest(place, file, atomic.sha256_once)
     _copy(place, path)
     if atomic.sha256_file(path) != file.sha256:
         raise StoreError(f"{place} was changed while it was copied; copy the store again")
@@ -119,13 +136,12 @@ def _copy(source: Path, path: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def _send(source: AnyPath, file: StoredFile, url: Url) -> bool:
+def _send(place: AnyPath, file: StoredFile, url: Url) -> bool:
     """Write a file to a URL; says whether it was not there yet."""
     if _is_sent(file, url):
         return False
-    place = source / file.name
     if isinstance(place, Path):
-        check_digest(source, file, atomic.sha256_once)
+        check_digest(place, file, atomic.sha256_once)
     else:
         place = kept(place, file, check=True)
     remote.put(place, str(url))

@@ -1,7 +1,7 @@
 """Change a finished store: append, drop, compact, convert. New shards are written beside the old, store.json last.
 
-A reader sees the old state or the new one. Files of the old state are removed once the new one stands, so that what
-was dropped is really gone.
+A reader sees the old state or the new one. The old one stays readable by its number (store.versions), but for a drop of
+utterances or speakers: then nothing of earlier states is left, so that what was dropped is really gone.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -21,7 +21,9 @@ from reseed.store.layouts import Vectors
 from reseed.store.lock import editing
 from reseed.store.reader import EmbeddingStore
 from reseed.store.seals import read_seal, sound_seal
-from reseed.store.writer import complete_removal, finalise, write_shard
+from reseed.store.states import complete_removal
+from reseed.store.versions import Change
+from reseed.store.writer import finalise, write_shard
 
 Flags = NDArray[np.bool_]
 
@@ -41,7 +43,8 @@ def append_shards(
         seals = [seal for name in names if (seal := read_seal(store, name, declaration.vectors)) is not None]
         everything = [*(shard.name for shard in kept), *names]
         all_rejects = [*rejects, *(reject for seal in seals for reject in seal.rejects)]
-        return finalise(store, declaration, everything, expected, all_rejects, kept)
+        change = Change(declaration.inputs.edits[-1].what if declaration.inputs.edits else "append")
+        return finalise(store, declaration, everything, expected, all_rejects, kept, change)
 
 
 def drop(store: Path, *, utterances: Collection[str] = (), speakers: Collection[str] = ()) -> Header:
@@ -82,7 +85,14 @@ def _drop(store: Path, utterances: Collection[str], speakers: Collection[str]) -
         else:
             names.append(shard.name)
         left += int((~gone).sum()) // declaration.rows_per_utterance
-    return finalise(store, declaration, names, left + len(kept_rejects), kept_rejects, source.shards)
+    change = Change(f"drop {_counted(utterances, speakers)}", forgets=True)
+    return finalise(store, declaration, names, left + len(kept_rejects), kept_rejects, source.shards, change)
+
+
+def _counted(utterances: Collection[str], speakers: Collection[str]) -> str:
+    """Return in words how much was dropped; what it was must be named nowhere."""
+    counts = {"utterances": len(set(utterances)), "speakers": len(set(speakers))}
+    return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def compact(store: Path, *, rows_per_shard: int) -> Header:
@@ -105,13 +115,15 @@ def _compact(store: Path, rows_per_shard: int) -> Header:
         table = pa.concat_tables([source.shard(position).rows() for position in group], promote_options="default")
         names += _rewritten(store, shards[0].index, vectors, table, declaration, digest([s.digest for s in shards]))
     rejects = source.rejects()
-    return finalise(store, declaration, names, source.header.expected, rejects, source.shards)
+    change = Change(f"compact to {len(names)} shards")
+    return finalise(store, declaration, names, source.header.expected, rejects, source.shards, change)
 
 
-def convert(store: Path, change: Callable[[Declaration], Declaration]) -> Header:
+def convert(store: Path, what: str, change: Callable[[Declaration], Declaration]) -> Header:
     """Write every shard anew with some of its views, or in another dtype; rows that stay keep their order.
 
     Args:
+        what: the change in words, for the log.
         change: makes of the declaration that of the store to come; its views are some of those that there are.
 
     Raises:
@@ -124,7 +136,7 @@ def convert(store: Path, change: Callable[[Declaration], Declaration]) -> Header
         if declaration == source.header.declaration:
             return source.header
         names = [_converted(store, source, position, declaration) for position in range(len(source.shards))]
-        return finalise(store, declaration, names, source.header.expected, source.rejects())
+        return finalise(store, declaration, names, source.header.expected, source.rejects(), change=Change(what))
 
 
 def _converted(store: Path, source: EmbeddingStore, position: int, declaration: Declaration) -> str:

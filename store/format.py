@@ -23,8 +23,10 @@ FORMAT_NAME = "reseed-store"
 FORMAT_VERSION = 1
 HEADER_NAME = "store.json"
 REJECTS_NAME = "rejects.parquet"
+VERSIONS = "versions"  # the folder of earlier states
 EMBEDDING = "embedding"
 SEAL_KEY = b"reseed"
+OF_SHARDS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-[\w.-]+)?")  # files that are written here
 SHARD_NAME = re.compile(r"\d{1,9}-[\w-]{1,64}")  # never a path
 DTYPES = ("float32", "float16")
 LAYOUTS = ("hdf5", "parquet")
@@ -190,6 +192,18 @@ def shard_name(index: int, fingerprint: str, source: str) -> str:
 def file_suffixes(layout: str) -> tuple[str, ...]:
     """Return the suffixes of a shard's files; the sealing catalogue comes last."""
     return ("h5", "parquet") if layout == "hdf5" else ("parquet",)
+
+
+def header_path(store: Place, version: int | None = None) -> Place:
+    """Return where the header of a store lies, or that of an earlier state."""
+    return cast(Place, store / (HEADER_NAME if version is None else f"{VERSIONS}/{version:04d}.json"))
+
+
+def place_of_file(store: AnyPath, name: str, version: int | None = None) -> AnyPath:
+    """Return where a file of a store lies; of an earlier state among what was replaced since, or where it was."""
+    if version is not None and (retired := store / VERSIONS / name).exists():
+        return retired
+    return store / name
 
 
 def shard_path(store: Place, name: str, suffix: str) -> Place:

@@ -19,6 +19,7 @@ from reseed.store.format import (
     Shard,
     StoredFile,
     file_suffixes,
+    header_path,
 )
 from reseed.store.inputs import Parent, parse_inputs
 from reseed.store.remote import fetch
@@ -61,13 +62,13 @@ def header_text(header: Header) -> str:
     return sealed_text(raw, sort_keys=False)
 
 
-def read_header(store: AnyPath) -> Header:
-    """Parse and check STORE/store.json.
+def read_header(store: AnyPath, version: int | None = None) -> Header:
+    """Parse and check STORE/store.json, or that of an earlier state.
 
     Raises:
         StoreError: no store there, another format or version, or a file that is not as it was written.
     """
-    return parse_header(read_text_of(store), store / HEADER_NAME)
+    return parse_header(read_text_of(store, version), header_path(store, version))
 
 
 def parse_header(text: str, path: AnyPath) -> Header:
@@ -97,24 +98,30 @@ def parse_header(text: str, path: AnyPath) -> Header:
         raise StoreError(f"{path} is no header of format {FORMAT_VERSION}: {error}") from error
 
 
-def read_text_of(store: AnyPath) -> str:
-    """Return the text of STORE/store.json, as it is now.
+def read_text_of(store: AnyPath, version: int | None = None) -> str:
+    """Return the text of STORE/store.json, as it is now, or of that of an earlier state.
 
     Raises:
         StoreError: there is none, or it cannot be read.
     """
-    path = store / HEADER_NAME
+    path = header_path(store, version)
     try:
-        return _read(path)
+        return text_at(path)
     except FileNotFoundError:
-        raise StoreError(_no_store(store)) from None
+        gone = _no_store(store) if version is None else f"{store}: version {version} is expired; read another"
+        raise StoreError(gone) from None
     except (OSError, ValueError) as error:
         if isinstance(path, Url) and isinstance(error, OSError):
             raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
         raise StoreError(f"{path} cannot be read ({error}); extract the store again") from error
 
 
-def _read(path: AnyPath) -> str:
+def text_at(path: AnyPath) -> str:
+    """Return the text of a file as it is now, here or elsewhere.
+
+    Raises:
+        OSError, ValueError: there is none, it is too long, or it cannot be read.
+    """
     if isinstance(path, Path):
         if not path.exists():
             raise FileNotFoundError

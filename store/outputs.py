@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from reseed.store.bounded import check_regular
 from reseed.store.errors import ConfigError, ReseedError, StoreError
-from reseed.store.format import FORMAT_NAME, HEADER_NAME, REJECTS_NAME
+from reseed.store.format import FORMAT_NAME, HEADER_NAME, OF_SHARDS, REJECTS_NAME
 from reseed.store.url import AnyPath, Url
 
 _IN_A_STORE = re.compile(
     rf"{re.escape(HEADER_NAME)}|{re.escape(REJECTS_NAME)}|\.[^/]*"
-    r"|shards/\.?\d{5,9}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-[\w.-]+)?"
+    rf"|versions/.*|(versions/)?shards/{OF_SHARDS.pattern}"
 )
 
 

@@ -16,9 +16,11 @@ from reseed.store.frames import arrow_table, pandas_frame, polars_frame
 from reseed.store.layouts import Vectors
 from reseed.store.opening import check_sizes, place_of, present_header
 from reseed.store.shards import ShardReader, as_opened
+from reseed.store.states import use_rejects
 from reseed.store.url import AnyPath
 from reseed.store.verify import problems
-from reseed.store.writer import read_rejects, use_rejects
+from reseed.store.versions import Version, earlier, versions
+from reseed.store.writer import read_rejects
 
 if TYPE_CHECKING:
     import pandas
@@ -40,6 +42,7 @@ class EmbeddingStore:
         check: hash each file once, before it is first read, and refuse it if it is not what was written. On slow disks
             the environment variable RESEED_CHECK_VECTORS=0 leaves out the files of vectors.
         header: what to read of it, where not all of it (see `store.verify.undamaged`).
+        version: number of an earlier state, as `versions` lists them; None: the present one.
 
     Raises:
         StoreError: not a store, an unknown version, an altered header, or a file that is missing or of another size.
@@ -60,12 +63,15 @@ class EmbeddingStore:
         (24, 2)
     """
 
-    def __init__(self, path: str | AnyPath, *, check: bool = True, header: Header | None = None) -> None:
+    def __init__(
+        self, path: str | AnyPath, *, check: bool = True, header: Header | None = None, version: int | None = None
+    ) -> None:
         self.path: AnyPath = place_of(path)
-        self.header: Header = header or present_header(self.path)
+        self.version = earlier(self.path, version)
+        self.header: Header = header or present_header(self.path, self.version)
         self.stores = [self]
         declared = self.header.declaration
-        self._shards = [ShardReader(self.path, shard, declared, check) for shard in self.header.shards]
+        self._shards = [ShardReader(self.path, shard, declared, check, self.version) for shard in self.header.shards]
         if header is not None:
             check_sizes(self.path, header)
 
@@ -82,7 +88,7 @@ class EmbeddingStore:
         for other in opened[1:]:
             check_alike(opened[0].header, other.header, opened[0].path, other.path)
         joined = object.__new__(cls)
-        joined.path = opened[0].path
+        joined.path, joined.version = opened[0].path, opened[0].version
         joined.header = opened[0].header if len(opened) == 1 else joined_header([store.header for store in opened])
         readers = [reader for store in opened for reader in store._shards]
         joined._shards = [replace(reader, check=True) for reader in readers] if check else readers
@@ -268,8 +274,16 @@ class EmbeddingStore:
         return [reject for store in self.stores for reject in store._rejects()]
 
     def _rejects(self) -> list[Reject]:
-        with as_opened(self.path, lambda now: now.rejects == self.header.rejects):
-            return use_rejects(self.path, self.header, read_rejects)
+        with as_opened(self.path, lambda now: now.rejects == self.header.rejects, self.version):
+            return use_rejects(self.path, self.header, read_rejects, self.version)
+
+    def versions(self) -> list[Version]:
+        """Return the states of the store, the present one last: number, when and by what it was made, what it holds.
+
+        Raises:
+            StoreError: the log of them is damaged.
+        """
+        return versions(self.path)
 
     def verify(self) -> None:
         """Check every file against store.json, and that its vectors are finite.
@@ -281,8 +295,8 @@ class EmbeddingStore:
             store._verify()
 
     def _verify(self) -> None:
-        with as_opened(self.path, lambda now: now == self.header):
-            for problem in problems(self.path, self.header):
+        with as_opened(self.path, lambda now: now == self.header, self.version):
+            for problem in problems(self.path, self.header, version=self.version):
                 raise StoreError(problem)
 
     def _gathered(self, choices: Sequence[int | slice]) -> list[Vectors]:
