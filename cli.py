@@ -42,7 +42,7 @@ class _Place(click.Path):
         """Return a path or a URL."""
         if not _IS_URL.match(str(value)):
             return super().convert(value, param, context)
-        from reseed.stages.audio.remote.url import Url, without_secrets
+        from reseed.store.url import Url, without_secrets
 
         try:
             return Url(str(value))
@@ -59,8 +59,8 @@ GROUPS = {
     "Join two backbones": ("align", "map", "upgrade"),
     "Score and report": ("score", "quality", "calibrate", "threshold", "evaluate", "report", "compare"),
     "Look into a store": ("info", "sql", "browse", "all-pairs", "replay", "verify", "audit"),
-    "Change a store": ("drop", "compact", "annotate"),
-    "Exchange and publish": ("import", "export", "adopt", "export-model", "card"),
+    "Change a store": ("drop", "compact", "annotate", "expire"),
+    "Exchange and publish": ("copy", "import", "export", "adopt", "export-model", "card"),
 }
 _IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FILE, _PLACE = _File(path_type=Path), _Place(path_type=Path)
@@ -213,11 +213,16 @@ def _path_option(name: str, text: str, **options: Any) -> _Decorator:
     return click.option(f"--{name}", help=text, **{"type": _FILE, "required": True, **options})
 
 
-def _watched(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+def _store_option(name: str, text: str, **options: Any) -> _Decorator:
+    """Take a store that is read: a folder of this machine, or where else one lies."""
+    return _path_option(name, text, **{"type": _PLACE, **options})
+
+
+def _watched(context: click.Context, _: click.Parameter, path: Any) -> Any:
     """Say once the command has ended whether it has put another result in the place of one that is at `path` now."""
     from reseed.stages.common.replaced import result_at, was_replaced
 
-    before = None if path is None else result_at(path)
+    before = result_at(path) if isinstance(path, Path) else None
 
     def say() -> None:
         if before and was_replaced(before):
@@ -229,6 +234,22 @@ def _watched(context: click.Context, _: click.Parameter, path: Path | None) -> P
 
 def _output_option(name: str, text: str, **options: Any) -> _Decorator:
     return _path_option(name, text, callback=_watched, **options)
+
+
+def _store_output_option(name: str, text: str) -> _Decorator:
+    """Take a store that is written, here or elsewhere; `_landing` takes it up."""
+    return _output_option(name, text, type=_PLACE)
+
+
+@contextmanager
+def _landing(place: Any, *read: Any) -> Iterator[Path]:
+    """Yield where on this machine to write a store that is to lie at `place`."""
+    from reseed.store.copying import landing
+
+    with landing(place, *read) as folder:
+        yield folder
+    if folder != place:
+        log(f"copied to {place}")
 
 
 def _set_option(
@@ -253,6 +274,9 @@ _RECORDINGS = _path_option(
     type=_PLACE,
     required=False,
     multiple=True,
+)
+_VERSION = click.option(
+    "--version", type=click.IntRange(1), help="An earlier state, as `reseed info --versions` numbers them."
 )
 _TRAINED = _path_option("trained", "Folder of `reseed train-backbone`, not the config's backbone.", required=False)
 
@@ -423,7 +447,7 @@ def leakage(
 
 @main.command()
 @_optional_config("seed")
-@_path_option("utterances", "Manifest of the speech, or a store: what its catalogue says of ids and labels.")
+@_store_option("utterances", "Manifest of the speech, or a store: what its catalogue says of ids and labels.")
 @_output_option("trials", "Trials to write (.parquet).")
 @_output_option("enrolments", "Enrolment models to write (.parquet), where a trial enrols several.", required=False)
 def trials(config: Path | None, overrides: Sequence[str], seed: int | None, **paths: Path) -> None:
@@ -436,7 +460,6 @@ def trials(config: Path | None, overrides: Sequence[str], seed: int | None, **pa
 
 def _extraction_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        _output_option("store", "The store; finished shards of the same recipe are kept."),
         _TRAINED,
         _path_option("frontend", "Folder of `reseed train-frontend`, to stand before the backbone.", required=False),
         _source_options,
@@ -499,22 +522,25 @@ def _backbone(run: Any, trained: Path | None) -> Any:
 
 @main.command()
 @_extraction_options
+@_store_output_option("store", "The store; finished shards of the same recipe are kept.")
 @click.option("--job", metavar="INDEX/COUNT", help="Write only this job's shards, e.g. 0/4; without: all, then seal.")
 @_DASK
-def extract(store: Path, job: str | None, dask: str | None, **rest: Any) -> None:
+def extract(store: Any, job: str | None, dask: str | None, **rest: Any) -> None:
     """Run the frozen backbone over the corpus once and store clean and noisy embeddings."""
     from reseed.pipeline.executor import checked, executor
     from reseed.stages.extract import Job
     from reseed.stages.extract import extract as stage
 
     chosen = None if job is None else Job.parse(job)
+    if job is not None and not isinstance(store, Path):
+        raise click.UsageError("Jobs write into one folder that all of them see; `reseed copy` it to a URL at the end.")
     run, order = _order(**rest)
     extraction = run.extract
-    with executor(checked(dask) or extraction.dask, sees=store) as execute:
+    with _landing(store) as folder, executor(checked(dask) or extraction.dask, sees=folder) as execute:
         _say(
             stage(
                 order=order,
-                store=store,
+                store=folder,
                 shards=extraction.shards,
                 job=chosen,
                 shared=extraction.stores,
@@ -525,6 +551,7 @@ def extract(store: Path, job: str | None, dask: str | None, **rest: Any) -> None
 
 @main.command()
 @_extraction_options
+@_output_option("store", "The store to append to.")
 @click.option("--shards", type=click.IntRange(1), default=1, show_default=True, help="How many new shards.")
 @click.option("--retry", is_flag=True, help="Extract the rejects of the store once more, instead of what is new.")
 def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
@@ -537,6 +564,7 @@ def append(store: Path, shards: int, retry: bool, **rest: Any) -> None:
 
 @main.command()
 @_extraction_options
+@_output_option("store", "The store to extend.")
 @click.option("--view", "views", multiple=True, help="View to add; repeat for more (default: all that it lacks).")
 def extend(store: Path, views: Sequence[str], **rest: Any) -> None:
     """Add views to a finished store: only these are rendered and embedded."""
@@ -547,7 +575,7 @@ def extend(store: Path, views: Sequence[str], **rest: Any) -> None:
 
 
 @main.command()
-@click.argument("store", type=_FILE)
+@click.argument("store", type=_PLACE)
 @click.argument("utterance")
 @click.option("--view", required=True, help="Which rendering, e.g. noise.")
 @click.option("--crop", type=click.IntRange(0), default=0, show_default=True, help="Which crop.")
@@ -601,9 +629,28 @@ def annotate(**given: Any) -> None:
 
 
 @main.command()
+@click.argument("store", type=_FILE)
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many of the latest states stay.",
+)
+@click.option(
+    "--before", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]), help="Only states that were replaced before then."
+)
+def expire(**options: Any) -> None:
+    """Remove earlier states of a store and the files that only they name."""
+    from reseed.stages.expire import expire as stage
+
+    _say(stage(**options))
+
+
+@main.command()
 @_optional_config("seed", "device")
 @_SYSTEM
-@_path_option("store", "Store of training embeddings.")
+@_store_option("store", "Store of training embeddings.")
 @_output_option("model", "Model directory to write.")
 @_PROCESSES
 @_TENSORBOARD
@@ -638,7 +685,7 @@ def train(
 @_optional_config("seed", "device")
 @_SYSTEM
 @click.option("--vary", multiple=True, metavar="KEY=A,B", help="Values of a setting, or of seed; repeat for a grid.")
-@_path_option("store", "Store of training embeddings.")
+@_store_option("store", "Store of training embeddings.")
 @_output_option("sweep", "Directory to write: table, plot, and the best model.")
 def sweep(
     config: Path | None,
@@ -671,7 +718,7 @@ def sweep(
 @click.option("--name", required=True, help="Which entry of the section backbones.")
 @_path_option("utterances", "Manifest of the labelled speech.")
 @_source_options
-@_path_option("anchors", "Store of clean vectors of the backbone that is started from.", required=False)
+@_store_option("anchors", "Store of clean vectors of the backbone that is started from.", required=False)
 @_path_option("base", "Folder of a trained backbone to start from.", required=False)
 @_output_option("model", "Folder to write: weights, train.jsonl, card.")
 @_PROCESSES
@@ -699,7 +746,7 @@ def train_backbone(
 @click.option("--name", required=True, help="Which entry of the section frontends.")
 @_path_option("utterances", "Manifest of the speech.")
 @_source_options
-@_path_option("store", "Store of the speech by the backbone, with a view clean.")
+@_store_option("store", "Store of the speech by the backbone, with a view clean.")
 @_TRAINED
 @_output_option("model", "Folder to write: weights, train.jsonl, card.")
 @_TENSORBOARD
@@ -748,8 +795,8 @@ def denoise(
 @main.command()
 @_config_options
 @click.option("--name", required=True, help="Which entry of the section align.")
-@_path_option("enrolment", "Store of the enrolment side.")
-@_path_option("test", "Store of the test side: the same speech by another backbone.")
+@_store_option("enrolment", "Store of the enrolment side.")
+@_store_option("test", "Store of the test side: the same speech by another backbone.")
 @_output_option("model", "Folder to write.")
 def align(config: Path, overrides: Sequence[str], name: str, **paths: Path) -> None:
     """Learn maps of two backbones' embeddings into one space, from the crops that both stores hold."""
@@ -761,27 +808,28 @@ def align(config: Path, overrides: Sequence[str], name: str, **paths: Path) -> N
 
 
 @main.command(name="map")
-@_path_option("store", "Store to map.")
+@_store_option("store", "Store to map.")
 @_path_option("model", "Folder of the alignment.")
 @click.option("--side", type=click.Choice(["enrolment", "test"]), required=True, help="Which side the store is.")
-@_output_option("mapped", "Store to write.")
-def map_(**options: Any) -> None:
+@_store_output_option("mapped", "Store to write.")
+def map_(mapped: Any, **options: Any) -> None:
     """Map a store of one side into the space that an alignment shares."""
     from reseed.stages.map import map_store
 
-    _say(map_store(**options))
+    with _landing(mapped, options["store"]) as folder:
+        _say(map_store(mapped=folder, **options))
 
 
 @main.command()
-@click.argument("store", type=_FILE)
-@_path_option("from", "Store by the old backbone of speech that the new one has heard too; may be STORE itself.")
-@_path_option("to", "Store of the same speech by the new backbone: same crops and views.")
+@click.argument("store", type=_PLACE)
+@_store_option("from", "Store by the old backbone of speech that the new one has heard too; may be STORE itself.")
+@_store_option("to", "Store of the same speech by the new backbone: same crops and views.")
 @_output_option("model", "Folder of the alignment to write.")
-@_output_option("upgraded", "Store to write: STORE in the space that both share.")
+@_store_output_option("upgraded", "Store to write: STORE in the space that both share.")
 @click.option("--method", default="auto", show_default=True, help="Which alignment is learnt.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the alignment.")
 @_set_option("A setting of the method, e.g. shrinkages=[0.1]; `reseed config --reference` lists all.")
-def upgrade(method: str, overrides: Sequence[str], **options: Any) -> None:
+def upgrade(method: str, overrides: Sequence[str], upgraded: Any, **options: Any) -> None:
     """Bring enrolments of an old backbone, whose audio is gone, to where a new one's vectors score against them."""
     from reseed.pipeline.settings import section
     from reseed.stages.aligners.table import aligner_class
@@ -789,8 +837,9 @@ def upgrade(method: str, overrides: Sequence[str], **options: Any) -> None:
 
     old, new = options.pop("from"), options.pop("to")
     settings = section(aligner_class(method).Config, overrides)
-    for line in stage(old=old, new=new, method=method, settings=settings, **options):
-        _say(line)
+    with _landing(upgraded, options["store"], old, new) as folder:
+        for line in stage(old=old, new=new, method=method, settings=settings, upgraded=folder, **options):
+            _say(line)
 
 
 @main.command()
@@ -809,7 +858,7 @@ def check_backbone(name: str, overrides: Sequence[str]) -> None:
 
 @main.command()
 @click.argument("checkpoint", type=_FILE)
-@_path_option("store", "Store of the backbone that the network was trained with.")
+@_store_option("store", "Store of the backbone that the network was trained with.")
 @_output_option("model", "Model directory to write.")
 @_set_option("How it samples, e.g. noise_draws=0; `reseed config --reference` lists the settings of seed.")
 def adopt(checkpoint: Path, overrides: Sequence[str], **paths: Path) -> None:
@@ -839,10 +888,12 @@ def export_model(**options: Any) -> None:
 @_set_option()
 @click.option("--seed", type=click.IntRange(0), help="Seed of the sampling noise (default: that of --config, or 0).")
 @click.option("--device", help="cpu, cuda or auto (default: that of --config, or auto).")
-@_path_option("store", "Store to enhance.")
+@_store_option("store", "Store to enhance.")
 @_path_option("model", "Model directory.")
-@_output_option("enhanced", "Store to write.")
-def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, device: str | None, **paths: Path) -> None:
+@_store_output_option("enhanced", "Store to write.")
+def enhance(
+    config: Path | None, overrides: Sequence[str], seed: int | None, device: str | None, enhanced: Any, **paths: Any
+) -> None:
     """Enhance a store of embeddings with a trained model: a store of the same catalogue."""
     from reseed.stages.enhance import enhance as stage
 
@@ -851,27 +902,28 @@ def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, dev
     run = None if config is None else _load(config, overrides)
     if seed is None:
         seed = run.seed if run else 0
-    stage(seed=seed, device=_device(device or (run.device if run else "auto")), **paths)
+    with _landing(enhanced, paths["store"]) as folder:
+        stage(seed=seed, device=_device(device or (run.device if run else "auto")), enhanced=folder, **paths)
 
 
 @main.command()
 @_optional_config("device")
 @click.option("--system", required=True, help="Name of the system in the scores.")
-@_path_option("store", "Store of evaluation embeddings, raw or enhanced.")
+@_store_option("store", "Store of evaluation embeddings, raw or enhanced.")
 @_path_option("trials", "Trials (.parquet).")
 @_path_option("utterances", "Manifest of the speech (default: what the store's catalogue says).", required=False)
 @_path_option("enrolments", "What the enrolment models of the trials are made of.", required=False)
-@_path_option("cohort", "Store of other speakers, for as_norm, s_norm and PLDA.", required=False)
+@_store_option("cohort", "Store of other speakers, for as_norm, s_norm and PLDA.", required=False)
 @_path_option("cohort-utterances", "Manifest of those of its utterances to use.", required=False)
-@_path_option(
+@_store_option(
     "enrolment",
     "Store that enrolment comes from, if not --store (see `reseed map`); repeat for more: of what several hold, the "
     "first one's vectors count.",
     multiple=True,
     required=False,
 )
-@_path_option("enrolment-cohort", "The cohort as the enrolment side has it.", required=False)
-@_path_option("domain", "Store to adapt PLDA to, in place of what is scored.", required=False)
+@_store_option("enrolment-cohort", "The cohort as the enrolment side has it.", required=False)
+@_store_option("domain", "Store to adapt PLDA to, in place of what is scored.", required=False)
 @_path_option("domain-utterances", "Manifest of those of its utterances to use.", required=False)
 @_output_option("scores", "Scores to write (.parquet).")
 @_output_option("identification", "Ranks of the true speakers to write (.parquet).", required=False)
@@ -916,8 +968,8 @@ def divide(config: Path, overrides: Sequence[str], **paths: Path) -> None:
 
 
 @main.command()
-@_path_option("store", "Store whose vectors are measured.")
-@_path_option("reference", "Store of the same space with noisy views, to learn SNR from.")
+@_store_option("store", "Store whose vectors are measured.")
+@_store_option("reference", "Store of the same space with noisy views, to learn SNR from.")
 @_path_option("utterances", "Manifest of the speech.")
 @_output_option("quality", "Measures to write (.parquet).")
 def quality(**paths: Path) -> None:
@@ -946,7 +998,7 @@ def calibrate(config: Path, overrides: Sequence[str], **options: Any) -> None:
 
 
 @main.command(name="all-pairs")
-@click.argument("store", type=_FILE)
+@click.argument("store", type=_PLACE)
 @click.option("--view", default="clean", show_default=True, help="Which rendering.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Neighbours kept of each utterance.")
 @_output_option("neighbours", "Neighbours to write (.parquet).")
@@ -1007,7 +1059,7 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @_optional_config()
 @_path_option("scores", "Scores of a system; repeat for each.", multiple=True)
 @_path_option("identification", "Ranks of a system, in the order of --scores.", multiple=True, required=False)
-@_path_option("store", "Embeddings of a system, in the order of --scores.", multiple=True)
+@_store_option("store", "Embeddings of a system, in the order of --scores.", multiple=True)
 @_path_option("frontend", "Front end whose spectrograms are shown; repeat for each.", multiple=True, required=False)
 @_path_option("utterances", "Manifest of the speech (default: what the first store's catalogue says).", required=False)
 @_path_option("leakage", "What `reseed leakage` found.", required=False)
@@ -1061,29 +1113,32 @@ def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> N
 
 
 @main.command()
-@click.argument("store", type=_FILE)
+@click.argument("store", type=_PLACE)
+@_VERSION
+@click.option("--versions", "history", is_flag=True, help="List the states of the store: when, by what, how large.")
 @_JSON
-def info(store: Path, as_json: bool) -> None:
+def info(store: Any, version: int | None, history: bool, as_json: bool) -> None:
     """Say what a store holds and what it was made from."""
+    from reseed.stages.info import History
     from reseed.stages.info import info as stage
 
-    found = stage(store=store)
-    _show(found, as_json)
+    _show(History.of(store) if history else stage(store=store, version=version), as_json)
 
 
 @main.command()
-@click.argument("store", type=_FILE)
+@click.argument("store", type=_PLACE)
 @click.option("--utterances", type=_FILE, help="Manifest that the store should cover.")
-def verify(store: Path, utterances: Path | None) -> None:
+@_VERSION
+def verify(**options: Any) -> None:
     """Check every file of a store: digests, row counts, finite values, and coverage of a manifest."""
     from reseed.stages.verify import verify as stage
 
-    _say(stage(store=store, utterances=utterances))
+    _say(stage(**options))
 
 
 @main.command()
-@click.argument("store", type=_FILE)
-@click.option("--against", type=_FILE, help="Another store: of evaluation, another version, or what it was made from.")
+@click.argument("store", type=_PLACE)
+@click.option("--against", type=_PLACE, help="Another store: of evaluation, another version, or what it was made from.")
 @click.option("--relation", help="What that is: leakage, versions or parent (default: told from ids and lineage).")
 @click.option("--page", type=_FILE, callback=_watched, help="HTML page to write.")
 @click.option(
@@ -1110,7 +1165,7 @@ def audit(context: click.Context, /, as_json: bool, dask: str | None, fail_on: S
 
 
 @main.command(context_settings={"ignore_unknown_options": True})  # a query may begin with a comment: -- ...
-@click.argument("store", type=_FILE)
+@click.argument("store", type=_PLACE)
 @click.argument("query", default="select table_name, column_name, data_type from information_schema.columns")
 @_JSON
 def sql(store: Path, query: str, as_json: bool) -> None:
@@ -1135,10 +1190,11 @@ def browse(run: Path, **options: Any) -> None:
 
 
 @main.command(name="export")
-@click.argument("store", type=_FILE)
+@click.argument("store", type=_PLACE)
 @_output_option("output", "File (parquet) or directory (kaldi, npy, webdataset) to write.")
 @_FORMAT
 @click.option("--view", help="Only this view.")
+@_VERSION
 def export_(**options: Any) -> None:
     """Write a store in a format that other programs read."""
     from reseed.stages.export import export as stage
@@ -1147,7 +1203,7 @@ def export_(**options: Any) -> None:
 
 
 @main.command()
-@click.argument("source", type=_FILE)
+@click.argument("source", type=_PLACE)
 @_output_option("output", "File to write, README.md for the Hub (default: print it).", required=False)
 @click.option("--license", metavar="NAME", help="Licence as the Hub calls it, e.g. cc-by-4.0 (default: none is named).")
 @_path_option("report", "Of a model: report, or metrics.json, with its error rates.", required=False)
@@ -1160,21 +1216,33 @@ def card(output: Path | None, **options: Any) -> None:
     click.echo(terminal.lines(text.splitlines() if output is None else [f"wrote {output}"]))
 
 
+@main.command()
+@click.argument("source", type=_PLACE)
+@click.argument("target", type=_PLACE, callback=_watched)
+@_VERSION
+def copy(**options: Any) -> None:
+    """Copy a store SOURCE to TARGET, folders of this machine or URLs; goes on where it was interrupted."""
+    from reseed.stages.copy import copy as stage
+
+    _say(stage(**options))
+
+
 @main.command(name="import")
 @click.argument("source", type=_FILE)
 @_path_option("config", "YAML of a run, whose corpus.vectors is taken; --set then changes this YAML.", required=False)
-@_output_option("store", "Store to write.")
+@_store_output_option("store", "Store to write.")
 @_output_option("utterances", "Ids and labels of what is stored, to write (.parquet).", required=False)
 @click.option("--format", help="kaldi, npy, parquet or webdataset (default: told from the names of files).")
 @_set_option("A setting, e.g. space=arcface:r100 or id=image_id; `reseed config --reference` lists all.")
-def import_(config: Path | None, overrides: Sequence[str], **options: Any) -> None:
+def import_(config: Path | None, overrides: Sequence[str], store: Any, **options: Any) -> None:
     """Make a store of embeddings that were exported, or computed elsewhere: faces, emotions, text."""
     from reseed.pipeline.settings import section
     from reseed.stages.import_ import ImportSettings, import_store
 
     run = None if config is None else _load(config, overrides)
     settings = run.corpus.vectors if run else section(ImportSettings, overrides)
-    _say(import_store(settings=settings, unnamed_space=run.name if run else None, **options))
+    with _landing(store) as folder:
+        _say(import_store(store=folder, settings=settings, unnamed_space=run.name if run else None, **options))
 
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -35,10 +35,10 @@ from benchmarks.measure import memory_kb, speed_ratio, take_turns, watch
 from reseed.stages.audio.decode import read
 from reseed.stages.audio.location import Location
 from reseed.stages.audio.manifest import Manifest, Utterance, check_unchanged
-from reseed.stages.audio.remote.stores import REQUESTS
-from reseed.stages.audio.remote.url import AnyPath, Url, is_url, path_or_url
 from reseed.stages.common.threads import default_decoders, thread_map
 from reseed.stages.prepare import PrepareSettings, prepare
+from reseed.store.remote import REQUESTS
+from reseed.store.url import AnyPath, Url, is_url, path_or_url
 from tests.object_server import ObjectServer, forget, serving
 
 _RATE = 16_000

@@ -15,9 +15,9 @@ from reseed.pipeline.config import RunConfig
 from reseed.pipeline.names import SIDES, AlignedEmbeddings, AlignedPair, Embeddings, Pair, enhanced_by, parse_embeddings
 from reseed.pipeline.plan import Plan, Recordings
 from reseed.stages.audio.listing import listing_digest
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.interop.table import files_of
 from reseed.store.format import HEADER_NAME
+from reseed.store.url import Url
 
 Value = TypeVar("Value")
 

@@ -7,9 +7,9 @@ that is written last, and so says that it is finished, has a function of its own
 from pathlib import Path
 
 from reseed.pipeline.names import AlignedEmbeddings, Embeddings
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ConfigError
 from reseed.store.format import HEADER_NAME
+from reseed.store.url import AnyPath
 
 Named = str | Embeddings | AlignedEmbeddings
 CONFIG = Path("config.yaml")

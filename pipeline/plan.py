@@ -7,10 +7,10 @@ from reseed.pipeline import layout
 from reseed.pipeline.config import RunConfig
 from reseed.pipeline.names import AlignedEmbeddings, AlignedPair, Embeddings, Pair
 from reseed.stages.audio.recipe import sources_needed
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.stages.reporting.results.files import BackbonePair
 from reseed.stages.trial_scoring.origin import CENTRE
 from reseed.store import ConfigError
+from reseed.store.url import AnyPath
 
 VECTORS = "vectors"
 

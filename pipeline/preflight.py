@@ -21,7 +21,6 @@ from reseed.pipeline.speech_checks import SpeechChecks
 from reseed.pipeline.vector_checks import vector_errors
 from reseed.stages.audio.demographics import read_demographics
 from reseed.stages.audio.patterns import is_pattern
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.audio.shared import seeming_copies
 from reseed.stages.audio.vad_settings import silero_file
 from reseed.stages.backbones.settings import PackagedConfig, config_class
@@ -30,6 +29,7 @@ from reseed.stages.common.space import SURE, free_bytes_at, in_bytes, stored_byt
 from reseed.stages.common.terminal import log
 from reseed.stages.synthesise import check_installed
 from reseed.store import ConfigError, ReseedError
+from reseed.store.url import Url
 
 _LOADED_BYTES = 1 << 29  # of a backbone whose files are larger, loading it to see takes seconds
 _JOB_BYTES = 9 * 10**8  # of memory that one job of extraction takes with the smallest backbone, as measured

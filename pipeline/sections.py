@@ -10,7 +10,6 @@ from pydantic_core import PydanticKnownError
 from reseed.stages.audio.datasets.table import DATASETS
 from reseed.stages.audio.listing import KINDS
 from reseed.stages.audio.recipe import ExtractSettings
-from reseed.stages.audio.remote.url import Url, is_url
 from reseed.stages.backbones.settings import CONFIGS
 from reseed.stages.common.plugins import plain
 from reseed.stages.common.section import AbsolutePath, Conflict, Entries, OneOf, Section, Takes, absolute
@@ -18,6 +17,7 @@ from reseed.stages.import_ import ImportSettings
 from reseed.stages.prepare import PrepareSettings
 from reseed.stages.trial_scoring.settings import CalibrationSettings
 from reseed.store import ConfigError
+from reseed.store.url import Url, is_url
 
 
 def _absolute_or_url(given: object) -> Path | Url:

@@ -56,7 +56,7 @@ def _store(path: Path, linked: dict[str, set[tuple[int, int]]]) -> SharedStore:
     except StoreError:
         return SharedStore(path.name, "not finished", size, used, bool(used))
     holds = f"{header.stored} utterances, {header.declaration.space}, views {', '.join(header.declaration.views)}"
-    return SharedStore(path.name, holds, size, used, is_linked(path, header))
+    return SharedStore(path.name, holds, size, used, is_linked(path))
 
 
 def _files(folder: Path) -> Iterator[tuple[int, int]]:

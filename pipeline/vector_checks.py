@@ -1,7 +1,6 @@
 """Whether the vectors that a run is given are there, go together and have the views that it asks for."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from reseed.pipeline.plan import Plan
 from reseed.stages.audio.conditions import CLEAN
@@ -9,6 +8,7 @@ from reseed.stages.common.choice import did_you_mean
 from reseed.stages.interop.table import files_of, format_of
 from reseed.store import EmbeddingStore, ReseedError
 from reseed.store.format import HEADER_NAME
+from reseed.store.url import AnyPath
 
 
 def vector_errors(plan: Plan) -> Iterator[str]:
@@ -43,6 +43,6 @@ def _unlike(found: dict[str, EmbeddingStore]) -> Iterator[str]:
         yield f"corpus.stores: {named}; give vectors of one network"
 
 
-def _lacking(path: Path, views: list[str], view: str, what: str) -> Iterator[str]:
+def _lacking(path: AnyPath, views: list[str], view: str, what: str) -> Iterator[str]:
     if view not in views:
         yield f"{path} lacks the view {view}, {what}; it has {', '.join(views)}{did_you_mean(view, views)}"

@@ -15,13 +15,14 @@ from reseed.stages.enhancers.seed import SeedConfig
 from reseed.stages.enhancers.table import make_enhancer
 from reseed.store import EmbeddingStore, ModelError
 from reseed.store.atomic import sha256_file
+from reseed.store.url import AnyPath
 
 _FIRST = "input_proj.weight"
 
 RELEASED = SeedConfig(mode="compat", noise_draws=1)
 
 
-def adopt(*, checkpoint: Path, store: Path, model: Path, settings: SeedConfig = RELEASED) -> str:
+def adopt(*, checkpoint: Path, store: AnyPath, model: Path, settings: SeedConfig = RELEASED) -> str:
     """Write the model directory of a network of SEED's layout (`reseed.stages.enhancers.mlp.RdmMlp`).
 
     Args:

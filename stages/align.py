@@ -4,9 +4,10 @@ from pathlib import Path
 
 from reseed.stages.aligners.learning import learn
 from reseed.stages.common.section import Section
+from reseed.store.url import AnyPath
 
 
-def align(*, enrolment: Path, test: Path, model: Path, method: str, settings: Section, seed: int) -> str:
+def align(*, enrolment: AnyPath, test: AnyPath, model: Path, method: str, settings: Section, seed: int) -> str:
     """Learn an alignment, write its directory, and return one sentence on it; see `learn` for what each is.
 
     Raises:

@@ -18,6 +18,7 @@ from reseed.stages.scoring.cosine import utterance_embeddings
 from reseed.store import EmbeddingStore, ScoringError, StoreError
 from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import table_writer
+from reseed.store.url import AnyPath
 
 NEIGHBOURS_SCHEMA = pa.schema(
     {
@@ -46,7 +47,7 @@ class AllPairs:
         same_quantiles, different_quantiles: cosines at 1, 50 and 99 % of each class; empty where it has no pair.
     """
 
-    store: Path
+    store: AnyPath
     view: str
     neighbours: Path
     utterances: int
@@ -78,7 +79,7 @@ class AllPairs:
         return lines([*told, f"the {self.top} nearest of each: {self.neighbours}"])
 
 
-def all_pairs(*, store: Path, view: str, top: int, neighbours: Path, device: str = "cpu") -> AllPairs:
+def all_pairs(*, store: AnyPath, view: str, top: int, neighbours: Path, device: str = "cpu") -> AllPairs:
     """Score every pair of utterances of one view by cosine (mean of crops), and keep the nearest of each.
 
     The matrix of all scores is never held: memory is that of the vectors in single precision, their ids and

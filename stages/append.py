@@ -9,7 +9,7 @@ from reseed.stages.extraction.extraction import Extraction
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import EmbeddingStore, Reject, append_shards, edited
 from reseed.store.lock import editing
-from reseed.store.writer import complete_removal
+from reseed.store.states import complete_removal
 
 
 def append(*, order: ExtractOrder, store: Path, shards: int = 1, retry: bool = False) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.auditing.evidence import Evidence
 from reseed.stages.auditing.finding import Audit
@@ -18,12 +17,13 @@ from reseed.stages.extraction.lineage import ancestry
 from reseed.store import undamaged
 from reseed.store.inputs import of_other_data
 from reseed.store.outputs import check_apart
+from reseed.store.url import AnyPath, Url
 
 
 def audit(
     *,
-    store: Path,
-    against: Path | None = None,
+    store: AnyPath,
+    against: AnyPath | None = None,
     relation: str | None = None,
     replay: int = 32,
     recordings: Sequence[Path | Url] = (),
@@ -56,7 +56,7 @@ def audit(
     origin = ancestry(store, header)
     against = against or origin.parent
     other = None if against is None else AuditedStore(against, *undamaged(against))
-    with workspace(None if execute is in_process else (page or store).resolve().parent) as shared:
+    with workspace(None if execute is in_process else _seen_by_all(page or store)) as shared:
         audited = AuditedStore(store, header, problems)
         evidence = Evidence(
             audited, execute, shared, origin, other=other, relation=relation, replay=replay, recordings=recordings
@@ -72,3 +72,8 @@ def audit(
 
             write_page(page, evidence, found, words)
     return found
+
+
+def _seen_by_all(path: AnyPath) -> Path | None:
+    """Return the folder of a path, which other machines see, too; one that lies elsewhere has none."""
+    return path.resolve().parent if isinstance(path, Path) else None

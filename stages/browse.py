@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.browsing.server import Server
 from reseed.stages.auditing.browsing.stores import RunStores
 from reseed.stages.common.terminal import log
 from reseed.store import ConfigError
 from reseed.store.errors import ended_by
+from reseed.store.url import Url
 
 
 def browse(

@@ -14,13 +14,14 @@ from reseed.store import ConfigError, EmbeddingStore, ModelError, ScoringError, 
 from reseed.store.atomic import write_text
 from reseed.store.bounded import read_json, read_text
 from reseed.store.outputs import check_apart, check_file
+from reseed.store.url import AnyPath
 
 _FOLDERS: tuple[TrainedFolder[Any], ...] = (MODEL, ALIGNMENT, BACKBONE, FRONTEND)
 
 
 def card(
     *,
-    source: Path,
+    source: AnyPath,
     output: Path | None = None,
     license: str | None = None,
     report: Path | None = None,
@@ -45,7 +46,7 @@ def card(
         check_apart([output], [source, report])
         check_file(output, "a card made by reseed", lambda path: is_card(read_text(path)))
     folder = next((folder for folder in _FOLDERS if (source / folder.info_file).is_file()), None)
-    if folder is not None:
+    if folder is not None and isinstance(source, Path):
         text = _of_model(folder, source, license, report, system or source.resolve().name)
     elif report is not None:
         raise ConfigError(f"{source} is no trained model, and a report is of models; leave --report out")
@@ -56,7 +57,7 @@ def card(
     return text
 
 
-def _of_store(source: Path, license: str | None) -> str:
+def _of_store(source: AnyPath, license: str | None) -> str:
     store = EmbeddingStore(source)
     if len(store) == 0:
         raise StoreError(f"{source} holds no vectors; there is nothing to publish")

@@ -26,6 +26,6 @@ def compact(*, store: Path, rows: int, dtype: str | None = None) -> str:
         return replace(declaration, dtype=dtype or declaration.dtype)
 
     if dtype is not None:
-        stores.convert(store, stored_as)
+        stores.convert(store, f"compact to {dtype}", stored_as)
     header = stores.compact(store, rows_per_shard=rows)
     return f"{store}: {len(header.shards)} shards" + (f" of {header.declaration.dtype}" if dtype else "")

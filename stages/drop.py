@@ -7,7 +7,7 @@ from reseed import store as stores
 from reseed.stages.extraction.views import without_views
 from reseed.store.header import read_header
 from reseed.store.share import is_linked
-from reseed.store.writer import complete_removal, removed_files
+from reseed.store.states import complete_removal, removed_files
 
 
 def drop(
@@ -27,7 +27,7 @@ def drop(
     """
     removed = complete_removal(store)
     header = read_header(store)
-    shared = is_linked(store, header)
+    shared = is_linked(store)
     there = header.declaration.view_names
     unknown = [name for name in views if name not in there]
     if unknown or (views and set(views) == set(there)):
@@ -36,7 +36,9 @@ def drop(
     if utterances or speakers:
         header = stores.drop(store, utterances=utterances, speakers=speakers)
     if views:
-        header = stores.convert(store, lambda declaration: without_views(declaration, views))
+        header = stores.convert(
+            store, f"drop the views {', '.join(views)}", lambda declaration: without_views(declaration, views)
+        )
     left = f"{header.stored} utterances" + (f" in {', '.join(header.declaration.views)}" if views else "")
     elsewhere = "; other stores share its files and still hold what was dropped: drop it there too" if shared else ""
     return f"{store}: {left} left{removed_files(removed)}{elsewhere}"

@@ -19,9 +19,10 @@ from reseed.stages.enhancers.folder import load_model
 from reseed.stages.enhancers.table import enhancer_code
 from reseed.store import EmbeddingStore, atomic
 from reseed.store.inputs import EnhancedInputs
+from reseed.store.url import AnyPath
 
 
-def enhance(*, store: Path, model: Path, enhanced: Path, seed: int, device: str = "cpu") -> None:
+def enhance(*, store: AnyPath, model: Path, enhanced: Path, seed: int, device: str = "cpu") -> None:
     """Enhance every vector of a store, shard by shard, into a store of the same catalogue.
 
     A model that adapts first reads the whole store. Shards already sealed under the same declaration are kept, so

@@ -18,9 +18,10 @@ from reseed.stages.interop.exchange import BATCH_ROWS, Batch, ExportedView, Expo
 from reseed.stages.interop.table import format_called
 from reseed.store import ConfigError, EmbeddingStore, StoreError
 from reseed.store.outputs import check_apart
+from reseed.store.url import AnyPath
 
 
-def export(*, store: Path, output: Path, format: str, view: str | None = None) -> str:
+def export(*, store: AnyPath, output: Path, format: str, view: str | None = None, version: int | None = None) -> str:
     """Write a store, or one of its views, for other programs; `output` is whole or absent. Rejects are not exported.
 
     Each shard is hashed before it is read: a damaged vector does not leave.
@@ -29,6 +30,7 @@ def export(*, store: Path, output: Path, format: str, view: str | None = None) -
         output: a file (parquet) or a directory (kaldi, npy, webdataset); an older export of that format is replaced,
             anything else is not.
         format: a name in `reseed.stages.interop.table.FORMATS`.
+        version: number of an earlier state; None: the present one.
 
     Returns:
         One sentence on what was written.
@@ -38,7 +40,7 @@ def export(*, store: Path, output: Path, format: str, view: str | None = None) -
         StoreError: the store is damaged or empty, or something else is at `output`.
         WriteError: the disk is full or read-only.
     """
-    opened = EmbeddingStore(store, check=True)
+    opened = EmbeddingStore(store, check=True, version=version)
     if view is not None and view not in opened.views:
         raise ConfigError(f"{store}: no view {view!r}; there are {', '.join(opened.views)}")
     check_apart([output], [store])

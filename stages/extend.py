@@ -12,7 +12,8 @@ from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, Reject, StoreError, finalise, read_seal
 from reseed.store.format import Header
 from reseed.store.lock import editing
-from reseed.store.writer import complete_removal
+from reseed.store.states import complete_removal
+from reseed.store.versions import Change
 
 
 def extend(*, order: ExtractOrder, store: Path, views: Collection[str] = ()) -> str:
@@ -46,7 +47,7 @@ def extend(*, order: ExtractOrder, store: Path, views: Collection[str] = ()) -> 
 
 
 def _extend(extension: Extension) -> str:
-    before, store = extension.before, extension.before.path
+    before, store = extension.before, extension.before.folder
     if not extension.new_views:
         return f"{store}: nothing to add, it has the views {', '.join(before.views)}"
     plan = extension.plan()
@@ -63,7 +64,7 @@ def _extend(extension: Extension) -> str:
 
 
 def _finalised(extension: Extension, plan: Sequence[ShardToBe]) -> Header:
-    before, store, declaration = extension.before, extension.before.path, extension.declaration()
+    before, store, declaration = extension.before, extension.before.folder, extension.declaration()
     stored, rejects = set(before.utterance_ids()), dict[str, Reject]()
     for to_be in plan:
         seal = read_seal(store, to_be.name, declaration.vectors)
@@ -76,4 +77,5 @@ def _finalised(extension: Extension, plan: Sequence[ShardToBe]) -> Header:
                 stored.discard(reject.utterance_id)
     left = [reject for name, reject in rejects.items() if name not in stored]
     names = [to_be.name for to_be in plan]
-    return finalise(store, declaration, names, before.header.expected, left)
+    change = Change(f"extend by {', '.join(extension.new_views)}")
+    return finalise(store, declaration, names, before.header.expected, left, change=change)

@@ -17,7 +17,7 @@ from reseed.store.format import Header
 from reseed.store.lock import editing, remove_locks
 from reseed.store.outputs import check_apart, check_store
 from reseed.store.share import link_store
-from reseed.store.writer import complete_removal
+from reseed.store.states import complete_removal
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """`info`: what a store holds and what it was made from."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from reseed.stages.common.terminal import lines
 from reseed.store import EmbeddingStore, Header
+from reseed.store.url import AnyPath
+from reseed.store.versions import Version, versions
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,45 @@ class Info:
         return lines(f"{name:16} {value}" for name, value in facts.items())
 
 
-def info(*, store: Path) -> Info:
+@dataclass(frozen=True)
+class History:
+    """The states of a store, as data and in words."""
+
+    states: list[Version]
+
+    @classmethod
+    def of(cls, store: AnyPath) -> Self:
+        """Read the log of a store.
+
+        Raises:
+            StoreError: not a store, or its log is damaged.
+        """
+        return cls(versions(store))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return them as JSON."""
+        return [asdict(each) for each in self.states]
+
+    def summary(self) -> str:
+        """Return them in words, one a line, the present one last."""
+        head = ("version", "made (UTC)", "by", "rows", "utterances", "")
+        rows = [head, *(self._row(each) for each in self.states)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return lines("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+    def _row(self, state: Version) -> tuple[str, ...]:
+        made = state.made[:16].replace("T", " ") or "?"
+        by = state.by or ("made" if state.number == 1 else "?")
+        return (str(state.number), made, by, str(state.rows), str(state.utterances), state.state)
+
+
+def info(*, store: AnyPath, version: int | None = None) -> Info:
     """Open a store and say what it holds.
+
+    Args:
+        version: number of an earlier state; None: the present one.
 
     Raises:
         StoreError: not a store, or a file of it is missing or cut.
     """
-    return Info(EmbeddingStore(store).header)
+    return Info(EmbeddingStore(store, version=version).header)

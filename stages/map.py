@@ -4,9 +4,10 @@ from pathlib import Path
 
 from reseed.stages.aligners.base import Side
 from reseed.stages.aligners.learning import map_by
+from reseed.store.url import AnyPath
 
 
-def map_store(*, store: Path, model: Path, side: Side, mapped: Path) -> str:
+def map_store(*, store: AnyPath, model: Path, side: Side, mapped: Path) -> str:
     """Map every vector of a store, shard by shard, and return one sentence on it; see `map_by` for what each is.
 
     Raises:

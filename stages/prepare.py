@@ -36,7 +36,6 @@ from reseed.stages.audio.manifest import (
 )
 from reseed.stages.audio.overview import COLUMNS, kinds_of, overview
 from reseed.stages.audio.patterns import expanded
-from reseed.stages.audio.remote.url import AnyPath, Url
 from reseed.stages.audio.stretches import settle_stretches
 from reseed.stages.audio.vad.speech import speech_lengths_s
 from reseed.stages.audio.vad_settings import Vad, VadSettings, floor_conflicts
@@ -47,6 +46,7 @@ from reseed.store.atomic import atomic_paths
 from reseed.store.format import REJECTS_SCHEMA
 from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import table_writer
+from reseed.store.url import AnyPath, Url
 
 _OUT_OF_ORDER = 0.05  # of the recordings
 _WRITTEN = pa.unify_schemas([UTTERANCES_SCHEMA, CONTENT_SCHEMA, DEMOGRAPHICS_SCHEMA])

@@ -21,11 +21,12 @@ from reseed.stages.trial_scoring.inputs.lists import read_durations
 from reseed.store import EmbeddingStore, ManifestError, ScoringError
 from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import write_table
+from reseed.store.url import AnyPath
 
 _FITTED_N = 100_000
 
 
-def quality(*, store: Path, reference: Path, utterances: Path, quality: Path) -> str:
+def quality(*, store: AnyPath, reference: AnyPath, utterances: Path, quality: Path) -> str:
     """Write quality.parquet and return one sentence on it.
 
     Args:

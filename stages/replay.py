@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from reseed.stages.audio.encode import check_writable
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.extraction.replayer import Replayed, Replayer
 from reseed.store import ConfigError
 from reseed.store.outputs import check_apart
+from reseed.store.url import AnyPath, Url
 
 
 def replay(
     *,
-    store: Path,
+    store: AnyPath,
     utterance: str,
     view: str,
     crop: int = 0,

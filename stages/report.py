@@ -7,14 +7,15 @@ from reseed.stages.reporting.build import build, check_replaceable
 from reseed.stages.reporting.results.files import BackbonePair, RunFiles
 from reseed.stages.reporting.results.load import load
 from reseed.stages.reporting.results.settings import ReportSettings
+from reseed.store.url import AnyPath
 
 
 def report(
     *,
     scores: list[Path],
     identification: list[Path],
-    stores: list[Path],
-    utterances: Path,
+    stores: list[AnyPath],
+    utterances: AnyPath,
     report: Path,
     title: str,
     note: str,

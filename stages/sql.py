@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,6 +19,7 @@ from reseed.stages.extraction.lineage import score_files
 from reseed.stages.trial_scoring.files import SCORES
 from reseed.store import ConfigError, EmbeddingStore
 from reseed.store.format import CATALOGUE_SCHEMA, EMBEDDING, REJECTS_SCHEMA
+from reseed.store.url import AnyPath
 
 _WIDEST = 60  # cells of a terminal
 _MEASURED = 1000  # rows that the widths of columns are taken from
@@ -59,7 +59,7 @@ class Answer:
             yield "  ".join(padded).rstrip()
 
 
-def sql(*, store: Path, query: str) -> Answer:
+def sql(*, store: AnyPath, query: str) -> Answer:
     """Ask a question.
 
     The tables are `catalogue` (one row per vector), `rejects`, and `scores` where the run that the store
@@ -110,7 +110,7 @@ def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[..., An
             raise
 
 
-def _tables(store: Path, opened: EmbeddingStore) -> dict[str, pa.Table | ds.Dataset]:
+def _tables(store: AnyPath, opened: EmbeddingStore) -> dict[str, pa.Table | ds.Dataset]:
     scores = list(score_files(store, opened.header))
     for path in scores:
         with SCORES.open(path):  # whole as it was written

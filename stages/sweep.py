@@ -26,6 +26,7 @@ from reseed.stages.training.settings import TrainingSettings
 from reseed.store import ConfigError, EmbeddingStore, ModelError, atomic
 from reseed.store.bounded import read_json
 from reseed.store.outputs import check_apart, check_folder
+from reseed.store.url import AnyPath
 
 HELD_OUT = 0.1
 _DIVERGED: Epoch = {"epoch": 0, "step": 0, "loss": math.inf, "validation_eer": 0.5}
@@ -46,7 +47,7 @@ class SweepOrder:
         device: torch device, e.g. "cpu" or "cuda".
     """
 
-    store: Path
+    store: AnyPath
     sweep: Path
     enhancer: str
     settings: Section

@@ -7,7 +7,6 @@ it resumes from its checkpoint.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from reseed.stages.common.device import torch_device
 from reseed.stages.common.section import Section
@@ -23,6 +22,7 @@ from reseed.stages.training.order import TrainingOrder
 from reseed.stages.training.process_group import ONE_PROCESS, ProcessGroup, run_in_processes
 from reseed.stages.training.settings import TrainingSettings
 from reseed.store import EmbeddingStore
+from reseed.store.url import AnyPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class EnhancerOrder(TrainingOrder):
             memory.
     """
 
-    store: Path
+    store: AnyPath
     enhancer: str
     settings: Section
     processes: int = 1

@@ -25,6 +25,7 @@ from reseed.stages.training.folder import Epoch
 from reseed.stages.training.loop import optimise
 from reseed.stages.training.process_group import ONE_PROCESS, ProcessGroup, run_in_processes
 from reseed.store import ConfigError, EmbeddingStore
+from reseed.store.url import AnyPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class BackboneOrder(SpeechOrder):
     """
 
     settings: BackboneTraining
-    anchors: Path | None = None
+    anchors: AnyPath | None = None
     base: Path | None = None
     processes: int = 1
 

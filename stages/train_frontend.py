@@ -27,6 +27,7 @@ from reseed.stages.frontends.settings import FrontendTraining
 from reseed.stages.training.folder import Epoch
 from reseed.stages.training.loop import optimise
 from reseed.store import EmbeddingStore, ManifestError
+from reseed.store.url import AnyPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ class FrontendOrder(SpeechOrder):
         backbone, backbone_settings: its name, and the settings of its Config.
     """
 
-    store: Path
+    store: AnyPath
     settings: FrontendTraining
     backbone: str
     backbone_settings: Mapping[str, Any] = field(default_factory=dict)

@@ -35,6 +35,7 @@ from reseed.store import ManifestError
 from reseed.store.atomic import atomic_paths
 from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import write_table
+from reseed.store.url import AnyPath
 
 
 class Labelled(NamedTuple):
@@ -79,7 +80,7 @@ class TrialSettings(Section):
 
 
 def make_trials(
-    *, utterances: Path, trials: Path, enrolments: Path | None = None, settings: TrialSettings, seed: int
+    *, utterances: AnyPath, trials: Path, enrolments: Path | None = None, settings: TrialSettings, seed: int
 ) -> str:
     """Write trials.parquet and return one sentence on it.
 

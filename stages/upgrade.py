@@ -9,24 +9,31 @@ from reseed.stages.aligners.learning import learn, map_by
 from reseed.stages.common.section import Section
 from reseed.store import EmbeddingStore, StoreError
 from reseed.store.outputs import check_apart, check_store
+from reseed.store.url import AnyPath
 
 
 def upgrade(
-    *, store: Path, old: Path, new: Path, model: Path, upgraded: Path, method: str, settings: Section, seed: int
+    *,
+    store: AnyPath,
+    old: AnyPath,
+    new: AnyPath,
+    model: Path,
+    upgraded: Path,
+    method: str,
+    settings: Section,
+    seed: int,
 ) -> Iterator[str]:
     """Learn what aligns two backbones, map a store of the old one by it, and yield lines on both and on what follows.
 
     Args:
         store: enrolments by the old backbone, whose audio need not be there any more.
-        old, new: stores of the same speech by the old and by the new backbone: same crops, same names of views; `old`
-            may be `store` itself.
+        old, new: stores of the same speech by either backbone: same crops and views; `old` may be `store` itself.
         model: directory to write, of the alignment: the old backbone is its enrolment side, the new one its test side.
         upgraded: store to write.
         method: a name in `reseed.stages.aligners.table.ALIGNERS`; settings: its Config.
 
     Raises:
-        StoreError: the stores are of other backbones than is said, share no utterance or no view, or their crops
-            differ; or something else is at `upgraded`.
+        StoreError: stores of other backbones, without a common utterance or view; something else is at `upgraded`.
         ModelError: the method cannot be used on these, or `model` is something else.
     """
     FOLDER.check_replaceable(model, store, old, new)

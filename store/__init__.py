@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from reseed.store.reader import EmbeddingStore
     from reseed.store.seals import read_seal
     from reseed.store.verify import problems, undamaged
+    from reseed.store.versions import Change
     from reseed.store.writer import finalise, is_finalised, read_rejects, write_rejects, write_shard
 
 __all__ = [
     "AudioError",
+    "Change",
     "ConfigError",
     "Declaration",
     "EmbeddingStore",
@@ -64,9 +66,14 @@ __all__ = [
 ]
 
 
+_MODULES = ("annotation", "edit", "format", "reader", "seals", "verify", "versions", "writer")
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
-    for module in ("annotation", "edit", "format", "reader", "seals", "verify", "writer") if name in __all__ else ():
+    for module in (
+        ("annotation", "edit", "format", "reader", "seals", "verify", "versions", "writer") if name in __all__ else ()
+    ):
         found = importlib.import_module(f"reseed.store.{module}")
         if hasattr(found, name):
             return getattr(found, name)

@@ -19,7 +19,9 @@ from reseed.store.layouts import vectors_file
 from reseed.store.lock import editing, only_writer
 from reseed.store.reader import EmbeddingStore
 from reseed.store.seals import sound_seal, write_sealed
-from reseed.store.writer import complete_removal, finalise
+from reseed.store.states import complete_removal
+from reseed.store.versions import Change
+from reseed.store.writer import finalise
 
 KEYS = ("utterance_id", "view", "crop")
 
@@ -54,9 +56,12 @@ def annotate(store: Path, values: pa.Table, columns: Sequence[str], source: str)
             lost = values.slice(pc.index(known, False).as_py(), 1).select(keys).to_pylist()[0]
             listed = ", ".join(f"{name} {value!r}" for name, value in lost.items())
             raise StoreError(f"{store} has no {listed}, which the table lists; nothing was added")
-        names = [_annotated(before, place, values, wanted, columns, source) for place in range(len(before.shards))]
+        names = [
+            _annotated(store, before, place, values, wanted, columns, source) for place in range(len(before.shards))
+        ]
         declaration, rejects = before.header.declaration, before.rejects()
-        header = finalise(store, declaration, names, before.header.expected, rejects, before.shards)
+        change = Change(f"annotate {', '.join(columns)}")
+        header = finalise(store, declaration, names, before.header.expected, rejects, before.shards, change)
         return header, int(pc.sum(pc.is_in(found, value_set=wanted), min_count=0).as_py())
 
 
@@ -74,10 +79,16 @@ def _rejected(before: EmbeddingStore, values: pa.Table) -> pa.Array:
 
 
 def _annotated(
-    before: EmbeddingStore, position: int, values: pa.Table, wanted: pa.Array, columns: Sequence[str], source: str
+    store: Path,
+    before: EmbeddingStore,
+    position: int,
+    values: pa.Table,
+    wanted: pa.Array,
+    columns: Sequence[str],
+    source: str,
 ) -> str:
     """Write the catalogue of one shard with more columns, and give its vectors a name beside it; returns that."""
-    store, shard, reader = before.path, before.shards[position], before.shard(position)
+    shard, reader = before.shards[position], before.shard(position)
     seal = sound_seal(store, shard.name, before.header.declaration.vectors)
     there = table = reader.rows()
     keys = [name for name in KEYS if name in values.column_names]

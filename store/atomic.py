@@ -27,7 +27,7 @@ _TEMPORARY_MARK = ".tmp-"
 _HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
 _A_DAY_S = 86_400.0
 _HASHING = [Lock() for _ in range(64)]
-_OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # no reading fails so
+OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # no reading fails so
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def writing(*paths: Path) -> Iterator[None]:
         yield
     except OSError as error:
         named = [path for path in paths if error.filename and _concerns(Path(os.fsdecode(error.filename)), path)]
-        if any(_own_mark() in str(path) for path in paths) or not (named or error.errno in _OF_DISKS):
+        if any(_own_mark() in str(path) for path in paths) or not (named or error.errno in OF_DISKS):
             raise
         path = (named or paths)[0]
         raise WriteError(f"{path} cannot be written{_reason(error, path)} and run again") from error

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reseed.store import atomic
+from reseed.store.cache import kept
 from reseed.store.errors import StoreError
 from reseed.store.format import Header, StoredFile
+from reseed.store.url import AnyPath, Url
 
 CHECK_VECTORS = "RESEED_CHECK_VECTORS"
 
@@ -16,33 +18,35 @@ def vectors_are_checked() -> bool:
     return os.environ.get(CHECK_VECTORS) != "0"
 
 
-def check_digest(store: Path, file: StoredFile, sha256: Callable[[Path], str] = atomic.sha256_file) -> None:
-    """Hash a file of a store.
+def check_digest(path: AnyPath, file: StoredFile, sha256: Callable[[Path], str] = atomic.sha256_file) -> None:
+    """Hash a file of a store; one that lies elsewhere is fetched to be hashed, whatever is kept of it here.
 
     Args:
-        sha256: what hashes it.
+        sha256: what hashes one of this machine.
 
     Raises:
         StoreError: it is missing, of another size, or altered; names it.
     """
-    check_size(store, file)
+    if isinstance(path, Url):
+        kept(path, file, fresh=True)
+        return
+    check_size(path, file)
     try:
-        found = sha256(store / file.name)
+        found = sha256(path)
     except FileNotFoundError:
-        raise StoreError(f"{store / file.name} is missing; extract the store again") from None
+        raise StoreError(f"{path} is missing; extract the store again") from None
     if found != file.sha256:
-        raise StoreError(
-            f"{store / file.name} is damaged: its SHA-256 is another; restore it, or remove it and extract again"
-        )
+        raise StoreError(f"{path} is damaged: its SHA-256 is another; restore it, or remove it and extract again")
 
 
-def check_size(store: Path, file: StoredFile) -> None:
-    """Compare the size of a file of a store with store.json.
+def check_size(path: AnyPath, file: StoredFile) -> None:
+    """Compare the size of a file of a store with store.json; one that lies elsewhere is not asked for.
 
     Raises:
         StoreError: it is missing or of another size; names it.
     """
-    path = store / file.name
+    if isinstance(path, Url):
+        return
     try:
         found = path.stat().st_size
     except FileNotFoundError:
@@ -62,7 +66,7 @@ def check_regular(path: Path) -> None:
         raise StoreError(f"{path} is not a regular file; copy the store anew")
 
 
-def check_coverage(store: Path, header: Header) -> None:
+def check_coverage(store: AnyPath, header: Header) -> None:
     """Check that every utterance that the store stands for is stored or rejected.
 
     Raises:
@@ -74,7 +78,7 @@ def check_coverage(store: Path, header: Header) -> None:
         raise StoreError(f"{store}: {counts}; extract the store again")
 
 
-def check_alike(first: Header, other: Header, first_path: Path, other_path: Path) -> None:
+def check_alike(first: Header, other: Header, first_path: AnyPath, other_path: AnyPath) -> None:
     """Check that two stores can be read as one.
 
     Raises:

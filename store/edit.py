@@ -1,7 +1,7 @@
 """Change a finished store: append, drop, compact, convert. New shards are written beside the old, store.json last.
 
-A reader sees the old state or the new one. Files of the old state are removed once the new one stands, so that what
-was dropped is really gone.
+A reader sees the old state or the new one. The old one stays readable by its number (store.versions), but for a drop of
+utterances or speakers: then nothing of earlier states is left, so that what was dropped is really gone.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -21,7 +21,9 @@ from reseed.store.layouts import Vectors
 from reseed.store.lock import editing
 from reseed.store.reader import EmbeddingStore
 from reseed.store.seals import read_seal, sound_seal
-from reseed.store.writer import complete_removal, finalise, write_shard
+from reseed.store.states import complete_removal
+from reseed.store.versions import Change
+from reseed.store.writer import finalise, write_shard
 
 Flags = NDArray[np.bool_]
 
@@ -41,7 +43,8 @@ def append_shards(
         seals = [seal for name in names if (seal := read_seal(store, name, declaration.vectors)) is not None]
         everything = [*(shard.name for shard in kept), *names]
         all_rejects = [*rejects, *(reject for seal in seals for reject in seal.rejects)]
-        return finalise(store, declaration, everything, expected, all_rejects, kept)
+        change = Change(declaration.inputs.edits[-1].what if declaration.inputs.edits else "append")
+        return finalise(store, declaration, everything, expected, all_rejects, kept, change)
 
 
 def drop(store: Path, *, utterances: Collection[str] = (), speakers: Collection[str] = ()) -> Header:
@@ -82,7 +85,14 @@ def _drop(store: Path, utterances: Collection[str], speakers: Collection[str]) -
         else:
             names.append(shard.name)
         left += int((~gone).sum()) // declaration.rows_per_utterance
-    return finalise(store, declaration, names, left + len(kept_rejects), kept_rejects, source.shards)
+    change = Change(f"drop {_counted(utterances, speakers)}", forgets=True)
+    return finalise(store, declaration, names, left + len(kept_rejects), kept_rejects, source.shards, change)
+
+
+def _counted(utterances: Collection[str], speakers: Collection[str]) -> str:
+    """Return in words how much was dropped; what it was must be named nowhere."""
+    counts = {"utterances": len(set(utterances)), "speakers": len(set(speakers))}
+    return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def compact(store: Path, *, rows_per_shard: int) -> Header:
@@ -105,13 +115,15 @@ def _compact(store: Path, rows_per_shard: int) -> Header:
         table = pa.concat_tables([source.shard(position).rows() for position in group], promote_options="default")
         names += _rewritten(store, shards[0].index, vectors, table, declaration, digest([s.digest for s in shards]))
     rejects = source.rejects()
-    return finalise(store, declaration, names, source.header.expected, rejects, source.shards)
+    change = Change(f"compact to {len(names)} shards")
+    return finalise(store, declaration, names, source.header.expected, rejects, source.shards, change)
 
 
-def convert(store: Path, change: Callable[[Declaration], Declaration]) -> Header:
+def convert(store: Path, what: str, change: Callable[[Declaration], Declaration]) -> Header:
     """Write every shard anew with some of its views, or in another dtype; rows that stay keep their order.
 
     Args:
+        what: the change in words, for the log.
         change: makes of the declaration that of the store to come; its views are some of those that there are.
 
     Raises:
@@ -123,19 +135,19 @@ def convert(store: Path, change: Callable[[Declaration], Declaration]) -> Header
         declaration = change(source.header.declaration)
         if declaration == source.header.declaration:
             return source.header
-        names = [_converted(source, position, declaration) for position in range(len(source.shards))]
-        return finalise(store, declaration, names, source.header.expected, source.rejects())
+        names = [_converted(store, source, position, declaration) for position in range(len(source.shards))]
+        return finalise(store, declaration, names, source.header.expected, source.rejects(), change=Change(what))
 
 
-def _converted(source: EmbeddingStore, position: int, declaration: Declaration) -> str:
+def _converted(store: Path, source: EmbeddingStore, position: int, declaration: Declaration) -> str:
     shard, reader = source.shards[position], source.shard(position)
-    seal = sound_seal(source.path, shard.name, declaration.vectors)
+    seal = sound_seal(store, shard.name, declaration.vectors)
     kept = [source.views.index(name) for name in declaration.views]
     row_MV = np.arange(shard.rows).reshape(-1, len(source.views))[:, kept]
     vectors, table = reader.vectors()[row_MV.ravel()], reader.rows().take(pa.array(row_MV.ravel()))
     known = {reject.utterance_id for reject in source.rejects()}
     rejects = [reject for reject in seal.rejects if reject.utterance_id in known]  # others were retried or dropped
-    return write_shard(source.path, shard.index, vectors, table, declaration, rejects, source=shard.digest)
+    return write_shard(store, shard.index, vectors, table, declaration, rejects, source=shard.digest)
 
 
 def edited(declaration: Declaration, what: str, digest: str) -> Declaration:

@@ -8,21 +8,25 @@ STORE/rejects.parquet                utterance_id, stage, reason
 
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pyarrow as pa
 
 from reseed.store.atomic import digest
 from reseed.store.errors import StoreError
 from reseed.store.inputs import DeclaredInputs, Json, Parent
+from reseed.store.url import AnyPath
+
+Place = TypeVar("Place", bound=AnyPath)  # of a store
 
 FORMAT_NAME = "reseed-store"
 FORMAT_VERSION = 1
 HEADER_NAME = "store.json"
 REJECTS_NAME = "rejects.parquet"
+VERSIONS = "versions"  # the folder of earlier states
 EMBEDDING = "embedding"
 SEAL_KEY = b"reseed"
+OF_SHARDS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-[\w.-]+)?")  # files that are written here
 SHARD_NAME = re.compile(r"\d{1,9}-[\w-]{1,64}")  # never a path
 DTYPES = ("float32", "float16")
 LAYOUTS = ("hdf5", "parquet")
@@ -190,5 +194,17 @@ def file_suffixes(layout: str) -> tuple[str, ...]:
     return ("h5", "parquet") if layout == "hdf5" else ("parquet",)
 
 
-def shard_path(store: Path, name: str, suffix: str) -> Path:
-    return store / "shards" / f"{name}.{suffix}"
+def header_path(store: Place, version: int | None = None) -> Place:
+    """Return where the header of a store lies, or that of an earlier state."""
+    return cast(Place, store / (HEADER_NAME if version is None else f"{VERSIONS}/{version:04d}.json"))
+
+
+def place_of_file(store: AnyPath, name: str, version: int | None = None) -> AnyPath:
+    """Return where a file of a store lies; of an earlier state among what was replaced since, or where it was."""
+    if version is not None and (retired := store / VERSIONS / name).exists():
+        return retired
+    return store / name
+
+
+def shard_path(store: Place, name: str, suffix: str) -> Place:
+    return cast(Place, store / "shards" / f"{name}.{suffix}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reseed.store.atomic import write_text
-from reseed.store.bounded import parse_json, read_text
+from reseed.store.bounded import MOST_BYTES, parse_json, read_text
 from reseed.store.checks import check_regular
 from reseed.store.errors import StoreError
 from reseed.store.format import (
@@ -19,9 +19,13 @@ from reseed.store.format import (
     Shard,
     StoredFile,
     file_suffixes,
+    header_path,
 )
 from reseed.store.inputs import Parent, parse_inputs
+from reseed.store.remote import fetch
+from reseed.store.remote_file import state_of_url
 from reseed.store.sealed import is_sound, sealed_text
+from reseed.store.url import AnyPath, Url
 
 _MOST_NAMED = 12
 _IN_WORDS = {str: "text", int: "a count", list: "a list", dict: "an object"}
@@ -31,8 +35,17 @@ _KEYS = (
 )
 
 
-def write_header(store: Path, header: Header) -> None:
-    """Write store.json atomically: from this moment on the directory is this store."""
+def write_header(store: Path, header: Header, text: str | None = None) -> None:
+    """Write store.json atomically: from this moment on the directory is this store.
+
+    Args:
+        text: what it is to say, where another program or version may have written it.
+    """
+    write_text(store / HEADER_NAME, header_text(header) if text is None else text)
+
+
+def header_text(header: Header) -> str:
+    """Return what store.json says of a store."""
     views = [{"name": name, "recipe": recipe} for name, recipe in header.declaration.views.items()]
     raw = {
         "format": FORMAT_NAME,
@@ -46,23 +59,30 @@ def write_header(store: Path, header: Header) -> None:
         "views": views,
         **header.declaration.further,
     }
-    write_text(store / HEADER_NAME, sealed_text(raw, sort_keys=False))
+    return sealed_text(raw, sort_keys=False)
 
 
-def read_header(store: Path) -> Header:
-    """Parse and check STORE/store.json.
+def read_header(store: AnyPath, version: int | None = None) -> Header:
+    """Parse and check STORE/store.json, or that of an earlier state.
 
     Raises:
         StoreError: no store there, another format or version, or a file that is not as it was written.
     """
-    path = store / HEADER_NAME
-    if not path.exists():
-        raise StoreError(_no_store(store))
-    check_regular(path)
+    return parse_header(read_text_of(store, version), header_path(store, version))
+
+
+def parse_header(text: str, path: AnyPath) -> Header:
+    """Parse and check the text of a store.json.
+
+    Args:
+        path: where it lies, for messages.
+
+    Raises:
+        StoreError: as `read_header`.
+    """
     try:
-        text = read_text(path)
         raw = parse_json(text)
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise StoreError(f"{path} cannot be read ({error}); extract the store again") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT_NAME:
         raise StoreError(f"{path} is not a reseed store header")
@@ -78,8 +98,45 @@ def read_header(store: Path) -> Header:
         raise StoreError(f"{path} is no header of format {FORMAT_VERSION}: {error}") from error
 
 
-def _no_store(folder: Path) -> str:
+def read_text_of(store: AnyPath, version: int | None = None) -> str:
+    """Return the text of STORE/store.json, as it is now, or of that of an earlier state.
+
+    Raises:
+        StoreError: there is none, or it cannot be read.
+    """
+    path = header_path(store, version)
+    try:
+        return text_at(path)
+    except FileNotFoundError:
+        gone = _no_store(store) if version is None else f"{store}: version {version} is expired; read another"
+        raise StoreError(gone) from None
+    except (OSError, ValueError) as error:
+        if isinstance(path, Url) and isinstance(error, OSError):
+            raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise StoreError(f"{path} cannot be read ({error}); extract the store again") from error
+
+
+def text_at(path: AnyPath) -> str:
+    """Return the text of a file as it is now, here or elsewhere.
+
+    Raises:
+        OSError, ValueError: there is none, it is too long, or it cannot be read.
+    """
+    if isinstance(path, Path):
+        if not path.exists():
+            raise FileNotFoundError
+        check_regular(path)
+        return read_text(path)
+    size = state_of_url(str(path), is_fresh=True).size or 0
+    if size > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
+    return (fetch(str(path), 0, size, size) or b"").decode()
+
+
+def _no_store(folder: AnyPath) -> str:
     """Say that a folder is no finished store; of one that has the shape of a run, which stores it holds."""
+    if isinstance(folder, Url):
+        return f"{folder} is not a finished store: it has no {HEADER_NAME}; bring one there with `reseed copy`"
     held = [str(path.parent) for path in sorted(folder.glob(f"stores/*/*/{HEADER_NAME}"))]
     if not held:
         return f"{folder} is not a finished store: it has no {HEADER_NAME}; run `reseed extract`"

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reseed.store.errors import StoreError
-from reseed.store.format import EMBEDDING, file_suffixes, shard_path
+from reseed.store.format import EMBEDDING, Place, file_suffixes, shard_path
 from reseed.store.sealed import write_table
 
 Vectors = NDArray[np.floating[Any]]
@@ -210,9 +210,9 @@ def _readable(path: Path) -> Iterator[None]:
         raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
 
 
-def vectors_file(store: Path, name: str, layout: str) -> Path:
+def vectors_file(store: Place, name: str, layout: str) -> Place:
     return shard_path(store, name, file_suffixes(layout)[0])
 
 
-def catalogue_file(store: Path, name: str) -> Path:
+def catalogue_file(store: Place, name: str) -> Place:
     return shard_path(store, name, "parquet")

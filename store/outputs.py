@@ -14,11 +14,12 @@ import pyarrow.parquet as pq
 
 from reseed.store.bounded import check_regular
 from reseed.store.errors import ConfigError, ReseedError, StoreError
-from reseed.store.format import FORMAT_NAME, HEADER_NAME, REJECTS_NAME
+from reseed.store.format import FORMAT_NAME, HEADER_NAME, OF_SHARDS, REJECTS_NAME
+from reseed.store.url import AnyPath, Url
 
 _IN_A_STORE = re.compile(
     rf"{re.escape(HEADER_NAME)}|{re.escape(REJECTS_NAME)}|\.[^/]*"
-    r"|shards/\.?\d{5,9}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-[\w.-]+)?"
+    rf"|versions/.*|(versions/)?shards/{OF_SHARDS.pattern}"
 )
 
 
@@ -116,7 +117,7 @@ def check_store(path: Path) -> None:
 
 
 def check_apart(
-    outputs: Iterable[Path | None], inputs: Iterable[Path | None], error: type[ReseedError] = ConfigError
+    outputs: Iterable[AnyPath | None], inputs: Iterable[AnyPath | None], error: type[ReseedError] = ConfigError
 ) -> None:
     """Check that what is written is none of what is read, lies in none of it and holds none of it; nor one another.
 
@@ -126,11 +127,19 @@ def check_apart(
     written = [path for path in outputs if path is not None]
     read = [path for path in inputs if path is not None]
     for output, other in (*product(written, read), *combinations(written, 2)):
-        first, second = (Path(os.path.realpath(path)) for path in (output, other))  # of a loop of links too
-        if first == second or first in second.parents or second in first.parents:
-            how = "is" if first == second else "lies in" if second in first.parents else "holds"
+        is_inside, is_outside = _lies_in(output, other), _lies_in(other, output)
+        if is_inside or is_outside:
+            how = "is" if is_inside and is_outside else "lies in" if is_inside else "holds"
             what = "which is to be read" if other in read else "which is to be written too"
             raise error(f"{output} {how} {other}, {what}; write it elsewhere")
+
+
+def _lies_in(path: AnyPath, folder: AnyPath) -> bool:
+    """Whether a path is a folder or file, or lies below it."""
+    if isinstance(path, Url) or isinstance(folder, Url):
+        return isinstance(path, Url) and isinstance(folder, Url) and folder.holds(path)
+    first, second = (Path(os.path.realpath(each)) for each in (path, folder))  # of a loop of links too
+    return first.is_relative_to(second)
 
 
 def _check_place(path: Path, noun: str, error: type[ReseedError]) -> None:

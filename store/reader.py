@@ -9,15 +9,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from reseed.store.checks import check_alike, check_coverage, check_size, joined_header
+from reseed.store.checks import check_alike, joined_header
 from reseed.store.errors import StoreError
 from reseed.store.format import Header, Reject, Shard
 from reseed.store.frames import arrow_table, pandas_frame, polars_frame
-from reseed.store.header import read_header
 from reseed.store.layouts import Vectors
+from reseed.store.opening import check_sizes, place_of, present_header
 from reseed.store.shards import ShardReader, as_opened
+from reseed.store.states import use_rejects
+from reseed.store.url import AnyPath
 from reseed.store.verify import problems
-from reseed.store.writer import read_rejects, use_rejects
+from reseed.store.versions import Version, earlier, versions
+from reseed.store.writer import read_rejects
 
 if TYPE_CHECKING:
     import pandas
@@ -34,10 +37,12 @@ class EmbeddingStore:
     them raises StoreChangedError.
 
     Args:
-        path: the store's directory.
+        path: the store's directory, or where else it lies: "s3://bucket/store". Each of its files is then fetched when
+            it is first read, and kept on this machine (see `store.cache`).
         check: hash each file once, before it is first read, and refuse it if it is not what was written. On slow disks
             the environment variable RESEED_CHECK_VECTORS=0 leaves out the files of vectors.
         header: what to read of it, where not all of it (see `store.verify.undamaged`).
+        version: number of an earlier state, as `versions` lists them; None: the present one.
 
     Raises:
         StoreError: not a store, an unknown version, an altered header, or a file that is missing or of another size.
@@ -58,17 +63,20 @@ class EmbeddingStore:
         (24, 2)
     """
 
-    def __init__(self, path: str | Path, *, check: bool = True, header: Header | None = None) -> None:
-        self.path = Path(path)
-        self.header: Header = header or _present_header(self.path)
+    def __init__(
+        self, path: str | AnyPath, *, check: bool = True, header: Header | None = None, version: int | None = None
+    ) -> None:
+        self.path: AnyPath = place_of(path)
+        self.version = earlier(self.path, version)
+        self.header: Header = header or present_header(self.path, self.version)
         self.stores = [self]
         declared = self.header.declaration
-        self._shards = [ShardReader(self.path, shard, declared, check) for shard in self.header.shards]
+        self._shards = [ShardReader(self.path, shard, declared, check, self.version) for shard in self.header.shards]
         if header is not None:
-            _check_sizes(self.path, header)
+            check_sizes(self.path, header)
 
     @classmethod
-    def concat(cls, stores: Sequence["EmbeddingStore | str | Path"], *, check: bool = True) -> "EmbeddingStore":
+    def concat(cls, stores: Sequence["EmbeddingStore | str | AnyPath"], *, check: bool = True) -> "EmbeddingStore":
         """Open several stores as one, in the order given; nothing is copied.
 
         Raises:
@@ -80,12 +88,25 @@ class EmbeddingStore:
         for other in opened[1:]:
             check_alike(opened[0].header, other.header, opened[0].path, other.path)
         joined = object.__new__(cls)
-        joined.path = opened[0].path
+        joined.path, joined.version = opened[0].path, opened[0].version
         joined.header = opened[0].header if len(opened) == 1 else joined_header([store.header for store in opened])
         readers = [reader for store in opened for reader in store._shards]
         joined._shards = [replace(reader, check=True) for reader in readers] if check else readers
         joined.stores = [store for each in opened for store in each.stores]
         return joined
+
+    @property
+    def folder(self) -> Path:
+        """The store's directory, for what changes it.
+
+        Raises:
+            StoreError: it lies elsewhere.
+        """
+        if isinstance(self.path, Path):
+            return self.path
+        raise StoreError(
+            f"{self.path} cannot be changed where it lies; `reseed copy` it here, change that, copy it back"
+        )
 
     @property
     def dim(self) -> int:
@@ -253,8 +274,16 @@ class EmbeddingStore:
         return [reject for store in self.stores for reject in store._rejects()]
 
     def _rejects(self) -> list[Reject]:
-        with as_opened(self.path, lambda now: now.rejects == self.header.rejects):
-            return use_rejects(self.path, self.header, read_rejects)
+        with as_opened(self.path, lambda now: now.rejects == self.header.rejects, self.version):
+            return use_rejects(self.path, self.header, read_rejects, self.version)
+
+    def versions(self) -> list[Version]:
+        """Return the states of the store, the present one last: number, when and by what it was made, what it holds.
+
+        Raises:
+            StoreError: the log of them is damaged.
+        """
+        return versions(self.path)
 
     def verify(self) -> None:
         """Check every file against store.json, and that its vectors are finite.
@@ -266,8 +295,8 @@ class EmbeddingStore:
             store._verify()
 
     def _verify(self) -> None:
-        with as_opened(self.path, lambda now: now == self.header):
-            for problem in problems(self.path, self.header):
+        with as_opened(self.path, lambda now: now == self.header, self.version):
+            for problem in problems(self.path, self.header, version=self.version):
                 raise StoreError(problem)
 
     def _gathered(self, choices: Sequence[int | slice]) -> list[Vectors]:
@@ -289,23 +318,3 @@ class EmbeddingStore:
         if view not in self.header.declaration.views:
             raise StoreError(f"{self.path}: no view {view!r}; there are {', '.join(self.views)}")
         return self.views.index(view)
-
-
-def _present_header(path: Path) -> Header:
-    """Read the header of a store and check that all it lists is there, while others may be changing it."""
-    while True:
-        header = read_header(path)
-        check_coverage(path, header)
-        try:
-            _check_sizes(path, header)
-        except StoreError:
-            if read_header(path) == header:
-                raise
-        else:
-            return header
-
-
-def _check_sizes(path: Path, header: Header) -> None:
-    for shard in header.shards:
-        for file in shard.files:
-            check_size(path, file)

@@ -34,15 +34,21 @@ def write_sealed(store: Path, name: str, catalogue: pa.Table, seal: Seal, vector
 
 def read_seal(store: Path, name: str, layout: str = "hdf5") -> Seal | None:
     """Return the seal of a shard, or None where a file of it is missing, cut or damaged."""
+    seal = seal_in(catalogue_file(store, name))
+    if seal is None or layout != "hdf5":
+        return seal
+    vectors = vectors_file(store, name, layout)
+    return seal if vectors.exists() and vectors.stat().st_size == seal.vectors_bytes else None
+
+
+def seal_in(catalogue: Path) -> Seal | None:
+    """Return the seal in a catalogue, or None where it is missing, cut or damaged."""
     try:
-        path = catalogue_file(store, name)
-        check_table(path)
-        raw = parse_json(pq.read_schema(path).metadata[SEAL_KEY])
-        seal = Seal(**{**raw, "rejects": [Reject(**reject) for reject in raw.get("rejects", [])]})
-        whole = layout != "hdf5" or vectors_file(store, name, layout).stat().st_size == seal.vectors_bytes
+        check_table(catalogue)
+        raw = parse_json(pq.read_schema(catalogue).metadata[SEAL_KEY])
+        return Seal(**{**raw, "rejects": [Reject(**reject) for reject in raw.get("rejects", [])]})
     except (OSError, KeyError, TypeError, ValueError, pa.ArrowException):
         return None
-    return seal if whole else None
 
 
 def sound_seal(store: Path, name: str, layout: str) -> Seal:

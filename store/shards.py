@@ -13,28 +13,28 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from reseed.store.atomic import sha256_once
+from reseed.store.cache import kept
 from reseed.store.checks import check_digest, vectors_are_checked
 from reseed.store.errors import StoreChangedError, StoreError
-from reseed.store.format import EMBEDDING, Declaration, Header, Shard
+from reseed.store.format import EMBEDDING, Declaration, Header, Shard, StoredFile, place_of_file
 from reseed.store.header import read_header
 from reseed.store.layouts import (
     ArrayLocation,
     Vectors,
-    catalogue_file,
     id_range,
     kept_map_hdf5,
     locate_hdf5,
     map_hdf5,
     read_parquet_vectors,
     read_per_utterance,
-    vectors_file,
 )
+from reseed.store.url import AnyPath, Url
 
 EXTRACT_AGAIN = "run `reseed verify`, then extract the shard again"
 
 
 @contextmanager
-def as_opened(store: Path, is_same: Callable[[Header], bool]) -> Iterator[None]:
+def as_opened(store: AnyPath, is_same: Callable[[Header], bool], version: int | None = None) -> Iterator[None]:
     """Tell what was changed since it was opened from what is damaged.
 
     Args:
@@ -46,7 +46,7 @@ def as_opened(store: Path, is_same: Callable[[Header], bool]) -> Iterator[None]:
     try:
         yield
     except (StoreError, OSError) as error:
-        if is_same(read_header(store)):
+        if is_same(read_header(store, version)):
             raise
         raise StoreChangedError(f"{store} was changed since it was opened; open it again") from error
 
@@ -67,12 +67,14 @@ class ShardReader:
     Attributes:
         check: hash each file before it is first read, once as long as it is the same file, and refuse it if it is not
             what was written; those that hold vectors only where `vectors_are_checked`.
+        version: number of the state that the shard is of; None: the present one.
     """
 
-    store: Path
+    store: AnyPath
     shard: Shard
     declaration: Declaration
     check: bool = False
+    version: int | None = None
     _checked: set[str] = field(default_factory=set, init=False, compare=False)
 
     def vectors(self, *, keep: bool = False) -> Vectors:
@@ -85,7 +87,7 @@ class ShardReader:
             return self._vectors(keep)
 
     def _vectors(self, keep: bool) -> Vectors:
-        path = self._intact(vectors_file(self.store, self.shard.name, self.declaration.vectors))
+        path = self._intact(self.shard.files[0])
         if self.declaration.vectors == "parquet":
             vectors = read_parquet_vectors(path, self.declaration.dim)
         else:
@@ -144,7 +146,7 @@ class ShardReader:
 
     @cached_property
     def _location(self) -> ArrayLocation:
-        return locate_hdf5(self._intact(vectors_file(self.store, self.shard.name, "hdf5")))
+        return locate_hdf5(self._intact(self.shard.files[0]))
 
     @cached_property
     def _id_range(self) -> tuple[str, str] | None:
@@ -152,17 +154,20 @@ class ShardReader:
             return id_range(self.catalogue())
 
     def _as_opened(self) -> AbstractContextManager[None]:
-        return as_opened(self.store, lambda now: self.shard in now.shards)
+        return as_opened(self.store, lambda now: self.shard in now.shards, self.version)
 
     def catalogue(self) -> Path:
         """Return where the catalogue lies, once its digest is right."""
-        return self._intact(catalogue_file(self.store, self.shard.name))
+        return self._intact(self.shard.files[-1])
 
-    def _intact(self, path: Path) -> Path:
-        """Hash a file before it is first read, where the store was opened with checks."""
-        if self.check and path.name not in self._checked:
-            (file,) = (file for file in self.shard.files if file.name.endswith(path.name))
-            if vectors_are_checked() or path.name != Path(self.shard.files[0].name).name:
-                check_digest(self.store, file, sha256_once)
-            self._checked.add(path.name)
+    def _intact(self, file: StoredFile) -> Path:
+        """Return where a file lies on this machine, hashed before it is first read, if the store was so opened."""
+        path = place_of_file(self.store, file.name, self.version)
+        is_due = self.check and file.name not in self._checked
+        is_due = is_due and (vectors_are_checked() or file != self.shard.files[0])
+        if isinstance(path, Url):
+            path = kept(path, file, check=is_due)
+        elif is_due:
+            check_digest(path, file, sha256_once)
+        self._checked.add(file.name)
         return path

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,10 +11,10 @@ from pathlib import Path
 
 from reseed.store import atomic
 from reseed.store.errors import StoreError
-from reseed.store.format import Declaration, Header
+from reseed.store.format import VERSIONS, Declaration, Header
 from reseed.store.header import read_header
 from reseed.store.lock import editing
-from reseed.store.writer import NEXT_REJECTS_NAME, replace_header, use_rejects
+from reseed.store.states import NEXT_REJECTS_NAME, replace_header, use_rejects
 
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 
@@ -51,10 +52,11 @@ def _link_or_copy(source: Path, path: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def is_linked(store: Path, header: Header) -> bool:
-    """Whether files of a store have other names as well: are those of another store."""
-    files = [store / file.name for shard in header.shards for file in shard.files]
-    return any(path.stat().st_nlink > 1 for path in files if path.exists())
+def is_linked(store: Path) -> bool:
+    """Whether files of a store have names outside of it as well: are those of another store."""
+    states = [path.stat() for folder in ("shards", f"{VERSIONS}/shards") for path in (store / folder).glob("*")]
+    own = Counter(state.st_ino for state in states)
+    return any(state.st_nlink > own[state.st_ino] for state in states)
 
 
 def check_linkable(folder: Path, other: Path) -> None:

@@ -3,41 +3,46 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from reseed.store.checks import check_coverage, check_digest
 from reseed.store.errors import StoreError
-from reseed.store.format import Header
+from reseed.store.format import Header, place_of_file
 from reseed.store.header import read_header
 from reseed.store.layouts import Vectors, catalogue_file
-from reseed.store.seals import read_seal
+from reseed.store.seals import seal_in
 from reseed.store.shards import EXTRACT_AGAIN, ShardReader
-from reseed.store.writer import read_rejects, use_rejects
+from reseed.store.states import use_rejects
+from reseed.store.url import AnyPath
+from reseed.store.writer import read_rejects
 
 
-def problems(store: Path, header: Header, manifest_ids: Iterable[str] | None = None) -> Iterator[str]:
+def problems(
+    store: AnyPath, header: Header, manifest_ids: Iterable[str] | None = None, version: int | None = None
+) -> Iterator[str]:
     """Yield each problem as one line that names the file; a sound store yields none.
 
     Args:
         manifest_ids: the utterances that the store should cover: each must be stored or rejected.
+        version: number of an earlier state, whose header this is.
     """
-    readers = [ShardReader(store, shard, header.declaration) for shard in header.shards]
+    readers = [ShardReader(store, shard, header.declaration, version=version) for shard in header.shards]
     files = [file for shard in header.shards for file in shard.files]
-    yield from filter(None, (_problem(use_rejects, store, header, read_rejects),))
-    yield from filter(None, (_problem(check_digest, store, file) for file in files))
-    yield from filter(None, (_problem(_check_values, reader) for reader in readers))
+    found = [_problem(use_rejects, store, header, read_rejects, version)]
+    found += [_problem(check_digest, place_of_file(store, file.name, version), file) for file in files]
+    found += [_problem(_check_values, reader) for reader in readers]
+    yield from filter(None, dict.fromkeys(found))  # a shard that is not there is missed by both checks
     if manifest_ids is not None:
-        rejects = use_rejects(store, header, read_rejects)
+        rejects = use_rejects(store, header, read_rejects, version)
         covered = {reject.utterance_id for reject in rejects}.union(*(reader.utterances for reader in readers))
         if missing := sorted(set(manifest_ids) - covered):
             lost = f"{len(missing)} utterances of the manifest are neither stored nor rejected"
             yield f"{store}: {lost}, first {missing[0]}; extract the store again"
 
 
-def undamaged(path: Path) -> tuple[Header, list[str]]:
+def undamaged(path: AnyPath) -> tuple[Header, list[str]]:
     """Return the header of a store with those shards alone that are as they were written, and what is wrong beside.
 
     Raises:
@@ -62,7 +67,7 @@ def _problem(check: Callable[..., object], *arguments: Any) -> str | None:
 
 def _check_files(reader: ShardReader) -> None:
     for file in reader.shard.files:
-        check_digest(reader.store, file)
+        check_digest(reader.store / file.name, file)
     _sealed_vectors(reader)
 
 
@@ -73,9 +78,10 @@ def _check_values(reader: ShardReader) -> None:
 def _sealed_vectors(reader: ShardReader) -> Vectors:
     """Return the vectors of a shard, if its seal, its catalogue and store.json agree on how many there are."""
     shard, file = reader.shard, catalogue_file(reader.store, reader.shard.name)
-    seal = read_seal(reader.store, shard.name, reader.declaration.vectors)
+    catalogue = reader.catalogue()
+    seal = seal_in(catalogue)
     if seal is None or (seal.rows, seal.utterances) != (shard.rows, shard.utterances):
         raise StoreError(f"{file}: its seal does not match store.json; extract this shard again")
-    if (rows := pq.read_metadata(file).num_rows) != shard.rows:
+    if (rows := pq.read_metadata(catalogue).num_rows) != shard.rows:
         raise StoreError(f"{file} has {rows} rows, store.json says {shard.rows}")
     return reader.vectors()

@@ -5,19 +5,15 @@ catalogue's schema metadata carries the seal: the store's fingerprint, the diges
 A writer that dies leaves the old state or the new one, never a mixture: store.json alone says what the store is.
 """
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from reseed.store import atomic
-from reseed.store.bounded import read_json
-from reseed.store.checks import check_digest
-from reseed.store.errors import StoreBusyError, StoreError, WriteError
+from reseed.store.errors import StoreError
 from reseed.store.format import (
     REJECTS_NAME,
     REJECTS_SCHEMA,
@@ -31,19 +27,16 @@ from reseed.store.format import (
     shard_name,
     shard_path,
 )
-from reseed.store.header import read_header, write_header
+from reseed.store.header import read_header
 from reseed.store.layouts import Vectors, vectors_file, write_hdf5
-from reseed.store.lock import LOCK_NAME, editing, only_writer
+from reseed.store.lock import editing, only_writer
 from reseed.store.sealed import write_table
 from reseed.store.seals import Seal, read_seal, write_sealed
+from reseed.store.states import NEXT_REJECTS_NAME, complete_removal, replace_header
 from reseed.store.tables import TableFile
+from reseed.store.versions import Change
 
-Used = TypeVar("Used")
-
-REMOVAL_NAME = ".removal.json"
-NEXT_REJECTS_NAME = ".next.rejects.parquet"
 _REJECTS = TableFile("a list of rejects", "reseed extract", StoreError)
-_OURS = re.compile(r"\.?\d{5,}-[0-9a-f]{8}\.(h5|parquet|lock)(\.tmp-[\w.-]+)?")
 
 
 def write_shard(
@@ -101,8 +94,9 @@ def finalise(
     expected: int,
     rejects: list[Reject] | None = None,
     kept: Sequence[Shard] = (),
+    change: Change | None = None,
 ) -> Header:
-    """Make `store` the store of the shards `names`: write rejects.parquet and store.json, drop all other shards.
+    """Make `store` the store of the shards `names`: write rejects.parquet and store.json, which lists no others.
 
     Args:
         names: as returned by `write_shard`, in the order of the rows.
@@ -110,6 +104,7 @@ def finalise(
         rejects: all rejected utterances; default: those that the shards' seals list.
         kept: shards of the present store that stay: store.json goes on saying of them what it says now. To hash them
             again would take long, and would put damage since then on record as sound.
+        change: what is done to the present store, which stays readable; None: another store takes its place.
 
     Raises:
         StoreError: a shard is missing or cut, or the counts do not add up.
@@ -128,7 +123,7 @@ def finalise(
         write_rejects(store / NEXT_REJECTS_NAME, rejects)
         listed = replace(_stored_file(store, NEXT_REJECTS_NAME), name=REJECTS_NAME)
         header = Header(declaration, declaration.fingerprint, expected, stored, len(rejects), shards, listed)
-        replace_header(store, header)
+        replace_header(store, header, change=change)
     return header
 
 
@@ -141,96 +136,6 @@ def _complete(store: Path, declaration: Declaration, names: Sequence[str]) -> di
             f"{store}: {len(missing)} of {len(names)} shards are missing or damaged, first {missing[0]}; extract them"
         )
     return seals
-
-
-def replace_header(store: Path, header: Header) -> None:
-    """Write store.json, then remove what it does not list: shards of older states, and what killed writers left.
-
-    What is to be removed is written down first, so that a removal that is interrupted can be completed: what was
-    dropped must not stay on the disk. New rejects take their place after store.json, for the old ones are the old
-    state's; `use_rejects` finds them meanwhile.
-    """
-    kept = {Path(file.name).name for shard in header.shards for file in shard.files}
-    strays = [
-        path.name for path in (store / "shards").glob("*") if path.name not in kept and _OURS.fullmatch(path.name)
-    ]
-    try:
-        if strays:
-            names = [shard.name for shard in header.shards]
-            atomic.write_json(store / REMOVAL_NAME, {"shards": names, "remove": sorted(strays)})
-        write_header(store, header)
-    except WriteError:
-        _forget_next(store)
-        raise
-    complete_removal(store)
-
-
-def _forget_next(store: Path) -> None:
-    """Remove what was written ahead of a header that could not be: the old state stands."""
-    try:
-        complete_removal(store)
-    except StoreError:  # there is no old state
-        for name in (REMOVAL_NAME, NEXT_REJECTS_NAME):
-            (store / name).unlink(missing_ok=True)
-
-
-def complete_removal(store: Path) -> int:
-    """Remove what an edit was to remove when it was interrupted; returns how many files that were.
-
-    Nothing is removed where the edit had not come to replace store.json: the old state stands. Whoever is at an edit
-    completes it himself.
-    """
-    left = (REMOVAL_NAME, NEXT_REJECTS_NAME, LOCK_NAME)
-    if not any((store / name).exists() for name in left):
-        return 0
-    try:
-        with editing(store):
-            return _complete_removal(store)
-    except StoreBusyError:
-        return 0
-
-
-def _complete_removal(store: Path) -> int:
-    note, rejects = store / REMOVAL_NAME, store / NEXT_REJECTS_NAME
-    header = read_header(store)
-    if rejects.exists() and atomic.sha256_file(rejects) == header.rejects.sha256:
-        rejects.replace(store / REJECTS_NAME)
-    kept = {Path(file.name).name for shard in header.shards for file in shard.files}
-    try:
-        planned = read_json(note)
-        names = planned["remove"] if planned["shards"] == [shard.name for shard in header.shards] else []
-    except (OSError, ValueError, KeyError, TypeError):
-        names = []
-    gone = [store / "shards" / name for name in names if _OURS.fullmatch(str(name)) and name not in kept]
-    found = [path for path in gone if path.exists()]
-    for path in (*found, note, rejects):
-        path.unlink(missing_ok=True)
-    return len(found)
-
-
-def use_rejects(store: Path, header: Header, use: Callable[[Path], Used]) -> Used:
-    """Return what `use` makes of the list of rejects of a state of a store: it may not yet have taken its place.
-
-    Raises:
-        StoreError: the list is missing or damaged.
-    """
-    for name in (REJECTS_NAME, NEXT_REJECTS_NAME, REJECTS_NAME):  # it may take its place in between
-        listed = replace(header.rejects, name=name)
-        try:
-            check_digest(store, listed)
-            used = use(store / name)
-            check_digest(store, listed)
-            return used
-        except StoreError as error:
-            found = error
-        except FileNotFoundError:
-            found = StoreError(f"{store / name} is missing; extract the store again")
-    raise found
-
-
-def removed_files(count: int) -> str:
-    """Return in words what completing a removal came to; nothing where there was none to complete."""
-    return f"; {count} files that an interrupted edit was to remove are gone now" if count else ""
 
 
 def write_rejects(path: Path, rejects: list[Reject]) -> None:

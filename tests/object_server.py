@@ -21,9 +21,8 @@ import pytest
 from fsspec.config import conf
 
 from reseed.stages.audio import opener, streams
-from reseed.stages.audio.remote import file, stores
-from reseed.stages.audio.remote.url import Url
-from reseed.store import atomic
+from reseed.store import atomic, remote, remote_file
+from reseed.store.url import Url
 
 # What the tests of stores need and an environment without the extras lacks.
 needs_s3 = pytest.mark.skipif(find_spec("s3fs") is None, reason="s3fs is not installed (the extra s3)")
@@ -41,6 +40,7 @@ class ObjectServer:
         root: of its folders each is a bucket.
         faults: taken one by one by requests for the contents of files; none: all goes well.
         listing_faults: by requests for the lists of S3.
+        put_faults: by requests that write or remove.
         requests: all so far: "GET /bucket/a.wav bytes=0-99".
     """
 
@@ -51,6 +51,7 @@ class ObjectServer:
     delay_s: float = 0.0
     faults: list[Fault] = field(default_factory=list)
     listing_faults: list[Fault] = field(default_factory=list)
+    put_faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
 
     @property
@@ -108,20 +109,21 @@ def served(server, tmp_path, monkeypatch):
     server.root = tmp_path / "served"
     server.root.mkdir()
     server.has_ranges, server.page = True, 1000
-    for said in (server.faults, server.listing_faults, server.requests):
+    for said in (server.faults, server.listing_faults, server.put_faults, server.requests):
         said.clear()
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(conf, "s3", {"endpoint_url": server.url})
-    monkeypatch.setattr("reseed.stages.audio.remote.stores._PAUSES_S", (0.01, 0.01))
+    monkeypatch.setenv("RESEED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("reseed.store.remote._PAUSES_S", (0.01, 0.01))
     forget()
     return server
 
 
 def forget() -> None:
     """Let this process fetch anew what it holds in memory."""
-    file._forget()
-    stores._silent.clear()
+    remote_file._forget()
+    remote._silent.clear()
     opener._RECENT = opener._Recent(opener._HELD_BYTES)
     opener._sha256_of.cache_clear()
     atomic._sha256_of.cache_clear()
@@ -155,6 +157,18 @@ def version(path: Path) -> str:
     return f"{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
+def unchunked(data: bytes) -> bytes:
+    """Return what a body holds that is sent in signed chunks: size in hex, a line each."""
+    found = b""
+    while data:
+        head, _, data = data.partition(b"\r\n")
+        size = int(head.partition(b";")[0], 16)
+        if not size:
+            break
+        found, data = found + data[:size], data[size + 2 :]
+    return found
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -174,6 +188,31 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         """Answer as to GET, without the contents."""
         self.do_GET()
+
+    def do_PUT(self) -> None:
+        """Write a file, whole or not at all."""
+        data = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if self.has_fault(self.served.put_faults):
+            return
+        if "aws-chunked" in self.headers.get("Content-Encoding", ""):
+            data = unchunked(data)
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        part = self.file.with_name(f"{self.file.name}.part-{time.monotonic_ns()}")
+        part.write_bytes(data)
+        part.replace(self.file)
+        self.answer(200, b"", {"ETag": f'"{version(self.file)}"'})
+
+    def do_DELETE(self) -> None:
+        """Remove a file."""
+        if not self.has_fault(self.served.put_faults):
+            self.file.unlink(missing_ok=True)
+            self.answer(204, b"")
+
+    def has_fault(self, faults: list[Fault]) -> bool:
+        """Note a request, and answer it as the next fault does."""
+        self.served.requests.append(f"{self.command} {unquote(self.path)} ")
+        self.file = self.served.root / unquote(urlsplit(self.path).path).strip("/")
+        return bool(faults) and faults.pop(0)(self)
 
     def do_GET(self) -> None:
         """Answer."""
@@ -243,10 +282,16 @@ class Handler(BaseHTTPRequestHandler):
         files = sorted(path for path in self.file.rglob("*") if path.is_file())
         keys = sorted(str(path.relative_to(self.file)) for path in files)
         keys = [key for key in keys if key.startswith(prefix) and key > continuation_token]
+        below = {key: key[len(prefix) :].partition("/") for key in keys} if delimiter else {}
+        folders = sorted({prefix + head + "/" for head, slash, _ in below.values() if slash})
+        keys = [key for key in keys if not (delimiter and below[key][1])]
         most = min(self.served.page, int(max_keys or self.served.page))
-        text = f"<IsTruncated>{str(len(keys) > most).lower()}</IsTruncated><KeyCount>{len(keys[:most])}</KeyCount>"
+        count = len(keys[:most]) + len(folders)
+        text = f"<IsTruncated>{str(len(keys) > most).lower()}</IsTruncated><KeyCount>{count}</KeyCount>"
         if len(keys) > most:
             text += f"<NextContinuationToken>{html.escape(keys[most - 1])}</NextContinuationToken>"
+        for folder in folders:
+            text += f"<CommonPrefixes><Prefix>{html.escape(folder)}</Prefix></CommonPrefixes>"
         for key in keys[:most]:
             size, etag = (self.file / key).stat().st_size, version(self.file / key)
             text += f"<Contents><Key>{html.escape(key)}</Key><Size>{size}</Size><LastModified>2026-01-01T00:00:00Z"

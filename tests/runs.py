@@ -89,6 +89,8 @@ def contents(path: Path) -> bytes:
     """Return what a file says, apart from when it was written and how fast that went."""
     if path.suffix == ".wav":  # libsndfile puts the time into its header
         return soundfile.read(path)[0].tobytes()
+    if path.match("versions/log.json"):
+        return b"".join(re.findall(rb'"(?:number|by|rows|utterances|header)": .*', path.read_bytes()))
     return _SPEEDS.sub(b"", path.read_bytes())
 
 

@@ -39,7 +39,7 @@ FLOORS = (
     ("stages.audio.lists", "stages.audio.vad"),
     ("stages.audio",),
     ("stages.audio.archives",),
-    ("stages.audio.containers", "stages.audio.remote"),
+    ("stages.audio.containers",),
     ("stages.interop",),
     ("stages.scoring",),
     ("stages.common",),

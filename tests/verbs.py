@@ -11,7 +11,7 @@ import yaml
 
 from reseed.stages.enhancers.mlp import RdmMlp
 from reseed.store import EmbeddingStore
-from reseed.store.writer import REMOVAL_NAME
+from reseed.store.states import REMOVAL_NAME
 from tests.corpus import write_corpus
 from tests.warm import ask
 
@@ -123,6 +123,7 @@ VERBS = {
     "drop-view": Verb("drop stores/fewer --view noise", ("stores/fewer",), "stores/train"),
     "verify": Verb("verify stores/completed", ("stores/completed",), "stores/interrupted"),
     "compact": Verb("compact stores/joined --rows 1000", ("stores/joined",), "stores/train"),
+    "expire": Verb("expire stores/expired", ("stores/expired",), "stores/fewer"),
     "compact-half": Verb("compact stores/halved --rows 1 --dtype float16", ("stores/halved",), "stores/train"),
     "replay": Verb("replay stores/dev toy/s10/s10-0 --view noise --out heard.wav --recordings .", ("heard.wav",)),
     "audit": Verb("audit stores/train --against stores/dev --page audit.html", ("audit.html",)),
@@ -199,6 +200,7 @@ VERBS = {
         f"export-{kind}": Verb(f"export stores/train --output exported.{kind} --format {kind}", (f"exported.{kind}",))
         for kind in _FORMATS
     },
+    "copy": Verb("copy stores/train stores/copied", ("stores/copied",)),
     "card": Verb("card stores/train --output card.md", ("card.md",)),
     "card-model": Verb("card models/quick --output model.md", ("model.md",)),
     **{
@@ -239,8 +241,9 @@ def _interrupt_removal(stores: Path) -> None:
     shutil.copytree(stores / "less", stores / "interrupted")
     shutil.copytree(stores / "train" / "shards", stores / "interrupted" / "shards", dirs_exist_ok=True)
     kept = {path.name for path in (stores / "less" / "shards").iterdir()}
-    removed = [path.name for path in (stores / "train" / "shards").iterdir() if path.name not in kept]
-    planned = {"shards": [shard.name for shard in EmbeddingStore(stores / "less").shards], "remove": removed}
+    removed = [f"shards/{path.name}" for path in (stores / "train" / "shards").iterdir() if path.name not in kept]
+    shards = [shard.name for shard in EmbeddingStore(stores / "less").shards]
+    planned = {"shards": shards, "remove": removed, "retire": []}
     (stores / "interrupted" / REMOVAL_NAME).write_text(json.dumps(planned))
 
 

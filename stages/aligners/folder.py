@@ -8,6 +8,7 @@ from reseed.stages.aligners.base import SIDES, Alignment, Side
 from reseed.stages.aligners.table import aligner_class, make_alignment
 from reseed.stages.training.folder import Epoch, TrainedFolder, TrainedInfo, table_of
 from reseed.store import ModelError
+from reseed.store.url import AnyPath
 
 
 class AlignmentInfo(TrainedInfo):
@@ -45,7 +46,7 @@ class AlignmentInfo(TrainedInfo):
         shared = f"{self.utterances} shared utterances{of} in {len(self.views)} views"
         return f"{self.method} of {shared}, space {self.space}"
 
-    def check_side(self, space: str, side: Side, store: Path, model: Path) -> None:
+    def check_side(self, space: str, side: Side, store: AnyPath, model: Path) -> None:
         """Check that vectors of a space belong on a side.
 
         Raises:

@@ -14,11 +14,14 @@ from reseed.stages.common.section import Section
 from reseed.stages.common.terminal import log
 from reseed.store import EmbeddingStore
 from reseed.store.inputs import MappedInputs
+from reseed.store.url import AnyPath
 
 _BATCH = 65_536
 
 
-def learn(*, enrolment: Path, test: Path, model: Path, method: str, settings: Section, seed: int) -> AlignmentInfo:
+def learn(
+    *, enrolment: AnyPath, test: AnyPath, model: Path, method: str, settings: Section, seed: int
+) -> AlignmentInfo:
     """Learn an alignment, write its directory, and return what it is.
 
     Args:
@@ -57,7 +60,7 @@ def learn(*, enrolment: Path, test: Path, model: Path, method: str, settings: Se
     return save_alignment(model, alignment, info, history)
 
 
-def map_by(model: Path, store: Path, side: Side, mapped: Path) -> str:
+def map_by(model: Path, store: AnyPath, side: Side, mapped: Path) -> str:
     """Map every vector of a store, shard by shard, and return one sentence on it; finished shards are kept.
 
     Args:

@@ -23,9 +23,9 @@ from reseed.stages.audio.decode import inspect
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.location import ByteRange, Location
 from reseed.stages.audio.opener import sha256_of
-from reseed.stages.audio.remote.stores import REQUESTS
-from reseed.stages.audio.remote.url import is_url
 from reseed.store import AudioError, Reject
+from reseed.store.remote import REQUESTS
+from reseed.store.url import is_url
 
 _CHUNK = 4096
 _OBJECTS = 2048  # rows at a time that are objects, a kilobyte or two each

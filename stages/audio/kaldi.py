@@ -11,8 +11,8 @@ from reseed.stages.audio.kaldi_arks import ArkEntries
 from reseed.stages.audio.kaldi_pipes import Piped, read_pipe
 from reseed.stages.audio.listed import MEAN, SAMPLES, SECONDS, ListedRecording, channel_of, read_lines
 from reseed.stages.audio.location import Location
-from reseed.stages.audio.remote.url import AnyPath, Url, is_url, without_secrets
 from reseed.store import ManifestError
+from reseed.store.url import AnyPath, Url, is_url, without_secrets
 
 _OVERSHOOT_S = 0.5  # by which a segment may end behind its recording: --max-overshoot of Kaldi's extract-segments
 _SPLIT = re.compile(r"split(\d+)(utt)?")

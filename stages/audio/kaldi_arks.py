@@ -8,8 +8,8 @@ from pathlib import Path
 from reseed.stages.audio.archives.ark import ark_entry
 from reseed.stages.audio.location import ByteRange, Location
 from reseed.stages.audio.opener import whole_file
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import AudioError
+from reseed.store.url import AnyPath
 
 _ENTRY = re.compile(r"(?P<ark>.+):(?P<offset>\d{1,19})(?P<range>\[[\d:,]*\])?")
 

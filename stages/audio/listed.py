@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from reseed.stages.audio.location import Location
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
 from reseed.store.bounded import lines
+from reseed.store.url import AnyPath
 
 # What the numbers of a stretch are in; untold: to be told from the length of the file.
 SECONDS, SAMPLES, UNTOLD = "s", "samples", "?"

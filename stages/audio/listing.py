@@ -9,11 +9,11 @@ from pathlib import Path, PurePath
 
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.patterns import expanded, is_pattern
-from reseed.stages.audio.remote.file import state_of_url
-from reseed.stages.audio.remote.listing import files_below as files_below_url
-from reseed.stages.audio.remote.url import AnyPath, Url
+from reseed.stages.audio.remote_listing import files_below as files_below_url
 from reseed.stages.common.prose import first_few
 from reseed.store.atomic import digest
+from reseed.store.remote_file import state_of_url
+from reseed.store.url import AnyPath, Url
 
 KINDS = ("speech", "noise", "music", "rir")  # of recordings
 _SUFFIXES = (

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from reseed.stages.audio.remote.url import AnyPath, Url, is_url
+from reseed.store.url import AnyPath, Url, is_url
 
 _RANGE = re.compile(r"(?P<file>.+):(?P<start>\d{1,19})\+(?P<length>\d{1,19})(?P<deflated>,deflate)?", re.DOTALL)
 _CELL = re.compile(r"(?P<file>.+):(?P<column>[^:/\[\]]+)\[(?P<row>\d{1,19})\]", re.DOTALL)

@@ -22,11 +22,11 @@ from typing import IO, Protocol
 from reseed.stages.audio.cells import CellReader
 from reseed.stages.audio.containers.layout import Seekable, Source, Stitched
 from reseed.stages.audio.location import ByteRange, Cell, Location
-from reseed.stages.audio.remote.file import RemoteFile
-from reseed.stages.audio.remote.url import Url
 from reseed.store import AudioError
 from reseed.store.atomic import sha256_once, state_of_stat
 from reseed.store.bounded import check_regular
+from reseed.store.remote_file import RemoteFile
+from reseed.store.url import Url
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _HANDLES = 64  # files that are kept open

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from reseed.stages.audio.remote.listing import files_below
-from reseed.stages.audio.remote.url import AnyPath, Url
+from reseed.stages.audio.remote_listing import files_below
 from reseed.store import ManifestError
+from reseed.store.url import AnyPath, Url
 
 _OPEN, _CLOSE = "_OP_", "_CL_"  # as NeMo writes braces, where shells or YAML would read them
 _BRACES = re.compile(r"\{([^{}]*)\}")

@@ -17,7 +17,7 @@ from reseed.stages.audio.conditions import Condition, describe
 from reseed.stages.auditing.arrays import Float32, Float64, Indices, Mask, lengths, unit
 from reseed.store import EmbeddingStore, Header
 from reseed.store.format import CATALOGUE_SCHEMA
-from reseed.store.layouts import catalogue_file
+from reseed.store.url import AnyPath
 
 _ELEMENTS = 1 << 23  # of a block: 32 MB in single precision
 _COLUMNS = ("utterance_id", "speaker_id", "view", "crop", "snr_db", "noise_ids", "rir_id")
@@ -52,7 +52,7 @@ class AuditedStore:
         problems: one line per damaged file; such shards are not read.
     """
 
-    def __init__(self, path: Path, header: Header, problems: Sequence[str] = ()) -> None:
+    def __init__(self, path: AnyPath, header: Header, problems: Sequence[str] = ()) -> None:
         self.path, self.header, self.problems = path, header, problems
         self.vectors = EmbeddingStore(path.resolve(), check=False, header=header)
         self.views, self.crops, self.dim = self.vectors.views, self.vectors.crops, self.vectors.dim
@@ -92,7 +92,7 @@ class AuditedStore:
     def catalogue(self, number: int) -> pa.Table:
         """Read what the catalogue says of a block."""
         part, step = self.slices[number], self.rows_per_utterance
-        shard = _catalogue(catalogue_file(self.vectors.path, self.header.shards[part.shard].name))
+        shard = _catalogue(self.vectors.shard(part.shard).catalogue())
         return shard.slice(part.first * step, part.utterances * step)
 
     def block_names(self, number: int) -> list[Name]:

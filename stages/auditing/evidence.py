@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.blocks import AuditedBlock, AuditedStore, RowKey
 from reseed.stages.auditing.finding import Finding, Offender, replay_command
 from reseed.stages.auditing.tally import Accumulator
 from reseed.stages.auditing.workspace import Workspace
 from reseed.stages.common.execution import Execute
 from reseed.stages.extraction.lineage import Ancestry
+from reseed.store.url import Url
 
 Gather = Callable[[AuditedBlock], Accumulator]  # crosses to other processes
 Gathered = TypeVar("Gathered", bound=Accumulator)

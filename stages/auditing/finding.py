@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.blocks import RowKey
 from reseed.stages.common.terminal import lines
+from reseed.store.url import AnyPath, Url
 
 Status = Literal["passed", "failed", "skipped"]
 Item = TypeVar("Item")
@@ -59,7 +59,7 @@ class Audit:
         measures: the figures behind it, see `reseed.stages.auditing.measures`.
     """
 
-    store: Path
+    store: AnyPath
     fingerprint: str
     findings: Mapping[str, Finding]
     failed_on: list[str]
@@ -96,7 +96,7 @@ class Audit:
         return lines([self.verdict, *judged, *([f"page: {self.page}"] if self.page else [])])
 
 
-def replay_command(store: Path, key: RowKey, recordings: Sequence[Path | Url] = ()) -> str:
+def replay_command(store: AnyPath, key: RowKey, recordings: Sequence[Path | Url] = ()) -> str:
     """Return the command that makes a row again and writes what it sounds like."""
     words = ["reseed", "replay", str(store), key.utterance_id, "--view", key.view, "--crop", str(key.crop)]
     if key.utterance_id.startswith("-"):

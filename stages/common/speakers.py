@@ -3,19 +3,18 @@
 Shapes: U utterances.
 """
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from reseed.store import EmbeddingStore
+from reseed.store.url import AnyPath
 
 LABELS_SCHEMA = pa.schema([pa.field("utterance_id", pa.string(), nullable=False), pa.field("speaker_id", pa.string())])
 
 
-def labels_of(store: Path) -> pa.Table:
+def labels_of(store: AnyPath) -> pa.Table:
     """Return who speaks in which utterance, or of what class an item is, from the catalogue of a store.
 
     Raises:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reseed.stages.audio.location import Location
-from reseed.stages.audio.remote.url import Url
 from reseed.store import ManifestError
 from reseed.store.bounded import check_regular
+from reseed.store.url import AnyPath, Url
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Allowed:
             opened.
     """
 
-    store: Path
+    store: AnyPath
     recordings: Sequence[Path | Url] = ()
     trusted: Collection[str] = ()
 
@@ -68,7 +68,9 @@ class Allowed:
             )
 
 
-def run_folder(store: Path) -> list[Path]:
+def run_folder(store: AnyPath) -> list[Path]:
     """Return the folder of the run that a store lies in, by itself; nothing where it lies in none."""
+    if isinstance(store, Url):
+        return []
     above = (folder.parent for folder in store.resolve().parents if folder.name == "stores")
     return [folder for folder in above if (folder / "config.yaml").is_file()][:1]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import soundfile
@@ -16,6 +15,7 @@ from reseed.stages.frontends.folder import FrontendInfo
 from reseed.store import Declaration, StoreError
 from reseed.store.atomic import digest
 from reseed.store.inputs import Edit, ExtractedInputs, Parent
+from reseed.store.url import AnyPath
 
 
 def declare(
@@ -66,7 +66,7 @@ def _networks(order: ExtractOrder, identity: str, frontend: FrontendInfo | None)
     return [backbone, Parent(role="frontend", path=path, digest=weights, name=frontend.method)]
 
 
-def extracted_inputs(declaration: Declaration, store: Path) -> ExtractedInputs:
+def extracted_inputs(declaration: Declaration, store: AnyPath) -> ExtractedInputs:
     """Return what an extracted store was declared to be made from.
 
     Raises:
@@ -78,7 +78,7 @@ def extracted_inputs(declaration: Declaration, store: Path) -> ExtractedInputs:
 
 
 def check_same_recipe(
-    store: Path, before: Declaration, now: Declaration, outcome: str = "nothing can be appended"
+    store: AnyPath, before: Declaration, now: Declaration, outcome: str = "nothing can be appended"
 ) -> None:
     """Check that all that decides a vector, given its utterance, is what it was.
 
@@ -95,7 +95,7 @@ def check_same_recipe(
         raise StoreError(f"{store} was made by another recipe, so {outcome} ({shown})")
 
 
-def check_extends(store: Path, before: Declaration, now: Declaration) -> None:
+def check_extends(store: AnyPath, before: Declaration, now: Declaration) -> None:
     """Check that a declaration is that of a store with more views: all that decides what is there is what it was.
 
     Raises:
@@ -111,7 +111,7 @@ def check_extends(store: Path, before: Declaration, now: Declaration) -> None:
     check_same_recipe(store, before, replace(now, views=views, inputs=alike), "no view can be added")
 
 
-def extended_declaration(before: Declaration, now: Declaration, edits: Sequence[Edit], store: Path) -> Declaration:
+def extended_declaration(before: Declaration, now: Declaration, edits: Sequence[Edit], store: AnyPath) -> Declaration:
     """Declare a store with the views of `now`, and what it was edited by since its utterances were first declared."""
     was, inputs = extracted_inputs(before, store), extracted_inputs(now, store)
     if inputs.manifests["utterances"] == was.manifests["utterances"]:
@@ -125,7 +125,7 @@ def extended_declaration(before: Declaration, now: Declaration, edits: Sequence[
     )
 
 
-def _recipe(declaration: Declaration, store: Path) -> dict[str, Any]:
+def _recipe(declaration: Declaration, store: AnyPath) -> dict[str, Any]:
     inputs = extracted_inputs(declaration, store)
     return {
         **{key: getattr(declaration, key) for key in ("dim", "dtype", "views", "space", "vectors")},

@@ -109,12 +109,12 @@ class Extension:
         rejects = self._rejects(to_be, made, rows)
         vectors, table = self._joined(to_be.reader, made)
         write_shard(
-            self.before.path, to_be.shard.index, vectors, table, to_be.declaration, rejects, source=to_be.source
+            self.before.folder, to_be.shard.index, vectors, table, to_be.declaration, rejects, source=to_be.source
         )
 
     def _to_be(self, reader: ShardReader) -> ShardToBe:
         shard, there, order = reader.shard, self.before.header.declaration, self.extraction.order
-        seal = sound_seal(self.before.path, shard.name, there.vectors)
+        seal = sound_seal(self.before.folder, shard.name, there.vectors)
         rejects = [reject for reject in seal.rejects if reject.utterance_id in self._known]
         wanted = dict.fromkeys([*reader.utterances, *(reject.utterance_id for reject in rejects)])
         if missing := [name for name in wanted if name not in self._places]:

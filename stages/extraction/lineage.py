@@ -1,6 +1,6 @@
 """Where what a store was made from lies, and the graph of it: from recordings to scores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from reseed.store import EmbeddingStore, ReseedError, StoreError
 from reseed.store.format import Header
 from reseed.store.header import read_header
 from reseed.store.inputs import Parent
+from reseed.store.url import AnyPath
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,24 @@ class Node:
 Edge = tuple[Node, Node]
 
 
-def find_path(path: str | Path, store: Path) -> Path:
+def find_path(path: str | Path, store: AnyPath) -> Path:
     """Find what a store names by a path of then: from here, or from a folder above the store."""
-    candidates = [Path(path), *(above / path for above in store.resolve().parents)]
+    candidates = [Path(path), *(above / path for above in _above(store))]
     return next((candidate for candidate in candidates if candidate.exists()), Path(path))
 
 
-def extracted_store(store: Path) -> EmbeddingStore:
+def _above(store: AnyPath) -> Sequence[Path]:
+    """Return the folders that a store lies in; of one that lies elsewhere none is opened by itself."""
+    return store.resolve().parents if isinstance(store, Path) else ()
+
+
+def extracted_store(store: AnyPath) -> EmbeddingStore:
     """Return the store that vectors of this one were extracted into: itself, or what it was derived from.
 
     Raises:
         StoreError: it is derived from a store that is gone or has changed.
     """
-    seen: set[Path] = set()
+    seen: set[AnyPath] = set()
     while (above := parent_store(store, read_header(store))) is not None:
         seen.add(store.resolve())
         if above.resolve() in seen:
@@ -52,7 +58,7 @@ def extracted_store(store: Path) -> EmbeddingStore:
     return EmbeddingStore(store)
 
 
-def parent_store(store: Path, header: Header) -> Path | None:
+def parent_store(store: AnyPath, header: Header) -> AnyPath | None:
     """Return where the store lies that this one was derived from; None where it was not derived from one.
 
     Raises:
@@ -77,12 +83,12 @@ class Ancestry:
         problem: why there is none.
     """
 
-    parent: Path | None = None
+    parent: AnyPath | None = None
     extracted: EmbeddingStore | None = None
     problem: str = "it was not extracted from audio"
 
 
-def ancestry(store: Path, header: Header) -> Ancestry:
+def ancestry(store: AnyPath, header: Header) -> Ancestry:
     """Find what a store comes from; nothing that is gone, damaged or changed is an error here."""
     parent = None
     try:
@@ -93,14 +99,14 @@ def ancestry(store: Path, header: Header) -> Ancestry:
     return Ancestry(parent, extracted if extracted.header.declaration.parent("backbone") else None)
 
 
-def lineage_graph(store: Path, header: Header) -> tuple[Node, list[Edge]]:
+def lineage_graph(store: AnyPath, header: Header) -> tuple[Node, list[Edge]]:
     """Return the node of a store and all edges around it, from what is made from to what is made."""
     node = Node("store", str(store), header.fingerprint, "found")
     scores = ((node, Node("scores", str(path), "", "found")) for path in score_files(store, header))
     return node, list(dict.fromkeys([*_sources(node, store, header, {store.resolve()}), *scores]))
 
 
-def _sources(node: Node, store: Path, header: Header, seen: set[Path]) -> Iterator[Edge]:
+def _sources(node: Node, store: AnyPath, header: Header, seen: set[AnyPath]) -> Iterator[Edge]:
     for parent in header.declaration.lineage:
         if parent.role != "parent":
             yield _source(parent, store), node
@@ -118,7 +124,7 @@ def _sources(node: Node, store: Path, header: Header, seen: set[Path]) -> Iterat
         yield source, node
 
 
-def _source(parent: Parent, store: Path) -> Node:
+def _source(parent: Parent, store: AnyPath) -> Node:
     """Return the node of recordings, of a network or of a model."""
     kind = {"utterances": "recordings"}.get(parent.role, parent.role)
     files: list[Path] = []
@@ -132,12 +138,12 @@ def _source(parent: Parent, store: Path) -> Node:
     return Node(kind, str(found[0]), parent.digest, "found" if all(file.exists() for file in found) else "missing")
 
 
-def score_files(store: Path, header: Header) -> Iterator[Path]:
+def score_files(store: AnyPath, header: Header) -> Iterator[Path]:
     """Yield the score files of the run that a store lies in which were scored from it.
 
     Those that are damaged are among them: who reads them is told.
     """
-    run = next((above.parent for above in store.resolve().parents if above.name == "stores"), None)
+    run = next((above.parent for above in _above(store) if above.name == "stores"), None)
     for path in sorted(map(_from_here, (run / "scores").rglob("*.parquet"))) if run else ():
         try:
             origin = read_origin(path)

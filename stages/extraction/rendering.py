@@ -21,12 +21,12 @@ from torch import Tensor
 from reseed.stages.audio.decode import Waveform
 from reseed.stages.audio.draw import Draw
 from reseed.stages.audio.manifest import Utterance
-from reseed.stages.audio.remote.stores import REQUESTS
-from reseed.stages.audio.remote.url import is_url
 from reseed.stages.common.threads import default_decoders, lanes, thread_map
 from reseed.stages.extraction.embedder import Embedder
 from reseed.stages.extraction.utterance import CatalogueRow, Cut, UtteranceReader
 from reseed.store import AudioError, Reject
+from reseed.store.remote import REQUESTS
+from reseed.store.url import is_url
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from reseed.stages.audio.encode import encoded, write_audio
 from reseed.stages.audio.manifest import Utterance
 from reseed.stages.audio.mix import mix
 from reseed.stages.audio.recipe import ExtractSettings
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.audio.vad.speech import Stretch
 from reseed.stages.backbones.table import backbone_class
 from reseed.stages.common.terminal import lines
@@ -26,6 +25,7 @@ from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.extraction.utterance import Cut
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, StoreError
 from reseed.store.inputs import Parent
+from reseed.store.url import AnyPath, Url
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Replayer:
 
     def __init__(
         self,
-        store: Path,
+        store: AnyPath,
         *,
         moved: Mapping[str, Path] | None = None,
         recordings: Sequence[Path | Url] = (),
@@ -203,7 +203,7 @@ def _order(store: EmbeddingStore, moved: Mapping[str, Path], device: str) -> Ext
     )
 
 
-def _backbone_settings(backbone: Parent, store: Path, moved: Path | None) -> dict[str, Any]:
+def _backbone_settings(backbone: Parent, store: AnyPath, moved: Path | None) -> dict[str, Any]:
     """Return the settings of a backbone with its files where they lie now."""
     settings = dict(backbone.settings or {})
     for name in backbone_class(str(backbone.name)).Config.file_settings():

@@ -10,12 +10,13 @@ from reseed.stages.reporting.table import Table, table_files
 from reseed.store import ScoringError
 from reseed.store.bounded import read_text
 from reseed.store.outputs import check_apart, check_file
+from reseed.store.url import AnyPath
 
 PAGE = "index.html"
 _PLOTS, _TABLES = "plots", "tables"
 
 
-def check_place(report: Path, read: Sequence[Path]) -> None:
+def check_place(report: Path, read: Sequence[AnyPath]) -> None:
     """Check that a page may be put into a folder: it is none of what is read, and has no other page.
 
     Raises:

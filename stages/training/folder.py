@@ -23,6 +23,7 @@ from reseed.stages.common.section import Section
 from reseed.store import ConfigError, ModelError, atomic
 from reseed.store.outputs import check_apart, check_folder
 from reseed.store.sealed import digests_of, read_record, write_record
+from reseed.store.url import AnyPath
 
 HISTORY, CARD = "train.jsonl", "README.md"
 
@@ -71,7 +72,7 @@ class TrainedFolder(Generic[Info]):
     weights_file: str = "weights.safetensors"
     other_files: tuple[str, ...] = ()
 
-    def check_replaceable(self, path: Path, *inputs: Path | None) -> None:
+    def check_replaceable(self, path: Path, *inputs: AnyPath | None) -> None:
         """Refuse to write where something else is.
 
         Args:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reseed.stages.trial_scoring.settings import ScoreSettings
+from reseed.store.url import AnyPath
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,25 @@ class ScoreOrder:
     """
 
     system: str
-    store: Path
+    store: AnyPath
     trials: Path
-    utterances: Path
+    utterances: AnyPath
     scores: Path
     identification: Path | None
     settings: ScoreSettings
     enrolments: Path | None = None
-    cohort: Path | None = None
+    cohort: AnyPath | None = None
     cohort_utterances: Path | None = None
-    enrolment: tuple[Path, ...] = ()
-    enrolment_cohort: Path | None = None
-    domain: Path | None = None
+    enrolment: tuple[AnyPath, ...] = ()
+    enrolment_cohort: AnyPath | None = None
+    domain: AnyPath | None = None
     domain_utterances: Path | None = None
     device: str = "cpu"
 
     @property
-    def inputs(self) -> list[Path | None]:
+    def inputs(self) -> list[AnyPath | None]:
         """What is read."""
-        stores = [self.store, self.cohort, *self.enrolment, self.enrolment_cohort, self.domain]
+        stores: list[AnyPath | None] = [self.store, self.cohort, *self.enrolment, self.enrolment_cohort, self.domain]
         return [*stores, self.trials, self.utterances, self.enrolments, self.cohort_utterances, self.domain_utterances]
 
     def absolute(self) -> "ScoreOrder":

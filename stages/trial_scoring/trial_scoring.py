@@ -26,6 +26,7 @@ from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.stages.trial_scoring.table import make_scorer, scorer_code
 from reseed.store import EmbeddingStore, ScoringError, StoreError
 from reseed.store.inputs import DerivedInputs, MappedInputs
+from reseed.store.url import AnyPath
 
 
 class TrialScoring:
@@ -152,7 +153,7 @@ class TrialScoring:
         every = {"views": tuple(EmbeddingStore(path).views), "per": "utterance"}
         return self._cohort(path, utterances, self.order.settings.cohort.model_copy(update=every))
 
-    def _cohort(self, path: Path, utterances: Path, settings: CohortSettings) -> Cohort:
+    def _cohort(self, path: AnyPath, utterances: Path, settings: CohortSettings) -> Cohort:
         cohort = Cohort(path, utterances, settings, self.trials.compared(self.scan))
         if cohort.store.space != self.store.space:
             raise ScoringError(

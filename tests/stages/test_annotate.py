@@ -10,6 +10,7 @@ from reseed.stages.annotate import annotate
 from reseed.stages.drop import drop
 from reseed.stages.extend import extend
 from reseed.store import EmbeddingStore, Reject, StoreError, compact
+from reseed.store.expiry import expire
 from tests.stages.stores import write_store
 from tests.stages.test_extend import MORE, ordered
 from tests.stages.test_extract import VIEWS, levels, manifests, run
@@ -41,6 +42,7 @@ def test_values_are_found_by_their_ids_and_vectors_stay_what_they_are(tmp_path, 
     known = {("u0", "angry", None), ("u3", "calm", 30.5)}
     assert said_of == known | {(name, None, None) for name in ("u1", "u2", "u4")}
     assert {path.stat().st_ino for path in (tmp_path / "s" / "shards").glob("*.h5")} == inodes, "not written again"
+    expire(tmp_path / "s")
     assert all(path.stat().st_nlink == 1 for path in (tmp_path / "s" / "shards").iterdir())
 
 

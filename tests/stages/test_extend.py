@@ -18,6 +18,7 @@ from reseed.stages.drop import drop as drop_stage
 from reseed.stages.extend import extend
 from reseed.stages.extraction.order import ExtractOrder
 from reseed.store import ConfigError, EmbeddingStore, StoreError, WriteError, drop
+from reseed.store.expiry import expire
 from tests.corpus import prepared, write_corpus, write_manifest
 from tests.stages.test_extract import SETTINGS, VIEWS, Levels, levels, manifests, order, run
 from tests.store.stores import assert_same_files
@@ -225,6 +226,8 @@ def test_a_view_that_is_dropped_leaves_the_store_as_if_it_had_never_been_extract
     assert said.endswith("8 utterances in clean, noise, both left")
     run(manifests, tmp_path / "fresh", settings=few)
     assert_same_shards(tmp_path / "s", tmp_path / "fresh")
+    assert EmbeddingStore(tmp_path / "s", version=1).get("toy/s1/s1-0", view="speedy").tobytes() == gone
+    expire(tmp_path / "s")
     assert not any(gone in path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file())
     assert "nothing to do" in run(manifests, tmp_path / "s", settings=few)
     extend(order=ordered(manifests, settings=every), store=tmp_path / "s")

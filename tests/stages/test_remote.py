@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from reseed.cli import main
 from reseed.pipeline.loading import load_config
 from reseed.pipeline.preflight import preflight
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.extraction.allowed import Allowed
 from reseed.stages.extraction.replayer import Replayer
 from reseed.stages.prepare import PrepareSettings, prepare
 from reseed.store import ConfigError, EmbeddingStore, ManifestError, read_rejects
+from reseed.store.url import Url
 from tests.corpus import write_corpus
 from tests.object_server import EITHER, answers, breaks_off, forget, needs_http, needs_s3, served, server
 from tests.stages.audio.lists import test_archives

@@ -24,7 +24,7 @@ from reseed.store import (
     read_rejects,
     write_shard,
 )
-from reseed.store.writer import complete_removal
+from reseed.store.states import complete_removal
 from tests.store.stores import catalogue_of, declare, vectors_of, write, write_shards
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,7 +149,7 @@ def test_vectors_that_a_smaller_dtype_cannot_hold_stay_what_they_were(tmp_path, 
     finalise(tmp_path, declaration, names, 2)
     before = by_id(EmbeddingStore(tmp_path))
     with pytest.raises(StoreError, match="are not finite as float16, first utterance u1"):
-        convert(tmp_path, lambda declared: replace(declared, dtype="float16"))
+        convert(tmp_path, "halve", lambda declared: replace(declared, dtype="float16"))
     store = EmbeddingStore(tmp_path)
     store.verify()
     assert by_id(store) == before
@@ -202,7 +202,7 @@ def test_a_drop_that_dies_while_it_removes_files_is_completed_by_the_next_comman
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("reseed.store.writer.complete_removal", die)
+        patch.setattr("reseed.store.states.complete_removal", die)
         with pytest.raises(KeyboardInterrupt):
             drop(tmp_path, speakers=["s1"])
     assert EmbeddingStore(tmp_path).utterance_ids() == ["u0", "u1", "u4"]
@@ -218,10 +218,11 @@ def test_a_drop_that_dies_while_it_removes_files_is_completed_by_the_next_comman
 
 def test_a_note_of_a_removal_that_never_came_to_be_removes_nothing(tmp_path):
     write(tmp_path, SHARDS)
-    names = sorted(path.name for path in (tmp_path / "shards").iterdir())
-    (tmp_path / ".removal.json").write_text(json.dumps({"shards": ["00000-aaaaaaaa"], "remove": names}))
+    names = sorted(f"shards/{path.name}" for path in (tmp_path / "shards").iterdir())
+    (tmp_path / ".removal.json").write_text(json.dumps({"shards": ["00000-aaaaaaaa"], "remove": names, "retire": []}))
     assert complete_removal(tmp_path) == 0
     shards = [shard.name for shard in EmbeddingStore(tmp_path).shards]
-    (tmp_path / ".removal.json").write_text(json.dumps({"shards": shards, "remove": [*names, "../store.json"]}))
+    noted = {"shards": shards, "remove": [*names, "store.json", "../a"], "retire": names}
+    (tmp_path / ".removal.json").write_text(json.dumps(noted))
     assert complete_removal(tmp_path) == 0
     EmbeddingStore(tmp_path).verify()

@@ -32,7 +32,8 @@ from reseed.store import (
 )
 from reseed.store.format import REJECTS_NAME
 from reseed.store.lock import editing
-from reseed.store.writer import NEXT_REJECTS_NAME, complete_removal, read_rejects, use_rejects
+from reseed.store.states import NEXT_REJECTS_NAME, complete_removal, use_rejects
+from reseed.store.writer import read_rejects
 from tests.store.stores import declare, write_shards
 from tests.warm import die_before
 
@@ -121,6 +122,7 @@ def kills(folder: str, edit: str) -> None:
     shutil.copytree(here / "fresh", here / "alone")
     EDITS[edit](here / "alone")
     seen, wanted = [look(here / "fresh"), look(here / "alone")], files(here / "alone")
+    earlier = look_back(here / "alone")
     for number in count(1):
         store = here / "store"
         shutil.copytree(here / "fresh", store)
@@ -131,6 +133,7 @@ def kills(folder: str, edit: str) -> None:
         assert look(store) in seen, number
         assert os.waitpid(forked(run_edit, edit, store, 0), 0)[1] == 0, number
         assert files(store) == wanted, (number, sorted(files(store)), sorted(wanted))
+        assert look_back(store) == earlier, number
         shutil.rmtree(store)
     print(f"{edit}: {number - 1} kills")
 
@@ -213,15 +216,26 @@ def keep_reading(store: Path, seen: list[object], stop: Path, out: int) -> int:
     return 0
 
 
-def look(store: Path) -> object:
+def look(store: Path, version: int | None = None) -> object:
     """Return all that a reader sees of a store."""
-    opened = EmbeddingStore(store)
+    opened = EmbeddingStore(store, version=version)
     rows = opened.rows().to_pydict()
     opened.verify()
     return opened.fingerprint, opened.utterance_ids(), opened.vectors().tobytes(), rows, opened.rejects(), len(opened)
 
 
+def look_back(store: Path) -> dict[int, object]:
+    """Return all that a reader sees of the earlier states of a store."""
+    kept = [each.number for each in EmbeddingStore(store).versions() if each.state == "kept"]
+    return {number: look(store, number) for number in kept}
+
+
 def files(store: Path) -> dict[str, bytes]:
-    """Return the files of a store; nobody who writes shards removes the locks of those shards."""
+    """Return the files of a store, its log without times; who writes shards removes no locks of other shards."""
     found = {str(path.relative_to(store)): path for path in store.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in found.items()}
+    return {name: path.read_bytes() if path.name != "log.json" else untimed(path) for name, path in found.items()}
+
+
+def untimed(log: Path) -> bytes:
+    """Return what a log of earlier states says but for when."""
+    return json.dumps([{**each, "made": ""} for each in json.loads(log.read_text())["versions"]]).encode()

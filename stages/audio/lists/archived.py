@@ -22,10 +22,10 @@ from reseed.stages.audio.lists.places import Place
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.location import ByteRange, Location
 from reseed.stages.audio.opener import opened_bytes, sha256_of, whole_file
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.stages.common.prose import first_few
 from reseed.store import AudioError
 from reseed.store.bounded import parse_json
+from reseed.store.url import AnyPath
 
 _ARK = ".ark"
 ARCHIVES: dict[str, Callable[[Source], Members]] = {".tar": tar_members, ".zip": zip_members, _ARK: ark_members}

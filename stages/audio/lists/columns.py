@@ -17,9 +17,9 @@ from reseed.stages.audio.listed import SAMPLES, SECONDS, UNTOLD, ListedRecording
 from reseed.stages.audio.listing import AUDIO_SUFFIXES
 from reseed.stages.audio.lists.places import Places
 from reseed.stages.audio.lists.row import Row
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.stages.common.prose import first_few
 from reseed.store import ManifestError
+from reseed.store.url import AnyPath
 
 _NAMES = {  # the first that a row has is taken
     "path": "path audio_filepath wav file audio_path audio_file_path wav_path wav_file wav_filename file_path filepath "

@@ -14,8 +14,8 @@ from reseed.stages.audio.listing import AUDIO_SUFFIXES
 from reseed.stages.audio.lists.columns import has_path, no_path, path_column, repeated_column
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.lists.text import numbered_lines
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
+from reseed.store.url import AnyPath
 
 _DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 _LONGEST = 100  # lines of one row

@@ -8,9 +8,9 @@ from typing import Any
 from reseed.stages.audio.lists.columns import has_path
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.lists.text import numbered_lines, pieces
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
 from reseed.store.bounded import LONGEST_LINE, MOST_BYTES, parse_json
+from reseed.store.url import AnyPath
 
 _ADVICE = "one object per line, an array of objects, or an object of objects by their ids"
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.lists.tarred import TarNames, recordings_of
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
+from reseed.store.url import AnyPath
 
 Json = Mapping[str, Any]
 

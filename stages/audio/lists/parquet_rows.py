@@ -16,8 +16,8 @@ from reseed.stages.audio.lists.columns import has_path, path_column, read_column
 from reseed.stages.audio.lists.places import Place
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.location import Cell, Location
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
+from reseed.store.url import AnyPath
 
 _BATCH = 4096
 

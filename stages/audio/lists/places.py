@@ -9,8 +9,8 @@ from unicodedata import normalize
 from urllib.parse import unquote
 
 from reseed.stages.audio.location import Location
-from reseed.stages.audio.remote.url import AnyPath, Url, is_url, path_or_url, without_secrets
 from reseed.store import ManifestError
+from reseed.store.url import AnyPath, Url, is_url, path_or_url, without_secrets
 
 # $data_root/a.wav, ${DATA}/a.wav, {data_root}/a.wav, %DATA%\a.wav
 _ROOT = re.compile(r"(?:\$\{(\w+)\}|\$(\w+)|\{(\w+)\}|%([A-Za-z_]\w+)%)(?:[/\\]+|$)")

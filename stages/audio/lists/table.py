@@ -21,10 +21,10 @@ from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.lists.tarred import NemoTars
 from reseed.stages.audio.lists.text import encoding_of, numbered_lines
 from reseed.stages.audio.patterns import expanded, is_pattern
-from reseed.stages.audio.remote.listing import files_below as files_in_store
-from reseed.stages.audio.remote.url import AnyPath, Url
+from reseed.stages.audio.remote_listing import files_below as files_in_store
 from reseed.stages.common.prose import first_few
 from reseed.store import ManifestError
+from reseed.store.url import AnyPath, Url
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".json", ".ndjson", ".list", ".lst", ".txt", ".parquet")
 _TEXTS = (".list", ".lst", ".txt")

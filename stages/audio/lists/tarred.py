@@ -12,8 +12,8 @@ from reseed.stages.audio.lists.places import Place
 from reseed.stages.audio.lists.row import Row
 from reseed.stages.audio.location import ByteRange, Location
 from reseed.stages.audio.opener import whole_file
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import AudioError
+from reseed.store.url import AnyPath
 
 _TARS = 4  # of NeMo whose names are held: a manifest goes through them one by one
 _PART = re.compile(r"-sub\d+$")  # NeMo: another stretch of the recording without it

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 
 from reseed.stages.audio.listed import file_errors
-from reseed.stages.audio.remote.url import AnyPath
 from reseed.store import ManifestError
 from reseed.store.bounded import lines, opened
+from reseed.store.url import AnyPath
 
 _ZIP = b"PK\3\4"
 _HEAD_BYTES = 4096

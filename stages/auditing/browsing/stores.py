@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from reseed.stages.audio.remote.url import Url
 from reseed.stages.auditing.arrays import Float32, unit
 from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.common.terminal import printable
@@ -26,6 +25,7 @@ from reseed.stages.trial_scoring.files import SCORES
 from reseed.store import ConfigError, EmbeddingStore, StoreError
 from reseed.store.checks import check_size
 from reseed.store.format import HEADER_NAME
+from reseed.store.url import Url
 
 _FOUND = 50  # utterances, of a search
 _SKIPPED = ("utterance_id", "speaker_id", "view", "crop", "seed")  # shown elsewhere, or of no use to a reader

@@ -7,7 +7,6 @@ Shapes: U sampled utterances, V noisy views, D embedding dimension, N points.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from reseed.stages.reporting.results.summary import best_enhanced
 from reseed.stages.reporting.results.systems import ScoredSystem
 from reseed.stages.scoring.curves import Floats
 from reseed.store import EmbeddingStore
+from reseed.store.url import AnyPath
 
 _ILLUSTRATION = (
     "An illustration: two of many dimensions. A colour is a speaker, not a system; the rays from a dot show what noise "
@@ -51,7 +51,7 @@ class SpacePanel:
 
 
 def embedding_space(
-    systems: Sequence[ScoredSystem], results: Results, utterances: Path, settings: ReportSettings
+    systems: Sequence[ScoredSystem], results: Results, utterances: AnyPath, settings: ReportSettings
 ) -> Plot | None:
     """Plot raw beside the best enhanced system, or what there is of the two.
 

@@ -5,7 +5,6 @@ Shapes: U sampled utterances, V noisy views, D embedding dimension, S speakers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from reseed.stages.reporting.results.embeddings import Sample, clean_and_noisy, 
 from reseed.stages.reporting.results.styles import Style, Styles
 from reseed.stages.reporting.results.systems import ScoredSystem
 from reseed.stages.scoring.curves import Floats
+from reseed.store.url import AnyPath
 
 _SPEAKERS = 200
 _QUANTILES = (0.1, 0.5, 0.9)
@@ -58,7 +58,7 @@ class SpeakerDistances:
 
 
 def measure_distances(
-    systems: Sequence[ScoredSystem], styles: Styles, utterances: Path
+    systems: Sequence[ScoredSystem], styles: Styles, utterances: AnyPath
 ) -> dict[Style, SpeakerDistances]:
     """Return the distances in the store of each system, where it has a clean view and two speakers of two utterances.
 

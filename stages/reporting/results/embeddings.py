@@ -4,7 +4,6 @@ Shapes: U sampled utterances, R rows of one, C crops, V noisy views, D embedding
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from reseed.stages.scoring.cosine import utterance_embeddings
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.inputs.lists import read_speakers
 from reseed.store import EmbeddingStore, StoreError
+from reseed.store.url import AnyPath
 
 _UTTERANCES_EACH = 10
 
@@ -46,7 +46,7 @@ def open_store(scored: ScoredSystem) -> EmbeddingStore:
     return source
 
 
-def sample_speakers(source: EmbeddingStore, utterances: Path, speakers: int) -> Sample | None:
+def sample_speakers(source: EmbeddingStore, utterances: AnyPath, speakers: int) -> Sample | None:
     """Return utterances of the `speakers` that have the most; None where fewer than two are known."""
     manifest = read_speakers(utterances)
     ids_U = pa.array(source.utterance_ids(), pa.string())

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reseed.store.url import AnyPath
+
 
 @dataclass(frozen=True)
 class BackbonePair:
@@ -39,8 +41,8 @@ class RunFiles:
     name: str
     scores: Sequence[Path]
     identification: Sequence[Path]
-    stores: Sequence[Path]
-    utterances: Path
+    stores: Sequence[AnyPath]
+    utterances: AnyPath
     backbone_pairs: Mapping[str, BackbonePair] = field(default_factory=dict)
     frontends: Sequence[Path] = ()
     leakage: Path | None = None

@@ -4,7 +4,6 @@ Shapes: P trials, U utterances, T target and N non-target trials, G groupings.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from reseed.stages.audio.manifest import MANIFEST
 from reseed.stages.common.speakers import labels_of
+from reseed.store.url import AnyPath, Url
 
 Codes = NDArray[np.int8]
 
@@ -35,7 +35,7 @@ class Grouping:
 class Grouper:
     """Groups trials by what a manifest says of their utterances."""
 
-    def __init__(self, utterances: Path, tested: set[str]) -> None:
+    def __init__(self, utterances: AnyPath, tested: set[str]) -> None:
         """Read a manifest; the thirds of duration are those of the `tested` utterances.
 
         Raises:
@@ -93,9 +93,9 @@ class Grouper:
         return np.where((first_P < 0) | (second_P < 0), np.int8(-1), paired_P).astype(np.int8)
 
 
-def _attributes(utterances: Path) -> pa.Table:
+def _attributes(utterances: AnyPath) -> pa.Table:
     """Return what a manifest says of utterances; a store, no more than who speaks."""
-    if utterances.is_dir():
+    if isinstance(utterances, Url) or utterances.is_dir():
         return labels_of(utterances)
     with MANIFEST.open(utterances) as file:
         MANIFEST.require(file, _REQUIRED)

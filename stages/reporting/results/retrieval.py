@@ -5,7 +5,6 @@ Shapes: U utterances, R their rows, C crops, V views, D embedding dimension.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from reseed.stages.scoring.retrieval import (
 from reseed.stages.trial_scoring.inputs.lists import read_speakers
 from reseed.store import EmbeddingStore
 from reseed.store.inputs import of_other_data
+from reseed.store.url import AnyPath
 
 # What the page calls each measure, by its key in metrics.json.
 TITLES = {
@@ -63,7 +63,7 @@ def none_of_audio(systems: Sequence[ScoredSystem]) -> bool:
     return any(of_other_data(open_store(scored).header.declaration.inputs) for scored in systems)
 
 
-def measure_retrieval(systems: Sequence[ScoredSystem], utterances: Path) -> Found:
+def measure_retrieval(systems: Sequence[ScoredSystem], utterances: AnyPath) -> Found:
     """Return what is found by the vectors of each system in each view; of a system scored in several ways, once.
 
     Raises:
@@ -80,7 +80,7 @@ def measure_retrieval(systems: Sequence[ScoredSystem], utterances: Path) -> Foun
     return found
 
 
-def _of_store(store: EmbeddingStore, scored: ScoredSystem, utterances: Path) -> Iterator[tuple[str, Retrieval]]:
+def _of_store(store: EmbeddingStore, scored: ScoredSystem, utterances: AnyPath) -> Iterator[tuple[str, Retrieval]]:
     ids_U = pa.array(store.utterance_ids(), pa.string())
     names_U = joined_column("speaker_id", ids_U, read_speakers(utterances)).dictionary_encode()
     class_U = names_U.indices.fill_null(-1).to_numpy(zero_copy_only=False)

@@ -13,6 +13,7 @@ from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.reporting.results.groups import Codes, Grouping
 from reseed.stages.scoring.labelled import LabelledTrials
 from reseed.stages.trial_scoring.origin import CALIBRATED, CENTRE, FUSION, RAW, Origin, is_calibrated
+from reseed.store.url import AnyPath
 
 PARTS = ("clean", "noisy")
 
@@ -122,7 +123,7 @@ class ScoredSystem:
     path: Path
     origin: Origin
     trials: Mapping[Condition, TrialScores]
-    store: Path | None = None
+    store: AnyPath | None = None
 
     def trials_of(self, part: str, views: Collection[str] | None = None) -> list[TrialScores]:
         """Return its trials under the "clean" or the "noisy" conditions, or those of them among `views`."""

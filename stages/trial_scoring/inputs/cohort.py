@@ -5,7 +5,6 @@ Shapes: U utterances of the store, N of them the cohort's, C crops, V views, S s
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from reseed.stages.scoring.cosine import unit_rows, utterance_embeddings
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.inputs.lists import read_speakers
 from reseed.store import EmbeddingStore, ScoringError, StoreError
+from reseed.store.url import AnyPath
 
 
 class CohortSettings(Section):
@@ -54,7 +54,7 @@ class Cohort:
     """
 
     def __init__(
-        self, path: Path, utterances: Path, settings: CohortSettings, compared: tuple[pa.Array, pa.Array]
+        self, path: AnyPath, utterances: AnyPath, settings: CohortSettings, compared: tuple[pa.Array, pa.Array]
     ) -> None:
         self.path, self.settings = path, settings
         self.store = EmbeddingStore(path)
@@ -167,7 +167,7 @@ def _shared(ids_U: pa.Array, speakers_U: pa.Array, compared: tuple[pa.Array, pa.
     return pc.or_(pc.is_in(ids_U, value_set=ids), pc.is_in(speakers_U, value_set=speakers, skip_nulls=True))
 
 
-def _check_apart(path: Path, shared: pa.Array, *, listed: int) -> None:
+def _check_apart(path: AnyPath, shared: pa.Array, *, listed: int) -> None:
     if len(shared):
         raise ScoringError(
             f"{len(shared)} of {listed} utterances of the cohort {path} are of utterances or speakers of the trials, "

@@ -9,6 +9,7 @@ from reseed.stages.audio.manifest import MANIFEST
 from reseed.stages.common.speakers import labels_of
 from reseed.store import ManifestError
 from reseed.store.tables import TableFile
+from reseed.store.url import AnyPath, Url
 
 _TRIALS = TableFile("a trial list", "reseed trials", ManifestError)
 _ENROLMENTS = TableFile("a list of enrolments", "reseed trials", ManifestError)
@@ -64,7 +65,7 @@ def read_enrolments(path: Path) -> pa.Table:
     return table.group_by(ENROLMENTS_SCHEMA.names).aggregate([])
 
 
-def read_speakers(path: Path) -> pa.Table:
+def read_speakers(path: AnyPath) -> pa.Table:
     """Return who speaks in which utterance, or of what class an item is: utterance_id, speaker_id.
 
     Args:
@@ -74,16 +75,18 @@ def read_speakers(path: Path) -> pa.Table:
         ManifestError: missing, not Parquet, or a column missing.
         StoreError: a folder that is no store.
     """
-    return labels_of(path) if path.is_dir() else MANIFEST.read(path, _SPEAKERS)
+    if isinstance(path, Url) or path.is_dir():
+        return labels_of(path)
+    return MANIFEST.read(path, _SPEAKERS)
 
 
-def read_languages(path: Path) -> pa.Table | None:
+def read_languages(path: AnyPath) -> pa.Table | None:
     """Return the languages of utterances, from utterances.parquet: utterance_id, language; None where it has none.
 
     Raises:
         ManifestError: missing, or not Parquet.
     """
-    if path.is_dir():
+    if isinstance(path, Url) or path.is_dir():
         return None
     with MANIFEST.open(path) as file:
         return MANIFEST.columns(file, _LANGUAGES) if {*_LANGUAGES} <= {*file.schema_arrow.names} else None

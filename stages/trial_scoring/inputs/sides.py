@@ -19,6 +19,7 @@ from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.inputs.lists import read_enrolments, read_speakers
 from reseed.stages.trial_scoring.inputs.stores import Crops, SideStores
 from reseed.store import ManifestError, ScoringError
+from reseed.store.url import AnyPath
 
 Indices = NDArray[np.int64]
 
@@ -76,7 +77,7 @@ class Side:
         return np.unique(rows).astype(np.int64)
 
 
-def read_side(stores: SideStores, utterances: Path, enrolments: Path | None = None) -> Side:
+def read_side(stores: SideStores, utterances: AnyPath, enrolments: Path | None = None) -> Side:
     """Return a side of the utterances of stores with their speakers, as the manifest names them, and of models.
 
     Models of utterances that the stores lack are left out: their trials are missing.

@@ -3,10 +3,10 @@
 import fsspec
 import pytest
 
-from reseed.stages.audio.remote.listing import files_below
-from reseed.stages.audio.remote.stores import PACKAGES
-from reseed.stages.audio.remote.url import Url
+from reseed.stages.audio.remote_listing import files_below
 from reseed.store import ManifestError
+from reseed.store.remote import PACKAGES
+from reseed.store.url import Url
 from tests.object_server import EITHER, answers, needs_s3, served, server
 
 __all__ = ["served", "server"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from reseed.stages.audio.remote.stores import ask, fetch
-from reseed.store import AudioError
+from reseed.store.errors import AudioError
+from reseed.store.remote import ask, fetch
 
 _BLOCK = 4 << 20  # two minutes of speech: most recordings are fetched at once
 _HELD_BYTES = 96 << 20  # of all files together

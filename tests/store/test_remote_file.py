@@ -6,9 +6,8 @@ import threading
 import pytest
 from fsspec.config import conf
 
-from reseed.stages.audio.remote import file
-from reseed.stages.audio.remote.file import RemoteFile
-from reseed.store import AudioError
+from reseed.store import AudioError, remote_file
+from reseed.store.remote_file import RemoteFile
 from tests.object_server import EITHER, answers, breaks_off, needs_http, needs_s3, served, server
 
 __all__ = ["served", "server"]
@@ -66,7 +65,7 @@ def test_threads_that_want_the_same_block_fetch_it_once(served):
 @needs_http
 def test_no_more_is_held_in_memory_than_the_bound(served):
     put(served, "a.wav", bytes(LARGE))
-    blocks = file._Blocks(5 << 20)
+    blocks = remote_file._Blocks(5 << 20)
     for number in range(100):
         blocks.get(number, 1 << 20, lambda: bytes(1 << 20))
         assert blocks._held == min(number + 1, 5) << 20
@@ -131,8 +130,8 @@ def test_a_server_that_sends_no_parts_sends_a_file_whole_unless_it_is_too_large(
     served.has_ranges = False
     place = served.place("http", "bucket/a.wav")
     assert RemoteFile(str(place)).read_at(5_000_000, 10) == data[5_000_000:5_000_010]
-    file._forget()
-    monkeypatch.setattr(file, "_LARGEST_WHOLE", 5_000_000)
+    remote_file._forget()
+    monkeypatch.setattr(remote_file, "_LARGEST_WHOLE", 5_000_000)
     with pytest.raises(AudioError, match="is of 9,000,000 bytes, of which its server sends no parts"):
         RemoteFile(str(place)).read_at(5_000_000, 10)
 
@@ -159,7 +158,7 @@ def test_a_process_that_was_forked_opens_connections_of_its_own(served):
     if not child:
         os._exit(0 if place.open().read() == data else 1)
     assert os.waitpid(child, 0)[1] == 0
-    file._forget()
+    remote_file._forget()
     assert place.open().read() == data
     assert len(served.contents()) == 3
 

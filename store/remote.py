@@ -1,4 +1,4 @@
-"""Calls to stores (S3, Google Cloud Storage, web servers, ...) by fsspec; what fails in passing is tried again.
+"""Calls to S3, Google Cloud Storage, web servers and others by fsspec; what fails in passing is tried again.
 
 Credentials and endpoints are those that fsspec and the libraries below it find: environment, profiles, ~/.netrc,
 ~/.config/fsspec. Processes that are forked open connections of their own.
@@ -8,6 +8,8 @@ import errno
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 PACKAGES = {  # what to install to open URLs of each protocol
@@ -85,6 +87,58 @@ def fetch(url: str, start: int, end: int, size: int) -> bytes | None:
     return ask(url, question)
 
 
+def fetch_whole(url: str, size: int, path: Path) -> None:
+    """Write a file to `path` in one piece.
+
+    Raises:
+        OSError: as `ask`.
+    """
+
+    def question(system: Any) -> None:
+        system.get_file(url, str(path))
+        if (found := path.stat().st_size) != size:
+            raise ConnectionError(f"{found} of {size} bytes were sent")
+
+    ask(url, question)
+
+
+def put(path: Path, url: str) -> None:
+    """Write a file of this machine to a URL: there it is whole or as it was.
+
+    Raises:
+        OSError: as `ask`.
+    """
+    ask(url, lambda system: system.put_file(str(path), url))
+
+
+def put_bytes(data: bytes, url: str) -> None:
+    """Write bytes to a URL, as `put` does a file."""
+    ask(url, lambda system: system.pipe_file(url, data))
+
+
+def remove(url: str) -> None:
+    """Remove a file, if it is there.
+
+    Raises:
+        OSError: as `ask`.
+    """
+    with suppress(FileNotFoundError):
+        ask(url, lambda system: system.rm_file(url))
+
+
+def names_in(url: str) -> list[str]:
+    """Return the names of the files and folders in a folder; none where it does not exist.
+
+    Raises:
+        OSError: as `ask`.
+    """
+    try:
+        found = ask(url, lambda system: system.ls(url, detail=False))
+    except FileNotFoundError:
+        return []
+    return sorted({str(name).rstrip("/").rpartition("/")[2] for name in found})
+
+
 def _filesystem(url: str) -> Any:
     import fsspec
 
@@ -156,5 +210,5 @@ def _plain(error: Exception, url: str, attempts: int) -> OSError:
     if status is None and not is_lasting:
         _silent.add(url.split("/")[2])
     *_, first = _causes(error)
-    what = f"HTTP {status}" if status is not None else f"{type(first).__name__}: {first}"
+    what = f"HTTP {status}" if status is not None else " ".join(f"{type(first).__name__}: {first}".split())
     return OSError(errno.EIO, what if is_lasting else f"{what}, {attempts} times")

@@ -15,13 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from reseed.stages.audio.remote.file import FileState
-from reseed.stages.audio.remote.stores import ask
-from reseed.stages.audio.remote.url import Url
 from reseed.store import ManifestError
 from reseed.store.atomic import atomic_path
+from reseed.store.remote import ask
+from reseed.store.remote_file import FileState
 from reseed.store.sealed import table_writer
 from reseed.store.tables import TableFile
+from reseed.store.url import Url
 
 _SCHEMA = pa.schema({"url": pa.string(), "size": pa.int64(), "version": pa.string()})
 _LISTING = TableFile("a listing of a store", "reseed prepare", ManifestError)

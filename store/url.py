@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal, cast
 from urllib.parse import quote, unquote
 
-from reseed.stages.audio.remote.file import RemoteFile, state_of_url
-from reseed.stages.audio.remote.stores import PACKAGES, ask
+from reseed.store.remote import PACKAGES, ask
+from reseed.store.remote_file import RemoteFile, state_of_url
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)  # a letter alone is a drive of Windows
 _UNQUOTED = "!$&'()*+,;=:@~"  # in a name
@@ -81,6 +81,10 @@ class Url:
                 found.append(quote(name, safe=_UNQUOTED) if self._is_web else name)
         return Url("/".join([self.protocol + ":/", host, *found]))
 
+    def resolve(self) -> "Url":
+        """Return it as it is: nothing here is a link."""
+        return self
+
     @property
     def protocol(self) -> str:
         """What it begins with: "s3"."""
@@ -130,7 +134,7 @@ class Url:
         if self._is_web:
             return self._path.endswith("/") or "." not in self.name
         try:
-            return ask(self.text, lambda system: system.info(self.text)).get("type") == "directory"
+            return bool(ask(self.text, lambda system: system.info(self.text)).get("type") == "directory")
         except FileNotFoundError:
             return False
 

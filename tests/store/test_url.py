@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reseed.stages.audio.remote.url import Url, path_or_url
+from reseed.store.url import Url, path_or_url
 
 
 @pytest.mark.parametrize(
