@@ -970,6 +970,8 @@ def threshold(as_json: bool, **options: Any) -> None:
 @_path_option("labels", "Trial list (VoxCeleb, Kaldi, NIST, CSV); it may also stand among SCORES.", required=False)
 @_output_option("report", "Folder to write index.html and metrics.json to.", required=False)
 @_path_option("speakers", "Lines of UTTERANCE SPEAKER (default: told by ids and labels).", required=False)
+@_path_option("utterances", "Table by utterance_id, e.g. a manifest: speaker_id, session_id, groups.", required=False)
+@click.option("--group", "groups", multiple=True, help="Column of --utterances to group trials by; repeat for more.")
 @click.option(
     "--cost",
     "costs",

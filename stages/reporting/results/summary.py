@@ -12,7 +12,8 @@ import numpy as np
 from reseed.stages.reporting.metrics.base import Interval
 from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.systems import System
-from reseed.stages.scoring.bootstrap import p_value, percentile_interval
+from reseed.stages.scoring.bootstrap import percentile_interval
+from reseed.stages.scoring.comparison import p_value
 from reseed.stages.scoring.curves import Floats
 
 _SIGNIFICANT = 0.05

@@ -14,7 +14,7 @@ from reseed.stages.reporting.results.summary import (
     summarise,
 )
 from reseed.stages.reporting.results.systems import System
-from reseed.stages.scoring.bootstrap import p_value
+from reseed.stages.scoring.comparison import p_value
 from reseed.stages.scoring.detection_costs import Costs
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5}, "music_5db": {"music": 5}}
