@@ -1,5 +1,6 @@
 """The page of an evaluation: one sentence, one table, how systems differ, curves, and how all of it is computed."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from reseed.stages.common.figures import Plot
@@ -20,6 +21,7 @@ from reseed.stages.evaluation.groups import FEWEST
 from reseed.stages.evaluation.measures import ALL, MEAN, Measured
 from reseed.stages.evaluation.tables import Evaluation
 from reseed.stages.reporting.table import Table
+from reseed.stages.scoring.comparison import LEVEL, least_p
 
 _FEW_SPEAKERS = 30
 
@@ -77,6 +79,12 @@ def warnings(evaluation: Evaluation) -> Iterator[str]:
         yield f"{counted(evaluation.trials.unlabelled, 'trial')} without a label left aside."
     if evaluation.found.replicates and speakers.count < _FEW_SPEAKERS:
         yield f"With {counted(speakers.count, 'speaker')} alone, intervals tend to be too narrow."
+    compared, replicates = len(evaluation.eer_differences), evaluation.found.replicates
+    if compared * least_p(replicates) > LEVEL:
+        yield (
+            f"Of {counted(compared, 'comparison')} none can be told from chance by {replicates:,} replicates; ask for "
+            f"{math.ceil(2 * compared / LEVEL):,} (--replicates)."
+        )
     for measured in evaluation.found.pooled:
         for name, figure in measured.actual_dcf.items():
             if figure.value > 1:

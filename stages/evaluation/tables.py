@@ -12,7 +12,7 @@ from reseed.stages.evaluation.measures import ALL, MEAN, Evaluated, Measured
 from reseed.stages.evaluation.plots import styles_of
 from reseed.stages.evaluation.speakers import Speakers
 from reseed.stages.evaluation.trials import Trials
-from reseed.stages.reporting.cells import mark_best, number_cell
+from reseed.stages.reporting.cells import figure_cell, mark_best, number_cell
 from reseed.stages.reporting.results.styles import Style
 from reseed.stages.reporting.table import Cell, Column, Row, Table
 from reseed.stages.scoring.comparison import LEVEL
@@ -137,25 +137,12 @@ def _differences(differences: Sequence[Difference]) -> Table:
     return Table("differences", "Differences", f"on {ALL}, paired by speaker", "systems", columns, rows)
 
 
-def _percent_cell(figure: Figure | None) -> Cell:
-    if figure is None:
-        return Cell()
-    cell = number_cell(figure.value, 2, percent=True)
-    ends = figure.ci95
-    if ends is None:
-        return cell
-    return replace(
-        cell, small_print=f"{100 * ends[0]:.2f}–{100 * ends[1]:.2f}", interval=(100 * ends[0], 100 * ends[1])
-    )
+def _percent_cell(found: Figure | None) -> Cell:
+    return figure_cell(found.value, found.ci95, 2, percent=True) if found else Cell()
 
 
-def _plain_cell(figure: Figure | None) -> Cell:
-    if figure is None:
-        return Cell()
-    cell = number_cell(figure.value)
-    return replace(
-        cell, small_print=f"{figure.ci95[0]:.3f}–{figure.ci95[1]:.3f}" if figure.ci95 else "", interval=figure.ci95
-    )
+def _plain_cell(found: Figure | None) -> Cell:
+    return figure_cell(found.value, found.ci95) if found else Cell()
 
 
 def _groups(evaluation: Evaluation, grouping: Grouping) -> Table:

@@ -26,7 +26,12 @@ def p_value(difference_R: Floats) -> float | None:
     if not finite.size:
         return None
     rarer = min(np.count_nonzero(finite <= 0), np.count_nonzero(finite >= 0))
-    return min(1.0, 2 * (rarer + 1) / (finite.size + 1))
+    return min(1.0, (rarer + 1) * least_p(finite.size))
+
+
+def least_p(replicates: int) -> float:
+    """Return the least that `p_value` can be."""
+    return 2 / (replicates + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
