@@ -1,6 +1,6 @@
 """What an evaluation found, and the tables that show it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from reseed.stages.common.prose import signed_percent, signed_range
@@ -60,7 +60,7 @@ def tables(evaluation: Evaluation) -> list[Table]:
     found = evaluation.found
     made = [_systems(evaluation)]
     if found.by_condition:
-        made.append(_conditions(evaluation))
+        made += _conditions(evaluation)
     if found.differences:
         made.append(_differences(found.differences))
     made += [_groups(evaluation, grouping) for grouping in evaluation.groupings]
@@ -101,17 +101,22 @@ def _systems(evaluation: Evaluation) -> Table:
     return Table("systems", f"Systems on {ALL}", f"lower is better{pooling}", "system", columns, rows)
 
 
-def _conditions(evaluation: Evaluation) -> Table:
+def _conditions(evaluation: Evaluation) -> Iterator[Table]:
+    """Yield a table by condition of each metric; those of log-likelihood ratios say how calibration differs."""
     pooled, by_condition = evaluation.found.pooled, evaluation.found.by_condition
-    styles = evaluation.styles
     found = {(m.condition, m.system): m for m in [*by_condition, *pooled]}
     names = [*dict.fromkeys(m.condition for m in by_condition), ALL]
-    rows = []
-    for name in names:
-        cells = [_percent_cell(m.eer if (m := found.get((name, each.system))) else None) for each in pooled]
-        rows.append(Row(name, name, cells, "mean" if name in (ALL, MEAN) else ""))
-    columns = [Column(style.label, style=style) for style in styles]
-    return Table("conditions", "By condition", "EER in %, lower is better", "condition", columns, rows)
+    columns = [Column(style.label, style=style) for style in evaluation.styles]
+    for metric in dict.fromkeys(name for measured in pooled for name in measured.figures):
+        cell = _percent_cell if metric == "eer" else _plain_cell
+        rows = []
+        for name in names:
+            each = [found.get((name, measured.system)) for measured in pooled]
+            cells = [cell(m.figures.get(metric) if m else None) for m in each]
+            rows.append(Row(name, name, cells, "mean" if name in (ALL, MEAN) else ""))
+        unit = "in %, lower is better" if metric == "eer" else "lower is better"
+        slug = "conditions" if metric == "eer" else f"conditions-{metric.replace(' ', '-')}"
+        yield Table(slug, f"{named(metric)} by condition", unit, "condition", columns, rows)
 
 
 def _differences(differences: Sequence[Difference]) -> Table:

@@ -16,7 +16,7 @@ from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import log_loss, roc_curve
 
-from reseed.stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
+from reseed.stages.scoring.metrics import actual_dcf, cllr, cross_entropies, eer, min_cllr, min_dcf
 from reseed.store import ScoringError
 
 TOLERANCE = 1e-9
@@ -161,6 +161,21 @@ def test_min_cllr_is_the_log_loss_after_the_isotonic_regression_of_scikit_learn(
     paid = np.where(labels == 1, posterior, 1 - posterior).clip(1e-300)  # where nothing is lost, rounding may say so
     expected = -(weights * np.log2(paid)).sum()
     assert min_cllr(targets, nontargets) == pytest.approx(expected, abs=TOLERANCE, rel=0)
+
+
+@sets
+def test_the_cross_entropy_at_a_prior_is_the_weighted_log_loss_of_scikit_learn(seed):
+    targets, nontargets = score_set(seed)
+    labels, scores, weights = classes(targets, nontargets)
+    log_odds = [-3.0, 0.0, 1.5]
+    actual, least = cross_entropies(targets, nontargets, log_odds)
+    for at, found in zip(log_odds, actual, strict=True):
+        prior = expit(at)
+        weighted = 2 * weights * np.where(labels == 1, prior, 1 - prior)
+        expected = log_loss(labels, expit(scores + at), sample_weight=weighted) / math.log(2)
+        assert found == pytest.approx(expected, abs=TOLERANCE, rel=0)
+    assert (actual[1], least[1]) == pytest.approx((cllr(targets, nontargets), min_cllr(targets, nontargets)), abs=1e-12)
+    assert (least <= actual + TOLERANCE).all()
 
 
 @sets
