@@ -849,7 +849,7 @@ def enhance(config: Path | None, overrides: Sequence[str], seed: int | None, dev
 @_path_option("trials", "Trials (.parquet).")
 @_path_option("utterances", "Manifest of the speech (default: what the store's catalogue says).", required=False)
 @_path_option("enrolments", "What the enrolment models of the trials are made of.", required=False)
-@_path_option("cohort", "Store of other speakers, for as_norm, s_norm and PLDA.", required=False)
+@_path_option("cohort", "Store of other speakers, for as_norm, s_norm, tas_norm, PLDA.", required=False)
 @_path_option("cohort-utterances", "Manifest of those of its utterances to use.", required=False)
 @_path_option(
     "enrolment",
