@@ -913,7 +913,7 @@ def enhance(
 @_path_option("trials", "Trials (.parquet).")
 @_path_option("utterances", "Manifest of the speech (default: what the store's catalogue says).", required=False)
 @_path_option("enrolments", "What the enrolment models of the trials are made of.", required=False)
-@_store_option("cohort", "Store of other speakers, for as_norm, s_norm and PLDA.", required=False)
+@_store_option("cohort", "Store of other speakers, for as_norm, s_norm, tas_norm, PLDA.", required=False)
 @_path_option("cohort-utterances", "Manifest of those of its utterances to use.", required=False)
 @_store_option(
     "enrolment",
@@ -1034,6 +1034,8 @@ def threshold(as_json: bool, **options: Any) -> None:
 @_path_option("labels", "Trial list (VoxCeleb, Kaldi, NIST, CSV); it may also stand among SCORES.", required=False)
 @_output_option("report", "Folder to write index.html and metrics.json to.", required=False)
 @_path_option("speakers", "Lines of UTTERANCE SPEAKER (default: told by ids and labels).", required=False)
+@_path_option("utterances", "Table by utterance_id, e.g. a manifest: speaker_id, session_id, groups.", required=False)
+@click.option("--group", "groups", multiple=True, help="Column of --utterances to group trials by; repeat for more.")
 @click.option(
     "--cost",
     "costs",

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measure import speed_ratio, take_turns
-from reseed.stages.evaluation.measures import evaluate_trials
+from reseed.stages.evaluation.measures import Settings, evaluate_trials
 from reseed.stages.evaluation.score_lists import read_score_list
 from reseed.stages.evaluation.speakers import tell_speakers
 from reseed.stages.evaluation.trials import bring_together
@@ -94,7 +94,7 @@ def write_trials(path: Path, count: int) -> tuple[Any, Any]:
 def _ours(path: Path) -> float:
     trials, scored = bring_together([read_score_list(path)], None)
     found = evaluate_trials(
-        trials, scored, tell_speakers(trials), [detection_cost("vox-0.01")], replicates=0, seed=0
+        trials, scored, tell_speakers(trials), [detection_cost("vox-0.01")], Settings(replicates=0)
     ).pooled[0]
     return round(100 * found.eer.value, 1)
 

@@ -139,11 +139,13 @@ class SpeechChecks:
         of_speakers = score.cohort.per == "speaker"
         each = len(train.speakers) - held_out + train.unknown if of_speakers else len(train.rows) - 2 * held_out
         most = each * len(score.cohort.views)
-        wanted = {"as_norm": score.cohort.top, "s_norm": 2}
+        wanted = {"as_norm": score.cohort.top, "s_norm": 2, "tas_norm": score.cohort.top + 1}
         for scoring in (name for name in wanted if name in score.scorings and wanted[name] > most):
             text = f"{scoring} needs a cohort of {wanted[scoring]}, and {train.name} gives {most} vectors at most"
             held = f", {held_out} speakers being held out for calibration" if held_out else ""
-            remedy = f"set score.cohort.top to {most} or less" if most > 1 and scoring == "as_norm" else "leave it out"
+            top = most + score.cohort.top - wanted[scoring]
+            lower = f"set score.cohort.top to {top} or less"
+            remedy = lower if top > 1 and scoring != "s_norm" else "leave it out"
             yield f"score.cohort: {text}{held}; {remedy}{', or per to utterance' if of_speakers else ''}"
         for scoring in score.of_plda:
             least = max(score.plda.min_utterances, 1)

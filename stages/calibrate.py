@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reseed.stages.scoring.calibration import Calibration, fit_calibration
+from reseed.stages.scoring.calibration import FITS, Calibration
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.trial_scoring.files import (
     SCORES_SCHEMA,
@@ -69,7 +69,7 @@ def calibrate(
     learnt, mapped = _opened(held_out, scores)
     fits = _fitted(learnt, _quality(held_out_quality, settings, held_out_enrolments), settings)
     name = system or "+".join(dict.fromkeys(file.system for file in mapped))
-    schema = scores_schema(_origin([file.origin for file in mapped], fits, held_out))
+    schema = scores_schema(_origin([file.origin for file in mapped], fits, held_out, settings.method))
     written = 0
     with table_writer(calibrated, schema, compression="zstd") as writer:
         for table in _calibrated(mapped, _quality(quality, settings, enrolments), fits, name):
@@ -173,7 +173,7 @@ def _fitted(
     for scoring, parts in gathered.items():
         features_PF, label_P = (np.concatenate(column) for column in zip(*parts, strict=True))
         try:
-            fits[scoring] = fit_calibration(features_PF, label_P, names, settings.p_target)
+            fits[scoring] = FITS[settings.method](features_PF, label_P, names, settings.p_target)
         except ScoringError as error:
             raise ScoringError(f"{held_out[0].path}, {scoring}: {error}") from error
     return fits
@@ -233,14 +233,16 @@ def _in_step(paths: Sequence[Path]) -> Iterator[list[pa.Table]]:
         raise ScoringError(f"{' and '.join(map(str, paths))} {_OTHERWISE}")
 
 
-def _origin(origins: Sequence[Origin], fits: Mapping[str, Calibration], held_out: Sequence[Path]) -> Origin:
+def _origin(
+    origins: Sequence[Origin], fits: Mapping[str, Calibration], held_out: Sequence[Path], method: str
+) -> Origin:
     """Say what was calibrated; what is fused has a space and a fingerprint of its own."""
     first, fused = origins[0], len(origins) > 1
     scorings = {}
     for scoring, fit in fits.items():
         inputs = {origin.space: origin.scorings.get(scoring, Provenance()).inputs for origin in origins}
         record = CalibrationRecord(
-            fit.features, tuple(fit.weight_F.tolist()), fit.offset, fit.p_target, tuple(map(str, held_out))
+            fit.features, tuple(fit.weight_F.tolist()), fit.offset, fit.p_target, tuple(map(str, held_out)), method
         )
         scorings[scoring + CALIBRATED] = Provenance(
             {} if fused else inputs[first.space], inputs if fused else {}, calibration=record

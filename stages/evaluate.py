@@ -8,12 +8,16 @@ from typing import Any
 from reseed.stages.common.figures import Plot
 from reseed.stages.common.prose import counted
 from reseed.stages.common.terminal import lines
-from reseed.stages.evaluation.measures import Figure, Measured, evaluate_trials
-from reseed.stages.evaluation.page import Evaluation, conclusions, render_page, tables, warnings
+from reseed.stages.evaluation.figures import Figure
+from reseed.stages.evaluation.groups import Grouping, group_trials
+from reseed.stages.evaluation.measures import Measured, Settings, evaluate_trials
+from reseed.stages.evaluation.page import conclusions, render_page, warnings
 from reseed.stages.evaluation.plots import Drawn, plots
 from reseed.stages.evaluation.score_lists import NoScoresError, ScoreList, read_score_list
 from reseed.stages.evaluation.speakers import tell_speakers
+from reseed.stages.evaluation.tables import Evaluation, tables
 from reseed.stages.evaluation.trials import Scored, Trials, bring_together
+from reseed.stages.evaluation.utterances import Described, describe
 from reseed.stages.reporting.folder import PAGE, check_place, check_table, page_files, remove_stale
 from reseed.stages.reporting.table import as_csv
 from reseed.stages.scoring.detection_costs import detection_cost
@@ -22,7 +26,7 @@ from reseed.store.atomic import atomic_files, write_json, write_text
 from reseed.store.bounded import read_json
 from reseed.store.outputs import check_file
 
-_ROWS = ("metrics", "differences")
+_ROWS = ("metrics", "differences", "groups", "gaps")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class EvaluationResult:
             "speakers_told": self.evaluation.speakers.told_by,
             "metrics": [measured.row() for measured in [*found.pooled, *found.by_condition]],
             "differences": [difference.row() for difference in found.differences],
+            "groups": [group.row() for group in found.groups],
+            "gaps": [gap.row() for gap in found.gaps],
             "warnings": list(warnings(self.evaluation)),
         }
 
@@ -56,7 +62,7 @@ class EvaluationResult:
         return lines(
             [
                 f"{of}{counted(first.targets, 'target')}, {counted(first.nontargets, 'non-target')}, intervals over "
-                f"{counted(self.evaluation.speakers.count, 'speaker')}, told {self.evaluation.speakers.told_by}",
+                f"{self.evaluation.speakers.counted}, told {self.evaluation.speakers.told_by}",
                 *(sentence.replace("\u202f", " ") for sentence in conclusions(self.evaluation)),
                 *(f"  {_line(measured)}" for measured in self.evaluation.found.pooled),
                 *(f"warning: {warning}" for warning in warnings(self.evaluation)),
@@ -71,6 +77,8 @@ def evaluate(
     labels: Path | None = None,
     report: Path | None = None,
     speakers: Path | None = None,
+    utterances: Path | None = None,
+    groups: Sequence[str] = (),
     costs: Sequence[str] = ("vox", "vox-0.01"),
     llr: bool = False,
     equalise: bool = False,
@@ -86,22 +94,26 @@ def evaluate(
             list.
         labels: a trial list in any form that `reseed trials` reads; None: it is among `scores`, or the first score
             file labels its trials.
-        report: folder to write index.html, metrics.json and differences.json (metrics also as .csv), tables/ and
-            plots/ to.
+        report: folder to write index.html, metrics.json and differences.json (metrics also as .csv), groups.json and
+            gaps.json where there are groups, tables/ and plots/ to.
         speakers: "utterance speaker" per line; None: the ids and the labels tell.
+        utterances: a table with utterance_id, speaker_id and session_id where these are known, and what trials may be
+            grouped by; see `reseed.stages.evaluation.utterances`.
+        groups: columns of `utterances` to group trials by.
         costs: names of `reseed.stages.scoring.detection_costs`, or priors, "0.01+0.005".
-        llr, equalise, replicates, seed: as of `evaluate_trials`; `allow_missing` as of `bring_together`.
+        llr, equalise, replicates, seed: as of `Settings`; `allow_missing` as of `bring_together`.
 
     Raises:
-        ReseedError: a file cannot be read, a trial has no score or two, a class is empty, or a cost is unknown.
+        ReseedError: a file cannot be read, a trial has no score or two, a class is empty, a cost or column is unknown.
     """
     named = [detection_cost(cost) for cost in dict.fromkeys(costs)]
-    _check_replaceable(report, [*scores, *filter(None, (labels, speakers))])
+    _check_replaceable(report, [*scores, *filter(None, (labels, speakers, utterances))])
     lists, labels = _read(scores, labels)
     trials, scored = bring_together(lists, labels, allow_missing)
-    told = tell_speakers(trials, speakers)
-    found = evaluate_trials(trials, scored, told, named, replicates=replicates, seed=seed, equalise=equalise, llr=llr)
-    evaluation = Evaluation(title or trials.title or "Evaluation", trials, told, named, found, equalise)
+    described = describe(utterances, trials.names) if utterances else None
+    told, groupings = tell_speakers(trials, speakers, described), _groupings(trials, described, groups)
+    found = evaluate_trials(trials, scored, told, named, Settings(replicates, seed, equalise, llr, groupings))
+    evaluation = Evaluation(title or trials.title or "Evaluation", trials, told, named, found, equalise, groupings)
     if report is not None:
         _write(report, evaluation, plots(_drawn(trials, scored, found.pooled, llr)))
     return EvaluationResult(evaluation, report)
@@ -121,6 +133,14 @@ def _read(paths: Sequence[Path], labels: Path | None) -> tuple[list[ScoreList], 
                 raise ScoringError(message) from error
             labels = path
     return lists, labels
+
+
+def _groupings(trials: Trials, described: Described | None, columns: Sequence[str]) -> list[Grouping]:
+    if not columns:
+        return []
+    if described is None:
+        raise ScoringError("groups are columns of a table of utterances; name it with --utterances")
+    return group_trials(trials, described, list(dict.fromkeys(columns)))
 
 
 def _drawn(trials: Trials, scored: Sequence[Scored], pooled: Sequence[Measured], llr: bool) -> list[Drawn]:
@@ -166,7 +186,12 @@ def _write(report: Path, evaluation: Evaluation, drawn: Sequence[Plot]) -> None:
         write_json(staged / "metrics.json", rows)
         write_text(staged / "metrics.csv", as_csv(rows))
         write_json(staged / "differences.json", [difference.row() for difference in found.differences])
+        if found.groups:
+            write_json(staged / "groups.json", [group.row() for group in found.groups])
+            write_json(staged / "gaps.json", [gap.row() for gap in found.gaps])
         for name, text in files.items():
             write_text(staged / name, text)
         write_text(staged / PAGE, render_page(evaluation, shown, drawn))
     remove_stale(report, files)
+    for name in () if found.groups else ("groups.json", "gaps.json"):
+        (report / name).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ import pytest
 
 from reseed.stages.reporting.metrics.base import Identified, Metric, MetricInput
 from reseed.stages.reporting.metrics.table import FURTHER
+from reseed.stages.scoring.bootstrap import metric_replicates, speaker_draws
 from reseed.stages.scoring.detection_costs import Costs
 
 
@@ -21,7 +22,11 @@ def scored(apart: float = 2.0) -> MetricInput:
         apart * draw.normal(mean, 1, n).round(1) for mean, n in ((apart / 2, 60), (-apart / 2, 90))
     )
     ranks = Identified(apart / 5, apart / 4, speakers=9)
-    return MetricInput(target_T, nontarget_N, True, Costs(0.05, 2.0), draw.uniform(0.1, 0.2, 50), ranks)
+    speakers_T, speakers_N2 = np.arange(60) % 9, np.stack([np.arange(90) % 9, (np.arange(90) + 1) % 9], axis=1)
+    draws_SR = speaker_draws(9, 50, 0)
+    assert draws_SR is not None
+    replicates = metric_replicates(target_T, nontarget_N, speakers_T, speakers_N2, draws_SR, [(0.1, 0.95)])
+    return MetricInput(target_T, nontarget_N, True, Costs(0.05, 2.0), replicates, ranks)
 
 
 class MetricContract:
@@ -62,7 +67,7 @@ class MetricContract:
         )
 
     def test_what_needs_speakers_or_likelihood_ratios_is_none_without_them(self, tested: Metric[Any]) -> None:
-        value = tested.of(replace(scored(), is_calibrated=False, replicate_R=None, identified=None))
+        value = tested.of(replace(scored(), is_calibrated=False, replicates=None, identified=None))
         parts = value if isinstance(value, tuple) else (value,)
         assert value is None or all(map(math.isfinite, parts)), (
             f"{tested.key} is {value!r} of scores that are not calibrated, of unknown speakers; return None there"

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reseed.stages.evaluation.measures import Figure, Measured, evaluate_trials
+from reseed.stages.evaluation.figures import Figure
+from reseed.stages.evaluation.measures import MEAN, Measured, Settings, evaluate_trials
 from reseed.stages.evaluation.speakers import Speakers
 from reseed.stages.evaluation.trials import Codes, Scored, Trials
 from reseed.stages.scoring.curves import Floats
@@ -93,8 +94,9 @@ def evaluate(
     trials, told = _trials(score_P, _labels(labels, score_P), speakers, groups)
     scored = [Scored("scores", Path("arrays"), score_P, np.zeros(score_P.size, np.bool_), llr)]
     named = [detection_cost(cost) for cost in dict.fromkeys(costs)]
-    found = evaluate_trials(trials, scored, told, named, replicates=replicates, seed=seed, llr=llr)
-    of_groups = found.by_condition or [replace(found.pooled[0], condition=name) for name in trials.conditions]
+    found = evaluate_trials(trials, scored, told, named, Settings(replicates, seed, llr=llr))
+    of_groups = [each for each in found.by_condition if each.condition != MEAN]
+    of_groups = of_groups or [replace(found.pooled[0], condition=name) for name in trials.conditions]
     told_apart = [] if groups is None else of_groups
     return _metrics(found.pooled[0], {each.condition: _metrics(each) for each in told_apart})
 

@@ -1,44 +1,30 @@
-"""Every metric of every system, with intervals, and how systems differ.
+"""Every metric of every system, with intervals, by condition and by group, and how systems differ.
 
-Shapes: T target and N non-target trials, P trials, Q applications, R replicates, S speakers.
+Shapes: T target and N non-target trials, P trials, Q applications, R replicates, U units that are drawn.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
+from reseed.stages.evaluation.differences import Difference, differences
+from reseed.stages.evaluation.figures import Figure, figure_of, mean_of
+from reseed.stages.evaluation.group_measures import Gap, GroupMeasured, gaps, measure_groups, threshold_of
+from reseed.stages.evaluation.groups import Group, Grouping
 from reseed.stages.evaluation.speakers import Speakers
-from reseed.stages.evaluation.trials import Scored, Trials
-from reseed.stages.scoring.bootstrap import (
-    bias_corrected_interval,
-    labelled_replicates,
-    p_value,
-    percentile_interval,
-    speaker_draws,
-)
+from reseed.stages.evaluation.trials import Codes, Scored, Trials
+from reseed.stages.scoring.bootstrap import labelled_replicates, speaker_draws
 from reseed.stages.scoring.curves import Floats
-from reseed.stages.scoring.detection_costs import DetectionCost
+from reseed.stages.scoring.detection_costs import Costs, DetectionCost
 from reseed.stages.scoring.labelled import LabelledTrials
 from reseed.stages.scoring.metrics import cllr, eer, min_cllr
 from reseed.store import ScoringError
 
-ALL = "all trials"
-_POWER, _LEVEL = 0.8, 0.05
-
-Interval = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A metric and its 95 % interval; None: there is none."""
-
-    value: float
-    ci95: Interval | None = None
+ALL, MEAN = "all trials", "mean of conditions"
 
 
 @dataclass(frozen=True)
@@ -47,8 +33,8 @@ class Measured:
 
     Attributes:
         contradictory: trials whose label is against their speakers; they are in every metric and in no interval.
-        min_dcf, actual_dcf: by the name of the detection cost; the latter and `cllr` of log-likelihood ratios alone.
-        eer_R: the bootstrapped EERs, comparable one by one between systems; empty: none.
+        figures: by their names in metrics.json: "eer", "min_dcf vox", and of log-likelihood ratios alone
+            "actual_dcf vox" and "cllr".
     """
 
     system: str
@@ -56,56 +42,76 @@ class Measured:
     targets: int
     nontargets: int
     contradictory: int
-    eer: Figure
+    figures: Mapping[str, Figure]
     eer_nearest: float
-    min_dcf: dict[str, Figure]
     min_cllr: float
-    cllr: Figure | None
-    actual_dcf: dict[str, Figure]
-    eer_R: Floats
+
+    @property
+    def eer(self) -> Figure:
+        """The equal error rate."""
+        return self.figures["eer"]
+
+    @property
+    def cllr(self) -> Figure | None:
+        """The cost of the log-likelihood ratios, in bits."""
+        return self.figures.get("cllr")
+
+    @property
+    def min_dcf(self) -> dict[str, Figure]:
+        """By the name of the detection cost."""
+        return self._of_costs("min_dcf ")
+
+    @property
+    def actual_dcf(self) -> dict[str, Figure]:
+        """By the name of the detection cost; empty where scores are no log-likelihood ratios."""
+        return self._of_costs("actual_dcf ")
 
     def row(self) -> dict[str, Any]:
         """Return the row of metrics.json."""
-        figures = {"eer": self.eer, **{f"min_dcf {name}": figure for name, figure in self.min_dcf.items()}}
-        figures |= {f"actual_dcf {name}": figure for name, figure in self.actual_dcf.items()}
-        figures |= {"cllr": self.cllr} if self.cllr else {}
         counts = {"trials": self.targets + self.nontargets, "targets": self.targets}
-        values = {name: figure.value for name, figure in figures.items()}
-        intervals = {f"{name}_ci95": figure.ci95 for name, figure in figures.items()}
+        values = {name: figure.value for name, figure in self.figures.items()}
+        intervals = {f"{name}_ci95": figure.ci95 for name, figure in self.figures.items()}
         plain = {"eer_nearest": self.eer_nearest, "min_cllr": self.min_cllr}
         return {"system": self.system, "condition": self.condition, **counts, **values, **plain, **intervals}
 
-
-@dataclass(frozen=True)
-class Difference:
-    """By how much the EER of one system is above that of another on all trials, as a share of the latter.
-
-    Attributes:
-        p_value: two-sided; `p_holm`: corrected for how many pairs of systems are compared (Holm, 1979).
-        detectable: the least difference that trials of this kind show in four of five cases.
-    """
-
-    system: str
-    other: str
-    relative: float
-    ci95: Interval
-    p_value: float
-    p_holm: float
-    detectable: float
-
-    def row(self) -> dict[str, Any]:
-        """Return the row of differences.json."""
-        return dict(vars(self))
+    def _of_costs(self, begins: str) -> dict[str, Figure]:
+        return {name.removeprefix(begins): found for name, found in self.figures.items() if name.startswith(begins)}
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """All that was measured; `pooled` are the rows over all trials, in the order of the systems."""
+    """All that was measured.
+
+    Attributes:
+        pooled: over all trials, in the order of the systems.
+        by_condition: the systems one after another, and of each the mean of its conditions last; empty: there is one.
+    """
 
     pooled: Sequence[Measured]
     by_condition: Sequence[Measured]
     differences: Sequence[Difference]
+    groups: Sequence[GroupMeasured]
+    gaps: Sequence[Gap]
     replicates: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is computed.
+
+    Attributes:
+        replicates, seed: draws of speakers, 0: no intervals; and what they start from.
+        equalise: where trials are pooled, let every condition weigh alike in either class, as NIST does with its
+            partitions (SRE 2016 evaluation plan, section 3.2).
+        llr: scores are natural-log likelihood ratios, so that Cllr and actual DCF say something.
+        groupings: groups of trials to measure, all of one system at one threshold, by the first of the costs.
+    """
+
+    replicates: int = 1000
+    seed: int = 0
+    equalise: bool = False
+    llr: bool = False
+    groupings: Sequence[Grouping] = ()
 
 
 def evaluate_trials(
@@ -113,39 +119,58 @@ def evaluate_trials(
     scored: Sequence[Scored],
     speakers: Speakers,
     costs: Sequence[DetectionCost],
-    *,
-    replicates: int,
-    seed: int,
-    equalise: bool = False,
-    llr: bool = False,
+    settings: Settings,
 ) -> Evaluated:
     """Measure every system.
-
-    Args:
-        equalise: where trials are pooled, let every condition weigh alike in either class, as NIST does with its
-            partitions (SRE 2016 evaluation plan, section 3.2).
-        llr: scores are natural-log likelihood ratios, so that Cllr and actual DCF say something.
 
     Raises:
         ScoringError: a class is empty, in a condition or altogether; says where.
     """
-    draws_SR = None if speakers.speaker_N is None else speaker_draws(speakers.count, replicates, seed)
-    weights_of = {ALL: _equal_weights(trials)} if equalise else {}
+    draws_UR = None
+    if speakers.speaker_N is not None:
+        draws_UR = speaker_draws(speakers.count, settings.replicates, settings.seed, speakers.sessions)
+    scored = [replace(system, is_llr=settings.llr or system.is_llr) for system in scored]
+    weights_of = {ALL: _equal_weights(trials)} if settings.equalise else {}
     everywhere = np.arange(trials.is_target_P.size)
 
     def measured(system: Scored, condition: str, rows: NDArray[np.intp]) -> Measured:
-        labelled, weights = _labelled(system, rows, trials, speakers), weights_of.get(condition, {})
+        split, weights = labelled(system, rows, trials, speakers), weights_of.get(condition, {})
         try:
-            return _measured(system.name, condition, labelled, weights, draws_SR, costs, llr or system.is_llr)
+            return _measured(system.name, condition, split, weights, draws_UR, costs, system.is_llr)
         except ScoringError as error:
             raise ScoringError(f"{system.path}, {system.name}, {condition}: {error}") from error
 
     pooled = [measured(system, ALL, everywhere) for system in scored]
     named = list(enumerate(trials.conditions)) if len(trials.conditions) > 1 else []
     places = [(name, np.flatnonzero(trials.condition_P == number)) for number, name in named]
-    by_condition = [measured(system, name, rows) for system in scored for name, rows in places if rows.size]
-    differences = list(_differences(pooled))
-    return Evaluated(pooled, by_condition, differences, 0 if draws_SR is None else replicates)
+    by_condition = []
+    for system in scored:
+        found = [measured(system, name, rows) for name, rows in places if rows.size]
+        by_condition += [*found, _mean(found)] if len(found) > 1 else found
+    told_apart = list(differences({each.system: each.figures for each in pooled}))
+    groups = list(_groups(trials, scored, speakers, costs, settings.groupings, draws_UR))
+    replicates = 0 if draws_UR is None else settings.replicates
+    return Evaluated(pooled, by_condition, told_apart, groups, list(gaps(groups)), replicates)
+
+
+def _groups(
+    trials: Trials,
+    scored: Sequence[Scored],
+    speakers: Speakers,
+    costs: Sequence[DetectionCost],
+    groupings: Sequence[Grouping],
+    draws_UR: Floats | None,
+) -> Iterator[GroupMeasured]:
+    application = costs[0].applications[0] if costs else Costs(0.05)
+    for system in scored if groupings else ():
+        everything = labelled(system, np.arange(trials.is_target_P.size), trials, speakers)
+        threshold = threshold_of(everything, application, system.is_llr)
+        taken = partial(_of_group, system, trials, speakers)
+        yield from measure_groups(system.name, groupings, taken, threshold, draws_UR)
+
+
+def _of_group(system: Scored, trials: Trials, speakers: Speakers, group: Group) -> LabelledTrials:
+    return labelled(system, np.flatnonzero(group.in_P), trials, speakers)
 
 
 def _equal_weights(trials: Trials) -> dict[str, Floats]:
@@ -158,16 +183,24 @@ def _equal_weights(trials: Trials) -> dict[str, Floats]:
     return weights
 
 
-def _labelled(system: Scored, rows: NDArray[np.intp], trials: Trials, speakers: Speakers) -> LabelledTrials:
+def labelled(system: Scored, rows: NDArray[np.intp], trials: Trials, speakers: Speakers) -> LabelledTrials:
     """Return some trials by label, with their speakers."""
     is_target_P, score_P = trials.is_target_P[rows], system.score_P[rows]
-    speakers_P2 = np.full((rows.size, 2), -1)
-    if speakers.speaker_N is not None:
-        sides = trials.enrolment_P[rows], trials.test_P[rows]
-        speakers_P2 = np.stack([speakers.speaker_N[side] for side in sides], axis=1)
+    sides = trials.enrolment_P[rows], trials.test_P[rows]
+
+    def of_sides(value_N: Codes | None, first: int = 0) -> Codes:
+        if value_N is None:
+            return np.full((rows.size, 2), -1)
+        return first + np.stack([value_N[side] for side in sides], axis=1)
+
+    speakers_P2 = of_sides(speakers.speaker_N)
     by_label = [(score_P[mask], speakers_P2[mask]) for mask in (is_target_P, ~is_target_P)]
     (target_T, target_T2), (nontarget_N, nontarget_N2) = by_label
-    return LabelledTrials(target_T, nontarget_N, target_T2, nontarget_N2, 0)
+    split = LabelledTrials(target_T, nontarget_N, target_T2, nontarget_N2, 0)
+    if speakers.session_N is None:
+        return split
+    sessions_P2 = of_sides(speakers.session_N, speakers.count)
+    return replace(split, target_sessions_T2=sessions_P2[is_target_P], nontarget_sessions_N2=sessions_P2[~is_target_P])
 
 
 def _measured(
@@ -175,32 +208,37 @@ def _measured(
     condition: str,
     trials: LabelledTrials,
     weights: Mapping[str, Any],
-    draws_SR: Floats | None,
+    draws_UR: Floats | None,
     costs: Sequence[DetectionCost],
     llr: bool,
 ) -> Measured:
-    scores = trials.target_T, trials.nontarget_N
+    scores, count = (trials.target_T, trials.nontarget_N), (trials.target_T.size, trials.nontarget_N.size)
     applications = [(each.of_misses, each.of_false_alarms) for cost in costs for each in cost.applications]
-    drawn = labelled_replicates(trials, draws_SR, applications, **weights)
+    drawn = labelled_replicates(trials, draws_UR, applications, **weights)
     min_R = {} if drawn is None else _of_costs(drawn.min_dcf_QR, costs)
     actual_R = {} if drawn is None else _of_costs(drawn.actual_dcf_QR, costs)
+    figures = {"eer": figure_of(eer(*scores, **weights), None if drawn is None else drawn.eer_R)}
+    for cost in costs:
+        figures[f"min_dcf {cost.name}"] = figure_of(cost.minimum(*scores, **weights), min_R.get(cost.name))
+    if llr:
+        for cost in costs:
+            figures[f"actual_dcf {cost.name}"] = figure_of(cost.actual(*scores, **weights), actual_R.get(cost.name))
+        figures["cllr"] = figure_of(cllr(*scores, **weights), None if drawn is None else drawn.cllr_R)
+    nearest, least = eer(*scores, "nearest", **weights), min_cllr(*scores, **weights)
+    return Measured(name, condition, *count, trials.contradictory, figures, nearest, least)
 
-    def figure(value: float, replicate_R: Floats | None) -> Figure:
-        return Figure(value, None if replicate_R is None else bias_corrected_interval(value, replicate_R))
 
+def _mean(found: Sequence[Measured]) -> Measured:
+    """Return the mean of a system's conditions, each weighing alike: of their metrics, not of their trials."""
     return Measured(
-        name,
-        condition,
-        trials.target_T.size,
-        trials.nontarget_N.size,
-        trials.contradictory,
-        figure(eer(*scores, **weights), None if drawn is None else drawn.eer_R),
-        eer(*scores, "nearest", **weights),
-        {cost.name: figure(cost.minimum(*scores, **weights), min_R.get(cost.name)) for cost in costs},
-        min_cllr(*scores, **weights),
-        figure(cllr(*scores, **weights), None if drawn is None else drawn.cllr_R) if llr else None,
-        {c.name: figure(c.actual(*scores, **weights), actual_R.get(c.name)) for c in costs} if llr else {},
-        np.empty(0) if drawn is None else drawn.eer_R,
+        found[0].system,
+        MEAN,
+        sum(each.targets for each in found),
+        sum(each.nontargets for each in found),
+        sum(each.contradictory for each in found),
+        {name: mean_of([each.figures[name] for each in found]) for name in found[0].figures},
+        float(np.mean([each.eer_nearest for each in found])),
+        float(np.mean([each.min_cllr for each in found])),
     )
 
 
@@ -211,26 +249,3 @@ def _of_costs(table_QR: Floats, costs: Sequence[DetectionCost]) -> dict[str, Flo
         cost.name: table_QR[first:last].mean(axis=0)
         for cost, first, last in zip(costs, edges[:-1], edges[1:], strict=True)
     }
-
-
-def _differences(pooled: Sequence[Measured]) -> Iterator[Difference]:
-    """Yield how each pair of systems differs, p-values corrected by Holm's step-down method."""
-    pairs = [(first, second) for first, second in combinations(pooled, 2) if first.eer_R.size and second.eer.value]
-    found = [_difference(first, second) for first, second in pairs]
-    order = np.argsort([each.p_value for each in found], kind="stable")
-    corrected = np.empty(len(found))
-    least = 0.0
-    for rank, place in enumerate(order):
-        least = max(least, min(1.0, (len(found) - rank) * found[place].p_value))
-        corrected[place] = least
-    for each, p_holm in zip(found, corrected, strict=True):
-        yield Difference(**{**vars(each), "p_holm": float(p_holm)})
-
-
-def _difference(first: Measured, second: Measured) -> Difference:
-    change_R = (first.eer_R - second.eer_R) / second.eer.value
-    p = p_value(change_R)
-    detectable = float((norm.ppf(1 - _LEVEL / 2) + norm.ppf(_POWER)) * np.nanstd(change_R))
-    ends = percentile_interval(change_R) or (float("nan"), float("nan"))
-    relative = first.eer.value / second.eer.value - 1
-    return Difference(first.system, second.system, relative, ends, 1.0 if p is None else p, 1.0, detectable)

@@ -1,7 +1,7 @@
 """The page of an evaluation: one sentence, one table, how systems differ, curves, and how all of it is computed."""
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from reseed.stages.common.figures import Plot
 from reseed.stages.common.pages import render
@@ -16,50 +16,14 @@ from reseed.stages.common.prose import (
     signed_range,
 )
 from reseed.stages.common.theme import THEMES
-from reseed.stages.evaluation.measures import ALL, Difference, Evaluated, Figure, Measured
-from reseed.stages.evaluation.plots import styles_of
-from reseed.stages.evaluation.speakers import Speakers
-from reseed.stages.evaluation.trials import Trials
-from reseed.stages.reporting.cells import mark_best, number_cell
-from reseed.stages.reporting.table import Cell, Column, Row, Table
-from reseed.stages.scoring.detection_costs import DetectionCost
+from reseed.stages.evaluation.figures import Figure
+from reseed.stages.evaluation.groups import FEWEST
+from reseed.stages.evaluation.measures import ALL, MEAN, Measured
+from reseed.stages.evaluation.tables import Evaluation
+from reseed.stages.reporting.table import Table
+from reseed.stages.scoring.comparison import LEVEL, least_p
 
-_LEVEL = 0.05
 _FEW_SPEAKERS = 30
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What the page is made of."""
-
-    title: str
-    trials: Trials
-    speakers: Speakers
-    costs: Sequence[DetectionCost]
-    found: Evaluated
-    is_equalised: bool
-
-    @property
-    def best(self) -> Measured:
-        """The system of the lowest EER."""
-        return min(self.found.pooled, key=lambda measured: measured.eer.value)
-
-    @property
-    def level_with_best(self) -> list[Difference]:
-        """The differences from the best that may be chance, after correction for how many were compared."""
-        name = self.best.system
-        return [d for d in self.found.differences if name in (d.system, d.other) and d.p_holm >= _LEVEL]
-
-
-def tables(evaluation: Evaluation) -> list[Table]:
-    """Return the tables of the page."""
-    found = evaluation.found
-    made = [_systems(evaluation)]
-    if found.by_condition:
-        made.append(_conditions(evaluation))
-    if found.differences:
-        made.append(_differences(found.differences))
-    return made
 
 
 def render_page(evaluation: Evaluation, shown: Sequence[Table], plots: Sequence[Plot]) -> str:
@@ -86,7 +50,7 @@ def conclusions(evaluation: Evaluation) -> Iterator[str]:
         yield f"{best.system}: an EER of {_in_percent(best.eer)}, {_costs_in_words(best)}."
         return
     names = [d.other if d.system == best.system else d.system for d in level]
-    if names and evaluation.found.differences:
+    if names and evaluation.eer_differences:
         yield (
             f"{best.system} has the lowest EER, {_in_percent(best.eer)}, but these trials do not tell it from "
             f"{first_few(names)}."
@@ -94,11 +58,11 @@ def conclusions(evaluation: Evaluation) -> Iterator[str]:
     else:
         yield f"{best.system} is best, with an EER of {_in_percent(best.eer)}, {_costs_in_words(best)}."
     second = min((m for m in evaluation.found.pooled if m is not best), key=lambda measured: measured.eer.value)
-    gap = next((d for d in evaluation.found.differences if {d.system, d.other} == {best.system, second.system}), None)
+    gap = next((d for d in evaluation.eer_differences if {d.system, d.other} == {best.system, second.system}), None)
     if gap:
         yield (
             f"{gap.system} against {gap.other}: {signed_percent(gap.relative)} ({signed_range(gap.ci95)}; "
-            f"{p_text(gap.p_holm)} after correction for {counted(len(evaluation.found.differences), 'comparison')}). "
+            f"{p_text(gap.p_holm)} after correction for {counted(len(evaluation.eer_differences), 'comparison')}). "
             f"Trials of this kind show a difference of {percent(gap.detectable, 0)} in four of five cases."
         )
 
@@ -115,6 +79,12 @@ def warnings(evaluation: Evaluation) -> Iterator[str]:
         yield f"{counted(evaluation.trials.unlabelled, 'trial')} without a label left aside."
     if evaluation.found.replicates and speakers.count < _FEW_SPEAKERS:
         yield f"With {counted(speakers.count, 'speaker')} alone, intervals tend to be too narrow."
+    compared, replicates = len(evaluation.eer_differences), evaluation.found.replicates
+    if compared * least_p(replicates) > LEVEL:
+        yield (
+            f"Of {counted(compared, 'comparison')} none can be told from chance by {replicates:,} replicates; ask for "
+            f"{math.ceil(2 * compared / LEVEL):,} (--replicates)."
+        )
     for measured in evaluation.found.pooled:
         for name, figure in measured.actual_dcf.items():
             if figure.value > 1:
@@ -139,91 +109,9 @@ def _subtitle(evaluation: Evaluation) -> str:
         counted(len(evaluation.found.pooled), "system"),
         f"{counted(first.targets, 'target')} and {counted(first.nontargets, 'non-target')}",
         *([counted(len(trials.conditions), "condition")] if len(trials.conditions) > 1 else []),
-        counted(evaluation.speakers.count, "speaker") if evaluation.speakers.count else "speakers unknown",
+        evaluation.speakers.counted if evaluation.speakers.count else "speakers unknown",
     ]
     return " · ".join([*([trials.title] if trials.title else []), *counts])
-
-
-def _systems(evaluation: Evaluation) -> Table:
-    pooled = evaluation.found.pooled
-    styles = list(styles_of([measured.system for measured in pooled]).values())
-    columns, cells = [Column("EER, %")], [[_percent_cell(m.eer) for m in pooled]]
-    for cost in evaluation.costs:
-        columns.append(Column(cost.name, "minDCF"))
-        cells.append([_plain_cell(m.min_dcf[cost.name]) for m in pooled])
-    if any(measured.cllr for measured in pooled):
-        for cost in evaluation.costs:
-            columns.append(Column(cost.name, "actual DCF"))
-            cells.append([_plain_cell(m.actual_dcf.get(cost.name)) for m in pooled])
-        columns.append(Column("Cllr"))
-        cells.append([_plain_cell(m.cllr) for m in pooled])
-    columns += [Column("min Cllr"), Column("EER nearest, %")]
-    cells += [[number_cell(m.min_cllr) for m in pooled], [number_cell(m.eer_nearest, 2, percent=True) for m in pooled]]
-    if not evaluation.level_with_best:
-        cells = [mark_best(column) for column in cells]
-    rows = [
-        Row(measured.system, measured.system, [column[place] for column in cells], style=style)
-        for place, (measured, style) in enumerate(zip(pooled, styles, strict=True))
-    ]
-    pooling = ", every condition weighing alike" if evaluation.is_equalised else ""
-    return Table("systems", f"Systems on {ALL}", f"lower is better{pooling}", "system", columns, rows)
-
-
-def _conditions(evaluation: Evaluation) -> Table:
-    pooled, by_condition = evaluation.found.pooled, evaluation.found.by_condition
-    styles = list(styles_of([measured.system for measured in pooled]).values())
-    found = {(m.condition, m.system): m for m in [*by_condition, *pooled]}
-    names = [*dict.fromkeys(m.condition for m in by_condition), ALL]
-    rows = []
-    for name in names:
-        cells = [_percent_cell(m.eer if (m := found.get((name, each.system))) else None) for each in pooled]
-        rows.append(Row(name, name, cells, "mean" if name == ALL else ""))
-    columns = [Column(style.label, style=style) for style in styles]
-    return Table("conditions", "By condition", "EER in %, lower is better", "condition", columns, rows)
-
-
-def _differences(differences: Sequence[Difference]) -> Table:
-    columns = [Column("change of the EER, %"), Column("p"), Column("p, corrected"), Column("would show, %")]
-    rows = [
-        Row(
-            f"{each.system} against {each.other}",
-            "",
-            [
-                Cell(
-                    signed_percent(each.relative),
-                    signed_range(each.ci95),
-                    value=100 * each.relative,
-                    interval=each.ci95,
-                ),
-                number_cell(each.p_value),
-                number_cell(each.p_holm),
-                number_cell(each.detectable, 0, percent=True),
-            ],
-        )
-        for each in differences
-    ]
-    return Table("differences", "Differences", f"on {ALL}, paired by speaker", "systems", columns, rows)
-
-
-def _percent_cell(figure: Figure | None) -> Cell:
-    if figure is None:
-        return Cell()
-    cell = number_cell(figure.value, 2, percent=True)
-    ends = figure.ci95
-    if ends is None:
-        return cell
-    return replace(
-        cell, small_print=f"{100 * ends[0]:.2f}–{100 * ends[1]:.2f}", interval=(100 * ends[0], 100 * ends[1])
-    )
-
-
-def _plain_cell(figure: Figure | None) -> Cell:
-    if figure is None:
-        return Cell()
-    cell = number_cell(figure.value)
-    return replace(
-        cell, small_print=f"{figure.ci95[0]:.3f}–{figure.ci95[1]:.3f}" if figure.ci95 else "", interval=figure.ci95
-    )
 
 
 def _methods(evaluation: Evaluation) -> dict[str, str]:
@@ -237,17 +125,21 @@ def _methods(evaluation: Evaluation) -> dict[str, str]:
         },
         "min Cllr": "Cost of the log-likelihood ratio in bits after the best monotone map of the scores.",
     }
-    if evaluation.found.differences:
+    if evaluation.eer_differences:
         methods["Differences"] = (
-            "Relative change of the EER over the same draws of speakers; p is two-sided, corrected by Holm's method "
-            "for all pairs. “Would show”: the least difference that trials of this kind show (5\u202f% level) in "
-            "four of five cases."
+            "Relative change of a metric over the same draws; p is two-sided, corrected by Holm's method for all pairs "
+            "of systems, metric by metric. “Would show”: the least difference that trials of this kind show "
+            "(5\u202f% level) in four of five cases."
         )
     if any(measured.cllr for measured in evaluation.found.pooled):
         methods["Cllr, actual DCF"] = (
             "Scores taken as natural-log likelihood ratios: their cost in bits, and the detection cost at the Bayes "
             "threshold."
         )
+    if evaluation.found.by_condition:
+        methods[MEAN] = "The mean of the metric over conditions, draw by draw; its trials are not pooled."
+    if evaluation.groupings:
+        methods["Groups"] = _groups(evaluation)
     if evaluation.is_equalised:
         methods[ALL] = (
             "Within targets and within non-targets every condition has the same weight, as partitions have in NIST's "
@@ -259,9 +151,22 @@ def _methods(evaluation: Evaluation) -> dict[str, str]:
 def _intervals(evaluation: Evaluation) -> str:
     if not evaluation.found.replicates:
         return f"None: speakers are {evaluation.speakers.told_by}, fewer than two, or no replicates were asked for."
-    count, told = counted(evaluation.speakers.count, "speaker"), evaluation.speakers.told_by
+    speakers = evaluation.speakers
+    drawn = "speakers and sessions" if speakers.sessions else "speakers"
     return (
         f"95\u202f% confidence intervals: bias-corrected percentiles (Efron, 1981) of {evaluation.found.replicates} "
-        f"bootstrap replicates over {count}, told {told}. Speakers are drawn with replacement, and a trial counts as "
-        "often as its speakers were drawn; all systems share the draws."
+        f"bootstrap replicates over {speakers.counted}, told {speakers.told_by}. They are drawn with replacement, and "
+        f"a trial counts as often as its {drawn} were drawn, multiplied; all systems share the draws."
+    )
+
+
+def _groups(evaluation: Evaluation) -> str:
+    cost = f" ({evaluation.costs[0].name})" if evaluation.costs else ""
+    left_out = [f"{name} ({grouping.name})" for grouping in evaluation.groupings for name in grouping.left_out]
+    return (
+        "The EER of each group is at its own threshold. False non-match and false match rates (ISO/IEC 19795-10) are "
+        f"at one threshold for all trials: Bayes' for log-likelihood ratios, else that of minDCF{cost}. A gap is the "
+        "rate of the worst part less that of the best; which these are is picked on these very trials, and its "
+        f"interval is that of these two. Left out, with fewer than {FEWEST} targets or non-targets: "
+        f"{listed(left_out) or 'none'}."
     )

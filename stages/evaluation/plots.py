@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from scipy.special import expit
+from scipy.special import entr, expit
 
 from reseed.stages.common.figures import PERCENT, Plot, figure, plotted, to_svg
 from reseed.stages.common.theme import Theme
@@ -18,6 +18,7 @@ from reseed.stages.reporting.results.measure import DetCurve
 from reseed.stages.reporting.results.styles import Style, Styles, system_styles
 from reseed.stages.reporting.results.systems import System
 from reseed.stages.scoring.curves import Floats, det_points, error_rates, grouped
+from reseed.stages.scoring.metrics import cross_entropies
 
 _LOG_ODDS_K = np.linspace(-7, 7, 141)
 _PLACES, _BINS = 400, 80
@@ -73,6 +74,7 @@ def plots(systems: Sequence[Drawn]) -> list[Plot]:
 def _of_scores(styles: Styles, systems: Sequence[Drawn]) -> list[Plot | None]:
     """Draw what shows the scores themselves: their costs, and how they are spread."""
     drawn = list(zip(styles.values(), systems, strict=True))
+    calibrated = [(style, each) for style, each in drawn if each.is_llr]
     return [
         plotted(
             "bayes",
@@ -80,6 +82,14 @@ def _of_scores(styles: Styles, systems: Sequence[Drawn]) -> list[Plot | None]:
             "Normalised detection cost at every prior of targets, as log odds: the least over thresholds (lines) and, "
             "of log-likelihood ratios, at the Bayes threshold (dotted). 1 is what deciding without scores costs.",
             lambda theme: _one_panel(theme, styles, drawn, _bayes),
+        ),
+        plotted(
+            "ece",
+            "Empirical cross-entropy",
+            "What log-likelihood ratios lose at every prior of targets, as log odds, in bits: as they are (dotted) and "
+            "after the best monotone map (lines); at 0 these are Cllr and min Cllr. Grey: deciding without scores.",
+            lambda theme: _one_panel(theme, styles, calibrated, _ece) if calibrated else None,
+            folded=True,
         ),
         plotted(
             "tippett",
@@ -133,6 +143,17 @@ def _bayes(axes: Axes, style: Style, each: Drawn, theme: Theme) -> None:
     axes.set_ylim(0, 1.2)
     axes.set_xlabel("log odds of the prior of targets")
     axes.set_ylabel("normalised cost")
+
+
+def _ece(axes: Axes, style: Style, each: Drawn, theme: Theme) -> None:
+    actual_K, least_K = cross_entropies(each.target_T, each.nontarget_N, _LOG_ODDS_K)
+    prior_K = expit(_LOG_ODDS_K)
+    axes.plot(_LOG_ODDS_K, entr(prior_K) / np.log(2) + entr(1 - prior_K) / np.log(2), color=theme.faint, linewidth=1.7)
+    axes.plot(_LOG_ODDS_K, least_K, color=style.colour(theme), linewidth=1.7)
+    axes.plot(_LOG_ODDS_K, actual_K, color=style.colour(theme), linewidth=1.7, linestyle=":")
+    axes.set_ylim(0, 1.2)
+    axes.set_xlabel("log odds of the prior of targets")
+    axes.set_ylabel("cross-entropy, bits")
 
 
 def _tippett(axes: Axes, style: Style, each: Drawn, theme: Theme) -> None:

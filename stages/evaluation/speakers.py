@@ -1,9 +1,9 @@
-"""Who speaks in the utterances of a trial list, as far as it tells: intervals resample speakers, not trials.
+"""Who speaks in the utterances of a trial list, as far as it tells, and in which session: what intervals resample.
 
 Shapes: N names, P trials.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from reseed.stages.audio.listed import read_lines
-from reseed.stages.common.prose import first_few
+from reseed.stages.common.prose import counted, first_few
 from reseed.stages.evaluation.trials import Codes, Trials
+from reseed.stages.evaluation.utterances import SESSION, SPEAKER, Described
 from reseed.store import ScoringError
 
 _MARKS = {
@@ -24,23 +25,44 @@ _MARKS = {
 
 @dataclass(frozen=True)
 class Speakers:
-    """The speaker of each name.
+    """The speaker of each name, and its session.
 
     Attributes:
         speaker_N: numbers from 0; None: nothing tells.
         told_by: how they are told, in words.
+        session_N: numbers from 0 of sessions that speakers share, such as rooms or days; None: there are none such.
+            A session of one speaker is drawn with it, and needs no draw of its own.
     """
 
     speaker_N: Codes | None
     told_by: str
+    session_N: Codes | None = None
 
     @property
     def count(self) -> int:
         """How many there are."""
         return 0 if self.speaker_N is None else int(self.speaker_N.max()) + 1
 
+    @property
+    def counted(self) -> str:
+        """How many are drawn, in words: "40 speakers and 12 sessions"."""
+        also = f" and {counted(self.sessions, 'session')}" if self.sessions else ""
+        return f"{counted(self.count, 'speaker')}{also}"
 
-def tell_speakers(trials: Trials, table: Path | None = None) -> Speakers:
+    @property
+    def sessions(self) -> int:
+        """How many sessions are drawn beside them."""
+        return 0 if self.session_N is None else int(self.session_N.max()) + 1
+
+    def with_sessions(self, session_N: Codes | None) -> "Speakers":
+        """Add sessions, where some are shared."""
+        if session_N is None or self.speaker_N is None:
+            return self
+        pairs = np.unique(np.stack([session_N, self.speaker_N]), axis=1)
+        return replace(self, session_N=session_N if pairs.shape[1] > session_N.max() + 1 else None)
+
+
+def tell_speakers(trials: Trials, table: Path | None = None, described: Described | None = None) -> Speakers:
     """Tell who speaks: by a table, by how the ids begin, or by which of them target trials join.
 
     The beginning of ids is believed where no label contradicts it: targets are of one speaker, non-targets of two.
@@ -49,13 +71,21 @@ def tell_speakers(trials: Trials, table: Path | None = None) -> Speakers:
 
     Args:
         table: "utterance speaker" per line, as Kaldi's utt2spk.
+        described: a table whose columns speaker_id and session_id tell, where it has them.
 
     Raises:
         ScoringError: the table lacks an id, or cannot be read.
     """
+    told = _told(trials, table, described)
+    return told.with_sessions(described.codes(SESSION)) if described else told
+
+
+def _told(trials: Trials, table: Path | None, described: Described | None) -> Speakers:
     if table is not None:
         speaker_N = _by_table(trials, table)
         return Speakers(speaker_N, f"by {table.name}")
+    if described and (described_N := described.codes(SPEAKER)) is not None:
+        return Speakers(described_N, f"by {described.path.name}")
     if not trials.names:
         return Speakers(None, "not told, since trials have no ids")
     for mark, words in _MARKS.items():

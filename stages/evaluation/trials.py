@@ -176,7 +176,7 @@ def _scored(name: str, found: ScoreList, listed: _Listed, labels: Path | None) -
             )
         return Scored(name, found.path, found.score_P, np.zeros(count, np.bool_), found.is_llr)
     names, enrolment_Q, test_Q = _coded(found)
-    number_N = _numbers_of(listed.names, names)
+    number_N = numbers_of(listed.names, names)
     key_Q, key_P = _keys(
         (enrolment_Q, test_Q, found.condition),
         (number_N[listed.enrolment_P], number_N[listed.test_P], listed.condition),
@@ -212,7 +212,7 @@ def _keys(scores: Sides, trials: Sides) -> tuple[Codes, Codes]:
     return key_Q * len(names) + code_Q, np.where(key_P < 0, -1, key_P * len(names) + code_P)
 
 
-def _numbers_of(listed: list[str], names: list[str]) -> Codes:
+def numbers_of(listed: list[str], names: list[str]) -> Codes:
     """Return for each name of the list the number of what it means among the names of the scores; -1: nothing."""
     ids = pa.array(names, pa.string())
     exact = pc.fill_null(pc.index_in(pa.array(listed, pa.string()), value_set=ids), -1)

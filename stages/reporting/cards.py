@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reseed.stages.common.plugins import Table
@@ -105,7 +105,7 @@ def _learns_from_its_store(config: Mapping[str, Any]) -> bool:
 
 def _scoring(scored: ScoredSystem, names: Mapping[str, str]) -> str:
     provenance = _provenance(scored)
-    calibration = {"calibration": asdict(provenance.calibration)} if provenance.calibration else {}
+    calibration = {"calibration": provenance.calibration.to_json()} if provenance.calibration else {}
     texts = [
         f"Of {names.get(space, space)}, {text}"
         for space, inputs in provenance.members.items()

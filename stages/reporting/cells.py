@@ -18,6 +18,15 @@ def number_cell(value: float | None, digits: int = 3, *, percent: bool = False) 
     return Cell(f"{shown:.{digits}f}", value=shown)
 
 
+def figure_cell(value: float | None, interval: Interval | None, digits: int = 3, *, percent: bool = False) -> Cell:
+    """Return a number with its interval in small print."""
+    cell = number_cell(value, digits, percent=percent)
+    if cell.value is None or interval is None:
+        return cell
+    low, high = (100 * end if percent else end for end in interval)
+    return replace(cell, small_print=f"{low:.{digits}f}–{high:.{digits}f}", interval=(low, high))
+
+
 def mark_best(cells: Sequence[Cell], *, highest: bool = False) -> list[Cell]:
     """Mark the best cell of a row; none where it is alone, or shares its value with another one as rounded."""
     texts = [cell.text for cell in cells if cell.value is not None]

@@ -12,6 +12,7 @@ from reseed.stages.reporting.results.sentences import calibration_warning, concl
 from reseed.stages.reporting.results.styles import calibrated_label, families, scored_labels
 from reseed.stages.reporting.setup import contradiction, set_up
 from reseed.stages.reporting.tables import identified_among
+from reseed.stages.scoring.comparison import least_p
 
 
 def render_page(
@@ -106,10 +107,12 @@ def _intervals(results: Results) -> str:
         return "None: speakers are unknown, fewer than two, or no replicates were asked for."
     caution = " With so few speakers they tend to be too narrow." if results.speakers < 30 else ""
     return (
-        f"95\u202f% confidence intervals: percentiles of {results.replicates} bootstrap replicates over speakers. "
-        "Speakers are drawn with replacement, and a trial counts as often as its speakers were drawn. All systems and "
-        "conditions share the draws, so that changes are paired; p is twice the share of replicates on the other side "
-        f"of no change, at least {2 / (results.replicates + 1):.2g}. They cover the choice of the {results.speakers} "
+        f"95\u202f% confidence intervals: bias-corrected percentiles (Efron, 1981) of {results.replicates} bootstrap "
+        "replicates over speakers; those of changes and means are of the changes and means of the replicates. Speakers "
+        "are drawn with replacement; a trial counts as often as its speakers were drawn. All systems and conditions "
+        "share the draws, so that changes are paired; p is twice the share of replicates on the other side of no "
+        f"change, at least {least_p(results.replicates):.2g}, corrected for how many systems of one way of scoring are "
+        "compared (Holm, 1979). Intervals cover the choice of the {results.speakers} "
         "speakers alone, not the seed of training or the noises drawn, nor that the best system is picked on these "
         f"very trials.{caution}"
     )

@@ -1,25 +1,26 @@
 """Which tables the page has."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from reseed.stages.reporting.cells import (
     change_cell,
     eer_cells,
+    figure_cell,
     mark_best,
     mean_cell,
     mean_cells,
     number_cell,
     pair_cells,
 )
-from reseed.stages.reporting.metrics.base import Metric
+from reseed.stages.reporting.metrics.base import Interval, Metric
 from reseed.stages.reporting.metrics.identification import SPEAKERS
 from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.measure import CALIBRATION, Measurement
 from reseed.stages.reporting.results.retrieval import TITLES
 from reseed.stages.reporting.results.styles import Style, Styles, calibrated_label, families
-from reseed.stages.reporting.results.summary import means_by_kind
-from reseed.stages.reporting.results.systems import PARTS
-from reseed.stages.reporting.table import Column, Row, Table
+from reseed.stages.reporting.results.summary import mean_of, means_by_kind, shared_views
+from reseed.stages.reporting.results.systems import PARTS, System
+from reseed.stages.reporting.table import Cell, Column, Row, Table
 
 EER_UNIT = "EER in %, lower is better"
 
@@ -161,7 +162,7 @@ def calibration_table(results: Results) -> Table | None:
         for p in pooled:
             if p.system.family == family:
                 style = styles.get(p.system.uncalibrated) or styles[p.system]
-                cells = [number_cell(p[metric]) for metric in CALIBRATION]
+                cells = [figure_cell(p[metric], p.ci95(metric)) for metric in CALIBRATION]
                 rows.append(Row(calibrated_label(p.system, styles), p.system.scoring, cells, style=style))
     unit = "Cllr in bits, DCF normalised; lower is better"
     columns = [Column(metric.title) for metric in CALIBRATION]
@@ -195,9 +196,31 @@ def _metric_table(metric: Metric[float], measurements: Sequence[Measurement], st
     table = metric.table
     rows = []
     for condition in sorted({m.condition for m in measurements}, key=lambda c: c.reading_order):
-        found = {m.system: m[metric] for m in measurements if m.condition == condition}
-        cells = [number_cell(found.get(system), table.digits, percent=table.percent) for system in styles]
-        cells = mark_best(cells, highest=table.best == "highest") if table.best else cells
-        rows.append(Row(condition.label, condition.view, cells))
+        found = {m.system: (m[metric], m.ci95(metric)) for m in measurements if m.condition == condition}
+        rows.append(Row(condition.label, condition.view, _metric_cells(found, metric, styles)))
+    rows += _mean_row(metric, measurements, styles)
     name = table.name or metric.key.replace("_", "-")
     return Table(name, metric.title, f"{table.unit}{among}", "condition", _columns(styles.values()), rows)
+
+
+def _metric_cells(
+    found: Mapping[System, tuple[float | None, Interval | None]], metric: Metric[float], styles: Styles
+) -> list[Cell]:
+    assert metric.table, metric.key
+    table = metric.table
+    nothing = None, None
+    cells = [figure_cell(*found.get(system, nothing), table.digits, percent=table.percent) for system in styles]
+    return mark_best(cells, highest=table.best == "highest") if table.best else cells
+
+
+def _mean_row(metric: Metric[float], measurements: Sequence[Measurement], styles: Styles) -> list[Row]:
+    """Return a row of means over the noisy conditions that every system has; none where there is one such condition."""
+    views = shared_views(measurements)
+    noisy = [m for m in measurements if not m.condition.is_clean and m.condition.view in views]
+    of_system = {system: [m for m in noisy if m.system == system] for system in styles}
+    count = max(map(len, of_system.values()), default=0)
+    if count < 2:
+        return []
+    has_all = {system: all(m[metric] is not None for m in found) for system, found in of_system.items()}
+    means = {system: mean_of(found, metric) for system, found in of_system.items() if found and has_all[system]}
+    return [Row(f"mean of {count} noisy", "", _metric_cells(means, metric, styles), "mean")]

@@ -1,10 +1,12 @@
 """Confidence intervals of metrics by resampling speakers: trials of one speaker are not independent, speakers are.
 
 A replicate draws S of the S speakers with replacement. A speaker drawn twice doubles its target trials; a non-target
-trial counts as often as its enrolment speaker was drawn times its test speaker was.
+trial counts as often as its enrolment speaker was drawn times its test speaker was. Where sessions are known that
+several speakers share, such as rooms or days, they are drawn as speakers are, and a trial counts as often as all its
+speakers and sessions were drawn, multiplied: the pigeonhole bootstrap (Owen, Annals of Applied Statistics 1, 2007).
 
-Shapes: T target trials, N non-target trials, S speakers, R replicates, C corners of the ROC, P pairs of speakers,
-Q detection costs.
+Shapes: T target trials, N non-target trials, U units that are drawn (speakers, then sessions), K units of a trial,
+R replicates, C corners of the ROC, G groups of trials of the same units, Q detection costs, F sums.
 """
 
 from collections.abc import Sequence
@@ -40,44 +42,41 @@ class Replicates:
     cllr_R: Floats
 
 
-def speaker_draws(speakers: int, replicates: int, seed: int) -> Floats | None:
-    """Return how often each replicate draws each speaker: [S, R], every column sums to S.
+def speaker_draws(speakers: int, replicates: int, seed: int, sessions: int = 0) -> Floats | None:
+    """Return how often each replicate draws each speaker and, below these, each session: [U, R].
 
-    The same draws given to several systems and conditions make their replicates comparable one by one. None where
-    there is nothing to draw: fewer than two speakers, or no replicates.
+    The columns of either sum to their number. The same draws given to several systems and conditions make their
+    replicates comparable one by one. None where there is nothing to draw: fewer than two speakers, or no replicates.
     """
     if speakers < 2 or not replicates:
         return None
     generator = np.random.default_rng(seed)
-    return generator.multinomial(speakers, np.full(speakers, 1 / speakers), size=replicates).T.astype(np.float64)
+    drawn = [
+        generator.multinomial(count, np.full(count, 1 / count), replicates).T for count in (speakers, sessions) if count
+    ]
+    return np.concatenate(drawn).astype(np.float64)
 
 
 def eer_replicates(
     target_scores: ArrayLike,
     nontarget_scores: ArrayLike,
-    target_speaker_T: Indices,
-    nontarget_speakers_N2: Indices,
-    draws_SR: Floats,
+    target_units: Indices,
+    nontarget_units: Indices,
+    draws_UR: Floats,
 ) -> Floats:
     """Return the EER of each replicate, [R], convention "rocch", a fraction; NaN where a class has no trial left.
 
-    Args:
-        target_speaker_T: the speaker of each target trial, a row of `draws_SR`.
-        nontarget_speakers_N2: enrolment and test speaker of each non-target trial.
-        draws_SR: how often each replicate draws each speaker, see `speaker_draws`.
-
-    Raises:
-        ScoringError: a class is empty or a score is not finite.
+    See `metric_replicates` for arguments and errors.
     """
-    return metric_replicates(target_scores, nontarget_scores, target_speaker_T, nontarget_speakers_N2, draws_SR).eer_R
+    return metric_replicates(target_scores, nontarget_scores, target_units, nontarget_units, draws_UR).eer_R
 
 
 def metric_replicates(
     target_scores: ArrayLike,
     nontarget_scores: ArrayLike,
-    target_speaker_T: Indices,
-    nontarget_speakers_N2: Indices,
-    draws_SR: Floats,
+    target_units: Indices,
+    nontarget_units: Indices,
+    draws_UR: Floats,
     costs: Sequence[tuple[float, float]] = (),
     *,
     target_weights: ArrayLike | None = None,
@@ -86,7 +85,10 @@ def metric_replicates(
     """Return EER, minimum and actual DCF and Cllr of each replicate; scores are natural-log LLRs for the last two.
 
     Args:
-        target_speaker_T, nontarget_speakers_N2, draws_SR: as of `eer_replicates`.
+        target_units: [T] or [T, K], rows of `draws_UR` that each target trial depends on: its speaker, and its
+            sessions where they are drawn; -1: none.
+        nontarget_units: [N, K], likewise: enrolment and test speaker first.
+        draws_UR: how often each replicate draws each unit, see `speaker_draws`.
         costs: of each DCF, what a miss and a false alarm cost, times the prior of their class.
         target_weights, nontarget_weights: [T] and [N], of the trials as they are; 1 by default.
 
@@ -95,39 +97,25 @@ def metric_replicates(
     """
     target_T, nontarget_N = np.asarray(target_scores, np.float64), np.asarray(nontarget_scores, np.float64)
     trials = grouped(target_T, nontarget_N, target_weights, nontarget_weights)
-    weight_T = np.ones(target_T.size) if target_weights is None else np.asarray(target_weights, np.float64)
-    weight_N = np.ones(nontarget_N.size) if nontarget_weights is None else np.asarray(nontarget_weights, np.float64)
     corner_C = _possible_corners(trials)
-    pairs_P2, pair_N = np.unique(nontarget_speakers_N2, axis=0, return_inverse=True)
-    pair_N = pair_N.ravel()
-    corners, speakers, pairs = corner_C.size, draws_SR.shape[0], pairs_P2.shape[0]
-    targets_CS = _counts(_stretch(corner_C, trials, target_T), target_speaker_T, weight_T, (corners, speakers))
-    nontargets_CP = _counts(_stretch(corner_C, trials, nontarget_N), pair_N, weight_N, (corners, pairs))
-    nontargets_CP = nontargets_CP.astype(np.float32)
-    thresholds = [np.log(of_false_alarms / of_misses) for of_misses, of_false_alarms in costs]
-    paid_T = [np.logaddexp(0, -target_T), *(target_T < threshold for threshold in thresholds)]
-    paid_N = [np.logaddexp(0, nontarget_N), *(nontarget_N >= threshold for threshold in thresholds)]
-    target_FS = _sums(target_speaker_T, weight_T, paid_T, speakers)
-    nontarget_FSS = [
-        csr_array((paid_P, (pairs_P2[:, 0], pairs_P2[:, 1])), shape=(speakers, speakers))
-        for paid_P in _sums(pair_N, weight_N, paid_N, pairs)
+    paid_T, paid_N = _paid(target_T, nontarget_N, costs)
+    classes = [
+        _Class.of(_stretch(corner_C, trials, target_T), corner_C.size, target_units, target_weights, paid_T),
+        _Class.of(_stretch(corner_C, trials, nontarget_N), corner_C.size, nontarget_units, nontarget_weights, paid_N),
     ]
     found = []
-    for start in range(0, draws_SR.shape[1], _BLOCK_R):
-        block_SR = np.ascontiguousarray(draws_SR[:, start : start + _BLOCK_R])
-        small_SR = block_SR.astype(np.uint16)  # the products of all pairs are what takes time: fewer bytes
-        pair_draws_PR = (small_SR[pairs_P2[:, 0]] * small_SR[pairs_P2[:, 1]]).astype(np.float32)
-        ranked = _by_order(targets_CS @ block_SR, (nontargets_CP @ pair_draws_PR).astype(np.float64), costs)
-        of_pairs_FR = np.stack([((paid_SS @ block_SR) * block_SR).sum(axis=0) for paid_SS in nontarget_FSS])
-        found.append(np.concatenate([ranked, _by_value(target_FS @ block_SR, of_pairs_FR, costs)]))
-    rows = np.concatenate([np.empty((2 + 2 * len(costs), 0)), *found], axis=1)
-    count = len(costs)
+    for start in range(0, draws_UR.shape[1], _BLOCK_R):
+        drawn = [each.drawn(draws_UR[:, start : start + _BLOCK_R]) for each in classes]
+        (target_CR, target_FR), (nontarget_CR, nontarget_FR) = drawn
+        by_order, by_value = _by_order(target_CR, nontarget_CR, costs), _by_value(target_FR, nontarget_FR, costs)
+        found.append(np.concatenate([by_order, by_value]))
+    rows, count = np.concatenate([np.empty((2 + 2 * len(costs), 0)), *found], axis=1), len(costs)
     return Replicates(rows[0], rows[1 : 1 + count], rows[2 + count :], rows[1 + count])
 
 
 def labelled_replicates(
     trials: LabelledTrials,
-    draws_SR: Floats | None,
+    draws_UR: Floats | None,
     costs: Sequence[tuple[float, float]] = (),
     *,
     target_weights: Floats | None = None,
@@ -138,7 +126,7 @@ def labelled_replicates(
     Trials whose label contradicts their speakers are in none, since it is open whom they depend on. None where there
     are no draws, a speaker is unknown, or a class has no other trial.
     """
-    if draws_SR is None or not trials.speakers_known:
+    if draws_UR is None or not trials.speakers_known:
         return None
     kept_T, kept_N = ~trials.contradicted_T, ~trials.contradicted_N
     if not kept_T.any() or not kept_N.any():
@@ -146,13 +134,35 @@ def labelled_replicates(
     return metric_replicates(
         trials.target_T[kept_T],
         trials.nontarget_N[kept_N],
-        trials.target_speakers_T2[kept_T, 0],
-        trials.nontarget_speakers_N2[kept_N],
-        draws_SR,
+        _once(trials.target_units[kept_T]),
+        _once(trials.nontarget_units[kept_N]),
+        draws_UR,
         costs,
         target_weights=None if target_weights is None else target_weights[kept_T],
         nontarget_weights=None if nontarget_weights is None else nontarget_weights[kept_N],
     )
+
+
+def rate_replicates(trials: LabelledTrials, threshold: float, draws_UR: Floats | None) -> tuple[Floats, Floats] | None:
+    """Return the miss and the false-alarm rate of each replicate at one threshold, [R] each.
+
+    Which trials count, and where there are none, is as of `labelled_replicates`.
+    """
+    if draws_UR is None or not trials.speakers_known:
+        return None
+    found = []
+    for is_error_P, units, kept_P in (
+        (trials.target_T < threshold, trials.target_units, ~trials.contradicted_T),
+        (trials.nontarget_N >= threshold, trials.nontarget_units, ~trials.contradicted_N),
+    ):
+        if not kept_P.any():
+            return None
+        stretch_P = np.zeros(np.count_nonzero(kept_P), np.intp)
+        counted = _Class.of(stretch_P, 1, _once(units[kept_P]), None, [is_error_P[kept_P].astype(np.float64)])
+        total_R, errors_R = counted.drawn(draws_UR)[1]
+        with np.errstate(invalid="ignore"):
+            found.append(errors_R / total_R)
+    return found[0], found[1]
 
 
 def percentile_interval(replicate_R: Floats, level: float = 0.95) -> tuple[float, float] | None:
@@ -181,22 +191,6 @@ def bias_corrected_interval(value: float, replicate_R: Floats, level: float = 0.
     return float(low), float(high)
 
 
-def p_value(difference_R: Floats) -> float | None:
-    """Return the two-sided p-value of no difference, from paired replicates; None where none of them is finite.
-
-    Twice the share of replicates on the rarer side of 0, a replicate at 0 counting on both, and one more on either side
-    for the sample itself, so that it is never 0.
-
-    Source: Davison and Hinkley, Bootstrap Methods and their Application (1997), section 4.4, by inverting the
-    percentile interval.
-    """
-    finite = difference_R[np.isfinite(difference_R)]
-    if not finite.size:
-        return None
-    rarer = min(np.count_nonzero(finite <= 0), np.count_nonzero(finite >= 0))
-    return min(1.0, 2 * (rarer + 1) / (finite.size + 1))
-
-
 def _possible_corners(trials: ScoredTrials) -> Indices:
     """Return the thresholds that can be a corner of the hull under some weights, as indices into score_K, ascending.
 
@@ -213,13 +207,59 @@ def _stretch(corner_C: Indices, trials: ScoredTrials, scores: ArrayLike) -> Indi
     return np.searchsorted(corner_C, position, side="right") - 1
 
 
-def _counts(row: Indices, column: Indices, weight: Floats, shape: tuple[int, int]) -> csr_array:
-    return csr_array((weight, (row, column)), shape=shape)
+@dataclass(frozen=True)
+class _Class:
+    """The trials of one class, those of the same units together.
+
+    Attributes:
+        units_GK: of each group; -1: none.
+        trials_CG: what the trials of a group weigh in each stretch between two corners.
+        paid_FG: what they weigh in all, and what they pay of each kind.
+    """
+
+    units_GK: Indices
+    trials_CG: csr_array
+    paid_FG: Floats
+
+    @classmethod
+    def of(
+        cls, stretch_P: Indices, corners: int, units: Indices, weights: ArrayLike | None, paid: Sequence[Floats]
+    ) -> "_Class":
+        units_PK = units.reshape(stretch_P.size, -1)
+        units_GK, group_P = np.unique(units_PK, axis=0, return_inverse=True)
+        group_P, groups = group_P.ravel(), len(units_GK)
+        weight_P = np.ones(stretch_P.size) if weights is None else np.asarray(weights, np.float64)
+        trials_CG = csr_array((weight_P, (stretch_P, group_P)), shape=(corners, groups))
+        sums = [np.bincount(group_P, weight_P * each, groups) for each in (np.ones(stretch_P.size), *paid)]
+        return cls(units_GK, trials_CG, np.stack(sums))
+
+    def drawn(self, draws_UR: Floats) -> tuple[Floats, Floats]:
+        """Return what the trials weigh in each stretch, [C, R], and what they weigh and pay, [F, R]."""
+        every_UR = np.append(draws_UR, np.ones((1, draws_UR.shape[1])), axis=0)  # row -1: no unit
+        every_UR = every_UR.astype(np.uint16)  # the products of all groups are what takes time: fewer bytes
+        drawn_GR = every_UR[self.units_GK[:, 0]]
+        for unit_G in self.units_GK.T[1:]:
+            drawn_GR *= every_UR[unit_G]
+        wide_GR = drawn_GR.astype(np.float64)
+        return self.trials_CG @ wide_GR, self.paid_FG @ wide_GR
 
 
-def _sums(group: Indices, weight: Floats, paid: Sequence[Floats], groups: int) -> Floats:
-    """Return by group what its trials weigh, and what they pay of each kind: [1 + kinds, groups]."""
-    return np.stack([np.bincount(group, weight * each, groups) for each in (np.ones(group.size), *paid)])
+def _paid(
+    target_T: Floats, nontarget_N: Floats, costs: Sequence[tuple[float, float]]
+) -> tuple[list[Floats], list[Floats]]:
+    """Return what each trial of either class pays, in Cllr and in each actual DCF."""
+    thresholds = [np.log(of_false_alarms / of_misses) for of_misses, of_false_alarms in costs]
+    missed = [(target_T < threshold).astype(np.float64) for threshold in thresholds]
+    accepted = [(nontarget_N >= threshold).astype(np.float64) for threshold in thresholds]
+    return [np.logaddexp(0, -target_T), *missed], [np.logaddexp(0, nontarget_N), *accepted]
+
+
+def _once(units_PK: Indices) -> Indices:
+    """Return units of trials, each at its first place alone: a speaker or session on both sides counts once."""
+    units = units_PK.copy()
+    for later in range(1, units.shape[1]):
+        units[(units[:, :later] == units[:, later : later + 1]).any(axis=1), later] = -1
+    return units
 
 
 def _by_order(target_CR: Floats, nontarget_CR: Floats, costs: Sequence[tuple[float, float]]) -> Floats:

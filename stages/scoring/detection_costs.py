@@ -89,6 +89,8 @@ DETECTION_COSTS = {
         _cost("voices2019", "VOiCES from a Distance challenge, evaluation plan 2019", 0.01),
         _cost("sre08", "NIST SRE 2008, evaluation plan", 0.01, c_miss=10.0),
         _cost("sre10", "NIST SRE 2010, evaluation plan, core test", 0.001),
+        _cost("sre12", "NIST SRE 2012, evaluation plan, known and unknown non-targets together", 0.01, 0.001),
+        _cost("sdsv", "SdSV challenges 2020 and 2021, evaluation plans", 0.01, c_miss=10.0),
         _cost("sre16", "NIST SRE 2016, evaluation plan, section 3.1", 0.01, 0.005),
         _cost("sre18-cts", "NIST SRE 2018, evaluation plan, CMN2", 0.01, 0.005),
         _cost("sre18-vast", "NIST SRE 2018, evaluation plan, VAST", 0.05),

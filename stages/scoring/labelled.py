@@ -3,7 +3,7 @@
 Shapes: T target and N non-target trials.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ class LabelledTrials:
 
     Attributes:
         unlabelled: trials that were left aside.
+        target_sessions_T2, nontarget_sessions_N2: sessions of both sides, numbered after all speakers; None: each
+            speaker's are its own, or they are unknown, so that speakers alone are drawn.
     """
 
     target_T: Floats
@@ -27,6 +29,22 @@ class LabelledTrials:
     target_speakers_T2: Speakers
     nontarget_speakers_N2: Speakers
     unlabelled: int
+    target_sessions_T2: Speakers | None = field(default=None, kw_only=True)
+    nontarget_sessions_N2: Speakers | None = field(default=None, kw_only=True)
+
+    @property
+    def target_units(self) -> Speakers:
+        """What each target trial depends on: its speaker, and its sessions where these are drawn, [T, 1 or 3]."""
+        speaker_T1 = self.target_speakers_T2[:, :1]
+        return speaker_T1 if self.target_sessions_T2 is None else np.hstack([speaker_T1, self.target_sessions_T2])
+
+    @property
+    def nontarget_units(self) -> Speakers:
+        """What each non-target trial depends on: its speakers, and its sessions where these are drawn, [N, 2 or 4]."""
+        speakers_N2 = self.nontarget_speakers_N2
+        return (
+            speakers_N2 if self.nontarget_sessions_N2 is None else np.hstack([speakers_N2, self.nontarget_sessions_N2])
+        )
 
     @property
     def speakers(self) -> int:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logit
+from scipy.special import expit, logit
 from sklearn.isotonic import isotonic_regression
 
 from reseed.stages.scoring.curves import Floats, ScoredTrials, error_rates, grouped, hull_eer
@@ -135,13 +135,34 @@ def min_cllr(
 
     Source: Brümmer and du Preez, Computer Speech and Language 20 (2006).
     """
-    trials = grouped(target_scores, nontarget_scores, target_weights, nontarget_weights)
+    return _cllr(*_best_calibrated(grouped(target_scores, nontarget_scores, target_weights, nontarget_weights)))
+
+
+def cross_entropies(
+    target_scores: ArrayLike, nontarget_scores: ArrayLike, log_odds_K: ArrayLike
+) -> tuple[Floats, Floats]:
+    """Return the empirical cross-entropy of the scores, taken as natural-log likelihood ratios, at each prior, and
+    that after the best monotone map, [K] each, in bits; at log odds of 0 these are Cllr and min Cllr.
+
+    Raises:
+        ScoringError: a class is empty or a score is not finite.
+
+    Source: Ramos and González-Rodríguez, "Reliable support", Forensic Science International 230 (2013).
+    """
+    trials, best_K = _best_calibrated(grouped(target_scores, nontarget_scores))
+    odds = np.asarray(log_odds_K, np.float64)
+    actual = [_cross_entropy(trials, trials.score_K, log_odds) for log_odds in odds]
+    return np.array(actual), np.array([_cross_entropy(trials, best_K, log_odds) for log_odds in odds])
+
+
+def _best_calibrated(trials: ScoredTrials) -> tuple[ScoredTrials, Floats]:
+    """Return the trials that weigh anything, and the log-likelihood ratio that fits each score best."""
     weight_K = trials.target_K + trials.nontarget_K
     present = weight_K > 0
     trials = ScoredTrials(trials.score_K[present], trials.target_K[present], trials.nontarget_K[present])
     posterior_K = isotonic_regression(trials.target_K / weight_K[present], sample_weight=weight_K[present])
     prior = trials.target_K.sum() / weight_K.sum()
-    return _cllr(trials, logit(posterior_K.clip(0, 1)) - logit(prior))
+    return trials, logit(posterior_K.clip(0, 1)) - logit(prior)
 
 
 def _costs(p_target: float, c_miss: float, c_fa: float) -> tuple[float, float]:
@@ -152,9 +173,14 @@ def _costs(p_target: float, c_miss: float, c_fa: float) -> tuple[float, float]:
 
 
 def _cllr(trials: ScoredTrials, llr_K: Floats) -> float:
-    cost_target = _mean(np.logaddexp(0, -llr_K), trials.target_K)
-    cost_nontarget = _mean(np.logaddexp(0, llr_K), trials.nontarget_K)
-    return (cost_target + cost_nontarget) / (2 * float(np.log(2)))
+    return _cross_entropy(trials, llr_K, 0.0)
+
+
+def _cross_entropy(trials: ScoredTrials, llr_K: Floats, log_odds: float) -> float:
+    prior = float(expit(log_odds))
+    cost_target = _mean(np.logaddexp(0, -llr_K - log_odds), trials.target_K)
+    cost_nontarget = _mean(np.logaddexp(0, llr_K + log_odds), trials.nontarget_K)
+    return (prior * cost_target + (1 - prior) * cost_nontarget) / float(np.log(2))
 
 
 def _mean(cost_K: Floats, weight_K: Floats) -> float:

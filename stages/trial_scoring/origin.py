@@ -20,6 +20,7 @@ class CalibrationRecord:
         features: what each weight is for.
         p_target: prior of a target at which the fit is best.
         held_out: the score files that it was fitted on.
+        method: how, a key of `reseed.stages.scoring.calibration.FITS`.
     """
 
     features: tuple[str, ...]
@@ -27,6 +28,11 @@ class CalibrationRecord:
     offset: float
     p_target: float
     held_out: tuple[str, ...]
+    method: str = "logistic"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON, without the method that there was alone at first."""
+        return {name: value for name, value in asdict(self).items() if name != "method" or value != "logistic"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Provenance:
 
     def to_json(self) -> dict[str, Any]:
         members = {_MEMBERS: self.members} if self.members else {}
-        calibration = {_CALIBRATION: asdict(self.calibration)} if self.calibration else {}
+        calibration = {_CALIBRATION: self.calibration.to_json()} if self.calibration else {}
         return {**self.inputs, **members, **calibration}
 
     @classmethod

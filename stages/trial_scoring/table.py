@@ -16,6 +16,7 @@ from reseed.stages.trial_scoring.scorers.crop_distance import CropDistance
 from reseed.stages.trial_scoring.scorers.crop_pairs import CropPairs
 from reseed.stages.trial_scoring.scorers.plda import Plda
 from reseed.stages.trial_scoring.scorers.s_norm import SNorm
+from reseed.stages.trial_scoring.scorers.tas_norm import TasNorm
 from reseed.store import ConfigError, ScoringError
 
 SCORERS: Table[type[Scorer[Any]]] = Table(
@@ -28,6 +29,7 @@ SCORERS: Table[type[Scorer[Any]]] = Table(
         "crop_distance": CropDistance,
         "as_norm": AsNorm,
         "s_norm": SNorm,
+        "tas_norm": TasNorm,
         "plda": Plda,
         "plda_coral": PldaCoral,
         "plda_coral_plus": PldaCoralPlus,

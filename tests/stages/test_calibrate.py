@@ -102,6 +102,18 @@ def test_scores_become_likelihood_ratios_that_other_speakers_confirm(world, tmp_
     assert fit.weight_F[0] > 0
 
 
+def test_gaussian_classes_calibrate_and_fuse_too_and_the_file_says_so(world, tmp_path):
+    out = run(world, tmp_path / "raw.parquet", settings={"method": "gaussian"})
+    before, after = both(world.scores("test", "raw"), "cosine"), both(out, "cosine+calibrated")
+    assert cllr(*after) < min_cllr(*after) + 0.05 < cllr(*before)
+    assert eer(*after) == pytest.approx(eer(*before), abs=1e-12)
+    assert read_scores(out)[1].scorings["cosine+calibrated"].calibration.method == "gaussian"
+    fused = run(world, tmp_path / "fused.parquet", ("raw", "wccn"), settings={"method": "gaussian"})
+    by_regression = run(world, tmp_path / "regression.parquet", ("raw", "wccn"))
+    rates = [eer(*both(path, "cosine+calibrated")) for path in (fused, by_regression)]
+    assert rates[0] == pytest.approx(rates[1], abs=0.01)
+
+
 def test_fusion_of_two_systems_is_no_worse_than_the_better_one(world, tmp_path):
     fused = run(world, tmp_path / "fused.parquet", ("raw", "wccn"))
     alone = [run(world, tmp_path / f"{s}.parquet", (s,)) for s in ("raw", "wccn")]

@@ -182,7 +182,7 @@ def test_the_page_explains_its_conventions(page):
     text = text_of(page)
     for phrase in (
         "P_target = 0.05, C_miss = C_fa = 1",
-        "percentiles of 40 bootstrap replicates over speakers",
+        "bias-corrected percentiles (Efron, 1981) of 40 bootstrap replicates over speakers",
         "convex hull",
         "not calibrated",
         "12 speakers",
@@ -370,9 +370,7 @@ def with_labels_turned(path, source, places):
     return path
 
 
-def test_contradicted_labels_are_counted_and_said_and_move_no_interval_except_by_their_absence(
-    example, tmp_path, capsys
-):
+def test_contradicted_labels_are_counted_and_said_and_are_in_no_replicate(example, tmp_path, capsys):
     turned = with_labels_turned(tmp_path / "turned.parquet", example.scores[0], {0, 1484})
     table = pq.read_table(example.scores[0])
     kept = [row % 1485 not in (0, 1484) for row in range(table.num_rows)]
@@ -383,7 +381,8 @@ def test_contradicted_labels_are_counted_and_said_and_move_no_interval_except_by
         rows = json.loads((made / "metrics.json").read_text())
         intervals.append([row["eer_ci95"] for row in rows])
         counts.append({row["contradictory"] for row in rows})
-    assert intervals[0] == intervals[1]
+    # Intervals are corrected by where the replicates lie about the value, in which they count.
+    np.testing.assert_allclose(*intervals, atol=0.01)
     assert counts == [{2}, {0}]
     sentence = "The manifest contradicts the label of 2 of 1,485 trials"
     assert sentence in text_of((tmp_path / "turned" / "index.html").read_text())

@@ -4,9 +4,12 @@ Shapes: T target trials, N non-target trials, R bootstrap replicates.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, TypeVar
 
+import numpy as np
+
+from reseed.stages.scoring.bootstrap import Replicates
 from reseed.stages.scoring.curves import Floats
 from reseed.stages.scoring.detection_costs import Costs
 
@@ -16,11 +19,28 @@ Value = TypeVar("Value", float, int, Interval)
 
 @dataclass(frozen=True)
 class Identified:
-    """The shares of test utterances whose own speaker ranks first and in the first five, and among how many."""
+    """The shares of test utterances whose own speaker ranks first and in the first five, and among how many.
+
+    Attributes:
+        counts_3S: test utterances of each speaker of the trials, of these those ranked first, and in the first five;
+            None: not counted by speaker.
+        accuracy_R, top5_R: both shares in each replicate, where speakers are drawn.
+    """
 
     accuracy: float
     top5: float
     speakers: int
+    counts_3S: Floats | None = field(default=None, repr=False, compare=False)
+    accuracy_R: Floats | None = field(default=None, repr=False, compare=False)
+    top5_R: Floats | None = field(default=None, repr=False, compare=False)
+
+    def drawn(self, draws_SR: Floats | None) -> "Identified":
+        """Return it with the shares of each replicate."""
+        if draws_SR is None or self.counts_3S is None:
+            return self
+        tested_R, first_R, top5_R = self.counts_3S @ draws_SR
+        with np.errstate(invalid="ignore"):
+            return replace(self, accuracy_R=first_R / tested_R, top5_R=top5_R / tested_R)
 
 
 @dataclass(frozen=True)
@@ -31,7 +51,7 @@ class MetricInput:
         target_T, nontarget_N: the scores; at least one of each, all finite.
         is_calibrated: whether they are natural-log likelihood ratios.
         costs: of the settings of the report.
-        replicate_R: the EERs of bootstrap replicates; None where speakers are unknown.
+        replicates: the metrics of bootstrap replicates, at these costs; None where speakers are unknown.
         identified: None where speakers are unknown, or where the ranks stand with another scoring.
     """
 
@@ -39,7 +59,7 @@ class MetricInput:
     nontarget_N: Floats
     is_calibrated: bool
     costs: Costs
-    replicate_R: Floats | None = None
+    replicates: Replicates | None = None
     identified: Identified | None = None
 
 
@@ -72,9 +92,12 @@ class Metric(Generic[Value]):
         of: computes it; None where it has no meaning. Error rates are fractions.
         title: its name in tables.
         table: how the page shows it by condition; None: it does not.
+        drawn: returns it in each replicate, [R], by which it has an interval, `KEY_ci95`, and its means have; None of
+            a metric: it has none.
     """
 
     key: str
     of: Callable[[MetricInput], Value | None]
     title: str = ""
     table: ByCondition | None = None
+    drawn: Callable[[MetricInput], Floats | None] | None = None

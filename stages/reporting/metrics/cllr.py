@@ -8,6 +8,7 @@ CLLR = Metric[float](
     lambda trials: cllr(trials.target_T, trials.nontarget_N),
     "Cllr",
     ByCondition("bits, of the scores as they are", best=None),
+    drawn=lambda trials: trials.replicates.cllr_R if trials.replicates else None,
 )
 MIN_CLLR = Metric[float](
     "min_cllr",

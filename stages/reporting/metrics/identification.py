@@ -11,12 +11,14 @@ ACCURACY = Metric[float](
     lambda trials: trials.identified.accuracy if trials.identified else None,
     "Own speaker first",
     replace(_SHARE, name="identification-top1"),
+    drawn=lambda trials: trials.identified.accuracy_R if trials.identified else None,
 )
 TOP5 = Metric[float](
     "identification_top5",
     lambda trials: trials.identified.top5 if trials.identified else None,
     "Own speaker in first five",
     _SHARE,
+    drawn=lambda trials: trials.identified.top5_R if trials.identified else None,
 )
 SPEAKERS = Metric[int](
     "identification_speakers", lambda trials: trials.identified.speakers if trials.identified else None

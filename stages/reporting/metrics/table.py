@@ -11,12 +11,12 @@ from reseed.stages.common.plugins import Table
 from reseed.stages.reporting.metrics.base import Metric
 from reseed.stages.reporting.metrics.cllr import CLLR, MIN_CLLR
 from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF, C_FA, C_MISS, MIN_DCF, P_TARGET
-from reseed.stages.reporting.metrics.eer import EER, EER_CI95, EER_NEAREST
+from reseed.stages.reporting.metrics.eer import EER, EER_NEAREST
 from reseed.stages.reporting.metrics.identification import ACCURACY, SPEAKERS, TOP5
 from reseed.store import ConfigError
 
 METRICS: tuple[Metric[Any], ...] = (
-    *(EER, EER_CI95, EER_NEAREST),
+    *(EER, EER_NEAREST),
     *(MIN_DCF, ACTUAL_DCF, P_TARGET, C_MISS, C_FA),
     *(CLLR, MIN_CLLR),
     *(ACCURACY, TOP5, SPEAKERS),

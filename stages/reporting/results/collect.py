@@ -126,7 +126,7 @@ def collect(loaded: Loaded, settings: ReportSettings, terms: Mapping[str, str]) 
         groupings=loaded.groupings,
         groups=list(measure_groups(shown, loaded.groupings, views)),
         backbone_pairs=list(compare_pairs(with_seeds, loaded.runs)),
-        pooled=list(pooled_calibration(loaded.systems, views, costs)) if views else [],
+        pooled=list(pooled_calibration(loaded.systems, views, costs, draws_SR)) if views else [],
         speakers=len(loaded.speakers),
         replicates=settings.bootstrap_replicates,
         metrics=metrics,

@@ -17,7 +17,7 @@ from reseed.store.url import AnyPath, Url
 Codes = NDArray[np.int8]
 
 _GENDERS = ("female", "male")
-_AGE_EDGES_Y = (18, 60)  # a child's vocal tract still grows; past 60 voices change again
+AGE_EDGES_Y = (18, 60)  # a child's vocal tract still grows; past 60 voices change again
 _AGES = ("both under 18", "both 18 to 59", "both 60 or older", "of different age bands")
 _REQUIRED = ("utterance_id", "speaker_id")
 _LANGUAGES = ("in one language", "across languages")
@@ -50,7 +50,7 @@ class Grouper:
             self._codes_U["gender"] = _genders(table["gender"])
             groupings.append(Grouping("gender", (*(f"both {name}" for name in _GENDERS), "of different gender")))
         if "age" in columns:
-            self._codes_U["age"] = _banded(_floats(table["age"]), _AGE_EDGES_Y)
+            self._codes_U["age"] = banded(_floats(table["age"]), AGE_EDGES_Y)
             groupings.append(Grouping("age", _AGES))
         if "language" in columns and pc.count_distinct(table["language"]).as_py() > 1:
             self._codes_U["language"] = _languages(table["language"])
@@ -58,9 +58,9 @@ class Grouper:
         if "duration_s" in columns:
             duration_U = _floats(table["duration_s"])
             is_tested_U = pc.is_in(self._ids, value_set=pa.array(sorted(tested), pa.string())).to_numpy()
-            edges = _thirds(duration_U[is_tested_U])
+            edges = thirds(duration_U[is_tested_U])
             if edges:
-                self._codes_U["duration"] = _banded(duration_U, edges)
+                self._codes_U["duration"] = banded(duration_U, edges)
                 groupings.append(Grouping("duration", _duration_labels(edges)))
         kept = [grouping for grouping in groupings if (self._codes_U[grouping.name] >= 0).any()]
         self.groupings = tuple(kept)
@@ -130,12 +130,12 @@ def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
     return values
 
 
-def _banded(value_U: NDArray[np.float64], edges: tuple[float, ...]) -> Codes:
+def banded(value_U: NDArray[np.float64], edges: tuple[float, ...]) -> Codes:
     """Return which band each value is in, an edge being in the upper one; -1 for NaN."""
     return np.where(np.isnan(value_U), -1, np.searchsorted(edges, value_U, side="right")).astype(np.int8)
 
 
-def _thirds(duration_U: NDArray[np.float64]) -> tuple[float, float] | None:
+def thirds(duration_U: NDArray[np.float64]) -> tuple[float, float] | None:
     """Return what parts durations into thirds; None where they hardly differ."""
     known = duration_U[np.isfinite(duration_U)]
     if not known.size:

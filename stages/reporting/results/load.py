@@ -47,7 +47,7 @@ def load(runs: Sequence[RunFiles]) -> Loaded:
     _check_once(systems)
     for run in runs:
         _check_lengths(run, systems)
-    return Loaded(runs, systems, _identified(systems, runs), speakers, grouper.groupings)
+    return Loaded(runs, systems, _identified(systems, runs, speakers), speakers, grouper.groupings)
 
 
 def _check_once(systems: Sequence[ScoredSystem]) -> None:
@@ -71,10 +71,12 @@ def _check_lengths(run: RunFiles, systems: Sequence[ScoredSystem]) -> None:
             )
 
 
-def _identified(systems: Sequence[ScoredSystem], runs: Sequence[RunFiles]) -> dict[tuple[System, str], Identified]:
+def _identified(
+    systems: Sequence[ScoredSystem], runs: Sequence[RunFiles], speakers: Sequence[str]
+) -> dict[tuple[System, str], Identified]:
     """Return identification by system and view: of vectors, hence with the first scoring of each system alone."""
     files = {path: ranks for run in runs for path, ranks in zip(run.scores, run.identification, strict=False)}
-    read = {path: _identification(ranks) for path, ranks in files.items()}
+    read = {path: _identification(ranks, speakers) for path, ranks in files.items()}
     found: dict[tuple[System, str], Identified] = {}
     done = set()
     for scored in systems:
@@ -91,17 +93,31 @@ def _identified(systems: Sequence[ScoredSystem], runs: Sequence[RunFiles]) -> di
     return found
 
 
-def _identification(path: Path) -> dict[tuple[str, str], Identified]:
+def _identification(path: Path, speakers: Sequence[str]) -> dict[tuple[str, str], Identified]:
     """Return how well speakers are identified, by name of the system and view."""
     table = read_identification(path)
-    for name, last in (("first", 1), ("top5", 5)):
-        table = table.append_column(name, pc.less_equal(table["rank"], last).cast(pa.float64()))
-    groups = table.group_by(["system", "condition"])
-    rows = groups.aggregate([("first", "mean"), ("top5", "mean"), ("speakers", "max")]).to_pylist()
-    return {
-        (row["system"], row["condition"]): Identified(row["first_mean"], row["top5_mean"], row["speakers_max"])
-        for row in rows
-    }
+    place_T = pc.fill_null(pc.index_in(table["speaker_id"].cast(pa.string()), pa.array(speakers, pa.string())), -1)
+    found = {}
+    for name, in_system_T in _rows_by_value(table["system"]).items():
+        for view, in_view_T in _rows_by_value(table["condition"]).items():
+            rows_T = in_system_T & in_view_T
+            if rows_T.any():
+                ranks = table["rank"].to_numpy()[rows_T], place_T.to_numpy()[rows_T], len(speakers)
+                among = int(table["speakers"].to_numpy()[rows_T].max())
+                found[name, view] = _identified_by_speaker(*ranks, among)
+    return found
+
+
+def _identified_by_speaker(
+    rank_T: NDArray[np.int32], speaker_T: NDArray[np.int32], speakers: int, among: int
+) -> Identified:
+    first_T, top5_T = (rank_T <= 1).astype(np.float64), (rank_T <= 5).astype(np.float64)
+    known_T = speaker_T >= 0
+    counts = [
+        np.bincount(speaker_T[known_T], each[known_T], speakers) for each in (np.ones(rank_T.size), first_T, top5_T)
+    ]
+    is_counted = bool(known_T.all()) and speakers > 1
+    return Identified(float(first_T.mean()), float(top5_T.mean()), among, np.stack(counts) if is_counted else None)
 
 
 def _labelled_speakers(table: pa.Table) -> set[str]:

@@ -4,7 +4,7 @@ Shapes: S speakers, R bootstrap replicates.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,13 @@ from reseed.stages.audio.conditions import Condition
 from reseed.stages.reporting.metrics.base import Identified, Interval, Metric, MetricInput, Value
 from reseed.stages.reporting.metrics.cllr import CLLR, MIN_CLLR
 from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF, MIN_DCF
-from reseed.stages.reporting.metrics.eer import EER, EER_CI95
+from reseed.stages.reporting.metrics.eer import EER
 from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.results.systems import ScoredSystem, System, TrialScores
-from reseed.stages.scoring.bootstrap import labelled_replicates
+from reseed.stages.scoring.bootstrap import bias_corrected_interval, labelled_replicates
 from reseed.stages.scoring.curves import Floats, det_points, error_rates, grouped
 from reseed.stages.scoring.detection_costs import Costs
+from reseed.stages.scoring.labelled import LabelledTrials
 from reseed.stages.scoring.metrics import eer
 from reseed.store import ScoringError
 
@@ -38,14 +39,26 @@ class DetCurve:
 
 @dataclass(frozen=True)
 class Measured:
-    """Metrics of one system, by their key in metrics.json; error rates are fractions."""
+    """Metrics of one system, by their key in metrics.json; error rates are fractions.
+
+    Attributes:
+        values: with intervals, "eer_ci95", beside what has replicates.
+        replicates: the same of each bootstrap replicate, [R], comparable one by one between measurements; empty where
+            speakers are unknown.
+    """
 
     system: System
     values: Mapping[str, Any]
+    replicates: Mapping[str, Floats] = field(default_factory=dict, kw_only=True)
 
     def __getitem__(self, metric: Metric[Value]) -> Value | None:
         value: Value | None = self.values[metric.key]
         return value
+
+    def ci95(self, metric: Metric[Any]) -> Interval | None:
+        """Return the interval of a metric, where it has one."""
+        found: Interval | None = self.values.get(f"{metric.key}_ci95")
+        return found
 
 
 @dataclass(frozen=True)
@@ -56,7 +69,6 @@ class Measurement(Measured):
         unlabelled: trials scored but in no metric.
         contradictory: trials whose label the manifest contradicts; they are in every metric, by their label, but in
             no replicate, since it is open whom they depend on.
-        replicate_R: the bootstrapped EERs, comparable one by one between measurements; None where speakers are unknown.
     """
 
     condition: Condition
@@ -65,7 +77,6 @@ class Measurement(Measured):
     unlabelled: int
     contradictory: int
     costs: Costs
-    replicate_R: Floats | None
 
     @property
     def eer(self) -> float:
@@ -73,7 +84,7 @@ class Measurement(Measured):
 
     @property
     def eer_ci95(self) -> Interval | None:
-        return self[EER_CI95]
+        return self.ci95(EER)
 
     def row(self) -> dict[str, Any]:
         """Return the row of metrics.json."""
@@ -104,18 +115,13 @@ def measure(
     Raises:
         ScoringError: a condition lacks targets or non-targets, or has a score that is not finite; names it.
     """
-    uncalibrated = order_preserving(systems)
-    replicates: dict[tuple[System, Condition], Floats | None] = {}
     measured = []
     for scored in systems:
-        source = uncalibrated.get(scored.system, scored)
         for condition, trials in scored.trials.items():
-            key = source.system, condition
+            found = identified.get((scored.system, condition.view))
             try:
-                if key not in replicates:
-                    replicates[key] = _replicates(source.trials[condition], draws_SR)
-                found = identified.get((scored.system, condition.view))
-                measured.append(_measured(scored.system, condition, trials, found, replicates[key], costs, metrics))
+                given = _given(trials, scored.system.is_calibrated, costs, draws_SR, found)
+                measured.append(_measured(scored.system, condition, trials, given, metrics))
             except ScoringError as error:
                 where = f"{scored.path}, {scored.system.name}, condition {condition.view}"
                 raise ScoringError(f"{where}: {error}") from error
@@ -155,37 +161,69 @@ def _all_scores(trials: TrialScores) -> Floats:
     return np.concatenate([trials.target_T, trials.nontarget_N])
 
 
-def _measured(
-    system: System,
-    condition: Condition,
-    trials: TrialScores,
-    identified: Identified | None,
-    replicate_R: Floats | None,
+def _given(
+    trials: LabelledTrials,
+    is_calibrated: bool,
     costs: Costs,
-    metrics: Sequence[Metric[Any]],
+    draws_SR: Floats | None,
+    identified: Identified | None = None,
+) -> MetricInput:
+    replicates = labelled_replicates(trials, draws_SR, [(costs.of_misses, costs.of_false_alarms)])
+    found = identified and identified.drawn(draws_SR)
+    return MetricInput(trials.target_T, trials.nontarget_N, is_calibrated, costs, replicates, found)
+
+
+def _measured(
+    system: System, condition: Condition, trials: TrialScores, given: MetricInput, metrics: Sequence[Metric[Any]]
 ) -> Measurement:
-    scores = trials.target_T, trials.nontarget_N
-    given = MetricInput(*scores, system.is_calibrated, costs, replicate_R, identified)
+    values, replicates = _computed(given, metrics)
     return Measurement(
         system=system,
-        values={metric.key: metric.of(given) for metric in metrics},
+        values=values,
         condition=condition,
         trials=trials.target_T.size + trials.nontarget_N.size,
         targets=trials.target_T.size,
         unlabelled=trials.unlabelled,
         contradictory=trials.contradictory,
-        costs=costs,
-        replicate_R=replicate_R,
+        costs=given.costs,
+        replicates=replicates,
     )
 
 
-def pooled_calibration(systems: Sequence[ScoredSystem], views: set[str], costs: Costs) -> Iterator[Measured]:
+def _computed(given: MetricInput, metrics: Sequence[Metric[Any]]) -> tuple[dict[str, Any], dict[str, Floats]]:
+    """Return values with their intervals, and replicates, by key."""
+    values: dict[str, Any] = {}
+    replicates = {}
+    for metric in metrics:
+        value: Any = metric.of(given)
+        values[metric.key] = value
+        if metric.drawn:
+            replicate_R = None if value is None else metric.drawn(given)
+            values[f"{metric.key}_ci95"] = None
+            if replicate_R is not None:
+                replicates[metric.key] = replicate_R
+                values[f"{metric.key}_ci95"] = bias_corrected_interval(value, replicate_R)
+    return values, replicates
+
+
+def pooled_calibration(
+    systems: Sequence[ScoredSystem], views: set[str], costs: Costs, draws_SR: Floats | None = None
+) -> Iterator[Measured]:
     """Yield how well each calibrated system is calibrated, all trials of the conditions `views` under one threshold."""
     for scored in systems:
         if scored.system.is_calibrated:
-            scores = pooled_scores([trials for condition, trials in scored.trials.items() if condition.view in views])
-            given = MetricInput(*scores, is_calibrated=True, costs=costs)
-            yield Measured(scored.system, {metric.key: metric.of(given) for metric in CALIBRATION})
+            of_views = [trials for condition, trials in scored.trials.items() if condition.view in views]
+            values, replicates = _computed(_given(_pooled(of_views), True, costs, draws_SR), CALIBRATION)
+            yield Measured(scored.system, values, replicates=replicates)
+
+
+def _pooled(trials: Sequence[TrialScores]) -> LabelledTrials:
+    return LabelledTrials(
+        *pooled_scores(trials),
+        np.concatenate([each.target_speakers_T2 for each in trials]),
+        np.concatenate([each.nontarget_speakers_N2 for each in trials]),
+        sum(each.unlabelled for each in trials),
+    )
 
 
 def pooled_scores(trials: Sequence[TrialScores]) -> tuple[Floats, Floats]:
@@ -200,8 +238,3 @@ def det_curve(scored: ScoredSystem, part: str) -> DetCurve | None:
         return None
     target_T, nontarget_N = pooled_scores(trials)
     return DetCurve(*det_points(error_rates(grouped(target_T, nontarget_N))), eer(target_T, nontarget_N))
-
-
-def _replicates(trials: TrialScores, draws_SR: Floats | None) -> Floats | None:
-    found = labelled_replicates(trials, draws_SR)
-    return None if found is None else found.eer_R

@@ -4,18 +4,18 @@ Shapes: R bootstrap replicates.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from reseed.stages.reporting.metrics.base import Interval
+from reseed.stages.reporting.metrics.base import Interval, Metric
+from reseed.stages.reporting.metrics.eer import EER
 from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.systems import System
-from reseed.stages.scoring.bootstrap import p_value, percentile_interval
+from reseed.stages.scoring.bootstrap import bias_corrected_interval, percentile_interval
+from reseed.stages.scoring.comparison import LEVEL, detectable, holm, p_value
 from reseed.stages.scoring.curves import Floats
-
-_SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,21 @@ class Change:
     """Relative change of a mean EER (-0.25: a quarter less), over the same draws of speakers.
 
     Attributes:
-        p_value: two-sided, of there being no change.
+        p_value: two-sided, of there being no change; in a `Summary`, corrected for how many systems scored in the same
+            way are compared with the same reference (`reseed.stages.scoring.comparison.holm`).
+        detectable: the least relative change that trials of this kind show in four of five cases.
     """
 
     relative: float
     ci95: Interval | None
     p_value: float | None
+    detectable: float | None = None
 
     @property
     def is_significant(self) -> bool:
         if self.ci95 is None or self.p_value is None:
             return False
-        return not self.ci95[0] <= 0 <= self.ci95[1] and self.p_value < _SIGNIFICANT
+        return not self.ci95[0] <= 0 <= self.ci95[1] and self.p_value < LEVEL
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Summary:
                 row[key] = found.relative if found else None
                 row[f"{key}_ci95"] = list(found.ci95) if found and found.ci95 else None
                 row[f"{key}_p"] = found.p_value if found else None
+                row[f"{key}_detectable"] = found.detectable if found else None
         return row
 
 
@@ -104,7 +108,23 @@ def summarise(measurements: Sequence[Measurement]) -> list[Summary]:
         )
         for system, group in by_system.items()
     }
-    return [_summary(system, means) for system in means]
+    return _corrected([_summary(system, means) for system in means])
+
+
+def _corrected(summaries: Sequence[Summary]) -> list[Summary]:
+    """Correct the p-values of each kind of change for how many systems of one run and way of scoring have it."""
+    found = list(summaries)
+    for name in ("clean_change", "noisy_change", "clean_from_centred", "noisy_from_centred"):
+        alike: dict[tuple[str, str], list[int]] = {}
+        for place, summary in enumerate(found):
+            change: Change | None = getattr(summary, name)
+            if change and change.p_value is not None:
+                alike.setdefault((summary.system.run, summary.system.family), []).append(place)
+        for places in alike.values():
+            p_values = holm([getattr(found[place], name).p_value for place in places])
+            for place, p in zip(places, p_values, strict=True):
+                found[place] = replace(found[place], **{name: replace(getattr(found[place], name), p_value=p)})
+    return found
 
 
 def shared_views(measurements: Sequence[Measurement]) -> set[str]:
@@ -173,7 +193,8 @@ def change(mean: Mean | None, reference: Mean | None) -> Change | None:
         return Change(relative, None, None)
     with np.errstate(divide="ignore", invalid="ignore"):
         change_R = mean.replicate_R / reference.replicate_R - 1
-    return Change(relative, percentile_interval(change_R), p_value(mean.replicate_R - reference.replicate_R))
+    p = p_value(mean.replicate_R - reference.replicate_R)
+    return Change(relative, percentile_interval(change_R), p, detectable(change_R[np.isfinite(change_R)]))
 
 
 def best_system(summaries: Sequence[Summary]) -> Summary:
@@ -218,7 +239,17 @@ def _summary(system: System, means: dict[System, tuple[Mean | None, ...]]) -> Su
 def _mean(measurements: list[Measurement]) -> Mean | None:
     if not measurements:
         return None
-    replicates = [m.replicate_R for m in measurements if m.replicate_R is not None]
-    replicate_R = np.mean(replicates, axis=0) if len(replicates) == len(measurements) else None
-    ci95 = None if replicate_R is None else percentile_interval(replicate_R)
-    return Mean(float(np.mean([m.eer for m in measurements])), ci95, len(measurements), replicate_R)
+    return Mean(*mean_of(measurements, EER), len(measurements), mean_replicates(measurements, EER))
+
+
+def mean_of(measurements: Sequence[Measurement], metric: Metric[float]) -> tuple[float, Interval | None]:
+    """Return the mean of a metric over conditions, each weighing alike, and its interval."""
+    value = float(np.mean([measurement[metric] for measurement in measurements]))
+    replicate_R = mean_replicates(measurements, metric)
+    return value, None if replicate_R is None else bias_corrected_interval(value, replicate_R)
+
+
+def mean_replicates(measurements: Sequence[Measurement], metric: Metric[float]) -> Floats | None:
+    """Return the mean over conditions in each replicate, [R]; None where one has no replicates."""
+    found = [replicate_R for m in measurements if (replicate_R := m.replicates.get(metric.key)) is not None]
+    return np.mean(found, axis=0) if len(found) == len(measurements) else None

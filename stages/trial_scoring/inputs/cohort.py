@@ -29,7 +29,7 @@ class CohortSettings(Section):
         views: the views of the cohort's store that are used.
         per: one vector for each speaker (the mean; utterances of unknown speakers stay alone), or one for each
             utterance.
-        top: of as_norm: how many of the nearest cohort vectors give mean and deviation.
+        top: of as_norm and tas_norm: how many of the nearest cohort vectors give mean and deviation.
         overlap: where cohort and trials share utterances or speakers: refuse it, exclude these from the cohort (and
             from what PLDA is fitted on), or allow it.
     """

@@ -27,7 +27,7 @@ def test_arrays_are_measured_as_files_are(tmp_path):
     of_files = evaluate_files(
         scores=[tmp_path / "scores.csv"], speakers=tmp_path / "who", llr=True, replicates=50
     ).evaluation.found
-    expected = {measured.condition: measured for measured in of_files.by_condition}
+    expected = {measured.condition: measured for measured in of_files.by_condition[:-1]}
     assert list(found.groups) == sorted(expected) == ["babble", "car"]
     pairs = [(found, of_files.pooled[0]), *((found.groups[name], expected[name]) for name in expected)]
     for metrics, measured in pairs:

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scipy.special import logit
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from reseed.stages.scoring.calibration import fit_calibration
+from reseed.stages.scoring.calibration import fit_calibration, fit_gaussian_calibration
 from reseed.stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
 from reseed.store import ScoringError
 
@@ -80,3 +82,24 @@ def test_what_cannot_be_fitted_is_named():
         fit_calibration(np.array([[0, np.nan], [1, 1]]), [0, 1], ["cosine", "norm"])
     with pytest.raises(ScoringError, match="nothing to calibrate by: cosine are the same"):
         fit_calibration(np.ones((2, 1)), [0, 1], ["cosine"])
+
+
+def test_gaussian_classes_give_their_own_ratio_and_agree_with_scikit_learns_discriminant():
+    score, target = trials(200_000)
+    fitted = fit_gaussian_calibration((0.05 * score + 0.3)[:, None], target, ["cosine"])
+    assert fitted.weight_F[0] * 0.05 == pytest.approx(2.0, rel=0.02)
+    assert fitted.llr(np.array([[0.3]]))[0] == pytest.approx(0.0, abs=0.03)
+    generator = np.random.default_rng(1)
+    features = np.stack([score + generator.normal(size=score.size), score - generator.normal(size=score.size)], axis=1)
+    share = target.mean()  # with the share of targets as their weight, the covariance is that of linear discriminants
+    fitted = fit_gaussian_calibration(features, target, ["a", "b"], p_target=share)
+    theirs = LinearDiscriminantAnalysis(solver="lsqr").fit(features, target)
+    expected = theirs.decision_function(features) - logit(share)
+    np.testing.assert_allclose(fitted.llr(features), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_gaussian_classes_are_fitted_where_few_trials_are_separable():
+    fitted = fit_gaussian_calibration(np.array([[3.0], [3.4], [0.0], [0.3], [0.5]]), [1, 1, 0, 0, 0], ["cosine"])
+    assert 0 < fitted.weight_F[0] < np.inf
+    with pytest.raises(ScoringError, match="cosine: the same for all trials of a class"):
+        fit_gaussian_calibration(np.array([[3.0], [3.0], [0.0], [0.0]]), [1, 1, 0, 0], ["cosine"])

@@ -1,7 +1,9 @@
-"""Metrics against independent computations, written here another way, to 1e-9 on 50 random score sets with ties.
+"""Metrics against independent computations, written here another way, to 1e-9 on 100 random score sets with ties.
 
 EER: the convex hull of the ROC by exact fractions. minDCF: every threshold, counted in plain Python. Cllr: its formula,
-trial by trial. All of them again through the points of scikit-learn's roc_curve.
+trial by trial. All of them again through scikit-learn: the points of its roc_curve, its isotonic regression, its log
+loss. Equal weights of conditions: the rules of NIST's scorer, by exact fractions. Against programs of others:
+docs/results/metrics.md.
 """
 
 import math
@@ -10,13 +12,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
-from sklearn.metrics import roc_curve
+from scipy.special import expit
+from sklearn.isotonic import IsotonicRegression
+from sklearn.metrics import log_loss, roc_curve
 
-from reseed.stages.scoring.metrics import actual_dcf, cllr, eer, min_cllr, min_dcf
+from reseed.stages.scoring.metrics import actual_dcf, cllr, cross_entropies, eer, min_cllr, min_dcf
 from reseed.store import ScoringError
 
 TOLERANCE = 1e-9
-sets = pytest.mark.parametrize("seed", range(50))
+sets = pytest.mark.parametrize("seed", range(100))
 
 
 def score_set(seed: int) -> tuple[list[float], list[float]]:
@@ -132,6 +136,83 @@ def test_min_cllr_is_cllr_after_pooling_violators_in_exact_fractions(seed):
         cost += hits / len(targets) * (math.log2(1 + 1 / odds) if odds else 0)
         cost += others / len(nontargets) * (math.log2(1 + odds) if odds else 0)
     assert min_cllr(targets, nontargets) == pytest.approx(cost / 2, abs=TOLERANCE, rel=0)
+
+
+def classes(targets, nontargets):
+    """Labels, scores, and weights by which both classes count alike, as scikit-learn takes them."""
+    labels = np.repeat([1, 0], [len(targets), len(nontargets)])
+    weights = np.repeat([0.5 / len(targets), 0.5 / len(nontargets)], [len(targets), len(nontargets)])
+    return labels, np.array([*targets, *nontargets]), weights
+
+
+@sets
+def test_cllr_is_the_log_loss_of_scikit_learn_in_bits_where_both_classes_count_alike(seed):
+    targets, nontargets = score_set(seed)
+    labels, scores, weights = classes(targets, nontargets)
+    expected = log_loss(labels, expit(scores), sample_weight=weights) / math.log(2)
+    assert cllr(targets, nontargets) == pytest.approx(expected, abs=TOLERANCE, rel=0)
+
+
+@sets
+def test_min_cllr_is_the_log_loss_after_the_isotonic_regression_of_scikit_learn(seed):
+    targets, nontargets = score_set(seed)
+    labels, scores, weights = classes(targets, nontargets)
+    posterior = IsotonicRegression().fit(scores, labels, sample_weight=weights).predict(scores)
+    paid = np.where(labels == 1, posterior, 1 - posterior).clip(1e-300)  # where nothing is lost, rounding may say so
+    expected = -(weights * np.log2(paid)).sum()
+    assert min_cllr(targets, nontargets) == pytest.approx(expected, abs=TOLERANCE, rel=0)
+
+
+@sets
+def test_the_cross_entropy_at_a_prior_is_the_weighted_log_loss_of_scikit_learn(seed):
+    targets, nontargets = score_set(seed)
+    labels, scores, weights = classes(targets, nontargets)
+    log_odds = [-3.0, 0.0, 1.5]
+    actual, least = cross_entropies(targets, nontargets, log_odds)
+    for at, found in zip(log_odds, actual, strict=True):
+        prior = expit(at)
+        weighted = 2 * weights * np.where(labels == 1, prior, 1 - prior)
+        expected = log_loss(labels, expit(scores + at), sample_weight=weighted) / math.log(2)
+        assert found == pytest.approx(expected, abs=TOLERANCE, rel=0)
+    assert (actual[1], least[1]) == pytest.approx((cllr(targets, nontargets), min_cllr(targets, nontargets)), abs=1e-12)
+    assert (least <= actual + TOLERANCE).all()
+
+
+@sets
+def test_the_nearest_eer_is_that_of_the_corners_of_the_roc_of_scikit_learn(seed):
+    targets, nontargets = score_set(seed)
+    labels, scores, _ = classes(targets, nontargets)
+    false_alarm, hit, _ = roc_curve(labels, scores)
+    at = np.argmin(np.abs(1 - hit - false_alarm))
+    assert eer(targets, nontargets, "nearest") == pytest.approx(max(1 - hit[at], false_alarm[at]), abs=TOLERANCE, rel=0)
+
+
+@sets
+def test_conditions_of_equal_weight_cost_what_the_rules_of_nists_scorer_say(seed):
+    """Rates are counted in each partition and averaged over partitions, at every threshold (SRE 2016, section 3.2)."""
+    partitions = [score_set(seed), score_set(seed + 500), score_set(seed + 1000)]
+    weights = [
+        np.concatenate([np.full(len(part[side]), 1 / len(part[side])) for part in partitions]) for side in (0, 1)
+    ]
+    pooled = [[score for part in partitions for score in part[side]] for side in (0, 1)]
+
+    def rates(threshold) -> tuple[Fraction, Fraction]:
+        of_each = [
+            (
+                Fraction(sum(score >= threshold for score in nontargets), len(nontargets)),
+                Fraction(sum(score < threshold for score in targets), len(targets)),
+            )
+            for targets, nontargets in partitions
+        ]
+        return tuple(sum(rate) / len(partitions) for rate in zip(*of_each, strict=True))
+
+    points = [rates(threshold) for threshold in [*sorted({*pooled[0], *pooled[1]}), math.inf]]
+    given = {"target_weights": weights[0], "nontarget_weights": weights[1]}
+    expected = float(dcf_of_corners(points, 0.01, 1, 1))
+    assert min_dcf(*pooled, p_target=0.01, **given) == pytest.approx(expected, abs=TOLERANCE, rel=0)
+    false_alarm, miss = rates(math.log(99))
+    actual = float(miss + 99 * false_alarm)
+    assert actual_dcf(*pooled, p_target=0.01, **given) == pytest.approx(actual, abs=TOLERANCE, rel=0)
 
 
 METRICS = [eer, lambda t, n, **w: eer(t, n, "nearest", **w), min_dcf, cllr, min_cllr]

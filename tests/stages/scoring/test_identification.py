@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from sklearn.metrics import top_k_accuracy_score
+from sklearn.metrics.pairwise import cosine_similarity
 
 from reseed.stages.scoring import identification
 from reseed.stages.scoring.identification import rank_speakers
@@ -73,3 +75,15 @@ def test_ranks_are_those_counted_one_by_one_in_blocks_of_any_size(monkeypatch, b
     ranks, count = rank(angles, speakers, range(20), range(10, 40))
     assert ranks == ranks_one_by_one(angles, speakers, range(20), range(10, 40))
     assert (count, set(ranks)) == (5, {1, 2, 3, 4, 5})
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_accuracy_is_that_of_scikit_learn_on_the_cosines_with_the_mean_of_each_speaker(seed):
+    draw = np.random.default_rng(seed)
+    speakers = np.concatenate([np.arange(8).repeat(2), draw.integers(8, size=30)])  # two enrolled each, thirty tested
+    vectors = draw.normal(size=(8, 6))[speakers] + draw.normal(size=(46, 6))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ranks, _ = rank_speakers(vectors, vectors, speakers, np.arange(16), np.arange(16, 46))
+    cosines = cosine_similarity(vectors[16:], vectors[:16].reshape(8, 2, 6).mean(axis=1))
+    for first in (1, 5):
+        assert np.mean(ranks <= first) == top_k_accuracy_score(speakers[16:], cosines, k=first, labels=range(8))

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from reseed.pipeline.executor import executor
 from reseed.stages.score import score
@@ -273,6 +274,16 @@ def test_a_list_of_many_row_groups_is_scored_in_parts(world, tmp_path, monkeypat
     monkeypatch.setattr("reseed.stages.trial_scoring.inputs.trial_list._BATCH_P", 64)
     cut = scored({**world, "trials": tmp_path / "cut.parquet"}, tmp_path, ("cosine",))
     assert cut.to_pylist() == whole.to_pylist()
+
+
+def test_a_protocol_stands_for_its_settings_and_those_that_are_given_win():
+    named = ScoreSettings.model_validate({"protocol": "vox1-o-wespeaker", "cohort": {"top": 100}})
+    plain = ScoreSettings.model_validate({"scorings": ["cosine", "as_norm"], "cohort": {"top": 100}})
+    assert named.model_dump() == plain.model_dump()
+    assert "protocol" not in named.model_dump()
+    assert ScoreSettings.model_validate({"protocol": "seed"}).scorings == ("crop_distance",)
+    with pytest.raises(ValidationError):
+        ScoreSettings.model_validate({"protocol": "vox1"})
 
 
 def test_settings_name_each_scoring_once():

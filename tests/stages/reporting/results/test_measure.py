@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from reseed.stages.audio.conditions import describe
+from reseed.stages.reporting.metrics.base import Identified
 from reseed.stages.reporting.metrics.cllr import CLLR, MIN_CLLR
 from reseed.stages.reporting.metrics.dcf import ACTUAL_DCF, MIN_DCF
-from reseed.stages.reporting.metrics.eer import EER_NEAREST
+from reseed.stages.reporting.metrics.eer import EER, EER_NEAREST
+from reseed.stages.reporting.metrics.identification import ACCURACY, TOP5
 from reseed.stages.reporting.results.measure import measure, order_preserving, pooled_calibration
 from reseed.stages.reporting.results.systems import ScoredSystem, System, TrialScores
-from reseed.stages.scoring.bootstrap import speaker_draws
+from reseed.stages.scoring.bootstrap import bias_corrected_interval, metric_replicates, speaker_draws
 from reseed.stages.scoring.detection_costs import Costs
 from reseed.stages.scoring.metrics import actual_dcf, cllr, eer
 from reseed.stages.trial_scoring.origin import Origin
@@ -82,6 +84,34 @@ def test_pooled_calibration_is_over_all_trials_of_the_shared_conditions():
     assert pooled[ACTUAL_DCF] == actual_dcf(target, nontarget, p_target=0.05)
     assert pooled[MIN_CLLR] <= pooled[CLLR]
     assert pooled[MIN_DCF] <= pooled[ACTUAL_DCF]
+
+
+def test_every_metric_with_replicates_has_their_corrected_interval():
+    draws = speaker_draws(SPEAKERS, 60, 0)
+    counts = np.array([[4, 6, 5, 5, 3, 7], [3, 6, 4, 1, 3, 6], [4, 6, 4, 3, 3, 7]], float)
+    identified = Identified(23 / 30, 27 / 30, SPEAKERS, counts)
+    calibrated = mapped(lambda scores: 3 * scores - 2)
+    found = measure([calibrated], {(calibrated.system, "clean"): identified}, draws, COSTS)[0]
+    t = calibrated.trials[CONDITIONS[0]]
+    speakers = t.target_speakers_T2[:, 0], t.nontarget_speakers_N2
+    drawn = metric_replicates(t.target_T, t.nontarget_N, *speakers, draws, [(0.05, 0.95)])
+    expected = {
+        EER: drawn.eer_R,
+        MIN_DCF: drawn.min_dcf_QR[0],
+        ACTUAL_DCF: drawn.actual_dcf_QR[0],
+        CLLR: drawn.cllr_R,
+        ACCURACY: (counts[1] @ draws) / (counts[0] @ draws),
+        TOP5: (counts[2] @ draws) / (counts[0] @ draws),
+    }
+    for metric, replicates in expected.items():
+        np.testing.assert_allclose(found.replicates[metric.key], replicates, atol=1e-12)
+        assert found.ci95(metric) == pytest.approx(bias_corrected_interval(found[metric], replicates))
+        assert found.row()[f"{metric.key}_ci95"] == found.ci95(metric)
+    assert "eer_nearest_ci95" not in found.row()
+    (pooled,) = pooled_calibration([calibrated], {"clean", "noise"}, COSTS, draws)
+    for metric in (CLLR, ACTUAL_DCF):
+        low, high = pooled.ci95(metric)
+        assert low < pooled[metric] < high
 
 
 @pytest.mark.parametrize("costs", [Costs(0.05, 10, 1), Costs(0.2, 1, 3.5)])

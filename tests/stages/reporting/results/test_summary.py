@@ -14,14 +14,13 @@ from reseed.stages.reporting.results.summary import (
     summarise,
 )
 from reseed.stages.reporting.results.systems import System
-from reseed.stages.scoring.bootstrap import p_value
+from reseed.stages.scoring.comparison import detectable, holm, p_value
 from reseed.stages.scoring.detection_costs import Costs
 
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5}, "music_5db": {"music": 5}}
 
 
 def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None, scoring="cosine", **values):
-    replicates = None if replicates is None else np.array(replicates)
     return Measurement(
         system=System(name, backbone, scoring),
         values=dict.fromkeys(metric.key for metric in METRICS) | {"eer": eer, "eer_nearest": eer} | values,
@@ -31,7 +30,7 @@ def measured(name, view, eer, replicates=None, backbone="ge2e", recipe=None, sco
         unlabelled=0,
         contradictory=0,
         costs=Costs(0.05),
-        replicate_R=replicates,
+        replicates={} if replicates is None else {"eer": np.array(replicates)},
     )
 
 
@@ -234,3 +233,25 @@ def test_a_backbone_that_replaces_another_is_compared_with_its_raw():
     assert reference(tuned.system, [raw.system, tuned.system]) == raw.system
     rival = measured("raw", "clean", 0.3, backbone="resnet")
     assert reference(tuned.system, [raw.system, rival.system, tuned.system]) is None
+
+
+def test_p_values_are_corrected_for_how_many_systems_are_compared_with_the_same_reference():
+    draws = np.linspace(-1, 1, 99)
+    rows = [measured("raw", "noise_5db", 0.2, 0.2 + 0.001 * draws)]
+    shifts = {"seed": 0.10, "vire": 0.002, "wccn": 0.0005}
+    rows += [measured(name, "noise_5db", 0.2 - by, 0.2 - by + 0.003 * draws) for name, by in shifts.items()]
+    found = {s.system.name: s.noisy_change for s in summarise(rows)}
+    plain = {
+        name: p_value(rows[place].replicates["eer"] - rows[0].replicates["eer"]) for place, name in enumerate(shifts, 1)
+    }
+    assert [found[name].p_value for name in shifts] == pytest.approx(holm([*plain.values()]))
+    assert found["seed"].p_value == pytest.approx(3 * plain["seed"])
+    alone = summarise(rows[:2])[1].noisy_change
+    assert alone.p_value == pytest.approx(plain["seed"])
+    assert alone.detectable == pytest.approx(detectable(rows[1].replicates["eer"] / rows[0].replicates["eer"] - 1))
+
+
+def test_holm_is_worked_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
