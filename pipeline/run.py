@@ -21,6 +21,7 @@ from reseed.pipeline.record import at_work
 from reseed.pipeline.results import kept_results, settings_of_results
 from reseed.pipeline.slurm_check import described, for_slurm
 from reseed.pipeline.until import outputs_of, steps_to_do
+from reseed.pipeline.warm import Server, warm
 from reseed.stages.audio.shared import read_shared
 from reseed.stages.common.device import gpu_count, resolved
 from reseed.stages.common.terminal import log
@@ -67,7 +68,7 @@ def run(
     if config.extract.stores is not None and not dry_run:
         make_directory(config.extract.stores)
         check_linkable(config.extract.stores, folder)
-    with at_work(folder, recorded=not dry_run) as lock:
+    with warm(not (dry_run or chosen.sends)) as server, at_work(folder, recorded=not dry_run) as lock:
         if profile == "local":  # elsewhere the jobs run on other machines, which have what the configuration says
             config = config.model_copy(update={"device": resolved(config.device)})
             jobs_on_gpus = gpu_count() if config.device == "cuda" else 1  # one on each
@@ -78,7 +79,7 @@ def run(
             wanted = outputs_of(until, command, _environment()) if until else []
             command += [*(["--dry-run"] if dry_run else []), *extra, *(["--", *wanted] if wanted else [])]
             started_ns = time.time_ns()
-            status = _execute(command, lock)
+            status = _execute(command, lock, server)
         (folder / layout.DRY_CONFIG).unlink(missing_ok=True)
         if status != 0:
             raise ReseedError(f"the run stopped: {why_it_stopped(folder, started_ns)}")
@@ -171,12 +172,15 @@ def shared_by(folder: Path) -> list[str]:
     return [str(each) for each in read_shared(path)] if path.exists() else []
 
 
-def _execute(command: Sequence[str], lock: int) -> int:
+def _execute(command: Sequence[str], lock: int, server: Server | None) -> int:
     """Run Snakemake to its end, or until this process is interrupted or terminated; returns its exit status.
 
-    The lock travels to Snakemake, so that it is held until the last of the two is gone, however they end.
+    The lock travels to Snakemake, so that it is held until the last of the two is gone, however they end, and so does
+    what the server of steps lives by.
     """
-    process = subprocess.Popen(command, env=_environment(), pass_fds=[lock], preexec_fn=_interruptible)
+    held = [lock, server.life] if server else [lock]
+    environment = _environment(server.commands if server else None)
+    process = subprocess.Popen(command, env=environment, pass_fds=held, preexec_fn=_interruptible)
     try:
         return process.wait()
     except KeyboardInterrupt as error:
@@ -212,9 +216,10 @@ def _snakemake(folder: Path, settings: Path, profile: Profile, cores: int | None
     ]
 
 
-def _environment() -> dict[str, str]:
-    """Let rules find the `reseed` of this environment. Snakemake itself gives each job the threads of its rule."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+def _environment(commands: Path | None = None) -> dict[str, str]:
+    """Let rules find `reseed`, in a folder or this environment. Snakemake gives each job the threads of its rule."""
+    first = [str(commands)] if commands else []
+    path = os.pathsep.join([*first, str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 

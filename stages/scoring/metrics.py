@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logit
-from sklearn.isotonic import isotonic_regression
 
 from reseed.stages.scoring.curves import Floats, ScoredTrials, error_rates, grouped, hull_eer
 from reseed.store.errors import ScoringError
@@ -135,6 +134,8 @@ def min_cllr(
 
     Source: Brümmer and du Preez, Computer Speech and Language 20 (2006).
     """
+    from sklearn.isotonic import isotonic_regression  # a second to load, which every command would pay
+
     trials = grouped(target_scores, nontarget_scores, target_weights, nontarget_weights)
     weight_K = trials.target_K + trials.nontarget_K
     present = weight_K > 0
