@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,7 @@ from typing import NoReturn
 
 OFF = "RESEED_WARM"  # 0: each step is a process of its own
 # What the steps of a run load. A job that needs more of it loads that itself.
-_LOADED = (
+LOADED = (
     *("torch", "torchaudio", "soundfile", "sklearn.linear_model", "matplotlib.pyplot", "reseed.pipeline.plan"),
     *(f"reseed.stages.{verb}" for verb in ("calibrate", "enhance", "extract", "leakage", "prepare", "report", "score")),
     *(f"reseed.stages.{verb}" for verb in ("synthesise", "train", "trials")),
@@ -54,7 +54,7 @@ try:
 except OSError:
     has_begun = b""
 if not has_begun:
-    os.execv({python!r}, [{python!r}, "-m", "reseed.cli", *sys.argv[1:]])
+    os.execv({python!r}, [{python!r}, "-c", "from reseed.cli import main; main(prog_name='reseed')", *sys.argv[1:]])
 status = server.recv(4)
 if not status:
     sys.exit("reseed: the process that the steps come from was killed; run again to go on where it stopped")
@@ -111,7 +111,7 @@ def start(serve: str = _SERVE) -> Server:
     """Start a server; it takes commands at once, and begins them once all is loaded.
 
     Args:
-        serve: Python that serves, with {folder}, {listener} and {life}.
+        serve: Python that serves, with {listener} and {life}.
 
     Raises:
         OSError: there is no room for a socket.
@@ -141,7 +141,13 @@ def start(serve: str = _SERVE) -> Server:
     return Server(folder, life, process)
 
 
-def serve(main: Main, listener: int, life: int, prepare: Callable[[], None] = lambda: None) -> None:
+def serve(
+    main: Main,
+    listener: int,
+    life: int,
+    prepare: Callable[[], None] = lambda: None,
+    loaded: Sequence[str] = LOADED,
+) -> None:
     """Serve until nobody holds the other end of `life` and the last command has ended.
 
     Args:
@@ -149,11 +155,12 @@ def serve(main: Main, listener: int, life: int, prepare: Callable[[], None] = la
         listener: descriptor of a socket that listens.
         life: descriptor of the end of a pipe.
         prepare: called before each command, in its process.
+        loaded: modules to load before any.
     """
     heard = {number: signal.getsignal(number) for number in _SIGNALS}
     for number in (signal.SIGINT, signal.SIGHUP):  # they are for the steps; a terminal sends them to all
         signal.signal(number, signal.SIG_IGN)
-    for module in _LOADED:
+    for module in loaded:
         with suppress(ImportError):  # the command that needs it says so
             import_module(module)
     gc.collect()
