@@ -93,7 +93,7 @@ class Server:
 def warm(is_wanted: bool = True) -> Iterator[Server | None]:
     """Have a server for as long as this lasts, and whoever inherits its descriptor; None: none is wanted, or can be."""
     try:
-        server = start() if is_wanted and os.environ.get(OFF) != "0" else None
+        server = start(_SERVE) if is_wanted and os.environ.get(OFF) != "0" else None
     except OSError:  # e.g. the folder for temporary files has too long a name for a socket
         server = None
     try:
@@ -107,7 +107,7 @@ def warm(is_wanted: bool = True) -> Iterator[Server | None]:
             shutil.rmtree(server.commands, ignore_errors=True)
 
 
-def start(serve: str = _SERVE) -> Server:
+def start(serve: str) -> Server:
     """Start a server; it takes commands at once, and begins them once all is loaded.
 
     Args:
