@@ -1251,6 +1251,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.argument("snakemake", nargs=-1, type=click.UNPROCESSED),
         click.option("--dry-run", is_flag=True, help="Show what would be done."),
+        click.option("--verbose", is_flag=True, help="Show Snakemake's messages instead of how far the run is."),
         click.option("--until", multiple=True, metavar="RULE", help="Stop once the steps of a rule are done."),
         click.option("--check", is_flag=True, help="With --profile slurm: say what would be asked of the cluster."),
         click.option("--profile", default="local", show_default=True, help="local, slurm, kubernetes or a path."),
@@ -1355,8 +1356,9 @@ def _run(
     until: Sequence[str],
     snakemake: Sequence[str],
     stores: Path | None,
+    verbose: bool,
 ) -> None:
-    from reseed.pipeline import layout, run
+    from reseed.pipeline import run
 
     shared = [] if stores is None else [f"extract.stores={json.dumps(str(stores))}"]
     loaded = _load(config, [*overrides, *shared])
@@ -1365,11 +1367,11 @@ def _run(
         for line in run.check(loaded, folder=folder, cores=cores, profile=profile, extra=snakemake):
             click.echo(line)
         return
-    run.run(loaded, folder=folder, cores=cores, profile=profile, dry_run=dry_run, until=until, extra=snakemake)
+    chosen: dict[str, Any] = {"cores": cores, "profile": profile, "until": until, "extra": snakemake}
+    outcome = run.run(loaded, folder=folder, dry_run=dry_run, verbose=verbose, **chosen)
     for sentence in [] if dry_run else run.shared_by(folder):
         click.echo(f"WARNING: training and evaluation share {sentence}", err=True)
-    if not dry_run and (folder / layout.PAGE).exists():
-        _say(f"report: {folder / layout.PAGE}")
+    click.echo(terminal.lines(outcome), nl=bool(outcome))
 
 
 def _assignment(text: str) -> tuple[str, Path]:

@@ -26,10 +26,13 @@ AUDIT = Path("audit/index.html")
 REPORT = Path("report")
 PAGE = REPORT / "index.html"
 METRICS = REPORT / "metrics.json"
+CONCLUSIONS = REPORT / "conclusions.json"
 RESULTS_CONFIG = REPORT / "config.yaml"
 RESULTS_DIGESTS = REPORT / "digests.json"
 SUPERSEDED = Path("superseded")
 SLURM_LOGS = Path("logs/slurm")
+EVENTS = Path(".snakemake/events.jsonl")
+SAID = Path(".snakemake/said.log")  # by Snakemake
 
 
 def check_run(folder: Path) -> None:

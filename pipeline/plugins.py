@@ -1,4 +1,4 @@
-"""`python -m reseed.pipeline.plugins ...` is Snakemake, with its plugins for clusters put right.
+"""`python -m reseed.pipeline.plugins ...` is Snakemake, with a plugin of its logger, and those for clusters put right.
 
 snakemake-executor-plugin-slurm 2.8.0 waits forever, or believes what is not so, in these cases (Slurm 22.05):
 
@@ -24,6 +24,10 @@ import shlex
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+
+from reseed.pipeline import events
 
 _LONGEST_WAIT_S = 30
 _ARRAY_OR_JOB = re.compile(r"\d+(_\d+)?")
@@ -95,6 +99,7 @@ def mend_kubernetes() -> None:
 
 
 if __name__ == "__main__":
+    LoggerPluginRegistry().register_plugin(f"snakemake_logger_plugin_{events.PLUGIN}", events)
     mend_slurm()
     mend_kubernetes()
     runpy.run_module("snakemake", run_name="__main__")

@@ -1,10 +1,5 @@
 """Execute a run: write its resolved configuration, take its lock, and hand the DAG to Snakemake."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -14,20 +9,22 @@ from reseed.pipeline.changes import changes
 from reseed.pipeline.config import RunConfig
 from reseed.pipeline.ended import why_it_stopped
 from reseed.pipeline.loading import dump, load_config
+from reseed.pipeline.outcome import Before, outcome
 from reseed.pipeline.plan import Plan
 from reseed.pipeline.preflight import preflight
+from reseed.pipeline.process import command_of, environment, follow
 from reseed.pipeline.profiles import Given, Profile
 from reseed.pipeline.record import at_work
 from reseed.pipeline.results import kept_results, settings_of_results
 from reseed.pipeline.slurm_check import described, for_slurm
 from reseed.pipeline.until import outputs_of, steps_to_do
+from reseed.pipeline.warm import warm
 from reseed.stages.audio.shared import read_shared
 from reseed.stages.common.device import gpu_count, resolved
 from reseed.stages.common.terminal import log
 from reseed.stages.reporting.results.files import RunFiles
-from reseed.store import ConfigError, ReseedError, Terminated
+from reseed.store import ConfigError, ReseedError
 from reseed.store.atomic import make_directory, write_text
-from reseed.store.errors import ended_by
 from reseed.store.share import check_linkable
 
 
@@ -40,7 +37,8 @@ def run(
     dry_run: bool = False,
     until: Sequence[str] = (),
     extra: Sequence[str] = (),
-) -> None:
+    verbose: bool = False,
+) -> list[str]:
     """Bring the run in `folder` up to date with `config`; what is up to date already is left alone.
 
     Args:
@@ -49,6 +47,10 @@ def run(
         profile: a Snakemake profile: a name under configs/profiles, or a path.
         until: rules after which to stop; none: all is done.
         extra: further arguments for Snakemake.
+        verbose: show Snakemake's own messages.
+
+    Returns:
+        What has come of it, a sentence each; nothing of a dry run.
 
     Raises:
         ConfigError: a section of an enhancer or backbone is wrong, something that the run needs is missing or will not
@@ -57,7 +59,7 @@ def run(
     """
     settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
     chosen = Profile.named(profile)
-    command = _snakemake(folder, settings, chosen, cores)
+    command = command_of(folder, settings, chosen, cores)
     _check_ours(folder)
     for warning in preflight(config, folder, is_local=profile == "local"):
         log(f"WARNING: {warning}")
@@ -67,24 +69,30 @@ def run(
     if config.extract.stores is not None and not dry_run:
         make_directory(config.extract.stores)
         check_linkable(config.extract.stores, folder)
-    with at_work(folder, recorded=not dry_run) as lock:
+    with warm(not (dry_run or chosen.sends)) as server, at_work(folder, recorded=not dry_run) as lock:
         if profile == "local":  # elsewhere the jobs run on other machines, which have what the configuration says
-            config = config.model_copy(update={"device": resolved(config.device)})
-            jobs_on_gpus = gpu_count() if config.device == "cuda" else 1  # one on each
-            command.append(f"--resources=gpu={jobs_on_gpus}")  # as two words it would take targets along
+            config, gpus = _on_this_machine(config)
+            command.append(f"--resources=gpu={gpus}")  # as two words it would take targets along
         _say_changes(folder, config)
         with nullcontext() if dry_run else kept_results(folder):
             _write_if_changed(folder / settings, dump(config))
-            wanted = outputs_of(until, command, _environment()) if until else []
+            wanted = outputs_of(until, command, environment()) if until else []
             command += [*(["--dry-run"] if dry_run else []), *extra, *(["--", *wanted] if wanted else [])]
-            started_ns = time.time_ns()
-            status = _execute(command, lock)
+            before = Before.of(config, folder)
+            status, shown = follow(command, folder, lock, server, as_it_is=verbose or dry_run)
         (folder / layout.DRY_CONFIG).unlink(missing_ok=True)
         if status != 0:
-            raise ReseedError(f"the run stopped: {why_it_stopped(folder, started_ns)}")
+            raise ReseedError(f"the run stopped: {why_it_stopped(folder, int(before.begun_s * 1e9))}")
         is_whole = not (dry_run or until or extra)
         if is_whole and settings_of_results(folder):  # all is up to date: what changed is of no effect
             _write_if_changed(folder / layout.RESULTS_CONFIG, dump(config))
+    return [] if dry_run else list(outcome(config, folder, before, shown.progress))
+
+
+def _on_this_machine(config: RunConfig) -> tuple[RunConfig, int]:
+    """Return the configuration with the device that this machine has, and how many steps may have a GPU, one each."""
+    config = config.model_copy(update={"device": resolved(config.device)})
+    return config, gpu_count() if config.device == "cuda" else 1
 
 
 def check(
@@ -104,7 +112,7 @@ def check(
     folder.mkdir(parents=True, exist_ok=True)
     with at_work(folder, recorded=False):
         _write_if_changed(folder / layout.DRY_CONFIG, dump(config))
-        steps = steps_to_do(_snakemake(folder, layout.DRY_CONFIG, chosen, cores), _environment())
+        steps = steps_to_do(command_of(folder, layout.DRY_CONFIG, chosen, cores), environment())
         (folder / layout.DRY_CONFIG).unlink()
     yield from described(config, chosen, Given(cores, extra), steps)
 
@@ -169,53 +177,6 @@ def shared_by(folder: Path) -> list[str]:
     """Return what training and evaluation of a run share, as far as that is known."""
     path = folder / layout.LEAKAGE
     return [str(each) for each in read_shared(path)] if path.exists() else []
-
-
-def _execute(command: Sequence[str], lock: int) -> int:
-    """Run Snakemake to its end, or until this process is interrupted or terminated; returns its exit status.
-
-    The lock travels to Snakemake, so that it is held until the last of the two is gone, however they end.
-    """
-    process = subprocess.Popen(command, env=_environment(), pass_fds=[lock], preexec_fn=_interruptible)
-    try:
-        return process.wait()
-    except KeyboardInterrupt as error:
-        try:  # Ctrl-C in a terminal has reached Snakemake too; a signal to this process alone has not
-            process.wait(timeout=0 if isinstance(error, Terminated) else 5)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-        raise type(error)(f"{ended_by(error)[1]}; run again to go on where it stopped") from None
-
-
-def _interruptible() -> None:
-    """Let Snakemake and its jobs be interrupted: what a shell script starts in the background ignores that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def _snakemake(folder: Path, settings: Path, profile: Profile, cores: int | None) -> list[str]:
-    if not (profile.sends and "cores" in profile.settings):
-        cores = cores or available_cores()
-    return [
-        *(sys.executable, "-m", "reseed.pipeline.plugins" if profile.sends else "snakemake"),
-        *("--snakefile", str(layout.project_file("Snakefile"))),
-        *("--directory", str(folder)),
-        *("--workflow-profile", str(profile.path)),
-        *("--config", f"settings={settings}"),
-        *(("--cores", str(cores)) if cores else ()),  # of a job that is sent: what the profile says
-        "--nolock",  # Snakemake's own lock survives a kill; the run's lock does not
-    ]
-
-
-def _environment() -> dict[str, str]:
-    """Let rules find the `reseed` of this environment. Snakemake itself gives each job the threads of its rule."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def _write_if_changed(path: Path, text: str) -> None:

@@ -1,7 +1,8 @@
 """`extract`: utterances x crops x views -> a store, shard by shard, through the frozen backbone."""
 
 import pickle
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -118,11 +119,9 @@ def extract(
     own = [index for index in range(len(plan)) if job is None or index % job.count == job.index]
     missing = set() if done else {*extraction.missing(place, names)}
     todo = [index for index in own if index in missing]
-    rows = sum(plan[index].stop - plan[index].start for index in todo) * extraction.declaration.rows_per_utterance
-    check_space(place, rows, extraction.declaration)
-    write = ShardTask.of(extraction, place, plan)
-    for written, name in enumerate(execute(write, todo), start=1):
-        log(f"{place}: shard {name} written ({written} of {len(todo)})")
+    utterances = sum(plan[index].stop - plan[index].start for index in todo)
+    check_space(place, utterances * extraction.declaration.rows_per_utterance, extraction.declaration)
+    _say(place, execute(ShardTask.of(extraction, place, plan), todo), len(todo), utterances)
     if job is not None:
         remove_locks(place, [names[index] for index in own if index not in missing])
         made = {"fingerprint": extraction.declaration.fingerprint, "shards": [names[index] for index in own]}
@@ -134,6 +133,14 @@ def extract(
     header = _sealed(place, extraction, names) if shared is None else _shared(place, store, extraction, names)
     retry = " (see rejects.parquet; `reseed append --retry` tries them again)" if header.rejected else ""
     return f"{store}: {header.stored} utterances stored, {header.rejected} rejected{retry}, {len(todo)} shards written"
+
+
+def _say(place: Path, names: Iterable[str], shards: int, utterances: int) -> None:
+    """Say of each shard that it is written, and at which rate; those that are written are of one length."""
+    begun_s = time.monotonic()
+    for written, name in enumerate(names, start=1):
+        rate = utterances * written / shards / (time.monotonic() - begun_s)
+        log(f"{place}: {rate:,.1f} utterances/s, shard {name} written ({written} of {shards})")
 
 
 def _sealed(store: Path, extraction: Extraction, names: Sequence[str]) -> Header:

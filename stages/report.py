@@ -34,8 +34,8 @@ def report(
         stores: the store that each but the fused ones was scored from, in the same order, for figures of the space;
             or none.
         utterances: utterances.parquet, which says who speaks.
-        report: directory to write; metrics.json, groups.json (both also as .csv), summary.json, plots/, tables/ and,
-            last, index.html.
+        report: directory to write; metrics.json, groups.json (both also as .csv), summary.json, conclusions.json (its
+            sentences), plots/, tables/ and, last, index.html.
         backbone_pairs: what is compared by each system that scores two backbones against each other.
         frontends: directories of front ends, whose spectrograms are shown.
         config: the configuration that all of this is of, as YAML; it is kept beside the page.

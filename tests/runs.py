@@ -5,7 +5,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import IO
 from unittest import mock
@@ -15,7 +15,7 @@ import yaml
 
 from reseed.cli import main
 from tests.corpus import write_corpus
-from tests.warm import commands
+from tests.warm import server
 
 _SPEEDS = re.compile(rb'"(pairs|crops)_per_s": \d+')
 # Settings for commands that are called by themselves.
@@ -63,11 +63,10 @@ def reseed(*arguments: object, ok: bool = True) -> str:
     Returns:
         What the command and its steps printed.
     """
-    environment = {**os.environ, "PATH": f"{commands()}{os.pathsep}{os.environ['PATH']}"}
     with tempfile.TemporaryFile("w+") as printed:
         with (
             _printing_to(printed),
-            mock.patch("reseed.pipeline.run._environment", return_value=environment),
+            mock.patch("reseed.pipeline.run.warm", return_value=nullcontext(server())),
         ):
             try:
                 main([str(argument) for argument in arguments], prog_name="reseed")

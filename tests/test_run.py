@@ -3,7 +3,9 @@
 import fcntl
 import json
 import os
+import pty
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -11,11 +13,13 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
 
+from reseed.pipeline import layout
 from reseed.stages.audio.manifest import read_manifest
 from reseed.store import EmbeddingStore
 from tests.corpus import voice, write_wave
@@ -56,7 +60,14 @@ def test_running_again_does_nothing(folder, copied):
 
 def test_changing_a_training_setting_trains_again_and_extracts_nothing(folder, copied):
     before = times(copied / "toy")
-    reseed("run", folder / "toy.yaml", "--runs", copied, "--set", "train.quick.epochs=2")
+    said = reseed("run", folder / "toy.yaml", "--runs", copied, "--set", "train.quick.epochs=2").splitlines()
+    assert any(re.fullmatch(r"1/4  train: quick \(.* s\)", line) for line in said)
+    assert said[-4].startswith(json.loads((copied / "toy" / layout.CONCLUSIONS).read_text())[0]["sentence"][:20])
+    assert said[-3] == f"report: {copied / 'toy' / layout.PAGE}"
+    assert said[-2] == (
+        "made: 1 store, 1 model and 1 score file; as before: 8 lists, 4 stores, 2 models and 3 score files"
+    )
+    assert re.fullmatch(r"4 steps: (train|enhance|score|report) .* s; in all .* s", said[-1])
     changed = {name for name, time_ns in times(copied / "toy").items() if before.get(name) != time_ns}
     assert {"models/quick/model.json", "scores/quick.parquet", "report/metrics.json"} <= changed
     kept = ("corpus/", "stores/ge2e/", "models/wccn/", "stores/ge2e+wccn/", "scores/raw", "scores/wccn")
@@ -174,6 +185,26 @@ def test_a_run_in_the_background_of_a_script_ends_by_a_signal(folder, unextracte
     assert "reseed" not in left.stdout
 
 
+def test_a_terminal_sees_how_far_the_run_is_and_ctrl_c_ends_it(folder, unextracted):
+    run = [*RESEED, "run", str(folder / "toy.yaml"), "--runs", str(unextracted), f"{STORES[0]}/store.json"]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execvpe(run[0], run, {**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "30"})
+    shown, is_ended = b"", False
+    with os.fdopen(terminal, "r+b", buffering=0) as screen, suppress(OSError):  # EIO: the other end is closed
+        while data := screen.read(1 << 16):
+            shown += data
+            if b"utterances/s, shard" in shown and not is_ended:
+                is_ended = bool(screen.write(b"\x03"))
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) in (128 + signal.SIGINT, 0)
+    frames = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n")
+    assert re.search(
+        r"toy: 0 of 2 steps, .* s *\n+  extract +━+ +0/2 *\n+  extract: train by ge2e, job 0 of 1 ", frames
+    )
+    assert "Traceback" not in frames
+    assert "reseed: interrupted; run again to go on where it stopped" in frames or "report: " in frames
+
+
 def extracting(run: Path) -> list[int]:
     """Return the processes that extract for a run: whose command lines say so, and that work in its folder."""
     pattern = f"extract .*{STORES[0]} --job"
@@ -187,7 +218,14 @@ def test_a_failed_step_ends_in_its_one_line(folder, copied):
     source = ("--set", f"corpus.sources={{noise/train: {{path: {folder / 'noises'}}}}}")
     target = "corpus/train/noise/utterances.parquet"
     output = reseed("run", folder / "toy.yaml", "--runs", copied, *source, target, ok=False)
-    assert f"reseed: the run stopped: {folder / 'noises'}: no usable recording" in output.splitlines()[-1]
+    *_, failed, how, why = output.splitlines()
+    assert re.fullmatch(r"failed after .* s: prepare: noise of train", failed)
+    assert re.fullmatch(
+        rf"  to repeat it alone: \(cd {copied / 'toy'} && reseed prepare --config config.yaml .*\)", how
+    )
+    assert why.startswith(f"reseed: the run stopped: {folder / 'noises'}: no usable recording")
+    log = "logs/prepare.train.noise.log"
+    assert why.endswith(f"({copied / 'toy' / log})")
 
 
 def test_a_trial_list_that_is_not_there_is_refused_before_any_step(folder):

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
     reason="RESEED_SLURM is not set: it says that jobs may be sent by sbatch from here",
 )
 STORE = "stores/ge2e/train/store.json"
-RUN = [sys.executable, "-m", "reseed.cli", "run"]
+RUN = [sys.executable, "-m", "reseed.cli", "run", "--verbose"]
 SMALL = ["--profile", "slurm", "--cores", "2", "--resources=mem_mb=2500", "--set", "extract.jobs=2"]
 
 

@@ -40,7 +40,7 @@ rule prepare:
         " --utterances {output.utterances:q} --rejects {output.rejects:q} >{log} 2>&1"
 
 
-# Before anything is extracted, and to the terminal too: what is shared makes every figure of the run too good.
+# Before anything is extracted: what is shared makes every figure of the run too good.
 rule leakage:
     input:
         sides=[option.file for heard in INPUTS.leakage().values() for option in heard],
@@ -54,7 +54,7 @@ rule leakage:
     message:
         "leakage: {TRAIN} against {EVALUATION}"
     shell:
-        "reseed leakage {params.sides} --found {output.found} 2>&1 | tee {log} >&2"
+        "reseed leakage {params.sides} --found {output.found} >{log} 2>&1"
 
 
 rule trials:

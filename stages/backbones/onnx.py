@@ -9,10 +9,9 @@ Shapes: B batch, T samples, F frames, M mel bands, D embedding dimension.
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,6 +23,9 @@ from reseed.stages.backbones.settings import OnnxConfig, external_data
 from reseed.stages.backbones.weights import present
 from reseed.store import ConfigError, ModelError
 from reseed.store.atomic import sha256_file
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 N_MELS = 80
@@ -118,12 +120,14 @@ class Onnx(Backbone):
         return ModelError(f"{self.path} {fault}; {described(self.session)}")
 
 
-def open_session(path: Path, device: torch.device) -> onnxruntime.InferenceSession:
+def open_session(path: Path, device: torch.device) -> "onnxruntime.InferenceSession":
     """Open an ONNX file for `device`.
 
     Raises:
         ModelError: it is no ONNX file, or one that this onnxruntime cannot run.
     """
+    import onnxruntime  # it starts threads, beside which no process may be forked
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
@@ -137,7 +141,7 @@ def open_session(path: Path, device: torch.device) -> onnxruntime.InferenceSessi
         raise ModelError(f"{path} is no ONNX file that onnxruntime can run: {reason}") from error
 
 
-def front_end(config: OnnxConfig, session: onnxruntime.InferenceSession, path: Path) -> FrontEnd:
+def front_end(config: OnnxConfig, session: "onnxruntime.InferenceSession", path: Path) -> FrontEnd:
     """Settle what precedes the network: settings, then the file's own words, then the habits of its exporter.
 
     Raises:
@@ -174,7 +178,7 @@ def _kind(shape: list[Any]) -> str | None:
     return "fbank" if len(shape) == 3 and isinstance(shape[2], int) and not isinstance(shape[1], int) else None
 
 
-def _one_input(session: onnxruntime.InferenceSession, path: Path) -> Any:
+def _one_input(session: "onnxruntime.InferenceSession", path: Path) -> Any:
     nodes = session.get_inputs()
     if len(nodes) != 1 or nodes[0].type not in TYPES or len(nodes[0].shape) not in (2, 3):
         raise ModelError(f"{path} does not take waveforms [B, T] or bands [B, F, M] alone; {described(session)}")
@@ -183,7 +187,7 @@ def _one_input(session: onnxruntime.InferenceSession, path: Path) -> Any:
     return nodes[0]
 
 
-def _one_output(session: onnxruntime.InferenceSession, path: Path, wanted: str | None) -> str:
+def _one_output(session: "onnxruntime.InferenceSession", path: Path, wanted: str | None) -> str:
     names = [node.name for node in session.get_outputs()]
     if wanted is None and len(names) == 1:
         return names[0]
@@ -192,7 +196,7 @@ def _one_output(session: onnxruntime.InferenceSession, path: Path, wanted: str |
     return wanted
 
 
-def described(session: onnxruntime.InferenceSession) -> str:
+def described(session: "onnxruntime.InferenceSession") -> str:
     """Return the inputs and outputs of a network in words."""
     ins, outs = (
         ", ".join(f"{node.name} {node.type} {node.shape}" for node in nodes)

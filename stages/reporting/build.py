@@ -10,7 +10,7 @@ from reseed.stages.common.prose import counted
 from reseed.stages.common.terminal import log
 from reseed.stages.reporting.contents import Contents, contents
 from reseed.stages.reporting.folder import PAGE, check_place, check_table, page_files, remove_stale
-from reseed.stages.reporting.page import render_page
+from reseed.stages.reporting.page import concluded, render_page
 from reseed.stages.reporting.plots.distances import speaker_distances
 from reseed.stages.reporting.plots.projection import embedding_space
 from reseed.stages.reporting.plots.spectrograms import spectrograms
@@ -93,7 +93,7 @@ def check_replaceable(report: Path, runs: Sequence[RunFiles]) -> None:
     check_place(report, read)
     summary = report / "summary.json"
     check_file(report / "config.yaml", "that of a report", lambda _: summary.is_file(), ScoringError)
-    for name in ("metrics", "groups", "summary", "across", "spread", "digests"):
+    for name in ("metrics", "groups", "summary", "across", "spread", "conclusions", "digests"):
         check_file(report / f"{name}.json", "of a report", _is_rows, ScoringError)
     for name in ("metrics", "groups"):
         check_table(report / f"{name}.csv", "of a report")
@@ -127,6 +127,7 @@ def _write(
             if content:
                 write_json(staged / name, content)
         write_json(staged / "summary.json", [summary.row() for summary in results.summaries])
+        write_json(staged / "conclusions.json", [{"sentence": sentence} for sentence in concluded(results)])
         for name, text in files.items():
             write_text(staged / name, text)
         write_record(staged / DIGESTS, {"files": digests_of(staged)})

@@ -20,7 +20,6 @@ def render_page(
 ) -> str:
     """Return the page as HTML; `leaks` is what training and evaluation share."""
     say = results.say
-    labels = {system: style.label for system, style in results.styles.items()}
     calibrated = {pooled.system: calibrated_label(pooled.system, results.styles) for pooled in results.pooled}
     return render(
         "reporting/page.html.j2",
@@ -28,7 +27,7 @@ def render_page(
         notes=[text for text in (*notes, say(contradiction(results.measurements) or "")) if text],
         subtitle=say(_subtitle(results)),
         leaks=list(map(say, leaks)),
-        conclusions=list(map(say, conclusions(results.summaries, scored_labels(labels)))),
+        conclusions=concluded(results),
         warnings=list(map(say, calibration_warning(results.pooled, calibrated, results.costs))),
         say=say,
         themes=THEMES,
@@ -45,6 +44,12 @@ def render_page(
             )
         },
     )
+
+
+def concluded(results: Results) -> list[str]:
+    """Return what the results say, the most important first."""
+    labels = {system: style.label for system, style in results.styles.items()}
+    return list(map(results.say, conclusions(results.summaries, scored_labels(labels))))
 
 
 def _subtitle(results: Results) -> str:

@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
-from sklearn.isotonic import isotonic_regression
 
 from reseed.stages.scoring.curves import Floats, ScoredTrials, error_rates, grouped, hull_eer
 from reseed.store.errors import ScoringError
@@ -157,6 +156,8 @@ def cross_entropies(
 
 def _best_calibrated(trials: ScoredTrials) -> tuple[ScoredTrials, Floats]:
     """Return the trials that weigh anything, and the log-likelihood ratio that fits each score best."""
+    from sklearn.isotonic import isotonic_regression  # a second to load, which every command would pay
+
     weight_K = trials.target_K + trials.nontarget_K
     present = weight_K > 0
     trials = ScoredTrials(trials.score_K[present], trials.target_K[present], trials.nontarget_K[present])

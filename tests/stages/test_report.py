@@ -231,7 +231,7 @@ def test_a_second_run_gives_the_same_bytes_and_nothing_of_an_earlier_report_ling
     tables = ["summary", "eer", "eer_by_kind", *(metric for metric in METRICS if metric.table)]
     assert sum(name.startswith("tables/") for name in names) == 3 * len(tables)
     assert sum(name.startswith("plots/") for name in names) == 2 * 7
-    assert len(names) == 9 + 3 * len(tables) + 2 * 7
+    assert len(names) == 10 + 3 * len(tables) + 2 * 7
     for name in names:
         assert (again / name).read_bytes() == (made / name).read_bytes()
 

@@ -1,0 +1,75 @@
+"""What a run has come to, in a few lines: its first result, what was made, what stayed as it was, where time went."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reseed.pipeline import layout
+from reseed.pipeline.config import RunConfig
+from reseed.pipeline.inputs import Inputs
+from reseed.pipeline.plan import Plan
+from reseed.pipeline.progress import Progress, duration
+from reseed.stages.common.prose import counted, listed
+from reseed.store.bounded import read_json
+
+# What the files of a run are called, by the folder that they lie in.
+_NOUNS = {
+    "corpus": "list",
+    "backbones": "backbone",
+    "frontends": "front end",
+    "stores": "store",
+    "models": "model",
+    "scores": "score file",
+}
+
+
+@dataclass(frozen=True)
+class Before:
+    """What was there when a run began.
+
+    Attributes:
+        made: when each file that the run makes was written, in nanoseconds; those that are there.
+    """
+
+    made: Mapping[Path, int]
+    begun_s: float
+
+    @classmethod
+    def of(cls, config: RunConfig, folder: Path) -> "Before":
+        """Look into the folder of a run."""
+        return cls(_times(config, folder), time.time())
+
+
+def outcome(config: RunConfig, folder: Path, before: Before, progress: Progress) -> Iterator[str]:
+    """Yield what a run that has ended well has come to, a line each."""
+    page = folder / layout.PAGE
+    if page.exists():
+        yield from _first_sentence(folder / layout.CONCLUSIONS)
+        yield f"report: {page}"
+    if not progress.planned:
+        yield "Nothing to be done: all is up to date"
+        return
+    now = _times(config, folder)
+    kept = {path for path, time_ns in now.items() if before.made.get(path) == time_ns}
+    if kept:
+        yield f"made: {_counted(now.keys() - kept)}; as before: {_counted(kept)}"
+    yield f"{progress.where_the_time_went()}; in all {duration(time.time() - before.begun_s)}"
+
+
+def _first_sentence(path: Path) -> Iterator[str]:
+    """Yield what a report says first; reports of earlier versions keep it to their page."""
+    if path.is_file():
+        yield from (row["sentence"].replace("\u202f", " ") for row in read_json(path)[:1])
+
+
+def _times(config: RunConfig, folder: Path) -> dict[Path, int]:
+    targets = [path for path in Inputs(Plan(config)).targets() if path.parts[0] in _NOUNS]
+    files = {path for path in targets if not path.parent.name.endswith(".jobs")}
+    return {path: (folder / path).stat().st_mtime_ns for path in files if (folder / path).exists()}
+
+
+def _counted(paths: set[Path]) -> str:
+    numbers = Counter(path.parts[0] for path in paths)
+    return listed([counted(numbers[each], noun) for each, noun in _NOUNS.items() if numbers[each]] or ["nothing"])
