@@ -399,7 +399,7 @@ def synthesise(config: Path | None, overrides: Sequence[str], seed: int | None, 
 @click.option("--split", help="Split to record, to keep of a list, or a data set's own (a+b joins two).")
 @_output_option("utterances", "Manifest to write (.parquet).")
 @_output_option("rejects", "Rejects to write (.parquet), with the reason for each.")
-@_path_option("listing", "File to keep what a store lists in, so that it is asked once (.parquet).", required=False)
+@_path_option("listing", "File to keep what a store or a large folder lists in (.parquet).", required=False)
 @_path_option("known", "Earlier manifest of this source: what has not changed is taken from it.", required=False)
 @click.option(
     "--strict",

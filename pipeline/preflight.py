@@ -174,15 +174,13 @@ class Preflight:
 
     def _list(self) -> None:
         """List what the run reads."""
-        kept: list[str] = []
+        kept = [str(each.listing) for each in self.recordings if (self.folder / each.listing).exists()]
         for recordings in self.recordings:
             try:
                 path = self.plan.source(recordings).path
                 is_here = isinstance(path, Url) or is_pattern(path) or path.exists()
                 if self.config.synthesise is None and not is_here:
                     continue
-                if isinstance(path, Url) and (self.folder / recordings.listing).exists():
-                    kept.append(str(recordings.listing))
                 found = listing(self.plan, recordings, self.folder)
             except (ReseedError, OSError) as error:
                 self.errors.append(str(error))
@@ -191,7 +189,8 @@ class Preflight:
             if not found.rows:
                 self.errors.append(f"{self.plan.source(recordings).path}: there is no recording for {recordings}")
         if kept:
-            log(f"{', '.join(kept)} in {self.folder} say what lies in stores; to have it listed again, remove them")
+            text = "of a store nothing is listed again, of a large folder what has another time"
+            log(f"{', '.join(kept)} in {self.folder} say what is there: {text}; to have all looked at, remove them")
 
     def _copies(self) -> Iterator[str]:
         """Yield what training and evaluation seem to share, by places, sizes and samples of the bytes."""

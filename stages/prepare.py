@@ -111,7 +111,8 @@ def prepare(
         split: of a data set: its own name of a part, or several joined by "+"; otherwise kept from lists that name
             splits, and written into the manifest.
         strict: the largest share of what is listed that may be rejected; None: any.
-        listing: what a folder of a store lists is read from this file, or written to it where it is missing.
+        listing: what a folder of a store lists is read from this file, or written to it where it is missing; of a large
+            folder of this machine, what has changed since is listed again.
         known: an earlier manifest of this source, or `utterances` itself: only what it lacks or has changed is decoded.
 
     Returns:

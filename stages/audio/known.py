@@ -1,5 +1,7 @@
 """Recordings that an earlier manifest lists already: they are taken from it, and not decoded once more."""
 
+import os
+import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,6 +33,8 @@ class Known:
         self.path, self.changed = path, 0
         self._table, self._written_ns = manifest.table(), path.stat().st_mtime_ns
         self._kept: list[int] = []
+        self._folders: dict[str, str] = {}  # as listed -> with its links followed
+        self._listed = [self._table[name].to_pylist() for name in ("speaker_id", "split", "start_s", "sha256")]
         self._rows: dict[tuple[str, str], list[int]] = defaultdict(list)
         for number, row in enumerate(manifest):
             self._rows[row.path, row.utterance_id].append(number)
@@ -45,8 +49,9 @@ class Known:
     def new(self, recordings: Iterable[ListedRecording]) -> Iterator[ListedRecording]:
         """Yield those that it does not list as they are now."""
         for recording in recordings:
-            rows = self._rows.get((str(Location.of(recording.path).resolved()), recording.utterance_id), [])
-            if recording.problem is None and rows and self._is_same(recording, rows[0]):
+            place, changed_ns = self._resolved(Location.of(recording.path))
+            rows = self._rows.get((place, recording.utterance_id), [])
+            if recording.problem is None and rows and self._is_same(recording, rows[0], changed_ns):
                 self._kept += rows
             else:
                 yield recording
@@ -70,22 +75,34 @@ class Known:
                 table = table.append_column(field, pa.nulls(len(table), field.type))
         return table.select(schema.names).cast(schema)
 
-    def _is_same(self, recording: ListedRecording, number: int) -> bool:
-        row = {name: self._table[name][number].as_py() for name in ("speaker_id", "start_s", "split", "sha256")}
+    def _is_same(self, recording: ListedRecording, number: int, changed_ns: int | None) -> bool:
+        speaker_id, split, start_s, sha256 = (column[number] for column in self._listed)
         in_seconds = recording.units[0] == SECONDS
-        listed = (recording.speaker_id, recording.split, recording.start_s if in_seconds else row["start_s"])
-        if listed != (row["speaker_id"], row["split"], row["start_s"]):
+        listed = (recording.speaker_id, recording.split, recording.start_s if in_seconds else start_s)
+        if listed != (speaker_id, split, start_s):
             return False
-        is_same = self._is_untouched(recording) or self._digest(recording) == row["sha256"]
+        is_untouched = changed_ns is not None and changed_ns < self._written_ns
+        is_same = is_untouched or self._digest(recording) == sha256
         self.changed += not is_same
         return is_same
 
-    def _is_untouched(self, recording: ListedRecording) -> bool:
-        location = Location.of(recording.path)
+    def _resolved(self, location: Location) -> tuple[str, int | None]:
+        """Return a place with its links followed, and when the file system says that its file was touched last.
+
+        The folder of a million files is resolved once, which of each would take a minute.
+        """
+        if location.is_remote:
+            return str(location), 0
+        above, _, name = location.file.rpartition("/")
         try:
-            return location.is_remote or location.path.stat().st_ctime_ns < self._written_ns
+            found = os.lstat(location.file)
+            if location.part is not None or stat.S_ISLNK(found.st_mode) or name in ("", ".", ".."):
+                return str(location.resolved()), location.path.stat().st_ctime_ns
         except OSError:
-            return False
+            return str(location.resolved()), None
+        if above not in self._folders:
+            self._folders[above] = os.path.realpath(above or ("/" if location.file.startswith("/") else "."))
+        return f"{self._folders[above].rstrip('/')}/{name}", found.st_ctime_ns
 
     @staticmethod
     def _digest(recording: ListedRecording) -> str:

@@ -1,12 +1,12 @@
 """Recordings in folders, by the names of their files. Nothing here opens audio."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path, PurePath
 
+from reseed.stages.audio.folders import Below, below, digest_of
 from reseed.stages.audio.listed import ListedRecording
 from reseed.stages.audio.patterns import expanded, is_pattern
 from reseed.stages.audio.remote_listing import files_below as files_below_url
@@ -25,7 +25,12 @@ AUDIO_SUFFIXES = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 
 def audio_files(folder: Path) -> Iterator[Path]:
     """Yield all recordings below a folder, by their suffix, in an order that depends on their names alone."""
-    for path in files_below(folder):
+    return audio_among(below(folder))
+
+
+def audio_among(files: Below) -> Iterator[Path]:
+    """Yield the recordings among the files below a folder."""
+    for path in map(Path, files.files()):
         if is_audio(path):
             yield path
 
@@ -34,25 +39,27 @@ def listing_digest(source: AnyPath, kept: Path | None = None) -> str:
     """Return a digest of which files a source is, by name, size and time of change: of a folder all below it.
 
     Args:
-        kept: what a store lists is read from this file, or written to it; see `remote.listing.files_below`.
+        kept: what a store or a large folder lists is read from this file, or written to it; see
+            `remote.listing.files_below` and `folders.below`.
     """
     if isinstance(source, Url):
         return _digest_in_store(source, kept)
+    if source.is_dir():
+        return below(source, kept).digest()
     paths = (path for path in expanded(source) if isinstance(path, Path))
-    files = chain.from_iterable(_names_below(path) if path.is_dir() else [str(path)] for path in paths)
-    return digest(sorted((file, *_size_and_time(file)) for file in files))
+    return digest_of(chain.from_iterable(below(path).files() if path.is_dir() else [str(path)] for path in paths))
 
 
-def list_folder(folder: Path, speaker_depth: int, split: str | None, notes: list[str]) -> Iterator[ListedRecording]:
+def list_folder(files: Below, speaker_depth: int, split: str | None, notes: list[str]) -> Iterator[ListedRecording]:
     """Yield all recordings below a folder; their speakers are named by the path down to `speaker_depth`.
 
     Args:
         notes: gets a word on the files that are none by their names.
     """
     others: Counter[str] = Counter()
-    for path in files_below(folder):
+    for path in map(Path, files.files()):
         if is_audio(path):
-            yield of_folder(path.relative_to(folder), path, speaker_depth, split)
+            yield of_folder(path.relative_to(files.top), path, speaker_depth, split)
         elif not path.name.startswith("."):
             others[path.suffix.lower() or path.name] += 1
     if others:
@@ -79,29 +86,3 @@ def _digest_in_store(source: Url, kept: Path | None) -> str:
     for entry in files_below_url(source, kept):
         hasher.update(f"{entry.url}\t{entry.size}\t{entry.version}\n".encode())
     return hasher.hexdigest()
-
-
-def _size_and_time(path: str) -> tuple[int, int]:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - a Path of each of a million files takes longer than this
-    except FileNotFoundError:  # a dangling link
-        return (-1, -1)
-    return (found.st_size, found.st_mtime_ns)
-
-
-def files_below(folder: Path) -> Iterator[Path]:
-    """Yield all files, those in linked folders too; a folder that is linked into itself is entered once."""
-    return map(Path, _names_below(folder))
-
-
-def _names_below(folder: Path) -> Iterator[str]:
-    seen: set[str] = set()
-    for current, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(current)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        start = str(Path(current) / "_")[:-1]
-        yield from (start + name for name in sorted(names))

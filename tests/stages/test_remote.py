@@ -245,7 +245,7 @@ def test_a_run_lists_a_store_once_and_says_where_that_is_kept(bucket, tmp_path, 
         listings = [each for each in bucket.requests if "list-type=2" in each and "delimiter" not in each]
         assert len(listings) == (0 if number else 4)
     said = capsys.readouterr().err
-    assert f"listing.parquet in {folder} say what lies in stores; to have it listed again, remove them" in said
+    assert f"listing.parquet in {folder} say what is there: of a store nothing is listed again" in said
     assert (folder / "corpus/train/speech/listing.parquet").exists()
 
 

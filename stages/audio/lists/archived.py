@@ -30,6 +30,7 @@ from reseed.store.url import AnyPath
 _ARK = ".ark"
 ARCHIVES: dict[str, Callable[[Source], Members]] = {".tar": tar_members, ".zip": zip_members, _ARK: ark_members}
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst")
+ENDINGS = frozenset({*ARCHIVES, *(PurePath(f"_{ending}").suffix for ending in _COMPRESSED)})  # that archives may have
 _LISTS = (".csv", ".tsv", ".jsonl", ".parquet")
 _BESIDE = _SPEAKER, _CLASS, _JSON = ".spk", ".cls", ".json"
 _MOST = 1000  # members of one sample

@@ -7,10 +7,11 @@ from itertools import chain, groupby
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
+from reseed.stages.audio.folders import below
 from reseed.stages.audio.kaldi import kaldi_directories, list_kaldi
 from reseed.stages.audio.listed import ListedRecording, file_errors
-from reseed.stages.audio.listing import audio_files, files_below, is_audio, list_folder, of_folder
-from reseed.stages.audio.lists.archived import ARCHIVES, ArchiveReader, is_archive
+from reseed.stages.audio.listing import audio_among, is_audio, list_folder, of_folder
+from reseed.stages.audio.lists.archived import ARCHIVES, ENDINGS, ArchiveReader, is_archive
 from reseed.stages.audio.lists.columns import Interpreter
 from reseed.stages.audio.lists.delimited import delimited_rows
 from reseed.stages.audio.lists.json_values import is_json, json_rows
@@ -45,7 +46,8 @@ def list_recordings(
     Args:
         notes: gets what there is to say about the whole of it, once it is read to its end.
         tars: the tar files that NeMo's manifests are of, in the order of their numbers; empty: they lie beside.
-        kept: what a folder of a store lists is read from this file; where it is missing, it is written first.
+        kept: what a folder of a store, or a large one of this machine, lists is read from this file; where it is
+            missing, it is written first.
 
     Raises:
         ManifestError: `source` does not exist, is of no known kind, cannot be read, or lacks the column `path`.
@@ -101,15 +103,16 @@ class _Lister:
             return self._lists([metadata])
         if isinstance(source, Url):
             return self.store(source)
-        if next(audio_files(source), None) is None:
-            files = [*files_below(source)]
-            if packed := _packed(files):
-                self._note_lists(source, files, packed)
+        files = below(source, self.kept)
+        if next(audio_among(files), None) is None:
+            paths = [*map(Path, files.files())]
+            if packed := _packed(paths):
+                self._note_lists(source, paths, packed)
                 return self.several(packed)
-        elif archives := [path for path in files_below(source) if is_archive(path)]:
+        elif archives := [path for path in map(Path, files.with_suffix(ENDINGS)) if is_archive(path)]:
             few = first_few(str(path.relative_to(source)) for path in archives)
             self.notes.append(f"archives beside the recordings are not read; give them as the source ({few})")
-        return list_folder(source, self.speaker_depth, self.split, self.notes)
+        return list_folder(files, self.speaker_depth, self.split, self.notes)
 
     def _note_lists(self, folder: Path, files: Sequence[AnyPath], packed: Sequence[AnyPath]) -> None:
         if any(map(is_archive, packed)) and (lists := [path for path in files if _suffix(path) in _TABLES]):
