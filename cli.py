@@ -678,7 +678,7 @@ def train(
         processes=processes,
         **paths,
     )
-    stage(order)
+    _say(stage(order))
 
 
 @main.command()
@@ -903,7 +903,7 @@ def enhance(
     if seed is None:
         seed = run.seed if run else 0
     with _landing(enhanced, paths["store"]) as folder:
-        stage(seed=seed, device=_device(device or (run.device if run else "auto")), enhanced=folder, **paths)
+        _say(stage(seed=seed, device=_device(device or (run.device if run else "auto")), enhanced=folder, **paths))
 
 
 @main.command()

@@ -22,8 +22,8 @@ from reseed.store.inputs import EnhancedInputs
 from reseed.store.url import AnyPath
 
 
-def enhance(*, store: AnyPath, model: Path, enhanced: Path, seed: int, device: str = "cpu") -> None:
-    """Enhance every vector of a store, shard by shard, into a store of the same catalogue.
+def enhance(*, store: AnyPath, model: Path, enhanced: Path, seed: int, device: str = "cpu") -> str:
+    """Enhance every vector of a store, shard by shard, into a store of the same catalogue; returns what came of it.
 
     A model that adapts first reads the whole store. Shards already sealed under the same declaration are kept, so
     that an interrupted run is resumed. Sampling noise
@@ -77,6 +77,7 @@ def enhance(*, store: AnyPath, model: Path, enhanced: Path, seed: int, device: s
         return enhance_vectors(adapted(), raw_MD, generator, device, len(source.views), first[shard])
 
     derive(source, enhanced, declaration, transform, verb="enhance", model=model)
+    return f"{enhanced}: {len(source):,} vectors of {source.path}, enhanced by {model}"
 
 
 def shard_generator(seed: int, shard: int) -> torch.Generator:

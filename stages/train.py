@@ -50,8 +50,8 @@ class EnhancerOrder(TrainingOrder):
         return self.settings.held_out if isinstance(self.settings, TrainingSettings) else 0.0
 
 
-def train(order: EnhancerOrder, group: ProcessGroup = ONE_PROCESS) -> None:
-    """Train an enhancer on a store and write the model directory.
+def train(order: EnhancerOrder, group: ProcessGroup = ONE_PROCESS) -> str:
+    """Train an enhancer on a store and write the model directory; returns what came of it.
 
     Args:
         group: in a process that `train` itself has started: which of them this is.
@@ -63,7 +63,7 @@ def train(order: EnhancerOrder, group: ProcessGroup = ONE_PROCESS) -> None:
     """
     if order.processes > group.size:
         run_in_processes(train, order, order.processes)
-        return
+        return _made(order)
     FOLDER.check_replaceable(order.model, order.store)
     store, device = EmbeddingStore(order.store), torch_device(order.device)
     enhancer = make_enhancer(order.enhancer, order.settings, store.dim, order.seed)
@@ -81,6 +81,11 @@ def train(order: EnhancerOrder, group: ProcessGroup = ONE_PROCESS) -> None:
     if group.is_main:
         save_model(order.model, enhancer, info, history)
         order.remove_checkpoint()
+    return _made(order)
+
+
+def _made(order: EnhancerOrder) -> str:
+    return f"{order.model}: {order.enhancer}, trained on {order.store}"
 
 
 def _optimised(
