@@ -9,6 +9,8 @@ snakemake-executor-plugin-slurm 2.8.0 waits forever, or believes what is not so,
   Snakemake looks whether its files are there;
 * a job starts Snakemake, which starts Snakemake by srun for each step: once is enough, but for arrays, whose tasks the
   first tells what to do;
+* of a job that waits to be begun again after its node was lost, sacct says that it is on the node "None assigned", which
+  the plugin tells sbatch to exclude from then on, and nothing is sent any more;
 * it asks more and more seldom, down to once in three minutes;
 * of an array it sends what is ready only once all of it is, which `jobs` in a profile may never let it be.
 
@@ -57,6 +59,14 @@ class States:
         return found | dict.fromkeys(forgotten, "UNKNOWN"), took_s
 
 
+class NodeNames(set[str]):
+    """Names of nodes, and nothing that is none, such as "None assigned"."""
+
+    def add(self, name: str) -> None:
+        if " " not in name:
+            super().add(name)
+
+
 def mend_slurm() -> None:
     """Let the plugin for Slurm read the states of jobs as Slurm means them."""
     try:
@@ -77,6 +87,13 @@ def mend_slurm() -> None:
 
     executor.run_array_jobs = sent_as_array
     executor.additional_general_args = lambda self: general(self) if getattr(array, "is_sent", False) else ""
+    settle = executor.__post_init__
+
+    def settled(self: Any, *given: Any, **options: Any) -> None:
+        settle(self, *given, **options)
+        self._failed_nodes = NodeNames(self._failed_nodes)
+
+    executor.__post_init__ = settled
     waits = executor.next_seconds_between_status_checks
     executor.next_seconds_between_status_checks = property(
         waits.fget, lambda self, wait_s: waits.fset(self, min(wait_s, _LONGEST_WAIT_S))

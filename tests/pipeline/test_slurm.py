@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from reseed.cli import main
 from reseed.pipeline.ended import failures, why_it_stopped
-from reseed.pipeline.plugins import States
+from reseed.pipeline.plugins import NodeNames, States
 from reseed.pipeline.profiles import Given, Profile, Request
 from reseed.pipeline.slurm import Cluster, Nodes
 
@@ -127,3 +127,10 @@ def test_a_check_without_slurm_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     done = CliRunner().invoke(main, ["demo", "--runs", str(tmp_path), "--check"])
     assert "reseed: --check asks a Slurm cluster, and the profile local is of none; give --profile slurm" in done.output
+
+
+def test_a_job_that_waits_is_on_no_node():
+    lost = NodeNames({"n1"})
+    for said in ("None assigned", "n2", "n[3-4]"):
+        lost.add(said)
+    assert lost == {"n1", "n2", "n[3-4]"}
