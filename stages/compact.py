@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reseed import store as stores
+from reseed.stages.common.space import tell_of_versions
 from reseed.store import Declaration, StoreError
 
 
@@ -28,4 +29,5 @@ def compact(*, store: Path, rows: int, dtype: str | None = None) -> str:
     if dtype is not None:
         stores.convert(store, f"compact to {dtype}", stored_as)
     header = stores.compact(store, rows_per_shard=rows)
+    tell_of_versions(store)
     return f"{store}: {len(header.shards)} shards" + (f" of {header.declaration.dtype}" if dtype else "")

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from reseed import store as stores
+from reseed.stages.common.space import tell_of_versions
 from reseed.stages.extraction.views import without_views
 from reseed.store.header import read_header
 from reseed.store.share import is_linked
@@ -37,8 +38,9 @@ def drop(
         header = stores.drop(store, utterances=utterances, speakers=speakers)
     if views:
         header = stores.convert(
-            store, f"drop the views {', '.join(views)}", lambda declaration: without_views(declaration, views)
+            store, f"drop view {', '.join(views)}", lambda declaration: without_views(declaration, views)
         )
+    tell_of_versions(store)
     left = f"{header.stored} utterances" + (f" in {', '.join(header.declaration.views)}" if views else "")
     elsewhere = "; other stores share its files and still hold what was dropped: drop it there too" if shared else ""
     return f"{store}: {left} left{removed_files(removed)}{elsewhere}"

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from reseed.stages.common.space import check_space
+from reseed.stages.common.space import check_space, tell_of_versions
 from reseed.stages.common.terminal import log
 from reseed.stages.extraction.extension import Extension, ShardToBe
 from reseed.stages.extraction.extraction import Extraction
@@ -58,6 +58,7 @@ def _extend(extension: Extension) -> str:
         extension.write(to_be)
         log(f"{store}: shard {to_be.name} written ({written} of {len(todo)})")
     header = _finalised(extension, plan)
+    tell_of_versions(store)
     added, lost = ", ".join(extension.new_views), before.header.stored - header.stored
     rejected = f", {lost} rejected for a vector that is not finite" if lost else ""
     return f"{store}: {added} added to {header.stored} utterances{rejected}, {len(todo)} shards written"

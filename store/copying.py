@@ -22,6 +22,7 @@ from reseed.store.format import (
     HEADER_NAME,
     OF_SHARDS,
     REJECTS_NAME,
+    VERSIONS,
     Header,
     StoredFile,
     header_path,
@@ -33,12 +34,12 @@ from reseed.store.outputs import check_apart, check_store
 from reseed.store.remote_file import state_of_url
 from reseed.store.states import NEXT_REJECTS_NAME, replace_header, use_rejects
 from reseed.store.url import AnyPath, Url
-from reseed.store.versions import earlier
+from reseed.store.versions import earlier, is_of_versions
 
 Shown = Callable[[Sequence[StoredFile]], Iterable[StoredFile]]
 
 _AT_ONCE = 4  # files
-_OF_A_STORE = {HEADER_NAME, REJECTS_NAME, NEXT_REJECTS_NAME, "shards"}
+_OF_A_STORE = {HEADER_NAME, REJECTS_NAME, NEXT_REJECTS_NAME, "shards", VERSIONS}
 
 
 @dataclass(frozen=True)
@@ -78,11 +79,11 @@ def copy_store(source: AnyPath, target: AnyPath, shown: Shown = iter, version: i
             _copy(use_rejects(source, header, Path, version), target / NEXT_REJECTS_NAME)
             replace_header(target, header, text)
         return Copied(header, count)
-    _check_target(target)
+    before = _check_target(target)
     with _to(target):
         count = _each(header, shown, lambda file: _send(where(file), file, target / file.name))
         _replace_header(target, header, text, use_rejects(source, header, Path, version))
-        _remove_others(target, header)
+        _remove_others(target, header, versions=before != text)
     return Copied(header, count)
 
 
@@ -188,25 +189,35 @@ def _replace_header(target: Url, header: Header, text: str, rejects: Path) -> No
         remote.remove(str(following))
 
 
-def _remove_others(target: Url, header: Header) -> None:
-    """Remove shards of older states: what was dropped is to be gone there, too."""
-    kept_names = {Path(file.name).name for shard in header.shards for file in shard.files}
-    shards = target / "shards"
-    for name in remote.names_in(str(shards)):
-        if name not in kept_names and OF_SHARDS.fullmatch(name):
-            remote.remove(str(shards / name))
+def _remove_others(target: Url, header: Header, *, versions: bool) -> None:
+    """Remove shards of older states: what was dropped is to be gone there, too.
+
+    Args:
+        versions: remove what another program has copied there of earlier states.
+    """
+    listed = {file.name for shard in header.shards for file in shard.files}
+    for folder in ("shards", *((VERSIONS, f"{VERSIONS}/shards") if versions else ())):
+        for name in (f"{folder}/{name}" for name in remote.names_in(str(target / folder))):
+            if name not in listed and (OF_SHARDS.fullmatch(name.removeprefix("shards/")) or is_of_versions(name)):
+                remote.remove(str(target / name))
 
 
-def _check_target(target: Url) -> None:
-    """Check that a store may be written at a URL: nothing is there, a store, or what is left of an unfinished one."""
+def _check_target(target: Url) -> str:
+    """Check that a store may be written at a URL: nothing is there, a store, or what is left of an unfinished one.
+
+    Returns:
+        What store.json says there; nothing where there is none.
+    """
     if target.protocol in ("http", "https"):
         raise StoreError(f"{target} is on a web server, where nothing can be written; give another place")
     with _to(target):
         found = remote.names_in(str(target))
     if others := [name for name in found if name not in _OF_A_STORE]:
         raise StoreError(f"{target} holds {others[0]!r}, which is no part of a store; choose another place")
-    if HEADER_NAME in found and f'"format": "{FORMAT_NAME}"' not in read_text_of(target):
+    text = read_text_of(target) if HEADER_NAME in found else ""
+    if text and f'"format": "{FORMAT_NAME}"' not in text:
         raise StoreError(f"{target / HEADER_NAME} is not that of a store, so it is not replaced; choose another place")
+    return text
 
 
 @contextmanager

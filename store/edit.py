@@ -91,8 +91,8 @@ def _drop(store: Path, utterances: Collection[str], speakers: Collection[str]) -
 
 def _counted(utterances: Collection[str], speakers: Collection[str]) -> str:
     """Return in words how much was dropped; what it was must be named nowhere."""
-    counts = {"utterances": len(set(utterances)), "speakers": len(set(speakers))}
-    return " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+    counts = {"utterance": len(set(utterances)), "speaker": len(set(speakers))}
+    return " and ".join(f"{count} {what}{'s' * (count > 1)}" for what, count in counts.items() if count)
 
 
 def compact(store: Path, *, rows_per_shard: int) -> Header:
@@ -115,7 +115,7 @@ def _compact(store: Path, rows_per_shard: int) -> Header:
         table = pa.concat_tables([source.shard(position).rows() for position in group], promote_options="default")
         names += _rewritten(store, shards[0].index, vectors, table, declaration, digest([s.digest for s in shards]))
     rejects = source.rejects()
-    change = Change(f"compact to {len(names)} shards")
+    change = Change(f"compact to {len(names)} shard{'s' * (len(names) > 1)}")
     return finalise(store, declaration, names, source.header.expected, rejects, source.shards, change)
 
 

@@ -62,14 +62,15 @@ def _noted(store: Path, header: Header, text: str, change: Change | None) -> dic
     found = {f"shards/{path.name}" for path in (store / "shards").glob("*") if OF_SHARDS.fullmatch(path.name)}
     strays = found - listed
     try:
-        before = read_text_of(store)
+        before, present = read_text_of(store), read_header(store)
     except StoreError:  # nothing was there, or nothing of use
-        before = ""
+        return _note(header, strays.union(files_of_versions(store, log=True)), set())
+    left = _planned(store / REMOVAL_NAME, present)["remove"]  # by an edit that was interrupted, whose note goes now
+    strays.update(filter(is_of_versions, left))
     if text == before:
         return _note(header, strays, set())
     if change is None:
         return _note(header, strays.union(files_of_versions(store, log=True)), set())
-    present = read_header(store)
     log_change(store, text, use_rejects(store, present, Path), change)
     if change.forgets:
         return _note(header, strays.union(files_of_versions(store)), set())

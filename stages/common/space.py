@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from reseed.stages.common.terminal import log
 from reseed.store import Declaration, StoreError
+from reseed.store.format import VERSIONS
 
 SURE = 0.8  # of what is expected, rejects taking none: with less room than that, writing would fail
 _CATALOGUE_ROW = 23  # bytes of a row of the catalogue, as measured
@@ -21,6 +23,14 @@ def free_bytes_at(path: Path) -> int:
     there = next(above for above in (path.resolve(), *path.resolve().parents) if above.exists())
     found = os.statvfs(there)
     return found.f_bavail * found.f_frsize
+
+
+def tell_of_versions(store: Path) -> None:
+    """Say what earlier states of a store take of the disk, after an edit that has made one; nothing if hardly any."""
+    states = [path.stat() for path in (store / VERSIONS / "shards").glob("*")]
+    held = sum(state.st_size for state in states if state.st_nlink == 1)
+    if held:
+        log(f"{store}: earlier versions take {in_bytes(held)}; `reseed expire {store}` frees them")
 
 
 def check_space(store: Path, rows: int, declaration: Declaration) -> None:

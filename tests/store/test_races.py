@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from itertools import combinations_with_replacement, count
 from pathlib import Path
 
@@ -20,16 +21,19 @@ import pytest
 
 from reseed.stages.verify import verify
 from reseed.store import (
+    Declaration,
     EmbeddingStore,
     Reject,
     StoreBusyError,
     StoreChangedError,
     append_shards,
     compact,
+    convert,
     drop,
     edited,
     finalise,
 )
+from reseed.store.expiry import expire
 from reseed.store.format import REJECTS_NAME
 from reseed.store.lock import editing
 from reseed.store.states import NEXT_REJECTS_NAME, complete_removal, use_rejects
@@ -69,12 +73,18 @@ def verified(store: Path) -> None:
         verified(store)
 
 
+def without_reverb(declaration: Declaration) -> Declaration:
+    return replace(declaration, views={name: given for name, given in declaration.views.items() if name != "reverb"})
+
+
 EDITS: dict[str, Callable[[Path], object]] = {
     "append": lambda store: append(store, "u5"),
     "append-other": lambda store: append(store, "u6"),
     "drop-speaker": lambda store: drop(store, speakers=["s1"]),
     "drop-rejected": lambda store: drop(store, utterances=["u0", "bad"]),
     "compact": lambda store: compact(store, rows_per_shard=10_000),
+    "drop-view": lambda store: convert(store, "drop view reverb", without_reverb),
+    "expire": lambda store: expire(store),
     "verify": lambda store: verified(store),
     "extract": lambda store: fresh(store, space="toy:2"),
 }
