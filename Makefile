@@ -32,7 +32,7 @@ $(READY): requirements.lock pyproject.toml
 # Pins every package with its hashes, for all platforms; no download address is written.
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
-	  --extra campplus --extra demo --extra dev --extra kubernetes --extra service --extra silero --extra slurm pyproject.toml -o requirements.lock
+	  --extra campplus --extra demo --extra dev --extra kubernetes --extra search --extra service --extra silero --extra slurm pyproject.toml -o requirements.lock
 
 # The environment alone: runs are results, which nothing here removes.
 clean:

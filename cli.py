@@ -58,7 +58,7 @@ GROUPS = {
     "Train and enhance": ("train", "sweep", "enhance", "train-backbone", "train-frontend", "denoise"),
     "Join two backbones": ("align", "map", "upgrade"),
     "Score and report": ("score", "quality", "calibrate", "threshold", "evaluate", "report", "compare"),
-    "Look into a store": ("info", "sql", "browse", "all-pairs", "replay", "verify", "audit"),
+    "Look into a store": ("info", "sql", "browse", "neighbours", "all-pairs", "replay", "verify", "audit"),
     "Change a store": ("drop", "compact", "annotate", "expire"),
     "Exchange and publish": ("copy", "import", "export", "adopt", "export-model", "card"),
 }
@@ -997,21 +997,39 @@ def calibrate(config: Path, overrides: Sequence[str], **options: Any) -> None:
     _say(stage(settings=_load(config, overrides).calibrate or CalibrationSettings(), **options))
 
 
+@main.command()
+@click.argument("store", type=_PLACE)
+@click.argument("utterance")
+@click.option("--view", default="clean", show_default=True, help="Which rendering.")
+@click.option("--k", type=click.IntRange(1), default=10, show_default=True, help="How many.")
+@click.option("--index", is_flag=True, help="Make an index where there is none (extra search): for large stores.")
+@_JSON
+def neighbours(as_json: bool, **options: Any) -> None:
+    """Name the utterances of a store that are nearest to one of them."""
+    from reseed.stages.neighbours import neighbours as stage
+
+    _show(stage(**options), as_json)
+
+
 @main.command(name="all-pairs")
 @click.argument("store", type=_PLACE)
 @click.option("--view", default="clean", show_default=True, help="Which rendering.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Neighbours kept of each utterance.")
+@click.option("--nearest", type=click.IntRange(1), metavar="K", help="Only the K nearest, by an index: no EER.")
 @_output_option("neighbours", "Neighbours to write (.parquet).")
 @_DEVICE
 @_JSON
-def all_pairs(as_json: bool, device: str, **options: Any) -> None:
+def all_pairs(as_json: bool, device: str, top: int, nearest: int | None, **options: Any) -> None:
     """Score every pair of utterances: nearest neighbours, histograms and EER, in bounded memory."""
     from reseed.stages.all_pairs import all_pairs as stage
+    from reseed.stages.all_pairs import nearest_of_all
     from reseed.stages.common.threads import compute_with, given_cores
 
     compute_with(given_cores())  # inner products of whole vectors: the same bits in any number of threads
-    found = stage(device=_device(device), **options)
-    _show(found, as_json)
+    if nearest is not None:
+        _show(nearest_of_all(nearest=nearest, **options), as_json)
+    else:
+        _show(stage(device=_device(device), top=top, **options), as_json)
 
 
 @main.command()
@@ -1150,6 +1168,7 @@ def verify(**options: Any) -> None:
     show_default=True,
     help="Of how many shards to make a row again, where the recordings are there.",
 )
+@click.option("--shards", type=click.IntRange(1), help="Look at so many shards alone, spread over the store.")
 @_RECORDINGS
 @click.option("--fail-on", multiple=True, metavar="RULE", help="Exit with 1 where this rule fails, or any.")
 @_DASK

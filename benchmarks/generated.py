@@ -1,6 +1,7 @@
 """Generated vectors and catalogues, and the stores they fill, shard by shard."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,46 @@ ROWS_PER_SHARD = 100_000
 _UTTERANCES_PER_SPEAKER = 100
 
 
-def declare(dim: int, layout: str) -> Declaration:
-    """Declare a store of float32 vectors, two views and one crop per utterance."""
+def declare(dim: int, layout: str, dtype: str = "float32") -> Declaration:
+    """Declare a store of two views and one crop per utterance."""
     views = {view: {"generated": view} for view in VIEWS}
     return Declaration(
-        dim, "float32", views, crops=1, space="generated:0", inputs=DeclaredInputs(further={"seed": 0}), vectors=layout
+        dim, dtype, views, crops=1, space="generated:0", inputs=DeclaredInputs(further={"seed": 0}), vectors=layout
     )
 
 
 def random_vectors(rows: int, dim: int, seed: int) -> Vectors:
     """Return [rows, D] drawn from a normal distribution: like embeddings, they do not compress."""
     return np.random.default_rng(seed).standard_normal((rows, dim), dtype=np.float32)
+
+
+class Clustered:
+    """Draws vectors of speakers, of a hundred utterances each, as embeddings lie: 192 dimensions of unlike importance.
+
+    An utterance is its speaker's mean and a deviation, and each of its two views another small one. Deviations are
+    drawn once and taken in another order for each shard: that is five times as fast as drawing them.
+    """
+
+    def __init__(self, dim: int) -> None:
+        drawn = np.random.default_rng(0)
+        self._scale_D = ((1 + np.arange(dim)) ** -0.25).astype(np.float32)
+        self._deviation_RD = drawn.standard_normal((ROWS_PER_SHARD, dim), dtype=np.float32) * self._scale_D
+
+    def __call__(self, first: int, rows: int) -> Vectors:
+        """Return rows `first`... of a store of two views, at most those of a shard: [rows, D]."""
+        drawn, dim = np.random.default_rng([1, first]), len(self._scale_D)
+        utterance_U = np.arange(first // len(VIEWS), (first + rows) // len(VIEWS))
+        speaker_U = utterance_U // _UTTERANCES_PER_SPEAKER
+        speakers = np.arange(speaker_U[0], speaker_U[-1] + 1)
+        mean_SD = np.stack(
+            [np.random.default_rng([2, speaker]).standard_normal(dim, np.float32) for speaker in speakers]
+        )
+        own_UD = (mean_SD * self._scale_D)[speaker_U - speaker_U[0]]
+        own_UD += 0.8 * self._deviation_RD[drawn.integers(0, ROWS_PER_SHARD, len(utterance_U))]
+        vectors_UVD = np.repeat(own_UD[:, None], len(VIEWS), axis=1)
+        places = drawn.integers(0, ROWS_PER_SHARD, vectors_UVD.shape[:2])
+        vectors_UVD += 0.3 * self._deviation_RD[places]
+        return vectors_UVD.reshape(rows, dim)
 
 
 def utterance_id(number: int) -> str:
@@ -73,13 +103,20 @@ def write_store(path: Path, cut: list[Part], layout: str) -> Header:
     return finalise(path, declaration, names, sum(len(vectors) for vectors, _ in cut) // len(VIEWS))
 
 
-def write_rows(path: Path, declaration: Declaration, first: int, last: int) -> list[str]:
-    """Write rows `first` to `last` in shards of ROWS_PER_SHARD, one in memory at a time; returns their names."""
+def write_rows(
+    path: Path, declaration: Declaration, first: int, last: int, draw: Callable[[int, int], Vectors] | None = None
+) -> list[str]:
+    """Write rows `first` to `last` in shards of ROWS_PER_SHARD, one in memory at a time; returns their names.
+
+    Args:
+        draw: returns so many rows from one on; by default they are of a normal distribution.
+    """
+    drawn = draw or (lambda start, rows: random_vectors(rows, declaration.dim, seed=start))
     return [
         write_shard(
             path,
             index=start // ROWS_PER_SHARD,
-            vectors=random_vectors(min(ROWS_PER_SHARD, last - start), declaration.dim, seed=start),
+            vectors=drawn(start, min(ROWS_PER_SHARD, last - start)).astype(declaration.dtype, copy=False),
             catalogue=catalogue(start // len(VIEWS), min(ROWS_PER_SHARD, last - start) // len(VIEWS)),
             declaration=declaration,
         )

@@ -9,8 +9,8 @@ snakemake-executor-plugin-slurm 2.8.0 waits forever, or believes what is not so,
   Snakemake looks whether its files are there;
 * a job starts Snakemake, which starts Snakemake by srun for each step: once is enough, but for arrays, whose tasks the
   first tells what to do;
-* of a job that waits to be begun again after its node was lost, sacct says that it is on the node "None assigned", which
-  the plugin tells sbatch to exclude from then on, and nothing is sent any more;
+* of a job that waits to be begun again after its node was lost, sacct says that it is on the node "None assigned":
+  the plugin tells sbatch to exclude it from then on, and nothing is sent any more;
 * it asks more and more seldom, down to once in three minutes;
 * of an array it sends what is ready only once all of it is, which `jobs` in a profile may never let it be.
 

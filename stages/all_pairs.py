@@ -15,6 +15,7 @@ from reseed.stages.common.speakers import speaker_codes
 from reseed.stages.common.terminal import lines
 from reseed.stages.scoring.all_pairs import BINS, PairScan, histogram_eer, histogram_quantiles, scan_pairs
 from reseed.stages.scoring.cosine import utterance_embeddings
+from reseed.stages.search.search import is_worth_an_index, search_in, without
 from reseed.store import EmbeddingStore, ScoringError, StoreError
 from reseed.store.outputs import check_apart, check_table_output
 from reseed.store.sealed import table_writer
@@ -120,6 +121,62 @@ def all_pairs(*, store: AnyPath, view: str, top: int, neighbours: Path, device: 
     )
 
 
+@dataclass(frozen=True)
+class NearestOfAll:
+    """The nearest of each utterance of a store, which are all that is looked for.
+
+    Attributes:
+        recall: share of the 10 nearest that the index finds, as measured when it was made; None: found exactly.
+    """
+
+    store: AnyPath
+    view: str
+    neighbours: Path
+    utterances: int
+    nearest: int
+    recall: float | None
+    how: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        return {**asdict(self), "store": str(self.store), "neighbours": str(self.neighbours)}
+
+    def summary(self) -> str:
+        """Return it in a line."""
+        found = f"the {self.nearest} nearest of each of {self.utterances:,} utterances, {self.how}"
+        return f"{self.store}, {self.view}: {found}: {self.neighbours}"
+
+
+def nearest_of_all(*, store: AnyPath, view: str, nearest: int, neighbours: Path) -> NearestOfAll:
+    """Find the nearest of each utterance of one view; of a large store by an index, which is made where it is missing.
+
+    Memory is flat, beside the ids and the index.
+
+    Args:
+        neighbours: written, as by `all_pairs`; fewer rows of an utterance of which the index has fewer candidates.
+
+    Raises:
+        StoreError: the store or the view is missing.
+        ScoringError: fewer than two utterances.
+    """
+    check_apart([neighbours], [store], ScoringError)
+    check_table_output(neighbours, "a file of neighbours", NEIGHBOURS_SCHEMA, error=ScoringError)
+    source = EmbeddingStore(store)
+    utterances = source.header.stored
+    if utterances < 2:
+        raise ScoringError(f"{store} has {utterances} utterances; neighbours need two at least")
+    search = search_in(source, view, index=is_worth_an_index(source) or None)
+    ids, codes_U, first = pa.array(source.utterance_ids(), pa.string()), speaker_codes(source), 0
+    with table_writer(neighbours, NEIGHBOURS_SCHEMA, compression="zstd") as writer:
+        for unit_UD in search.blocks(_BLOCK_U):
+            rows_U = np.arange(first, first + len(unit_UD))
+            found_UK, cosine_UK = without(rows_U, *search.nearest(unit_UD, nearest + 1))
+            writer.write_table(_table(ids, codes_U, rows_U, found_UK, cosine_UK))
+            first += len(unit_UD)
+    most = min(nearest, utterances - 1)
+    return NearestOfAll(store, view, neighbours, utterances, most, search.recall, search.in_words())
+
+
 def _unit_vectors(source: EmbeddingStore, view: str) -> NDArray[np.float32]:
     """Return the unit vectors of all utterances, [U, D], a few at a time in double precision."""
     index, crops = source.views.index(view), source.crops
@@ -137,20 +194,34 @@ def _unit_vectors(source: EmbeddingStore, view: str) -> NDArray[np.float32]:
 
 
 def _write(path: Path, scan: PairScan, ids: list[str], speaker_U: NDArray[np.int64]) -> None:
-    id_U, (utterances, top) = pa.array(ids, pa.string()), scan.neighbour_UK.shape
+    id_U = pa.array(ids, pa.string())
     with table_writer(path, NEIGHBOURS_SCHEMA, compression="zstd") as writer:
-        for first in range(0, utterances, _BLOCK_U):
-            row = np.repeat(np.arange(first, min(first + _BLOCK_U, utterances)), top)
-            neighbour = scan.neighbour_UK[first : first + _BLOCK_U].ravel()
-            unknown = (speaker_U[row] < 0) | (speaker_U[neighbour] < 0)
-            columns = [
-                id_U.take(pa.array(row)),
-                pa.array(np.tile(np.arange(1, top + 1, dtype=np.int32), row.size // top)),
-                id_U.take(pa.array(neighbour)),
-                pa.array(scan.score_UK[first : first + _BLOCK_U].ravel()),
-                pa.array(speaker_U[row] == speaker_U[neighbour], mask=unknown),
-            ]
-            writer.write_table(pa.table(columns, schema=NEIGHBOURS_SCHEMA))
+        for first in range(0, len(ids), _BLOCK_U):
+            part = slice(first, first + _BLOCK_U)
+            rows_U = np.arange(first, min(first + _BLOCK_U, len(ids)))
+            writer.write_table(_table(id_U, speaker_U, rows_U, scan.neighbour_UK[part], scan.score_UK[part]))
+
+
+def _table(
+    id_U: pa.Array,
+    speaker_U: NDArray[np.int64],
+    rows_A: NDArray[np.int64],
+    neighbour_AK: NDArray[np.int64],
+    score_AK: NDArray[np.float32],
+) -> pa.Table:
+    """Return the rows of some utterances A; a neighbour of a negative number is none."""
+    top = neighbour_AK.shape[1]
+    is_one, rank = neighbour_AK.ravel() >= 0, np.tile(np.arange(1, top + 1, dtype=np.int32), len(rows_A))
+    row, neighbour = np.repeat(rows_A, top)[is_one], neighbour_AK.ravel()[is_one]
+    unknown = (speaker_U[row] < 0) | (speaker_U[neighbour] < 0)
+    columns = [
+        id_U.take(pa.array(row)),
+        pa.array(rank[is_one]),
+        id_U.take(pa.array(neighbour)),
+        pa.array(score_AK.ravel()[is_one]),
+        pa.array(speaker_U[row] == speaker_U[neighbour], mask=unknown),
+    ]
+    return pa.table(columns, schema=NEIGHBOURS_SCHEMA)
 
 
 def _listed(values: list[float]) -> str:

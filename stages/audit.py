@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.auditing.evidence import Evidence
 from reseed.stages.auditing.finding import Audit
@@ -14,7 +16,8 @@ from reseed.stages.common.execution import Execute, in_process
 from reseed.stages.common.pages import check_page
 from reseed.stages.common.terms import wording
 from reseed.stages.extraction.lineage import ancestry
-from reseed.store import undamaged
+from reseed.store import ConfigError, undamaged
+from reseed.store.header import read_header
 from reseed.store.inputs import of_other_data
 from reseed.store.outputs import check_apart
 from reseed.store.url import AnyPath, Url
@@ -26,6 +29,7 @@ def audit(
     against: AnyPath | None = None,
     relation: str | None = None,
     replay: int = 32,
+    shards: int | None = None,
     recordings: Sequence[Path | Url] = (),
     fail_on: tuple[str, ...] = (),
     page: Path | None = None,
@@ -38,6 +42,8 @@ def audit(
             none: what it was made from, where that is another store that is still there.
         relation: which of these it is, "leakage", "versions" or "parent"; none: told from lineage and shared ids.
         replay: how many shards one row is made again of, where the recordings are there.
+        shards: look at so many shards alone, spread over the store: a sample of one that is too large. What is missing
+            of its manifest is not said then, nor is it compared with another store. None: all.
         recordings: folders in which manifests and recordings may be opened, beside that of the store's run.
         fail_on: rules, or "any"; a rule that is named and could not be checked counts as failed. A damaged file fails
             an audit whether or not `files` is named.
@@ -46,18 +52,22 @@ def audit(
 
     Raises:
         StoreError: one of the two is no store, or its header is damaged.
-        ConfigError: no such rule or relation.
+        ConfigError: no such rule or relation, or a sample is to be compared with another store.
     """
     check_choices(fail_on, relation)
+    if shards is not None and against is not None:
+        raise ConfigError("a sample of shards is compared with no other store; leave out --shards or --against")
     if page is not None:
         check_apart([page], [store, against])
         check_page(page)
-    header, problems = undamaged(store)
+    whole = len(read_header(store).shards)
+    positions = _spread(whole, shards)
+    header, problems = undamaged(store, positions)
     origin = ancestry(store, header)
-    against = against or origin.parent
+    against = against or (origin.parent if positions is None else None)
     other = None if against is None else AuditedStore(against, *undamaged(against))
     with workspace(None if execute is in_process else _seen_by_all(page or store)) as shared:
-        audited = AuditedStore(store, header, problems)
+        audited = AuditedStore(store, header, problems, is_sample=positions is not None)
         evidence = Evidence(
             audited, execute, shared, origin, other=other, relation=relation, replay=replay, recordings=recordings
         )
@@ -66,7 +76,8 @@ def audit(
         findings = {rule: replace(found, says=words.say(found.says)) for rule, found in judge(evidence).items()}
         damaged = [*problems, *(other.problems if other else [])]
         failed = failures(findings, [*fail_on, *(["files"] if damaged else [])])
-        found = Audit(store, header.fingerprint, findings, failed, page, measures(evidence))
+        sample = None if positions is None else f"{len(positions)} of {whole} shards"
+        found = Audit(store, header.fingerprint, findings, failed, page, measures(evidence), sample)
         if page is not None:
             from reseed.stages.auditing.page import write_page  # matplotlib takes seconds
 
@@ -77,3 +88,10 @@ def audit(
 def _seen_by_all(path: AnyPath) -> Path | None:
     """Return the folder of a path, which other machines see, too; one that lies elsewhere has none."""
     return path.resolve().parent if isinstance(path, Path) else None
+
+
+def _spread(whole: int, shards: int | None) -> set[int] | None:
+    """Return the positions of so many shards, from the first to the last; None: all."""
+    if shards is None or shards >= whole:
+        return None
+    return {round(place) for place in np.linspace(0, whole - 1, shards)}

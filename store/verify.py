@@ -1,6 +1,6 @@
 """Say what is wrong with a store: every file against store.json, every shard against its seal, all vectors finite."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -42,17 +42,21 @@ def problems(
             yield f"{store}: {lost}, first {missing[0]}; extract the store again"
 
 
-def undamaged(path: AnyPath) -> tuple[Header, list[str]]:
+def undamaged(path: AnyPath, positions: Collection[int] | None = None) -> tuple[Header, list[str]]:
     """Return the header of a store with those shards alone that are as they were written, and what is wrong beside.
+
+    Args:
+        positions: only these of its shards, and nothing is known of the others; None: all.
 
     Raises:
         StoreError: not a store, an unknown version, or an altered header: then nothing can be said.
     """
     header = read_header(path)
-    readers = [ShardReader(path, shard, header.declaration) for shard in header.shards]
+    asked = [shard for place, shard in enumerate(header.shards) if positions is None or place in positions]
+    readers = [ShardReader(path, shard, header.declaration) for shard in asked]
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter
         found = list(pool.map(lambda reader: _problem(_check_files, reader), readers))
-    sound = [shard for shard, problem in zip(header.shards, found, strict=True) if problem is None]
+    sound = [shard for shard, problem in zip(asked, found, strict=True) if problem is None]
     found += [_problem(check_coverage, path, header), _problem(use_rejects, path, header, read_rejects)]
     return replace(header, shards=sound), [problem for problem in found if problem is not None]
 

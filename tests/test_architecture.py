@@ -41,6 +41,7 @@ FLOORS = (
     ("stages.audio.archives",),
     ("stages.audio.containers",),
     ("stages.interop",),
+    ("stages.search",),
     ("stages.scoring",),
     ("stages.common",),
     ("store",),

@@ -16,7 +16,7 @@ from tests.corpus import write_corpus
 from tests.warm import ask
 
 # They write nothing.
-READING = {"browse", "check-backbone", "config", "doctor", "info", "runs", "sql", "status", "threshold"}
+READING = {"browse", "check-backbone", "config", "doctor", "info", "neighbours", "runs", "sql", "status", "threshold"}
 WHOLE_RUNS = {"run", "demo"}
 VIEWS = {"clean": {}, "noise": {"noise": [0, 15]}}
 _NOISY = {"noise": {"noise": [-5, 5]}}

@@ -50,10 +50,11 @@ class AuditedStore:
         path: as messages name it.
         header: which shards of it, where some are damaged.
         problems: one line per damaged file; such shards are not read.
+        is_sample: some of its shards are not looked at, whether they are sound or not.
     """
 
-    def __init__(self, path: AnyPath, header: Header, problems: Sequence[str] = ()) -> None:
-        self.path, self.header, self.problems = path, header, problems
+    def __init__(self, path: AnyPath, header: Header, problems: Sequence[str] = (), is_sample: bool = False) -> None:
+        self.path, self.header, self.problems, self.is_sample = path, header, problems, is_sample
         self.vectors = EmbeddingStore(path.resolve(), check=False, header=header)
         self.views, self.crops, self.dim = self.vectors.views, self.vectors.crops, self.vectors.dim
         self.rows_per_utterance = self.crops * len(self.views)

@@ -57,6 +57,7 @@ class Audit:
         findings: by rule.
         failed_on: the rules of `fail_on` that failed.
         measures: the figures behind it, see `reseed.stages.auditing.measures`.
+        sample: "8 of 1000 shards", where no more were looked at.
     """
 
     store: AnyPath
@@ -65,12 +66,14 @@ class Audit:
     failed_on: list[str]
     page: Path | None
     measures: Mapping[str, object]
+    sample: str | None = None
 
     @property
     def verdict(self) -> str:
         """One sentence."""
         passed, failed, skipped = (self.rules(status) for status in (PASSED, FAILED, SKIPPED))
         rest = f"{len(passed)} rules hold, {len(skipped)} could not be checked"
+        rest += f"; {self.sample} were looked at" if self.sample else ""
         if failed:
             return f"Do not trust {self.store} as it is: {', '.join(failed)} failed; {rest}."
         return f"Nothing speaks against {self.store}: {rest}."

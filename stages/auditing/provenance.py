@@ -149,7 +149,7 @@ def _check(evidence: Evidence, path: Path, is_unchanged: bool) -> ManifestCheck:
     stored, listed = evidence[Utterances], _listed(path)
     left_out = hashed_ids([reject.utterance_id for reject in evidence.conclude(rejects)])
     is_stored = np.isin(listed.ids, stored.ids)
-    is_whole = is_unchanged and not evidence.store.problems
+    is_whole = is_unchanged and not evidence.store.problems and not evidence.store.is_sample
     missing = np.flatnonzero(~is_stored & ~np.isin(listed.ids, left_out) & is_whole)
     unlisted = np.flatnonzero(~np.isin(stored.ids, listed.ids) & is_unchanged)
     _, here, there = np.intersect1d(stored.ids, listed.ids, return_indices=True)

@@ -56,6 +56,19 @@ def test_rows_that_are_not_numbers_are_named_with_their_shard(sound, tmp_path):
     assert "hear" not in finding.offenders[0]  # no recordings are behind it
 
 
+def test_a_sample_of_shards_says_so_and_sees_no_fault_in_the_others(sound, tmp_path):
+    store = shutil.copytree(sound, tmp_path / "sampled")
+    forge(store, 3, lambda vectors: vectors.__setitem__(slice(7, 9), np.nan))
+    shards = len(EmbeddingStore(store).shards)
+    few, more = audit(store=store, shards=2), audit(store=store, shards=shards)
+    assert f"2 of {shards} shards were looked at" in few.verdict
+    assert "finite" not in failed(few)
+    assert "shards were looked at" not in more.verdict
+    assert failed(more) == {"finite"}
+    with pytest.raises(ConfigError, match="a sample of shards is compared with no other store"):
+        audit(store=store, shards=2, against=sound)
+
+
 def test_vectors_far_longer_than_the_others_are_named(sound, tmp_path):
     store = shutil.copytree(sound, tmp_path / "long")
     forge(store, 0, lambda vectors: vectors.__setitem__(5, 100 * vectors[5]))

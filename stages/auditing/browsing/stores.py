@@ -9,18 +9,17 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from reseed.stages.auditing.arrays import Float32, unit
 from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.common.terminal import printable
 from reseed.stages.extraction.lineage import extracted_store, score_files
 from reseed.stages.extraction.replayer import Replayer
+from reseed.stages.search.search import Neighbour, search_in
 from reseed.stages.trial_scoring.files import SCORES
 from reseed.store import ConfigError, EmbeddingStore, StoreError
 from reseed.store.checks import check_size
@@ -41,15 +40,6 @@ class UtteranceRow:
     crop: int
     catalogue: Mapping[str, str]
     cosine: float | None
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """Another utterance, by cosine."""
-
-    utterance_id: str
-    speaker_id: str | None
-    cosine: float
 
 
 @dataclass(frozen=True)
@@ -160,16 +150,12 @@ class BrowsedStore:
         return found
 
     def neighbours(self, utterance_id: str) -> list[Neighbour]:
-        """Return the utterances nearest to one, by the mean of their crops on clean speech; one pass over the store."""
-        own_D = _mean(self._vectors(utterance_id)[None, :, self._reference])[0]
-        blocks = (block_UCVD[:, :, self._reference] for block_UCVD in self.store.utterance_blocks())
-        cosine_U = np.concatenate([_mean(block_UCD) @ own_D for block_UCD in blocks])
-        names, nearest = list(self.speakers.items()), []
-        for row in np.argsort(-cosine_U, kind="stable")[: _NEAREST + 1].tolist():
-            name, speaker = names[row]
-            if name != utterance_id:
-                nearest.append(Neighbour(name, speaker, float(cosine_U[row])))
-        return nearest[:_NEAREST]
+        """Return the utterances nearest to one, by the mean of their crops on clean speech.
+
+        It is one pass over the store, or one question to the index that is kept of it.
+        """
+        search = search_in(self.store, self.store.views[self._reference])
+        return search.nearest_to(utterance_id, self.speakers, _NEAREST)
 
     def scores(self, utterance_id: str) -> dict[str, list[ScoredTrial]]:
         """Return the hardest trials of the utterance by score file: the lowest targets, the highest others."""
@@ -214,11 +200,6 @@ class BrowsedStore:
     def _check(self, utterance_id: str) -> None:
         if utterance_id not in self.speakers:
             raise StoreError(f"no utterance {utterance_id!r} in this store")
-
-
-def _mean(crops_UCD: NDArray[np.floating[Any]]) -> Float32:
-    """Return the directions of utterances, [U, D]: the means of those of their crops."""
-    return unit(unit(crops_UCD.astype(np.float32)).mean(axis=1))
 
 
 def _text(value: object) -> str:
