@@ -78,27 +78,36 @@ def named(metric: str) -> str:
 
 def _systems(evaluation: Evaluation) -> Table:
     pooled = evaluation.found.pooled
-    styles = evaluation.styles
-    columns, cells = [Column("EER, %")], [[_percent_cell(m.eer) for m in pooled]]
-    for cost in evaluation.costs:
-        columns.append(Column(cost.name, "minDCF"))
-        cells.append([_plain_cell(m.min_dcf[cost.name]) for m in pooled])
-    if any(measured.cllr for measured in pooled):
-        for cost in evaluation.costs:
-            columns.append(Column(cost.name, "actual DCF"))
-            cells.append([_plain_cell(m.actual_dcf.get(cost.name)) for m in pooled])
-        columns.append(Column("Cllr"))
-        cells.append([_plain_cell(m.cllr) for m in pooled])
+    columns, cells = [], []
+    for metric in dict.fromkeys(name for measured in pooled for name in measured.figures):
+        name, cost = named(metric).rpartition(" ")[::2] if " " in metric else ("", named(metric))
+        columns.append(Column("EER, %") if metric == "eer" else Column(cost, name))
+        cells.append(_metric_cells(evaluation, metric))
     columns += [Column("min Cllr"), Column("EER nearest, %")]
     cells += [[number_cell(m.min_cllr) for m in pooled], [number_cell(m.eer_nearest, 2, percent=True) for m in pooled]]
     if not evaluation.level_with_best:
         cells = [mark_best(column) for column in cells]
     rows = [
         Row(measured.system, measured.system, [column[place] for column in cells], style=style)
-        for place, (measured, style) in enumerate(zip(pooled, styles, strict=True))
+        for place, (measured, style) in enumerate(zip(pooled, evaluation.styles, strict=True))
     ]
     pooling = ", every condition weighing alike" if evaluation.is_equalised else ""
-    return Table("systems", f"Systems on {ALL}", f"lower is better{pooling}", "system", columns, rows)
+    against = f"; marks: against {evaluation.best.system}" if evaluation.found.differences else ""
+    return Table("systems", f"Systems on {ALL}", f"lower is better{pooling}{against}", "system", columns, rows)
+
+
+def _metric_cells(evaluation: Evaluation, metric: str) -> list[Cell]:
+    """Return a metric of every system, with the p-value of its difference from the system of the lowest EER."""
+    best = evaluation.best.system
+    p_values = {
+        name: each.p_holm
+        for each in evaluation.found.differences
+        for name in (each.system, each.other)
+        if each.metric == metric and best in (each.system, each.other) and name != best
+    }
+    cell = _percent_cell if metric == "eer" else _plain_cell
+    found = [(measured.system, measured.figures.get(metric)) for measured in evaluation.found.pooled]
+    return [replace(cell(figure), p_value=p_values.get(system)) for system, figure in found]
 
 
 def _conditions(evaluation: Evaluation) -> Iterator[Table]:

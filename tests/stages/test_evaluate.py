@@ -1,6 +1,8 @@
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -10,6 +12,8 @@ from reseed.cli import main
 from reseed.stages.evaluate import evaluate
 from reseed.stages.scoring.metrics import cllr, eer, min_dcf
 from reseed.store import ConfigError, ScoringError
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 
 
 @dataclass
@@ -216,6 +220,18 @@ def test_the_page_names_the_best_only_where_the_trials_tell_it(tmp_path):
     page = (report / "index.html").read_text()
     assert "but these trials do not tell it from" in page
     assert 'class="best"' not in page
+
+
+def test_metrics_are_of_the_published_form(tmp_path):
+    made, report = write(tmp_path), tmp_path / "report"
+    schema = json.loads((SCHEMAS / "evaluation.metrics.schema.json").read_text())
+    for options in ({"llr": True, "costs": ["vox", "0.01+0.005"]}, {"replicates": 0}):
+        evaluate(scores=[made.scores, made.other], labels=made.labels, report=report, **options)
+        rows = json.loads((report / "metrics.json").read_text())
+        jsonschema.validate(rows, schema)
+        for wrong in ({"eer": 16.1}, {"eer_ci95": [0.1]}, {"surprise": 1}):
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate([{**rows[0], **wrong}], schema)
 
 
 @pytest.mark.parametrize("name", ["metrics.json", "metrics.csv"])

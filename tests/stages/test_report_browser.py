@@ -172,10 +172,10 @@ def test_a_table_sorts_from_the_keyboard_and_leaves_absent_numbers_last(used):
     assert outline == "solid"
 
 
-def test_every_table_can_be_had_as_csv_latex_and_json_beside_the_page(seen, page_path):
+def test_every_table_can_be_had_as_csv_latex_markdown_and_json_beside_the_page(seen, page_path):
     links = seen.page.locator(".files a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     tables = seen.page.locator("table").evaluate_all("tables => tables.map(table => table.id)")
-    assert links == [f"tables/{name}.{suffix}" for name in tables for suffix in ("csv", "tex", "json")]
+    assert links == [f"tables/{name}.{suffix}" for name in tables for suffix in ("csv", "tex", "md", "json")]
     assert all((page_path.parent / link).stat().st_size for link in links)
     assert len(set(tables)) == len(tables)
 
