@@ -115,7 +115,7 @@ def evaluate(
     found = evaluate_trials(trials, scored, told, named, Settings(replicates, seed, equalise, llr, groupings))
     evaluation = Evaluation(title or trials.title or "Evaluation", trials, told, named, found, equalise, groupings)
     if report is not None:
-        _write(report, evaluation, plots(_drawn(trials, scored, found.pooled, llr)))
+        _write(report, evaluation, plots(_drawn(trials, scored, found.pooled, llr), found.by_condition))
     return EvaluationResult(evaluation, report)
 
 

@@ -35,6 +35,7 @@ def render_page(evaluation: Evaluation, shown: Sequence[Table], plots: Sequence[
         conclusions=list(conclusions(evaluation)),
         warnings=list(warnings(evaluation)),
         has_intervals=evaluation.found.replicates > 0,
+        places=[*((table.name, table.title) for table in shown), ("figures", "Figures"), ("methods", "Methods")],
         tables=shown,
         plots=plots,
         themes=THEMES,
