@@ -1053,6 +1053,7 @@ def threshold(as_json: bool, **options: Any) -> None:
 @_output_option("report", "Folder to write index.html and metrics.json to.", required=False)
 @_path_option("speakers", "Lines of UTTERANCE SPEAKER (default: told by ids and labels).", required=False)
 @_path_option("utterances", "Table by utterance_id, e.g. a manifest: speaker_id, session_id, groups.", required=False)
+@_path_option("store", "What was scored: how to hear the trials that got worse is said by it.", required=False)
 @click.option("--group", "groups", multiple=True, help="Column of --utterances to group trials by; repeat for more.")
 @click.option(
     "--cost",

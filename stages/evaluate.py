@@ -26,7 +26,7 @@ from reseed.store.atomic import atomic_files, write_json, write_text
 from reseed.store.bounded import read_json
 from reseed.store.outputs import check_file
 
-_ROWS = ("metrics", "differences", "groups", "gaps")
+_ROWS = ("metrics", "differences", "groups", "gaps", "flips")
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class EvaluationResult:
             "differences": [difference.row() for difference in found.differences],
             "groups": [group.row() for group in found.groups],
             "gaps": [gap.row() for gap in found.gaps],
+            "changed": [vars(changed) for changed in found.flipped.changed],
+            "worst": [worse.row() for worse in found.flipped.worst],
             "warnings": list(warnings(self.evaluation)),
         }
 
@@ -79,6 +81,7 @@ def evaluate(
     speakers: Path | None = None,
     utterances: Path | None = None,
     groups: Sequence[str] = (),
+    store: Path | None = None,
     costs: Sequence[str] = ("vox", "vox-0.01"),
     llr: bool = False,
     equalise: bool = False,
@@ -95,11 +98,12 @@ def evaluate(
         labels: a trial list in any form that `reseed trials` reads; None: it is among `scores`, or the first score
             file labels its trials.
         report: folder to write index.html, metrics.json and differences.json (metrics also as .csv), groups.json and
-            gaps.json where there are groups, tables/ and plots/ to.
+            gaps.json where there are groups, flips.json where a trial got worse, tables/ and plots/ to.
         speakers: "utterance speaker" per line; None: the ids and the labels tell.
         utterances: a table with utterance_id, speaker_id and session_id where these are known, and what trials may be
             grouped by; see `reseed.stages.evaluation.utterances`.
         groups: columns of `utterances` to group trials by.
+        store: what was scored: commands by which the trials that got worse can be heard name it.
         costs: names of `reseed.stages.scoring.detection_costs`, or priors, "0.01+0.005".
         llr, equalise, replicates, seed: as of `Settings`; `allow_missing` as of `bring_together`.
 
@@ -112,10 +116,10 @@ def evaluate(
     trials, scored = bring_together(lists, labels, allow_missing)
     described = describe(utterances, trials.names) if utterances else None
     told, groupings = tell_speakers(trials, speakers, described), _groupings(trials, described, groups)
-    found = evaluate_trials(trials, scored, told, named, Settings(replicates, seed, equalise, llr, groupings))
+    found = evaluate_trials(trials, scored, told, named, Settings(replicates, seed, equalise, llr, groupings, store))
     evaluation = Evaluation(title or trials.title or "Evaluation", trials, told, named, found, equalise, groupings)
     if report is not None:
-        _write(report, evaluation, plots(_drawn(trials, scored, found.pooled, llr)))
+        _write(report, evaluation, plots(_drawn(trials, scored, found.pooled, llr), found.by_condition))
     return EvaluationResult(evaluation, report)
 
 
@@ -182,16 +186,21 @@ def _write(report: Path, evaluation: Evaluation, drawn: Sequence[Plot]) -> None:
     shown, found = tables(evaluation), evaluation.found
     rows = [measured.row() for measured in [*found.pooled, *found.by_condition]]
     files = page_files(drawn, shown)
+    optional = {
+        "groups.json": [group.row() for group in found.groups],
+        "gaps.json": [gap.row() for gap in found.gaps],
+        "flips.json": [worse.row() for worse in found.flipped.worst],
+    }
     with atomic_files(report) as staged:
         write_json(staged / "metrics.json", rows)
         write_text(staged / "metrics.csv", as_csv(rows))
         write_json(staged / "differences.json", [difference.row() for difference in found.differences])
-        if found.groups:
-            write_json(staged / "groups.json", [group.row() for group in found.groups])
-            write_json(staged / "gaps.json", [gap.row() for gap in found.gaps])
+        for name, further in optional.items():
+            if further:
+                write_json(staged / name, further)
         for name, text in files.items():
             write_text(staged / name, text)
         write_text(staged / PAGE, render_page(evaluation, shown, drawn))
     remove_stale(report, files)
-    for name in () if found.groups else ("groups.json", "gaps.json"):
+    for name in (name for name, further in optional.items() if not further):
         (report / name).unlink(missing_ok=True)

@@ -65,11 +65,11 @@ class Gap:
         return dict(vars(self))
 
 
-def threshold_of(trials: LabelledTrials, costs: Costs, is_llr: bool) -> float:
+def threshold_of(target_T: Floats, nontarget_N: Floats, costs: Costs, is_llr: bool) -> float:
     """Return the threshold for all trials: Bayes' for log-likelihood ratios, else the one of the least cost."""
     if is_llr:
         return float(np.log(costs.of_false_alarms / costs.of_misses))
-    rates = error_rates(grouped(trials.target_T, trials.nontarget_N))
+    rates = error_rates(grouped(target_T, nontarget_N))
     paid_K = costs.of_misses * rates.miss_K + costs.of_false_alarms * rates.false_alarm_K
     return float(rates.threshold_K[np.argmin(paid_K)])
 

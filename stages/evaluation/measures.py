@@ -6,6 +6,7 @@ Shapes: T target and N non-target trials, P trials, Q applications, R replicates
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from reseed.stages.evaluation.differences import Difference, differences
 from reseed.stages.evaluation.figures import Figure, figure_of, mean_of
+from reseed.stages.evaluation.flips import Flipped, find_flips
 from reseed.stages.evaluation.group_measures import Gap, GroupMeasured, gaps, measure_groups, threshold_of
 from reseed.stages.evaluation.groups import Group, Grouping
 from reseed.stages.evaluation.speakers import Speakers
@@ -93,6 +95,7 @@ class Evaluated:
     groups: Sequence[GroupMeasured]
     gaps: Sequence[Gap]
     replicates: int
+    flipped: Flipped
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class Settings:
             partitions (SRE 2016 evaluation plan, section 3.2).
         llr: scores are natural-log likelihood ratios, so that Cllr and actual DCF say something.
         groupings: groups of trials to measure, all of one system at one threshold, by the first of the costs.
+        store: what was scored, for commands by which a trial can be heard.
     """
 
     replicates: int = 1000
@@ -112,6 +116,7 @@ class Settings:
     equalise: bool = False
     llr: bool = False
     groupings: Sequence[Grouping] = ()
+    store: Path | None = None
 
 
 def evaluate_trials(
@@ -148,23 +153,28 @@ def evaluate_trials(
         found = [measured(system, name, rows) for name, rows in places if rows.size]
         by_condition += [*found, _mean(found)] if len(found) > 1 else found
     told_apart = list(differences({each.system: each.figures for each in pooled}))
-    groups = list(_groups(trials, scored, speakers, costs, settings.groupings, draws_UR))
+    thresholds = [_threshold(system, trials, costs) for system in scored]
+    groups = list(_groups(trials, scored, speakers, thresholds, settings.groupings, draws_UR))
+    flipped = find_flips(trials, scored, thresholds, settings.store)
     replicates = 0 if draws_UR is None else settings.replicates
-    return Evaluated(pooled, by_condition, told_apart, groups, list(gaps(groups)), replicates)
+    return Evaluated(pooled, by_condition, told_apart, groups, list(gaps(groups)), replicates, flipped)
+
+
+def _threshold(system: Scored, trials: Trials, costs: Sequence[DetectionCost]) -> float:
+    """Return the threshold of a system on all trials, by the first of the costs."""
+    scores = system.score_P[trials.is_target_P], system.score_P[~trials.is_target_P]
+    return threshold_of(*scores, costs[0].applications[0] if costs else Costs(0.05), system.is_llr)
 
 
 def _groups(
     trials: Trials,
     scored: Sequence[Scored],
     speakers: Speakers,
-    costs: Sequence[DetectionCost],
+    thresholds: Sequence[float],
     groupings: Sequence[Grouping],
     draws_UR: Floats | None,
 ) -> Iterator[GroupMeasured]:
-    application = costs[0].applications[0] if costs else Costs(0.05)
-    for system in scored if groupings else ():
-        everything = labelled(system, np.arange(trials.is_target_P.size), trials, speakers)
-        threshold = threshold_of(everything, application, system.is_llr)
+    for system, threshold in zip(scored, thresholds, strict=True):
         taken = partial(_of_group, system, trials, speakers)
         yield from measure_groups(system.name, groupings, taken, threshold, draws_UR)
 

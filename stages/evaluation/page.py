@@ -35,6 +35,7 @@ def render_page(evaluation: Evaluation, shown: Sequence[Table], plots: Sequence[
         conclusions=list(conclusions(evaluation)),
         warnings=list(warnings(evaluation)),
         has_intervals=evaluation.found.replicates > 0,
+        places=[*((table.name, table.title) for table in shown), ("figures", "Figures"), ("methods", "Methods")],
         tables=shown,
         plots=plots,
         themes=THEMES,
@@ -138,6 +139,12 @@ def _methods(evaluation: Evaluation) -> dict[str, str]:
         )
     if evaluation.found.by_condition:
         methods[MEAN] = "The mean of the metric over conditions, draw by draw; its trials are not pooled."
+    if evaluation.found.flipped.changed:
+        methods["What changed"] = (
+            "A decision is right where a target is accepted or a non-target rejected, at one threshold of each system "
+            "for all trials: Bayes' for log-likelihood ratios, else that of the first minDCF. The worst are farthest "
+            "on the wrong side, in deviations of the system's scores."
+        )
     if evaluation.groupings:
         methods["Groups"] = _groups(evaluation)
     if evaluation.is_equalised:

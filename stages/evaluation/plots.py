@@ -12,7 +12,9 @@ from scipy.special import entr, expit
 
 from reseed.stages.common.figures import PERCENT, Plot, figure, plotted, to_svg
 from reseed.stages.common.theme import Theme
+from reseed.stages.evaluation.measures import Measured
 from reseed.stages.reporting.plots.det import det_panels, roc_panels
+from reseed.stages.reporting.plots.heat_map import heat_map
 from reseed.stages.reporting.plots.markers import legend
 from reseed.stages.reporting.results.measure import DetCurve
 from reseed.stages.reporting.results.styles import Style, Styles, system_styles
@@ -47,8 +49,8 @@ def styles_of(names: Sequence[str]) -> Styles:
     return system_styles({system: system.name for system in systems})
 
 
-def plots(systems: Sequence[Drawn]) -> list[Plot]:
-    """Draw every figure that there is something to draw for."""
+def plots(systems: Sequence[Drawn], by_condition: Sequence[Measured] = ()) -> list[Plot]:
+    """Draw every figure that there is something to draw for; `by_condition` as of `Evaluated`."""
     styles = styles_of([each.name for each in systems])
     curves = {
         system: DetCurve(*det_points(error_rates(grouped(each.target_T, each.nontarget_N))), each.eer)
@@ -67,8 +69,17 @@ def plots(systems: Sequence[Drawn]) -> list[Plot]:
         lambda theme: roc_panels({"all trials": curves}, styles, theme),
         folded=True,
     )
-    made = [det, *_of_scores(styles, systems), roc]
+    made = [det, _map([each.name for each in systems], by_condition), *_of_scores(styles, systems), roc]
     return [plot for plot in made if plot]
+
+
+def _map(systems: Sequence[str], by_condition: Sequence[Measured]) -> Plot | None:
+    conditions = list(dict.fromkeys(each.condition for each in by_condition))
+    if len(systems) < 2 or not conditions:
+        return None
+    found = {(each.condition, each.system): each.eer.value for each in by_condition}
+    eer_CS = np.array([[found.get((condition, name), np.nan) for name in systems] for condition in conditions])
+    return heat_map(eer_CS, conditions, systems)
 
 
 def _of_scores(styles: Styles, systems: Sequence[Drawn]) -> list[Plot | None]:

@@ -14,7 +14,7 @@ from reseed.stages.evaluation.speakers import Speakers
 from reseed.stages.evaluation.trials import Trials
 from reseed.stages.reporting.cells import figure_cell, mark_best, number_cell
 from reseed.stages.reporting.results.styles import Style
-from reseed.stages.reporting.table import Cell, Column, Row, Table
+from reseed.stages.reporting.table import ABSENT, Cell, Column, Row, Table
 from reseed.stages.scoring.comparison import LEVEL
 from reseed.stages.scoring.detection_costs import DetectionCost
 
@@ -66,6 +66,9 @@ def tables(evaluation: Evaluation) -> list[Table]:
     made += [_groups(evaluation, grouping) for grouping in evaluation.groupings]
     if found.gaps:
         made.append(_gaps(evaluation))
+    if found.flipped.changed:
+        made.append(_changed(evaluation))
+    made += [_worst(evaluation, name) for name in dict.fromkeys(each.system for each in found.flipped.worst)]
     return made
 
 
@@ -78,27 +81,36 @@ def named(metric: str) -> str:
 
 def _systems(evaluation: Evaluation) -> Table:
     pooled = evaluation.found.pooled
-    styles = evaluation.styles
-    columns, cells = [Column("EER, %")], [[_percent_cell(m.eer) for m in pooled]]
-    for cost in evaluation.costs:
-        columns.append(Column(cost.name, "minDCF"))
-        cells.append([_plain_cell(m.min_dcf[cost.name]) for m in pooled])
-    if any(measured.cllr for measured in pooled):
-        for cost in evaluation.costs:
-            columns.append(Column(cost.name, "actual DCF"))
-            cells.append([_plain_cell(m.actual_dcf.get(cost.name)) for m in pooled])
-        columns.append(Column("Cllr"))
-        cells.append([_plain_cell(m.cllr) for m in pooled])
+    columns, cells = [], []
+    for metric in dict.fromkeys(name for measured in pooled for name in measured.figures):
+        name, cost = named(metric).rpartition(" ")[::2] if " " in metric else ("", named(metric))
+        columns.append(Column("EER, %") if metric == "eer" else Column(cost, name))
+        cells.append(_metric_cells(evaluation, metric))
     columns += [Column("min Cllr"), Column("EER nearest, %")]
     cells += [[number_cell(m.min_cllr) for m in pooled], [number_cell(m.eer_nearest, 2, percent=True) for m in pooled]]
     if not evaluation.level_with_best:
         cells = [mark_best(column) for column in cells]
     rows = [
         Row(measured.system, measured.system, [column[place] for column in cells], style=style)
-        for place, (measured, style) in enumerate(zip(pooled, styles, strict=True))
+        for place, (measured, style) in enumerate(zip(pooled, evaluation.styles, strict=True))
     ]
     pooling = ", every condition weighing alike" if evaluation.is_equalised else ""
-    return Table("systems", f"Systems on {ALL}", f"lower is better{pooling}", "system", columns, rows)
+    against = f"; marks: against {evaluation.best.system}" if evaluation.found.differences else ""
+    return Table("systems", f"Systems on {ALL}", f"lower is better{pooling}{against}", "system", columns, rows)
+
+
+def _metric_cells(evaluation: Evaluation, metric: str) -> list[Cell]:
+    """Return a metric of every system, with the p-value of its difference from the system of the lowest EER."""
+    best = evaluation.best.system
+    p_values = {
+        name: each.p_holm
+        for each in evaluation.found.differences
+        for name in (each.system, each.other)
+        if each.metric == metric and best in (each.system, each.other) and name != best
+    }
+    cell = _percent_cell if metric == "eer" else _plain_cell
+    found = [(measured.system, measured.figures.get(metric)) for measured in evaluation.found.pooled]
+    return [replace(cell(figure), p_value=p_values.get(system)) for system, figure in found]
 
 
 def _conditions(evaluation: Evaluation) -> Iterator[Table]:
@@ -178,3 +190,39 @@ def _gaps(evaluation: Evaluation) -> Table:
         rows.append(Row(f"{grouping}: {_RATES[rate].removesuffix(', %')}", "", cells))
     columns = [Column(style.label, style=style) for style in evaluation.styles]
     return Table("gaps", "Gaps between groups", "worst less best, in points of %", "rate", columns, rows)
+
+
+def _changed(evaluation: Evaluation) -> Table:
+    columns = [
+        Column("misses", "right before, now wrong"),
+        Column("false alarms", "right before, now wrong"),
+        Column("misses", "wrong before, now right"),
+        Column("false alarms", "wrong before, now right"),
+        Column("trials"),
+    ]
+    rows = []
+    for each in evaluation.found.flipped.changed:
+        counts = (each.new_misses, each.new_false_alarms, each.mended_misses, each.mended_false_alarms)
+        shown = [number_cell(count, 0) for count in (*counts, each.targets + each.nontargets)]
+        rows.append(
+            Row(f"{each.system}, {each.condition or ALL}", each.condition, shown, "" if each.condition else "mean")
+        )
+    first = evaluation.found.pooled[0].system
+    unit = f"decisions against those of {first}, each system at its own threshold"
+    return Table("changed", "What changed", unit, "system", columns, rows)
+
+
+def _worst(evaluation: Evaluation, system: str) -> Table:
+    first = evaluation.found.pooled[0].system
+    found = [each for each in evaluation.found.flipped.worst if each.system == system]
+    columns = [Column("label"), Column("condition"), Column(first, "score"), Column(system, "score")]
+    columns += [Column("to hear it")] if any(each.to_hear for each in found) else []
+    rows = []
+    for each in found:
+        cells = [Cell("target" if each.is_target else "non-target"), Cell(each.condition or ABSENT)]
+        cells += [number_cell(each.before), number_cell(each.after)]
+        cells += [Cell("", small_print="; ".join(each.to_hear))] if len(columns) > len(cells) else []
+        rows.append(Row(f"{each.enrolment_id} against {each.test_id}", each.test_id, cells))
+    unit = f"the worst of the trials that {first} decides rightly and {system} wrongly"
+    number = [measured.system for measured in evaluation.found.pooled].index(system)
+    return Table(f"worse-{number}", f"What got worse: {system}", unit, "trial", columns, rows)

@@ -56,7 +56,8 @@ def change_cell(change: Change | None) -> Cell:
     small_print = [signed_range(change.ci95)] if change.ci95 else []
     small_print += [p_text(change.p_value)] if change.p_value is not None else []
     text = signed_percent(change.relative)
-    return Cell(text, "; ".join(small_print), value=100 * change.relative, interval=_in_percent(change.ci95))
+    interval = _in_percent(change.ci95)
+    return Cell(text, "; ".join(small_print), value=100 * change.relative, interval=interval, p_value=change.p_value)
 
 
 def pair_cells(eers: PairEers | None) -> list[Cell]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from reseed.stages.common.figures import Plot
 from reseed.stages.common.pages import check_page
 from reseed.stages.common.theme import THEMES
-from reseed.stages.reporting.table import Table, table_files
+from reseed.stages.reporting.table import FORMATS, Table, table_files
 from reseed.store import ScoringError
 from reseed.store.bounded import read_text
 from reseed.store.outputs import check_apart, check_file
@@ -38,7 +38,7 @@ def check_table(path: Path, noun: str) -> None:
 
 
 def page_files(plots: Iterable[Plot], tables: Iterable[Table]) -> dict[str, str]:
-    """Return figures and tables by their places in the folder: SVG by theme; CSV, LaTeX and JSON."""
+    """Return figures and tables by their places in the folder: SVG by theme; tables in all FORMATS."""
     pictures = {f"{_PLOTS}/{plot.name}.{theme}.svg": svg for plot in plots for theme, svg in plot.svgs.items()}
     return pictures | {f"{_TABLES}/{name}": text for table in tables for name, text in table_files(table).items()}
 
@@ -46,7 +46,7 @@ def page_files(plots: Iterable[Plot], tables: Iterable[Table]) -> dict[str, str]
 def remove_stale(report: Path, files: Mapping[str, str]) -> None:
     """Remove figures and tables of an earlier page that are not among those of this one."""
     _remove(report / _PLOTS, files, [f".{theme.name}.svg" for theme in THEMES])
-    _remove(report / _TABLES, files, [".csv", ".tex", ".json"])
+    _remove(report / _TABLES, files, [f".{ending}" for ending in FORMATS])
 
 
 def _remove(folder: Path, files: Mapping[str, str], endings: Sequence[str]) -> None:

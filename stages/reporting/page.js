@@ -23,3 +23,13 @@ for (const table of document.querySelectorAll("table")) {
     });
   });
 }
+// What scrolls sideways can be reached, and scrolled, by the keyboard.
+const reachable = () => {
+  for (const figure of document.querySelectorAll("figure")) {
+    if (figure.scrollWidth > figure.clientWidth) figure.tabIndex = 0;
+    else figure.removeAttribute("tabindex");
+  }
+};
+addEventListener("resize", reachable);
+addEventListener("toggle", reachable, true);
+reachable();

@@ -31,6 +31,7 @@ def render_page(
         warnings=list(map(say, calibration_warning(results.pooled, calibrated, results.costs))),
         say=say,
         themes=THEMES,
+        places=_places(contents),
         contents=contents,
         describe_scoring=lambda family: say(describe_scoring(family)),
         has_intervals=results.has_intervals,
@@ -50,6 +51,16 @@ def concluded(results: Results) -> list[str]:
     """Return what the results say, the most important first."""
     labels = {system: style.label for system, style in results.styles.items()}
     return list(map(results.say, conclusions(results.summaries, scored_labels(labels))))
+
+
+def _places(contents: Contents) -> list[tuple[str, str]]:
+    """Return where the parts of the page are, and what they are called."""
+    found = [("overview", "Overview")] if contents.overview else []
+    found += [("calibration-of-scores", "Calibration")] if contents.calibration else []
+    found += [(f"scoring-{section.slug}", f"Scoring: {section.family}") for section in contents.sections]
+    parts = ("identification", contents.identification), ("retrieval", contents.retrieval)
+    found += [(name, name.capitalize()) for name, part in (*parts, ("embeddings", contents.embedding_plots)) if part]
+    return [*found, ("all-systems", "Systems"), ("set-up", "Set-up"), ("how-these-numbers-are-computed", "Methods")]
 
 
 def _subtitle(results: Results) -> str:

@@ -1,9 +1,10 @@
-"""A table of the page: what its cells show, and the same table as CSV, LaTeX and JSON."""
+"""A table of the page: what its cells show, and the same table as CSV, LaTeX, Markdown and JSON."""
 
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,17 @@ from reseed.stages.reporting.metrics.base import Interval
 from reseed.stages.reporting.results.styles import Style
 
 ABSENT = "–"
+FORMATS = ("csv", "tex", "md", "json")
+_MARKS = {0.001: "***", 0.01: "**", 0.05: "*"}  # the least p-value that has none of the marks before
+_MARKED = "* p < 0.05, ** p < 0.01, *** p < 0.001"
 
 _TEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{character: "\\" + character for character in "&%$#_{}"},
+    "<": "$<$",
+    ">": "$>$",
     "\u202f": r"\,",
     "–": "--",
     "−": "$-$",
@@ -31,6 +37,7 @@ class Cell:
     Attributes:
         text, small_print, tooltip: the number, what is written under it, and what appears on hovering.
         value, interval: the same unrounded, in the unit shown; the table is sorted by the value.
+        p_value: of there being no difference, corrected, where it is one that the table's unit names.
     """
 
     text: str = ABSENT
@@ -39,6 +46,13 @@ class Cell:
     is_best: bool = False
     value: float | None = None
     interval: Interval | None = None
+    p_value: float | None = None
+
+    @property
+    def mark(self) -> str:
+        """Asterisks where the p-value is low."""
+        p = 1.0 if self.p_value is None else self.p_value
+        return next((mark for level, mark in _MARKS.items() if p < level), "")
 
 
 @dataclass(frozen=True)
@@ -83,14 +97,16 @@ class Table:
     columns: list[Column]
     rows: list[Row]
 
+    @property
+    def key(self) -> str:
+        """What the marks of its cells mean; empty where it has none."""
+        return _MARKED if any(cell.mark for row in self.rows for cell in row.cells) else ""
+
 
 def table_files(table: Table) -> dict[str, str]:
-    """Return file name -> content: CSV, LaTeX (booktabs) and JSON."""
-    return {
-        f"{table.name}.csv": as_csv(list(_records(table))),
-        f"{table.name}.tex": _tex(table),
-        f"{table.name}.json": _json(table),
-    }
+    """Return file name -> content: CSV, LaTeX (booktabs), Markdown and JSON."""
+    contents = as_csv(list(_records(table))), _tex(table), _markdown(table), _json(table)
+    return {f"{table.name}.{ending}": content for ending, content in zip(FORMATS, contents, strict=True)}
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -136,7 +152,7 @@ def _tex(table: Table) -> str:
         "% \\usepackage{booktabs}",
         "\\begin{table}",
         "\\centering",
-        f"\\caption{{{_escaped(table.title)}: {_escaped(table.unit)}.}}",
+        f"\\caption{{{_escaped('; '.join(filter(None, (f'{table.title}: {table.unit}', table.key))))}.}}",
         f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         "\\toprule",
         _tex_row(map(_escaped, headings)),
@@ -156,7 +172,32 @@ def _tex_row(cells: Any) -> str:
 def _tex_cell(cell: Cell) -> str:
     text = _escaped(cell.text)
     bold = f"\\textbf{{{text}}}" if cell.is_best else text
+    bold += f"$^{{{cell.mark}}}$" if cell.mark else ""
     return f"{bold} {{\\scriptsize ({_escaped(cell.small_print)})}}" if cell.small_print else bold
+
+
+def _markdown(table: Table) -> str:
+    headings = [table.row_heading, *(column.name for column in table.columns)]
+    rows = [[row.heading, *map(_markdown_cell, row.cells)] for row in table.rows]
+    aligned = ["---", *("---:" for _ in table.columns)]
+    lines = [_markdown_row(map(_plain, headings)), _markdown_row(aligned)]
+    lines += [_markdown_row([_plain(first), *cells]) for first, *cells in rows]
+    told = "; ".join(filter(None, (f"{table.title}: {table.unit}", table.key)))
+    return "\n".join([*lines, "", f"{_plain(told)}."]) + "\n"
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _markdown_cell(cell: Cell) -> str:
+    bold = f"**{_plain(cell.text)}**" if cell.is_best else _plain(cell.text)
+    return f"{bold}{_plain(cell.mark)}{f' ({_plain(cell.small_print)})' if cell.small_print else ''}"
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", text.replace("\n", " "))
 
 
 def _escaped(text: str) -> str:

@@ -1,6 +1,8 @@
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -8,8 +10,12 @@ from scipy.stats import norm
 
 from reseed.cli import main
 from reseed.stages.evaluate import evaluate
+from reseed.stages.evaluation.group_measures import threshold_of
+from reseed.stages.scoring.detection_costs import Costs
 from reseed.stages.scoring.metrics import cllr, eer, min_dcf
 from reseed.store import ConfigError, ScoringError
+
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 
 
 @dataclass
@@ -218,6 +224,18 @@ def test_the_page_names_the_best_only_where_the_trials_tell_it(tmp_path):
     assert 'class="best"' not in page
 
 
+def test_metrics_are_of_the_published_form(tmp_path):
+    made, report = write(tmp_path), tmp_path / "report"
+    schema = json.loads((SCHEMAS / "evaluation.metrics.schema.json").read_text())
+    for options in ({"llr": True, "costs": ["vox", "0.01+0.005"]}, {"replicates": 0}):
+        evaluate(scores=[made.scores, made.other], labels=made.labels, report=report, **options)
+        rows = json.loads((report / "metrics.json").read_text())
+        jsonschema.validate(rows, schema)
+        for wrong in ({"eer": 16.1}, {"eer_ci95": [0.1]}, {"surprise": 1}):
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate([{**rows[0], **wrong}], schema)
+
+
 @pytest.mark.parametrize("name", ["metrics.json", "metrics.csv"])
 def test_what_is_no_evaluation_is_not_replaced(tmp_path, name):
     made = write(tmp_path)
@@ -263,3 +281,33 @@ def test_the_command_prints_what_matters_in_text_and_json(tmp_path):
     assert "\\u" not in shown.output
     found = json.loads(CliRunner().invoke(main, ["evaluate", *names, "--cost", "sre16", "--json"]).output)
     assert {"eer", "eer_ci95", "min_dcf sre16", "min_cllr"} <= found["metrics"][0].keys()
+
+
+def test_what_got_worse_is_counted_and_listed_with_how_to_hear_it(tmp_path):
+    made, report = write(tmp_path), tmp_path / "report"
+    found = evaluate(
+        scores=[made.scores, made.other], labels=made.labels, report=report, replicates=0, store=tmp_path / "a store"
+    )
+    (changed,) = found.to_json()["changed"]
+    values = {}
+    for path in (made.scores, made.other):
+        scores = np.array([float(line.split()[2]) for line in path.read_text().splitlines()])
+        at = threshold_of(scores[made.is_target], scores[~made.is_target], Costs(0.05), is_llr=False)
+        values[path.stem] = (scores >= at) == made.is_target, scores
+    right, now = values["good"][0], values["worse"][0]
+    worse, mended = right & ~now, ~right & now
+    expected = [np.count_nonzero(flip & mask) for flip in (worse, mended) for mask in (made.is_target, ~made.is_target)]
+    names = ("new_misses", "new_false_alarms", "mended_misses", "mended_false_alarms")
+    assert [changed[name] for name in names] == expected
+    listed = json.loads((report / "flips.json").read_text())
+    assert len(listed) == min(20, worse.sum())
+    lines = {tuple(line.split()[:2]): place for place, line in enumerate(made.scores.read_text().splitlines())}
+    for row in listed:
+        place = lines[row["enrolment_id"], row["test_id"]]
+        assert worse[place]
+        assert (row["before"], row["after"]) == (values["good"][1][place], values["worse"][1][place])
+    assert [row["margin"] for row in listed] == sorted(row["margin"] for row in listed)
+    assert listed[0]["to_hear"][1].startswith(f"reseed replay '{tmp_path}/a store' {listed[0]['test_id']} --view clean")
+    assert "What got worse: worse" in (report / "index.html").read_text()
+    evaluate(scores=[made.scores], labels=made.labels, report=report, replicates=0)
+    assert not (report / "flips.json").exists()

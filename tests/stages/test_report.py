@@ -2,7 +2,9 @@ import csv
 import html
 import json
 import re
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +21,7 @@ from reseed.store import EmbeddingStore, ScoringError, StoreError
 from tests.stages.scoring.example import add_scorings, fuse, make_example, with_scores, write_scores, write_trials
 
 FEW = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}, "reverb": {"reverb": True}}
+SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 FAST = ReportSettings(bootstrap_replicates=40)
 
 
@@ -107,6 +110,15 @@ def test_metrics_have_one_row_per_system_and_condition_with_the_agreed_keys(rows
     assert {*agreed} <= {*rows[0]}
     agreed.remove("eer_ci95")  # two columns, at the end
     assert (made / "metrics.csv").read_text().splitlines()[0].split(",")[: len(agreed)] == agreed
+
+
+def test_metrics_are_of_the_published_form(rows):
+    schema = json.loads((SCHEMAS / "report.metrics.schema.json").read_text())
+    jsonschema.validate(rows, schema)
+    assert {metric.key for metric in METRICS} <= schema["items"]["properties"].keys()
+    for wrong in ({"eer": 7.1}, {"min_dcf_ci95": [0.5]}, {"surprise": "text"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate([{**rows[0], **wrong}], schema)
 
 
 def test_metrics_name_the_backbone_plainly_and_the_space_in_full(rows):

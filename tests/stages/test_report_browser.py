@@ -9,6 +9,19 @@ from tests.stages.scoring.example import SYSTEMS, add_scorings, fuse, make_examp
 
 pytestmark = needs_browser
 
+# Whether text, ticks and axes are drawn in the ink of the light theme or of the dark one.
+_INK = """images => images.map(image => {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [800, 500];
+  const context = canvas.getContext("2d");
+  context.drawImage(image, 0, 0, 800, 500);
+  const pixels = context.getImageData(0, 0, 800, 500).data, counts = new Array(256).fill(0);
+  for (let at = 0; at < pixels.length; at += 4) {
+    const [red, green, blue, alpha] = pixels.slice(at, at + 4);
+    if (alpha > 250 && Math.max(red, green, blue) - Math.min(red, green, blue) < 16) counts[green] += 1;
+  }
+  return counts[0x2f] > counts[0xe1] ? "light" : "dark";
+})"""
 VIEWS = {"clean": {}, "noise_5db": {"noise": 5.0}, "noise_0db": {"noise": 0.0}}
 
 
@@ -70,7 +83,7 @@ def test_the_table_has_a_row_per_condition_and_one_for_the_noisy_mean(seen):
 
 def test_every_figure_is_drawn(seen):
     widths = seen.page.locator("figure img").evaluate_all("images => images.map(image => image.naturalWidth)")
-    assert len(widths) == 2 * 5 + 2
+    assert len(widths) == 2 * 6 + 2
     assert min(widths) > 0
 
 
@@ -81,6 +94,28 @@ def test_the_page_never_scrolls_sideways_from_screen_to_phone(used):
         assert used.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_the_contents_lead_to_what_is_there(used):
+    links = used.page.locator("nav.contents a").evaluate_all("all => all.map(one => one.getAttribute('href'))")
+    assert "#scoring-cosine" in links
+    assert "#all-systems" in links
+    assert [link for link in links if used.page.locator(link).count() != 1] == []
+    used.page.set_viewport_size({"width": 1700, "height": 800})
+    contents, main = (used.page.locator(place).bounding_box() for place in ("nav.contents", "h1"))
+    assert contents["x"] + contents["width"] <= main["x"]
+
+
+def test_what_scrolls_sideways_can_be_scrolled_by_the_keyboard(used):
+    assert used.page.locator("figure[tabindex]").count() == 0
+    used.page.set_viewport_size({"width": 390, "height": 800})
+    used.page.wait_for_function("document.querySelector('figure[tabindex=\"0\"]')")
+
+
+def test_every_figure_can_be_had_as_a_file_beside_the_page(seen, page_path):
+    links = seen.page.locator("a[href$='.svg']").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    assert len(links) == 2 * seen.page.locator("figure").count()
+    assert all((page_path.parent / link).stat().st_size for link in links)
+
+
 def test_the_page_follows_the_theme_that_the_reader_prefers(seen):
     background = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
     brightness = sum(map(int, background.removeprefix("rgb(").removesuffix(")").split(",")))
@@ -88,10 +123,8 @@ def test_the_page_follows_the_theme_that_the_reader_prefers(seen):
 
 
 def test_figures_and_their_keys_follow_the_theme_too(seen):
-    shown = seen.page.locator("figure img").evaluate_all(
-        "images => images.map(image => image.currentSrc === image.getAttribute('src'))"
-    )
-    assert set(shown) == {seen.scheme == "light"}
+    assert seen.page.locator("figure picture").count() == 0  # one image follows the theme
+    assert set(seen.page.locator("figure img").evaluate_all(_INK)) == {seen.scheme}
     theme = next(theme for theme in THEMES if theme.name == seen.scheme)
     key = seen.page.locator("#eer-cosine .key").nth(1).evaluate("key => getComputedStyle(key).backgroundColor")
     assert key == f"rgb{tuple(bytes.fromhex(theme.systems[1].removeprefix('#')))}"
@@ -132,7 +165,7 @@ def test_the_roc_unfolds_under_the_det(used):
     assert figures.index("roc-cosine") == figures.index("det-cosine") + 1
     roc = used.page.locator("#roc-cosine")
     assert not roc.is_visible()
-    used.page.locator("#scoring-cosine details.folded > summary").click()
+    used.page.locator("#scoring-cosine details.folded:has(#roc-cosine) > summary").click()
     assert roc.is_visible()
 
 
@@ -172,10 +205,10 @@ def test_a_table_sorts_from_the_keyboard_and_leaves_absent_numbers_last(used):
     assert outline == "solid"
 
 
-def test_every_table_can_be_had_as_csv_latex_and_json_beside_the_page(seen, page_path):
+def test_every_table_can_be_had_as_csv_latex_markdown_and_json_beside_the_page(seen, page_path):
     links = seen.page.locator(".files a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     tables = seen.page.locator("table").evaluate_all("tables => tables.map(table => table.id)")
-    assert links == [f"tables/{name}.{suffix}" for name in tables for suffix in ("csv", "tex", "json")]
+    assert links == [f"tables/{name}.{suffix}" for name in tables for suffix in ("csv", "tex", "md", "json")]
     assert all((page_path.parent / link).stat().st_size for link in links)
     assert len(set(tables)) == len(tables)
 

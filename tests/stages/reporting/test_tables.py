@@ -188,3 +188,22 @@ def test_a_table_as_latex_escapes_what_latex_would_take_for_commands(files):
     assert r"system & a\_1 \& b & as\_norm, noisy \\" in lines
     assert r"x\textasciitilde{}y & \textbf{1.23} {\scriptsize (1.0--1.5)} & -- \\" in lines
     assert lines.count(r"\begin{tabular}{lrr}") == 1
+
+
+def test_a_table_as_markdown_escapes_what_markdown_would_take_for_its_own(files):
+    lines = files["t.md"].splitlines()
+    assert lines[0] == r"| system | a\_1 & b | as\_norm, noisy |"
+    assert lines[1] == "| --- | ---: | ---: |"
+    assert lines[2] == "| x~y | **1.23** (1.0–1.5) | – |"
+    assert lines[-1] == "100 % sure: in %."
+
+
+@pytest.mark.parametrize(("p", "mark"), [(0.2, ""), (0.05, ""), (0.049, "*"), (0.0099, "**"), (0.0009, "***")])
+def test_marks_of_significance_are_in_all_that_is_read_and_are_explained(p, mark):
+    cells = [Cell("1.2", value=1.2, p_value=p)]
+    files = table_files(Table("t", "T", "in %", "system", [Column("EER")], [Row("x", "", cells)]))
+    assert (f"1.2$^{{{mark}}}$" in files["t.tex"]) == bool(mark)
+    assert f"| x | 1.2{mark.replace('*', chr(92) + '*')} |" in files["t.md"]
+    for name in ("t.tex", "t.md"):
+        assert ("0.001" in files[name]) == bool(mark)
+    assert "*" not in files["t.csv"]
