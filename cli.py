@@ -64,6 +64,8 @@ GROUPS = {
 }
 _IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FILE, _PLACE = _File(path_type=Path), _Place(path_type=Path)
+_OUT = "--out"
+_FORMERLY_OUT = {"--found", "--neighbours", "--output", "--page", "--report", "--sweep"}
 _DEBUG = "debug"
 _TRIES = 10  # of reading a store that others are changing
 _ENDS: dict[int, type[KeyboardInterrupt]] = {
@@ -74,7 +76,19 @@ _ENDS: dict[int, type[KeyboardInterrupt]] = {
 
 
 class Command(click.Command):
-    """Starts over where a store was changed while it was read, so that it sees one state of the store."""
+    """Starts over where a store was changed while it was read, so that it sees one state of the store.
+
+    What an option was called before is understood until the next release.
+    """
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        known = {option for parameter in self.params for option in parameter.opts}
+        for place, word in enumerate(args):
+            name, equals, value = word.partition("=")
+            if name in _FORMERLY_OUT - known and _OUT in known:
+                log(f"reseed: {name} is called {_OUT} now; the next release will not know {name}")
+                args[place] = f"{_OUT}{equals}{value}"
+        return super().parse_args(context, args)
 
     def invoke(self, context: click.Context) -> Any:
         for _ in range(_TRIES):
@@ -229,6 +243,11 @@ def _watched(context: click.Context, _: click.Parameter, path: Path | None) -> P
 
 def _output_option(name: str, text: str, **options: Any) -> _Decorator:
     return _path_option(name, text, callback=_watched, **options)
+
+
+def _out_option(name: str, text: str, **options: Any) -> _Decorator:
+    """Return the option of what a command makes that no other command reads; `name` is what its stage calls it."""
+    return click.option(_OUT, name, help=text, **{"type": _FILE, "required": True, "callback": _watched, **options})
 
 
 def _set_option(
@@ -394,7 +413,7 @@ def _sides(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @main.command()
 @_sides
-@_output_option("found", "The same as JSON, to write.", required=False)
+@_out_option("found", "The same as JSON, to write.", required=False)
 @click.option("--fail", is_flag=True, help="Exit with 1 where anything is shared.")
 @click.pass_context
 def leakage(
@@ -541,7 +560,7 @@ def extend(store: Path, views: Sequence[str], **rest: Any) -> None:
 @click.argument("utterance")
 @click.option("--view", required=True, help="Which rendering, e.g. noise.")
 @click.option("--crop", type=click.IntRange(0), default=0, show_default=True, help="Which crop.")
-@click.option("--out", type=_FILE, callback=_watched, help="Audio to write (.wav).")
+@_out_option("out", "Audio to write (.wav).", required=False)
 @click.option("--from", "moved", multiple=True, metavar="ROLE=PATH", help="Where a manifest or the backbone lies now.")
 @_RECORDINGS
 @_DEVICE
@@ -629,7 +648,7 @@ def train(
 @_SYSTEM
 @click.option("--vary", multiple=True, metavar="KEY=A,B", help="Values of a setting, or of seed; repeat for a grid.")
 @_path_option("store", "Store of training embeddings.")
-@_output_option("sweep", "Directory to write: table, plot, and the best model.")
+@_out_option("sweep", "Directory to write: table, plot, and the best model.")
 def sweep(
     config: Path | None,
     overrides: Sequence[str],
@@ -813,7 +832,7 @@ def adopt(checkpoint: Path, overrides: Sequence[str], **paths: Path) -> None:
 
 @main.command()
 @click.argument("model", type=_FILE)
-@_output_option("output", "File to write.")
+@_out_option("output", "File to write.")
 @click.option("--format", "format", default="onnx", show_default=True, help="onnx or torchscript.")
 def export_model(**options: Any) -> None:
     """Write a model as ONNX or TorchScript: embeddings in, enhanced embeddings out."""
@@ -937,7 +956,7 @@ def calibrate(config: Path, overrides: Sequence[str], **options: Any) -> None:
 @click.argument("store", type=_FILE)
 @click.option("--view", default="clean", show_default=True, help="Which rendering.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Neighbours kept of each utterance.")
-@_output_option("neighbours", "Neighbours to write (.parquet).")
+@_out_option("neighbours", "Neighbours to write (.parquet).")
 @_DEVICE
 @_JSON
 def all_pairs(as_json: bool, device: str, **options: Any) -> None:
@@ -968,7 +987,7 @@ def threshold(as_json: bool, **options: Any) -> None:
 @main.command()
 @click.argument("scores", nargs=-1, type=_FILE, required=True, metavar="SCORES... [LABELS]")
 @_path_option("labels", "Trial list (VoxCeleb, Kaldi, NIST, CSV); it may also stand among SCORES.", required=False)
-@_output_option("report", "Folder to write index.html and metrics.json to.", required=False)
+@_out_option("report", "Folder to write index.html and metrics.json to.", required=False)
 @_path_option("speakers", "Lines of UTTERANCE SPEAKER (default: told by ids and labels).", required=False)
 @click.option(
     "--cost",
@@ -999,7 +1018,7 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @_path_option("frontend", "Front end whose spectrograms are shown; repeat for each.", multiple=True, required=False)
 @_path_option("utterances", "Manifest of the speech (default: what the first store's catalogue says).", required=False)
 @_path_option("leakage", "What `reseed leakage` found.", required=False)
-@_output_option("report", "Folder to write index.html and metrics.json to.")
+@_out_option("report", "Folder to write index.html and metrics.json to.")
 def report(
     config: Path | None,
     overrides: Sequence[str],
@@ -1034,7 +1053,7 @@ def report(
 
 @main.command()
 @click.argument("runs", nargs=-1, type=_FILE, required=True)
-@_output_option("report", "Folder to write index.html and metrics.json to.")
+@_out_option("report", "Folder to write index.html and metrics.json to.")
 @click.option("--title", default="Runs compared", show_default=True, help="Heading of the page.")
 @_set_option("A setting of the section report, e.g. seed=1.")
 def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> None:
@@ -1073,7 +1092,7 @@ def verify(store: Path, utterances: Path | None) -> None:
 @click.argument("store", type=_FILE)
 @click.option("--against", type=_FILE, help="Another store: of evaluation, another version, or what it was made from.")
 @click.option("--relation", help="What that is: leakage, versions or parent (default: told from ids and lineage).")
-@click.option("--page", type=_FILE, callback=_watched, help="HTML page to write.")
+@_out_option("page", "HTML page to write.", required=False)
 @click.option(
     "--replay",
     type=click.IntRange(0),
@@ -1124,7 +1143,7 @@ def browse(run: Path, **options: Any) -> None:
 
 @main.command(name="export")
 @click.argument("store", type=_FILE)
-@_output_option("output", "File (parquet) or directory (kaldi, npy, webdataset) to write.")
+@_out_option("output", "File (parquet) or directory (kaldi, npy, webdataset) to write.")
 @_FORMAT
 @click.option("--view", help="Only this view.")
 def export_(**options: Any) -> None:
@@ -1136,7 +1155,7 @@ def export_(**options: Any) -> None:
 
 @main.command()
 @click.argument("source", type=_FILE)
-@_output_option("output", "File to write, README.md for the Hub (default: print it).", required=False)
+@_out_option("output", "File to write, README.md for the Hub (default: print it).", required=False)
 @click.option("--license", metavar="NAME", help="Licence as the Hub calls it, e.g. cc-by-4.0 (default: none is named).")
 @_path_option("report", "Of a model: report, or metrics.json, with its error rates.", required=False)
 @click.option("--system", help="What the report calls the model (default: the name of its folder).")

@@ -36,7 +36,7 @@ _COMMANDS = {
     "train (wccn)": "train --config c.yaml --system wccn --store store --model wccn",
     "train (mse, 5 epochs)": "train --config c.yaml --system mse --store store --model mse",
     "enhance": "enhance --store store --model mse --enhanced enhanced",
-    "all-pairs": "all-pairs store --neighbours near.parquet",
+    "all-pairs": "all-pairs store --out near.parquet",
 }
 
 

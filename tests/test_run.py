@@ -95,7 +95,7 @@ def test_training_enhancing_scoring_and_reporting_open_no_audio(copied):
         "score --system quick --store stores/new --trials corpus/trials.parquet --scores scores/new.parquet"
         " --utterances corpus/dev/speech/utterances.parquet --identification scores/new.identification.parquet",
         "report --scores scores/new.parquet --identification scores/new.identification.parquet --store stores/new"
-        " --utterances corpus/dev/speech/utterances.parquet --report new",
+        " --utterances corpus/dev/speech/utterances.parquet --out new",
     ]
     command = [sys.executable, "-c", script, *steps]
     subprocess.run(command, cwd=copied / "toy", check=True, capture_output=True)

@@ -54,7 +54,7 @@ rule leakage:
     message:
         "leakage: {TRAIN} against {EVALUATION}"
     shell:
-        "reseed leakage {params.sides} --found {output.found} >{log} 2>&1"
+        "reseed leakage {params.sides} --out {output.found} >{log} 2>&1"
 
 
 rule trials:

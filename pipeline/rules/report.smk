@@ -26,4 +26,4 @@ rule report:
         "report: {output.page}"
     shell:
         "reseed report --config config.yaml {params.scores} {params.identification} {params.stores} {params.frontends}"
-        " --utterances {input.utterances:q} --leakage {input.leakage} --report {params.report} >{log} 2>&1"
+        " --utterances {input.utterances:q} --leakage {input.leakage} --out {params.report} >{log} 2>&1"

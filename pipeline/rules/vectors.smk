@@ -39,4 +39,4 @@ rule audit:
     message:
         "audit: {EVALUATION} against {TRAIN}"
     shell:
-        "reseed audit {params.store} --against {params.against} --page {output.page} >{log} 2>&1"
+        "reseed audit {params.store} --against {params.against} --out {output.page} >{log} 2>&1"
