@@ -8,8 +8,10 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -203,11 +205,15 @@ def _deaf() -> None:
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--usage", type=_FILE, help="Write time and memory of the command to a file (.tsv).")
 @click.version_option(package_name="reseed")
-def main(debug: bool) -> None:
+def main(debug: bool, usage: Path | None) -> None:
     """Noise-robust speaker embeddings, offline: extract once, then train, enhance and score from the cache."""
     from reseed.stages.common.threads import compute_with
+    from reseed.stages.common.usage import write_usage
 
+    if usage is not None:
+        click.get_current_context().call_on_close(partial(write_usage, usage, time.monotonic()))
     compute_with(1)
     terminal.speak(SPEECH)
 

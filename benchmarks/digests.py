@@ -77,7 +77,7 @@ def _seconds(line: str, folder: Path, check: str) -> float:
 
 
 def _steps(run: Path) -> Iterator[float]:
-    for path in (run / "logs").rglob("*.benchmark.tsv"):
+    for path in (run / "logs").rglob("*.usage.tsv"):
         with path.open() as file:
             yield float(next(csv.DictReader(file, delimiter="\t"))["s"])
 

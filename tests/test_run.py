@@ -42,7 +42,12 @@ def test_a_run_ends_in_a_report_with_every_system_and_condition(finished):
 def test_every_step_leaves_a_log_and_its_time_and_memory(finished):
     for step in ("prepare.train.speech", "extract.ge2e.dev.0", "seal.ge2e.dev", "train.quick", "score.raw", "report"):
         assert (finished / "logs" / f"{step}.log").exists()
-        assert (finished / "logs" / f"{step}.benchmark.tsv").read_text().startswith("s\t")
+        named, used = (finished / "logs" / f"{step}.usage.tsv").read_text().splitlines()
+        assert named.split("\t") == ["s", "cpu_s", "max_rss_mb"]
+        seconds, computed_s, memory_mb = map(float, used.split("\t"))
+        assert seconds > 0
+        assert computed_s > 0
+        assert 50 < memory_mb < 8000
 
 
 def test_info_and_verify_read_the_stores_of_the_run(finished):
