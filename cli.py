@@ -8,8 +8,10 @@ import shlex
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,6 +66,8 @@ GROUPS = {
 }
 _IS_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _FILE, _PLACE = _File(path_type=Path), _Place(path_type=Path)
+_OUT = "--out"
+_FORMERLY_OUT = {"--found", "--neighbours", "--output", "--page", "--report", "--sweep"}
 _DEBUG = "debug"
 _TRIES = 10  # of reading a store that others are changing
 _ENDS: dict[int, type[KeyboardInterrupt]] = {
@@ -74,7 +78,19 @@ _ENDS: dict[int, type[KeyboardInterrupt]] = {
 
 
 class Command(click.Command):
-    """Starts over where a store was changed while it was read, so that it sees one state of the store."""
+    """Starts over where a store was changed while it was read, so that it sees one state of the store.
+
+    What an option was called before is understood until the next release.
+    """
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        known = {option for parameter in self.params for option in parameter.opts}
+        for place, word in enumerate(args):
+            name, equals, value = word.partition("=")
+            if name in _FORMERLY_OUT - known and _OUT in known:
+                log(f"reseed: {name} is called {_OUT} now; the next release will not know {name}")
+                args[place] = f"{_OUT}{equals}{value}"
+        return super().parse_args(context, args)
 
     def invoke(self, context: click.Context) -> Any:
         for _ in range(_TRIES):
@@ -189,11 +205,15 @@ def _deaf() -> None:
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--usage", type=_FILE, help="Write time and memory of the command to a file (.tsv).")
 @click.version_option(package_name="reseed")
-def main(debug: bool) -> None:
+def main(debug: bool, usage: Path | None) -> None:
     """Noise-robust speaker embeddings, offline: extract once, then train, enhance and score from the cache."""
     from reseed.stages.common.threads import compute_with
+    from reseed.stages.common.usage import write_usage
 
+    if usage is not None:
+        click.get_current_context().call_on_close(partial(write_usage, usage, time.monotonic()))
     compute_with(1)
     terminal.speak(SPEECH)
 
@@ -250,6 +270,11 @@ def _landing(place: Any, *read: Any) -> Iterator[Path]:
         yield folder
     if folder != place:
         log(f"copied to {place}")
+
+
+def _out_option(name: str, text: str, **options: Any) -> _Decorator:
+    """Return the option of what a command makes that no other command reads; `name` is what its stage calls it."""
+    return click.option(_OUT, name, help=text, **{"type": _FILE, "required": True, "callback": _watched, **options})
 
 
 def _set_option(
@@ -426,7 +451,7 @@ def _sides(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @main.command()
 @_sides
-@_output_option("found", "The same as JSON, to write.", required=False)
+@_out_option("found", "The same as JSON, to write.", required=False)
 @click.option("--fail", is_flag=True, help="Exit with 1 where anything is shared.")
 @click.pass_context
 def leakage(
@@ -579,7 +604,7 @@ def extend(store: Path, views: Sequence[str], **rest: Any) -> None:
 @click.argument("utterance")
 @click.option("--view", required=True, help="Which rendering, e.g. noise.")
 @click.option("--crop", type=click.IntRange(0), default=0, show_default=True, help="Which crop.")
-@click.option("--out", type=_FILE, callback=_watched, help="Audio to write (.wav).")
+@_out_option("out", "Audio to write (.wav).", required=False)
 @click.option("--from", "moved", multiple=True, metavar="ROLE=PATH", help="Where a manifest or the backbone lies now.")
 @_RECORDINGS
 @_DEVICE
@@ -686,7 +711,7 @@ def train(
 @_SYSTEM
 @click.option("--vary", multiple=True, metavar="KEY=A,B", help="Values of a setting, or of seed; repeat for a grid.")
 @_store_option("store", "Store of training embeddings.")
-@_output_option("sweep", "Directory to write: table, plot, and the best model.")
+@_out_option("sweep", "Directory to write: table, plot, and the best model.")
 def sweep(
     config: Path | None,
     overrides: Sequence[str],
@@ -874,7 +899,7 @@ def adopt(checkpoint: Path, overrides: Sequence[str], **paths: Path) -> None:
 
 @main.command()
 @click.argument("model", type=_FILE)
-@_output_option("output", "File to write.")
+@_out_option("output", "File to write.")
 @click.option("--format", "format", default="onnx", show_default=True, help="onnx or torchscript.")
 def export_model(**options: Any) -> None:
     """Write a model as ONNX or TorchScript: embeddings in, enhanced embeddings out."""
@@ -1016,7 +1041,7 @@ def neighbours(as_json: bool, **options: Any) -> None:
 @click.option("--view", default="clean", show_default=True, help="Which rendering.")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Neighbours kept of each utterance.")
 @click.option("--nearest", type=click.IntRange(1), metavar="K", help="Only the K nearest, by an index: no EER.")
-@_output_option("neighbours", "Neighbours to write (.parquet).")
+@_out_option("neighbours", "Neighbours to write (.parquet).")
 @_DEVICE
 @_JSON
 def all_pairs(as_json: bool, device: str, top: int, nearest: int | None, **options: Any) -> None:
@@ -1050,7 +1075,7 @@ def threshold(as_json: bool, **options: Any) -> None:
 @main.command()
 @click.argument("scores", nargs=-1, type=_FILE, required=True, metavar="SCORES... [LABELS]")
 @_path_option("labels", "Trial list (VoxCeleb, Kaldi, NIST, CSV); it may also stand among SCORES.", required=False)
-@_output_option("report", "Folder to write index.html and metrics.json to.", required=False)
+@_out_option("report", "Folder to write index.html and metrics.json to.", required=False)
 @_path_option("speakers", "Lines of UTTERANCE SPEAKER (default: told by ids and labels).", required=False)
 @_path_option("utterances", "Table by utterance_id, e.g. a manifest: speaker_id, session_id, groups.", required=False)
 @_path_option("store", "What was scored: how to hear the trials that got worse is said by it.", required=False)
@@ -1084,7 +1109,7 @@ def evaluate(as_json: bool, **options: Any) -> None:
 @_path_option("frontend", "Front end whose spectrograms are shown; repeat for each.", multiple=True, required=False)
 @_path_option("utterances", "Manifest of the speech (default: what the first store's catalogue says).", required=False)
 @_path_option("leakage", "What `reseed leakage` found.", required=False)
-@_output_option("report", "Folder to write index.html and metrics.json to.")
+@_out_option("report", "Folder to write index.html and metrics.json to.")
 def report(
     config: Path | None,
     overrides: Sequence[str],
@@ -1119,7 +1144,7 @@ def report(
 
 @main.command()
 @click.argument("runs", nargs=-1, type=_FILE, required=True)
-@_output_option("report", "Folder to write index.html and metrics.json to.")
+@_out_option("report", "Folder to write index.html and metrics.json to.")
 @click.option("--title", default="Runs compared", show_default=True, help="Heading of the page.")
 @_set_option("A setting of the section report, e.g. seed=1.")
 def compare(runs: Sequence[Path], overrides: Sequence[str], **options: Any) -> None:
@@ -1161,7 +1186,7 @@ def verify(**options: Any) -> None:
 @click.argument("store", type=_PLACE)
 @click.option("--against", type=_PLACE, help="Another store: of evaluation, another version, or what it was made from.")
 @click.option("--relation", help="What that is: leakage, versions or parent (default: told from ids and lineage).")
-@click.option("--page", type=_FILE, callback=_watched, help="HTML page to write.")
+@_out_option("page", "HTML page to write.", required=False)
 @click.option(
     "--replay",
     type=click.IntRange(0),
@@ -1213,7 +1238,7 @@ def browse(run: Path, **options: Any) -> None:
 
 @main.command(name="export")
 @click.argument("store", type=_PLACE)
-@_output_option("output", "File (parquet) or directory (kaldi, npy, webdataset) to write.")
+@_out_option("output", "File (parquet) or directory (kaldi, npy, webdataset) to write.")
 @_FORMAT
 @click.option("--view", help="Only this view.")
 @_VERSION
@@ -1226,7 +1251,7 @@ def export_(**options: Any) -> None:
 
 @main.command()
 @click.argument("source", type=_PLACE)
-@_output_option("output", "File to write, README.md for the Hub (default: print it).", required=False)
+@_out_option("output", "File to write, README.md for the Hub (default: print it).", required=False)
 @click.option("--license", metavar="NAME", help="Licence as the Hub calls it, e.g. cc-by-4.0 (default: none is named).")
 @_path_option("report", "Of a model: report, or metrics.json, with its error rates.", required=False)
 @click.option("--system", help="What the report calls the model (default: the name of its folder).")

@@ -36,7 +36,7 @@ _COMMANDS = {
     "train (wccn)": "train --config c.yaml --system wccn --store store --model wccn",
     "train (mse, 5 epochs)": "train --config c.yaml --system mse --store store --model mse",
     "enhance": "enhance --store store --model mse --enhanced enhanced",
-    "all-pairs": "all-pairs store --neighbours near.parquet",
+    "all-pairs": "all-pairs store --out near.parquet",
 }
 
 
@@ -77,7 +77,7 @@ def _seconds(line: str, folder: Path, check: str) -> float:
 
 
 def _steps(run: Path) -> Iterator[float]:
-    for path in (run / "logs").rglob("*.benchmark.tsv"):
+    for path in (run / "logs").rglob("*.usage.tsv"):
         with path.open() as file:
             yield float(next(csv.DictReader(file, delimiter="\t"))["s"])
 

@@ -115,7 +115,7 @@ def _turns(ours: Callable[[], float], theirs: Callable[[], float], rounds: int) 
 
 
 def _command(path: Path, report: Path) -> tuple[float, float, float]:
-    command = [sys.executable, "-m", "reseed.cli", "evaluate", str(path), "--report", str(report)]
+    command = [sys.executable, "-m", "reseed.cli", "evaluate", str(path), "--out", str(report)]
     start_s, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

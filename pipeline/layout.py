@@ -160,9 +160,9 @@ def log(rule: str, *wildcards: str) -> Path:
     return Path("logs") / (".".join((rule, *wildcards)) + ".log")
 
 
-def benchmark(rule: str, *wildcards: str) -> Path:
-    """Wall time and memory of a rule, as Snakemake measures them."""
-    return Path("logs") / (".".join((rule, *wildcards)) + ".benchmark.tsv")
+def usage(rule: str, *wildcards: str) -> Path:
+    """Time and memory of a step."""
+    return Path("logs") / (".".join((rule, *wildcards)) + ".usage.tsv")
 
 
 def project_file(name: str) -> Path:

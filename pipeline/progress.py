@@ -27,7 +27,7 @@ _SHARE = re.compile(
 )  # `reseed extract` of its shards, a training of its epochs
 _TAIL = 4096  # bytes of a log that hold its last line
 _WARNING = "WARNING: "
-_LOG = re.compile(r"\s+(?:>\S+\s+)?2>&1.*", re.DOTALL)  # where a rule's command sends what it says
+_OF_RUN = re.compile(r"\s+--usage \S+|\s+(?:>\S+\s+)?2>&1.*", re.DOTALL)  # where a rule's command leaves what it says
 
 
 @dataclass
@@ -135,7 +135,7 @@ class Progress:
 
     def alone(self, step: Step) -> str | None:
         """Return the command that does a step alone, for a shell."""
-        return None if step.command is None else " ".join(_LOG.sub("", step.command).split())
+        return None if step.command is None else _OF_RUN.sub("", step.command)
 
     def where_the_time_went(self) -> str:
         """Return how long the steps of each stage took, one after the other, the longest first."""

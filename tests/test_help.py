@@ -35,6 +35,15 @@ def test_the_help_shows_the_groups_in_order_and_every_command_with_what_it_does(
     assert set(main.commands) <= described
 
 
+@pytest.mark.parametrize("former", ["--page", "--page=audit.html"])
+def test_what_an_option_was_called_is_understood_with_a_hint(former, tmp_path):
+    given = ["audit", str(tmp_path / "none"), *([former] if "=" in former else [former, "audit.html"])]
+    hint, refused = CliRunner().invoke(main, given).output.splitlines()
+    assert hint == "reseed: --page is called --out now; the next release will not know --page"
+    assert refused.startswith(f"reseed: {tmp_path / 'none'} is not a finished store")
+    assert CliRunner().invoke(main, ["info", "store", "--page", "x"]).exit_code == 2
+
+
 def test_the_help_loads_nothing_that_computes():
     asked = (
         "import sys; from reseed.cli import main; main(['--help'], standalone_mode=False); print(*sys.modules, sep=',')"

@@ -35,9 +35,9 @@ AUDIT, ENHANCE = "audit store --replay 0", "enhance --store store --model model 
 READERS = {
     "store/store.json": ["info store", "verify store", AUDIT, ENHANCE],
     "store/rejects.parquet": ["verify store", AUDIT, "drop store --speaker spk-1"],
-    "store/shards/*.h5": ["verify store", "all-pairs store --neighbours out", AUDIT],
-    "store/shards/*.parquet": ["verify store", "export store --output out", "info store"],
-    "model/model.json": [ENHANCE, "export-model model --output out"],
+    "store/shards/*.h5": ["verify store", "all-pairs store --out out", AUDIT],
+    "store/shards/*.parquet": ["verify store", "export store --out out", "info store"],
+    "model/model.json": [ENHANCE, "export-model model --out out"],
     "model/model.safetensors": [ENHANCE],
     "run.yaml": ["config run.yaml"],
     "npy/vectors.npy": ["import npy --format npy --store out"],
@@ -74,7 +74,7 @@ def write_world(folder: Path) -> None:
     torch.save(RdmMlp(16).state_dict(), folder / "seed.pth")
     for line in (
         "train --config run.yaml --system wccn --store store --model model",
-        *(f"export store --output {name} --format {kind}" for name, kind in EXPORTED.items()),
+        *(f"export store --out {name} --format {kind}" for name, kind in EXPORTED.items()),
         "prepare --config run.yaml --source speech --utterances utterances.parquet --rejects r.parquet",
     ):  # fmt: skip
         status, said = run(line, folder)

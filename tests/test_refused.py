@@ -18,20 +18,20 @@ SCORE = "score --config run.yaml --system raw --store store --trials t --utteran
 # What each command writes, as OUT; `folder` or `file`. Inputs are in the folder that it runs in.
 WRITERS = {
     "train": ("folder", "train --config run.yaml --system wccn --store store --model OUT"),
-    "sweep": ("folder", "sweep --config run.yaml --system wccn --store store --sweep OUT"),
+    "sweep": ("folder", "sweep --config run.yaml --system wccn --store store --out OUT"),
     "adopt": ("folder", "adopt seed.pth --store store --model OUT"),
-    "export npy": ("folder", "export store --output OUT --format npy"),
-    "export kaldi": ("folder", "export store --output OUT --format kaldi"),
-    "export webdataset": ("folder", "export store --output OUT --format webdataset"),
+    "export npy": ("folder", "export store --out OUT --format npy"),
+    "export kaldi": ("folder", "export store --out OUT --format kaldi"),
+    "export webdataset": ("folder", "export store --out OUT --format webdataset"),
     "synthesise": ("folder", "synthesise --config run.yaml --root OUT"),
     "import": ("folder", "import exported.parquet --store OUT"),
     "enhance": ("folder", "enhance --store store --model model --enhanced OUT"),
     "extract": ("folder", "extract --config run.yaml --utterances u.parquet --noise n.parquet --store OUT"),
-    "report": ("folder", f"{REPORT} --report OUT"),
-    "export parquet": ("file", "export store --output OUT"),
-    "card": ("file", "card store --output OUT"),
-    "card of a model": ("file", "card model --output OUT"),
-    "export-model": ("file", "export-model model --output OUT"),
+    "report": ("folder", f"{REPORT} --out OUT"),
+    "export parquet": ("file", "export store --out OUT"),
+    "card": ("file", "card store --out OUT"),
+    "card of a model": ("file", "card model --out OUT"),
+    "export-model": ("file", "export-model model --out OUT"),
     "prepare": ("file", "prepare --config run.yaml --source speech --utterances OUT --rejects r.parquet"),
     "prepare rejects": ("file", "prepare --config run.yaml --source speech --utterances u2.parquet --rejects OUT"),
     "trials": ("file", "trials --config run.yaml --utterances u.parquet --trials OUT"),
@@ -41,8 +41,8 @@ WRITERS = {
     "ranks": ("file", f"{SCORE} --scores s2 --identification OUT"),
     "quality": ("file", "quality --store store --reference store --utterances u.parquet --quality OUT"),
     "calibrate": ("file", "calibrate --config run.yaml --held-out h --scores s --calibrated OUT"),
-    "all-pairs": ("file", "all-pairs store --neighbours OUT"),
-    "audit": ("file", "audit store --page OUT"),
+    "all-pairs": ("file", "all-pairs store --out OUT"),
+    "audit": ("file", "audit store --out OUT"),
     "replay": ("file", "replay store utt-000 --view clean --out OUT.wav"),
 }  # fmt: skip
 FOLDERS, FILES = ([name for name, (kind, _) in WRITERS.items() if kind == wanted] for wanted in ("folder", "file"))
@@ -56,7 +56,7 @@ def world(tmp_path_factory):
     write_store(folder / "store", utterances=20, crops=1)
     for line in (
         "train --config run.yaml --system wccn --store store --model model",
-        "export store --output exported.parquet",
+        "export store --out exported.parquet",
     ):
         assert (result := run(line, folder)).exit_code == 0, result.output
     return folder
@@ -156,9 +156,9 @@ def test_nothing_is_written_into_a_store_that_is_read(world, name):
 
 def test_what_a_command_itself_has_written_is_replaced(world):
     for line in (
-        "export-model model --output model.onnx",
-        "export-model model --output model.pt --format torchscript",
-        "all-pairs store --neighbours neighbours.parquet",
+        "export-model model --out model.onnx",
+        "export-model model --out model.pt --format torchscript",
+        "all-pairs store --out neighbours.parquet",
     ):
         for _ in range(2):
             assert (result := run(line, world)).exit_code == 0, (line, result.output)

@@ -35,7 +35,7 @@ def test_results_that_are_replaced_by_others_are_named_and_the_same_ones_are_not
     assert {*replaced} == {str(scores), str(ranks)}
     assert re.fullmatch(r"ge2e:\w{8}\+wccn:\w{8}, store \w{8}", replaced[str(scores)])
 
-    report = ("report", *config, *utterances, "--scores", scores, "--identification", ranks, "--report", tmp_path / "r")
+    report = ("report", *config, *utterances, "--scores", scores, "--identification", ranks, "--out", tmp_path / "r")
     again = ("--set", "report.bootstrap_replicates=25", "--store", finished / "stores" / "ge2e" / "dev")
     report = (*report, *again[2:])
     assert [reseed(*report), reseed(*report), reseed(*report, *again[:2])] == [[], [], [(str(tmp_path / "r"), "")]]

@@ -42,7 +42,12 @@ def test_a_run_ends_in_a_report_with_every_system_and_condition(finished):
 def test_every_step_leaves_a_log_and_its_time_and_memory(finished):
     for step in ("prepare.train.speech", "extract.ge2e.dev.0", "seal.ge2e.dev", "train.quick", "score.raw", "report"):
         assert (finished / "logs" / f"{step}.log").exists()
-        assert (finished / "logs" / f"{step}.benchmark.tsv").read_text().startswith("s\t")
+        named, used = (finished / "logs" / f"{step}.usage.tsv").read_text().splitlines()
+        assert named.split("\t") == ["s", "cpu_s", "max_rss_mb"]
+        seconds, computed_s, memory_mb = map(float, used.split("\t"))
+        assert seconds > 0
+        assert computed_s > 0
+        assert 50 < memory_mb < 8000
 
 
 def test_info_and_verify_read_the_stores_of_the_run(finished):
@@ -95,7 +100,7 @@ def test_training_enhancing_scoring_and_reporting_open_no_audio(copied):
         "score --system quick --store stores/new --trials corpus/trials.parquet --scores scores/new.parquet"
         " --utterances corpus/dev/speech/utterances.parquet --identification scores/new.identification.parquet",
         "report --scores scores/new.parquet --identification scores/new.identification.parquet --store stores/new"
-        " --utterances corpus/dev/speech/utterances.parquet --report new",
+        " --utterances corpus/dev/speech/utterances.parquet --out new",
     ]
     command = [sys.executable, "-c", script, *steps]
     subprocess.run(command, cwd=copied / "toy", check=True, capture_output=True)

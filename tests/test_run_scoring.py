@@ -34,7 +34,7 @@ def test_a_run_is_scored_in_more_ways_calibrated_and_compared(folder: Path, copi
 
     shutil.copytree(finished, copied / "copy")
     out = copied / "compared"
-    reseed("compare", finished, copied / "copy", "--report", out, "--set", "bootstrap_replicates=5")
+    reseed("compare", finished, copied / "copy", "--out", out, "--set", "bootstrap_replicates=5")
     assert {row["run"] for row in json.loads((out / "metrics.json").read_text())} == {"toy", "copy"}
     with pytest.raises(ConfigError, match="audio is no run: it has no config.yaml"):
         files_of(folder / "audio")

@@ -45,11 +45,11 @@ def test_a_store_alone_goes_through_every_stage(store, tmp_path):
         found[name] = scores = tmp_path / f"{name}.parquet"
         reseed("score", "--system", name, "--store", scored, "--trials", trials, "--scores", scores, "--device", "cpu")
     given = [f"--scores={path}" for path in found.values()] + [f"--store={path}" for path in (store, enhanced)]
-    reseed("report", *given, "--report", tmp_path / "report", "--set", "report.bootstrap_replicates=20")
+    reseed("report", *given, "--out", tmp_path / "report", "--set", "report.bootstrap_replicates=20")
     rows = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert {row["system"] for row in rows} == {"raw", "mse"}
     assert not (tmp_path / "report" / "config.yaml").exists()
-    reseed("audit", store, "--against", enhanced, "--page", tmp_path / "audit.html")
+    reseed("audit", store, "--against", enhanced, "--out", tmp_path / "audit.html")
 
 
 def test_recordings_are_listed_and_embedded(tmp_path):

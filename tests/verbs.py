@@ -102,7 +102,7 @@ VERBS = {
     },
     "leakage": Verb(
         "leakage --training utterances=corpus/train.parquet --evaluation utterances=corpus/dev.parquet"
-        " --found leakage.json",
+        " --out leakage.json",
         ("leakage.json",),
     ),
     "extract": Verb(f"extract {_speech('train')} --store stores/train", ("stores/train",)),
@@ -126,7 +126,7 @@ VERBS = {
     "expire": Verb("expire stores/expired", ("stores/expired",), "stores/fewer"),
     "compact-half": Verb("compact stores/halved --rows 1 --dtype float16", ("stores/halved",), "stores/train"),
     "replay": Verb("replay stores/dev toy/s10/s10-0 --view noise --out heard.wav --recordings .", ("heard.wav",)),
-    "audit": Verb("audit stores/train --against stores/dev --page audit.html", ("audit.html",)),
+    "audit": Verb("audit stores/train --against stores/dev --out audit.html", ("audit.html",)),
     **{
         f"train-{system}": Verb(
             f"train --config toy.yaml --system {system} --store stores/train --model models/{system}",
@@ -135,7 +135,7 @@ VERBS = {
         for system in ("wccn", "quick")
     },
     "sweep": Verb(
-        "sweep --config toy.yaml --system quick --vary lr=0.1,0.01 --store stores/train --sweep swept", ("swept",)
+        "sweep --config toy.yaml --system quick --vary lr=0.1,0.01 --store stores/train --out swept", ("swept",)
     ),
     "train-backbone": Verb(
         "train-backbone --config toy.yaml --name small --utterances corpus/train.parquet --model backbones/small",
@@ -164,7 +164,7 @@ VERBS = {
     "adopt": Verb("adopt seed.pth --store stores/train --model models/adopted", ("models/adopted",)),
     **{
         f"export-model-{kind}": Verb(
-            f"export-model models/quick --output quick.{kind} --format {kind}", (f"quick.{kind}",)
+            f"export-model models/quick --out quick.{kind} --format {kind}", (f"quick.{kind}",)
         )
         for kind in ("onnx", "torchscript")
     },
@@ -188,21 +188,21 @@ VERBS = {
         " --calibrated scores/calibrated.parquet",
         ("scores/calibrated.parquet",),
     ),
-    "all-pairs": Verb("all-pairs stores/train --top 3 --neighbours near.parquet", ("near.parquet",)),
+    "all-pairs": Verb("all-pairs stores/train --top 3 --out near.parquet", ("near.parquet",)),
     "report": Verb(
         "report --config toy.yaml --scores scores/raw.parquet --identification scores/raw.identification.parquet"
-        " --store stores/dev --utterances corpus/dev.parquet --report report",
+        " --store stores/dev --utterances corpus/dev.parquet --out report",
         ("report",),
     ),
-    "evaluate": Verb("evaluate scores/raw.parquet --replicates 5 --report evaluated", ("evaluated",)),
-    "compare": Verb("compare first second --report compared --set bootstrap_replicates=5", ("compared",)),
+    "evaluate": Verb("evaluate scores/raw.parquet --replicates 5 --out evaluated", ("evaluated",)),
+    "compare": Verb("compare first second --out compared --set bootstrap_replicates=5", ("compared",)),
     **{
-        f"export-{kind}": Verb(f"export stores/train --output exported.{kind} --format {kind}", (f"exported.{kind}",))
+        f"export-{kind}": Verb(f"export stores/train --out exported.{kind} --format {kind}", (f"exported.{kind}",))
         for kind in _FORMATS
     },
     "copy": Verb("copy stores/train stores/copied", ("stores/copied",)),
-    "card": Verb("card stores/train --output card.md", ("card.md",)),
-    "card-model": Verb("card models/quick --output model.md", ("model.md",)),
+    "card": Verb("card stores/train --out card.md", ("card.md",)),
+    "card-model": Verb("card models/quick --out model.md", ("model.md",)),
     **{
         f"import-{kind}": Verb(
             f"import exported.{kind} --store stores/from_{kind} --format {kind} --set rows_per_shard=40",

@@ -9,21 +9,21 @@ rule train_backbone:
     output:
         backbone=layout.backbone_json("{backbone}"),
     params:
+        usage=str(layout.usage("train_backbone", "{backbone}")),
         settings=of(INPUTS.backbone_digest, "backbone"),
         sources=options(INPUTS.sounds, "backbone"),
         start=options(INPUTS.start, "backbone"),
         model=str(layout.backbone("{backbone}")),
     log:
         layout.log("train_backbone", "{backbone}"),
-    benchmark:
-        layout.benchmark("train_backbone", "{backbone}")
     threads: RUN.threads
     resources:
         **GPU,
     message:
         "train-backbone: {wildcards.backbone}"
     shell:
-        "reseed train-backbone --config config.yaml --name {wildcards.backbone} --utterances {input.utterances:q}"
+        "reseed --usage {params.usage}"
+        " train-backbone --config config.yaml --name {wildcards.backbone} --utterances {input.utterances:q}"
         " {params.sources} {params.start} --model {params.model} >{log} 2>&1"
 
 
@@ -35,19 +35,19 @@ rule train_frontend:
     output:
         frontend=layout.frontend_json("{frontend}"),
     params:
+        usage=str(layout.usage("train_frontend", "{frontend}")),
         settings=of(INPUTS.backbone_digest, "frontend"),
         sources=options(INPUTS.sounds, "frontend"),
         store=layout.store(BACKBONE, TRAIN),
         model=str(layout.frontend("{frontend}")),
     log:
         layout.log("train_frontend", "{frontend}"),
-    benchmark:
-        layout.benchmark("train_frontend", "{frontend}")
     threads: RUN.threads
     resources:
         **GPU,
     message:
         "train-frontend: {wildcards.frontend}"
     shell:
-        "reseed train-frontend --config config.yaml --name {wildcards.frontend} --utterances {input.utterances:q}"
+        "reseed --usage {params.usage}"
+        " train-frontend --config config.yaml --name {wildcards.frontend} --utterances {input.utterances:q}"
         " {params.sources} --store {params.store:q} --model {params.model} >{log} 2>&1"

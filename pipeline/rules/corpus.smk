@@ -5,16 +5,16 @@ rule synthesise:
     output:
         marker=layout.SYNTHETIC_MARKER,
     params:
+        usage=str(layout.usage("synthesise")),
         settings=RUN.digest("synthesise", "seed"),
     log:
         layout.log("synthesise"),
-    benchmark:
-        layout.benchmark("synthesise")
     threads: workflow.cores or 1
     message:
         "synthesise: voices, noises, music and rooms"
     shell:
-        "reseed synthesise --config config.yaml --root {layout.SYNTHETIC_ROOT} >{log} 2>&1"
+        "reseed --usage {params.usage}"
+        " synthesise --config config.yaml --root {layout.SYNTHETIC_ROOT} >{log} 2>&1"
 
 
 rule prepare:
@@ -25,18 +25,18 @@ rule prepare:
         utterances=layout.manifest("{split}", "{kind}"),
         rejects=layout.rejects("{split}", "{kind}"),
     params:
+        usage=str(layout.usage("prepare", "{split}", "{kind}")),
         settings=RUN.corpus_digest(),
         source=of(INPUTS.source_options, "split", "kind"),
         listing=of(INPUTS.listing, "split", "kind"),
     log:
         layout.log("prepare", "{split}", "{kind}"),
-    benchmark:
-        layout.benchmark("prepare", "{split}", "{kind}")
     priority: 50
     message:
         "prepare: {wildcards.kind} of {wildcards.split}"
     shell:
-        "reseed prepare --config config.yaml {params.source} --kind {wildcards.kind}"
+        "reseed --usage {params.usage}"
+        " prepare --config config.yaml {params.source} --kind {wildcards.kind}"
         " --utterances {output.utterances:q} --rejects {output.rejects:q} >{log} 2>&1"
 
 
@@ -54,7 +54,7 @@ rule leakage:
     message:
         "leakage: {TRAIN} against {EVALUATION}"
     shell:
-        "reseed leakage {params.sides} --found {output.found} >{log} 2>&1"
+        "reseed leakage {params.sides} --out {output.found} >{log} 2>&1"
 
 
 rule trials:
@@ -65,13 +65,13 @@ rule trials:
         trials=layout.TRIALS,
         enrolments=layout.ENROLMENTS,
     params:
+        usage=str(layout.usage("trials")),
         settings=RUN.trials_digest(),
     log:
         layout.log("trials"),
-    benchmark:
-        layout.benchmark("trials")
     message:
         "trials: of {EVALUATION}"
     shell:
-        "reseed trials --config config.yaml --utterances {input.utterances:q} --trials {output.trials}"
+        "reseed --usage {params.usage}"
+        " trials --config config.yaml --utterances {input.utterances:q} --trials {output.trials}"
         " --enrolments {output.enrolments} >{log} 2>&1"

@@ -8,6 +8,7 @@ rule extract:
     output:
         marker=layout.extracted("{backbone}", "{split}", "{job}"),
     params:
+        usage=str(layout.usage("extract", "{backbone}", "{split}", "{job}")),
         settings=of(INPUTS.extraction_digest, "backbone", "split"),
         weights=RUN.backbone_files(),
         sources=options(INPUTS.manifests, "split"),
@@ -17,8 +18,6 @@ rule extract:
         jobs=RUN.extract.jobs,
     log:
         layout.log("extract", "{backbone}", "{split}", "{job}"),
-    benchmark:
-        layout.benchmark("extract", "{backbone}", "{split}", "{job}")
     resources:
         **GPU,
     retries: 1
@@ -27,7 +26,8 @@ rule extract:
     message:
         "extract: {wildcards.split} by {wildcards.backbone}, job {wildcards.job} of {params.jobs}"
     shell:
-        "reseed extract --config config.yaml --section {params.recipe} {params.trained} {params.sources}"
+        "reseed --usage {params.usage}"
+        " extract --config config.yaml --section {params.recipe} {params.trained} {params.sources}"
         " --store {params.store:q} --job {wildcards.job}/{params.jobs} >{log} 2>&1"
 
 
@@ -39,18 +39,18 @@ rule seal:
     output:
         store=layout.store_json("{backbone}", "{split}"),
     params:
+        usage=str(layout.usage("seal", "{backbone}", "{split}")),
         sources=rules.extract.params.sources,
         store=rules.extract.params.store,
         recipe=rules.extract.params.recipe,
         trained=rules.extract.params.trained,
     log:
         layout.log("seal", "{backbone}", "{split}"),
-    benchmark:
-        layout.benchmark("seal", "{backbone}", "{split}")
     group:
         EXTRACTION
     message:
         "seal: the store of {wildcards.split} by {wildcards.backbone}"
     shell:
-        "reseed extract --config config.yaml --section {params.recipe} {params.trained} {params.sources}"
+        "reseed --usage {params.usage}"
+        " extract --config config.yaml --section {params.recipe} {params.trained} {params.sources}"
         " --store {params.store:q} >{log} 2>&1"

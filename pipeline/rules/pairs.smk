@@ -7,18 +7,18 @@ rule align:
     output:
         model=layout.alignment_json("{pair}", "{alignment}"),
     params:
+        usage=str(layout.usage("align", "{pair}", "{alignment}")),
         settings=of(INPUTS.alignment_digest, "alignment"),
         stores=options(INPUTS.paired, "pair"),
         model=str(layout.alignment("{pair}", "{alignment}")),
     log:
         layout.log("align", "{pair}", "{alignment}"),
-    benchmark:
-        layout.benchmark("align", "{pair}", "{alignment}")
     threads: RUN.threads
     message:
         "align: {wildcards.pair} by {wildcards.alignment}"
     shell:
-        "reseed align --config config.yaml --name {wildcards.alignment} {params.stores} --model {params.model}"
+        "reseed --usage {params.usage}"
+        " align --config config.yaml --name {wildcards.alignment} {params.stores} --model {params.model}"
         " >{log} 2>&1"
 
 

@@ -12,6 +12,7 @@ rule report:
         page=layout.PAGE,
         metrics=layout.METRICS,
     params:
+        usage=str(layout.usage("report")),
         settings=RUN.report_digest(),
         scores=options(INPUTS.reported_scores),
         identification=options(INPUTS.reported_identification),
@@ -20,10 +21,9 @@ rule report:
         report=layout.REPORT,
     log:
         layout.log("report"),
-    benchmark:
-        layout.benchmark("report")
     message:
         "report: {output.page}"
     shell:
-        "reseed report --config config.yaml {params.scores} {params.identification} {params.stores} {params.frontends}"
-        " --utterances {input.utterances:q} --leakage {input.leakage} --report {params.report} >{log} 2>&1"
+        "reseed --usage {params.usage}"
+        " report --config config.yaml {params.scores} {params.identification} {params.stores} {params.frontends}"
+        " --utterances {input.utterances:q} --leakage {input.leakage} --out {params.report} >{log} 2>&1"

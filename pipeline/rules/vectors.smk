@@ -8,18 +8,18 @@ rule vectors:
         store=layout.store_json(BACKBONE, "{split}"),
         utterances=layout.manifest("{split}", PLAN.kind),
     params:
+        usage=str(layout.usage("vectors", "{split}")),
         settings=RUN.digest("corpus.vectors", "name"),
         source=lambda wildcards: str(RUN.corpus.stores[wildcards.split]),
         store=str(layout.store(BACKBONE, "{split}")),
     log:
         layout.log("vectors", "{split}"),
-    benchmark:
-        layout.benchmark("vectors", "{split}")
     priority: 50
     message:
         "vectors: of {wildcards.split}"
     shell:
-        "reseed import {params.source:q} --config config.yaml --store {params.store} --utterances {output.utterances:q}"
+        "reseed --usage {params.usage}"
+        " import {params.source:q} --config config.yaml --store {params.store} --utterances {output.utterances:q}"
         " >{log} 2>&1"
 
 
@@ -30,13 +30,13 @@ rule audit:
     output:
         page=layout.AUDIT,
     params:
+        usage=str(layout.usage("audit")),
         store=str(layout.store(BACKBONE, EVALUATION)),
         against=str(layout.store(BACKBONE, TRAIN)),
     log:
         layout.log("audit"),
-    benchmark:
-        layout.benchmark("audit")
     message:
         "audit: {EVALUATION} against {TRAIN}"
     shell:
-        "reseed audit {params.store} --against {params.against} --page {output.page} >{log} 2>&1"
+        "reseed --usage {params.usage}"
+        " audit {params.store} --against {params.against} --out {output.page} >{log} 2>&1"

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from reseed.stages.common.terminal import printable
-from reseed.stages.common.theme import THEMES, Theme
+from reseed.stages.common.theme import DARK, IN_THE_DARK, LIGHT, Theme
 
 WIDTH_IN = 11.2
 
@@ -23,6 +23,7 @@ WIDTH_IN = 11.2
 PERCENT = FuncFormatter(lambda value, _: f"{value:g}\u202f%")
 
 
+_COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # a name may hold them, no file of XML
 
 _PLACES = re.compile(r' (?:d|x|y)="[^"]*"')  # coordinates; scales, which multiply what they say, stay as they are
@@ -125,6 +126,12 @@ def _of_both(light: str, dark: str) -> str | None:
 def plotted(
     name: str, title: str, caption: str, draw: Callable[[Theme], str | None], *, folded: bool = False
 ) -> Plot | None:
-    """Draw a figure in every theme; none where there is nothing to draw."""
-    svgs = {theme.name: svg for theme in THEMES if (svg := draw(theme)) is not None}
-    return Plot(name, title, caption, svgs, folded) if svgs else None
+    """Draw a figure in every theme; none where there is nothing to draw.
+
+    It is drawn once, for that is most of the time that a page takes, and the dark one is the same in other colours.
+    """
+    light = draw(LIGHT)
+    if light is None:
+        return None
+    dark = _COLOUR.sub(lambda found: IN_THE_DARK.get(found[0], found[0]), light)
+    return Plot(name, title, caption, {LIGHT.name: light, DARK.name: dark}, folded)

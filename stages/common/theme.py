@@ -48,6 +48,12 @@ DARK = Theme(
     classes=("#66d3c2", "#e0719f"),
 )
 THEMES = (LIGHT, DARK)
+IN_THE_DARK = {  # each colour of a light figure
+    **{getattr(LIGHT, role): getattr(DARK, role) for role in ("card", "ink", "rule", "faint")},
+    **dict(zip(LIGHT.systems, DARK.systems, strict=True)),
+    **dict(zip(LIGHT.speakers, DARK.speakers, strict=True)),
+    **dict(zip(LIGHT.classes, DARK.classes, strict=True)),
+}
 
 
 def spectrogram_file(theme: str) -> str:

@@ -32,7 +32,7 @@ def job(number: int, rule: str, message: str, log: str | None = None, command: s
 @pytest.fixture
 def events() -> list[dict]:
     """Two steps done, one at work, one that has failed; a training is told before it is described."""
-    command = "reseed train --config config.yaml  --model 'models/a b' >logs/train.b.log 2>&1"
+    command = "reseed --usage logs/b.tsv train --config config.yaml --model 'models/a  b' >logs/train.b.log 2>&1"
     return [
         *told("run_info", stats={"prepare": 2, "extract": 1, "train": 1, "all": 1, "total": 5}),
         *told(None),
@@ -107,7 +107,7 @@ def test_without_a_terminal_each_step_that_has_ended_is_a_line(run, events, caps
     ]
     first, how = shown.failures()
     assert re.fullmatch(r"failed after 1 min \d s: train: b", first)
-    assert how == f"  to repeat it alone: (cd {run} && reseed train --config config.yaml --model 'models/a b')"
+    assert how == f"  to repeat it alone: (cd {run} && reseed train --config config.yaml --model 'models/a  b')"
 
 
 def test_a_terminal_has_a_bar_for_each_stage_and_what_is_at_work(run, events):

@@ -89,7 +89,7 @@ def test_the_card_of_a_model_has_the_error_rates_of_a_report_and_no_paths(model)
 def test_a_card_replaces_a_card_alone_and_none_in_a_store(tmp_path):
     store = write_store(tmp_path / "store")
     output = tmp_path / "README.md"
-    say = ["card", str(store.path), "--output", str(output)]
+    say = ["card", str(store.path), "--out", str(output)]
     assert [CliRunner().invoke(main, say).output for _ in range(2)] == [f"wrote {output}\n"] * 2
     assert CliRunner().invoke(main, say[:2]).output == output.read_text()
     output.write_text("# My own\n")

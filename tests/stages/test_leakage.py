@@ -91,7 +91,7 @@ def test_speakers_are_compared_and_the_command_fails_where_it_is_told_to(corpus,
     names = ["toy/s0", *table["speaker_id"].to_pylist()[1:]]
     pq.write_table(table.set_column(2, table.schema.field(2), [names]), sides[1])
     command = ["leakage", "--training", f"utterances={sides[0]}", "--evaluation", f"utterances={sides[1]}"]
-    found = CliRunner().invoke(main, [*command, "--found", str(tmp_path / "found.json")])
+    found = CliRunner().invoke(main, [*command, "--out", str(tmp_path / "found.json")])
     assert (found.exit_code, found.stderr) == (0, "WARNING: training and evaluation share 1 of 4 speakers: toy/s0\n")
     assert [str(each) for each in read_shared(tmp_path / "found.json")] == ["1 of 4 speakers: toy/s0"]
     assert json.loads((tmp_path / "found.json").read_text())[0]["what"] == "speaker"

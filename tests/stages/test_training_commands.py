@@ -42,11 +42,11 @@ def reseed(*arguments: object, code: int = 0) -> str:
 def test_train_adopt_sweep_and_export_from_the_command_line(folder):
     store, model = folder / "store", folder / "model"
     reseed("train", "--config", folder / "run.yaml", "--system", "mse", "--store", store, "--model", model)
-    assert "differs by" in reseed("export-model", model, "--output", folder / "m.onnx")
+    assert "differs by" in reseed("export-model", model, "--out", folder / "m.onnx")
     assert (folder / "m.onnx").stat().st_size > 0
 
     grid = ["--vary", "lr=1e-4,0.003", "--vary", "seed=0,1"]
-    given = ["--config", folder / "run.yaml", "--system", "mse", "--store", store, "--sweep", folder / "sweep"]
+    given = ["--config", folder / "run.yaml", "--system", "mse", "--store", store, "--out", folder / "sweep"]
     assert len(reseed("sweep", *given, *grid, "--set", "train.mse.epochs=1").split("EER %")[1].splitlines()) == 5
     assert {row["lr"] for row in json.loads((folder / "sweep/sweep.json").read_text())} == {1e-4, 0.003}
 
@@ -106,5 +106,5 @@ def test_enhance_takes_seed_and_device_from_a_configuration_or_by_themselves(fol
 
 
 def test_values_to_vary_need_a_name(folder):
-    given = ["--config", folder / "run.yaml", "--system", "mse", "--store", folder / "store", "--sweep", folder / "s"]
+    given = ["--config", folder / "run.yaml", "--system", "mse", "--store", folder / "store", "--out", folder / "s"]
     assert "'lr' is not KEY=A,B" in reseed("sweep", *given, "--vary", "lr", code=2)

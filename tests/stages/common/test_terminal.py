@@ -79,9 +79,9 @@ def commands(store):
         "replay": ["replay", store, name, "--view", "clean"],
         "replay of nothing": ["replay", store, f"no{name}", "--view", EVIL],
         "drop": ["drop", store, "--utterance", f"no{EVIL}"],
-        "all-pairs": ["all-pairs", store, "--view", "clean", "--neighbours", store.parent / f"n{EVIL[0]}.parquet"],
-        "all-pairs of nothing": ["all-pairs", store, "--view", "no", "--neighbours", store.parent / "n.parquet"],
-        "export": ["export", store, "--format", "kaldi", "--output", store.parent / "kaldi"],
+        "all-pairs": ["all-pairs", store, "--view", "clean", "--out", store.parent / f"n{EVIL[0]}.parquet"],
+        "all-pairs of nothing": ["all-pairs", store, "--view", "no", "--out", store.parent / "n.parquet"],
+        "export": ["export", store, "--format", "kaldi", "--out", store.parent / "kaldi"],
         "compact": ["compact", forged],
         "a store of no such name": ["info", store / EVIL.replace("/", "")],
     }

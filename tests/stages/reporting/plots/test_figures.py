@@ -1,3 +1,4 @@
+import re
 import xml.etree.ElementTree as ElementTree
 
 import matplotlib as mpl
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from reseed.stages.common.figures import plotted
 from reseed.stages.common.theme import THEMES
 from reseed.stages.reporting.plots.conditions import plan_bands
 from reseed.stages.reporting.plots.det import det_panels, fewest_false_alarms, marker_at, roc_panels
@@ -19,6 +21,7 @@ from tests.stages.reporting.example import results_of
 from tests.stages.reporting.results.test_summary import measured
 
 SYSTEMS = [System(name, "ge2e", "cosine") for name in ("raw", *"abcdefghi")]
+RATES = dict(zip(SYSTEMS, np.linspace(0.05, 0.4, len(SYSTEMS)), strict=True))
 STYLES = system_styles({system: system.name for system in SYSTEMS})
 
 
@@ -120,6 +123,25 @@ def test_thresholds_are_where_both_errors_meet_and_where_the_cost_is_lowest():
     assert thresholds(target, nontarget, Costs(0.9))[1] == 0.3
     assert thresholds(target, nontarget, Costs(0.05, c_miss=171))[1] == 0.3
     assert thresholds(target, np.array([0.95] * 4), Costs(0.05))[1] is None
+
+
+def test_a_dark_figure_is_what_is_drawn_in_the_colours_of_the_dark_page():
+    curves = {
+        system: DetCurve(np.array([0.9, at, 0.01]), np.array([0.01, at, 0.9]), at) for system, at in RATES.items()
+    }
+    panels = [[ScorePanel("scores", np.linspace(0, 1, 50), np.linspace(-1, 0.5, 50), 0.0, 0.3)]]
+    for draw in (
+        lambda theme: det_panels({"clean": curves, "noisy": {}}, STYLES, theme),
+        lambda theme: score_histograms(panels, theme),
+    ):
+        plot = plotted("name", "title", "caption", draw)
+        for theme in THEMES:
+            assert without_ids(plot.svgs[theme.name]) == without_ids(draw(theme))
+
+
+def without_ids(svg: str) -> str:
+    """Leave out names that matplotlib derives from colours, among other things."""
+    return re.sub(r'(id="|#)[a-z]?[0-9a-f]{10}\b', r"\1", svg)
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
