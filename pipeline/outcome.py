@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from reseed.pipeline import layout
 from reseed.pipeline.config import RunConfig
 from reseed.pipeline.inputs import Inputs
@@ -13,6 +15,7 @@ from reseed.pipeline.plan import Plan
 from reseed.pipeline.progress import Progress, duration
 from reseed.stages.common.prose import counted, listed
 from reseed.store.bounded import read_json
+from reseed.store.format import REJECTS_NAME
 
 # What the files of a run are called, by the folder that they lie in.
 _NOUNS = {
@@ -48,6 +51,9 @@ def outcome(config: RunConfig, folder: Path, before: Before, progress: Progress)
     if page.exists():
         yield from _first_sentence(folder / layout.CONCLUSIONS)
         yield f"report: {page}"
+    rejected = [f"{counted(rows, 'recording')} ({path})" for path, rows in _rejects(config, folder)]
+    if rejected:
+        yield f"rejected: {listed(rejected)}"
     if not progress.planned:
         yield "Nothing to be done: all is up to date"
         return
@@ -62,6 +68,16 @@ def _first_sentence(path: Path) -> Iterator[str]:
     """Yield what a report says first; reports of earlier versions keep it to their page."""
     if path.is_file():
         yield from (row["sentence"].replace("\u202f", " ") for row in read_json(path)[:1])
+
+
+def _rejects(config: RunConfig, folder: Path) -> Iterator[tuple[Path, int]]:
+    """Yield each list of what could not be used that has something on it: those of manifests and extracted stores."""
+    plan = Plan(config)
+    listed_in = [path.parent for path in Inputs(plan).targets() if path.parts[0] == "corpus"]
+    stored_in = [layout.store(backbone, split) for backbone, splits in plan.extracted.items() for split in splits]
+    for path in (folder / place / REJECTS_NAME for place in dict.fromkeys([*listed_in, *stored_in])):
+        if path.is_file() and (rows := pq.read_metadata(path).num_rows):
+            yield path, rows
 
 
 def _times(config: RunConfig, folder: Path) -> dict[Path, int]:
