@@ -61,13 +61,12 @@ class Extraction:
             time.sleep(0.1)
 
     def _halt(self):
-        found = []
         for process in psutil.process_iter(["cmdline", "cwd"]):
             words = process.info["cmdline"] or []
-            if "extract" in words[:3] and process.info["cwd"] == str(self.store.parents[2]):
+            if "extract" in words and process.info["cwd"] == str(self.store.parents[2]):
                 process.suspend()
-                found.append(process)
-        return found
+                return True
+        return False
 
     def jobs(self, what="%A"):
         """What squeue says of those that run, as it is asked: ids, names (%j), nodes (%N)."""
