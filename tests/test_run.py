@@ -289,6 +289,7 @@ def test_a_dry_run_changes_nothing(folder, copied):
     before = times(copied / "toy")
     output = reseed("run", folder / "toy.yaml", "--runs", copied, "--set", "seed=9", "--dry-run")
     assert "extract" in output
+    assert "Building DAG of jobs" in reseed("run", folder / "toy.yaml", "--runs", copied, "-n")
     assert times(copied / "toy") == before
 
 
