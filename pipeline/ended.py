@@ -10,6 +10,7 @@ from reseed.pipeline import layout
 _HARDLY_ANY = 1 << 20  # bytes
 _REFUSED = re.compile(r"sbatch failed.*?The error message was '(.*?)'\.?$", re.DOTALL | re.MULTILINE)
 _SLURM_SAID = re.compile(r"^(?:slurmstepd|srun)[^:]*: error: (.*)$", re.MULTILINE)
+_KILLED = re.compile(r"returned non-zero exit status 137\b|died with <Signals.SIGKILL")
 _ENDED = re.compile(r"SLURM-job '(\S+)' failed.*?SLURM status is: '(\w+)'")
 
 
@@ -23,6 +24,9 @@ def why_it_stopped(folder: Path, since_ns: int) -> str:
         return f"{line} ({path})"
     for reason in _said_of_jobs(folder, since_ns):
         return reason
+    said = folder / layout.SAID
+    if said.is_file() and _KILLED.search("\n".join(_lines(said))):
+        return f"a step was killed, for want of memory most likely: see the messages above and {folder / 'logs'}"
     free = shutil.disk_usage(folder).free
     if free < _HARDLY_ANY:  # neither Snakemake nor a log has room to say so
         return f"the disk of {folder} has {free:,} bytes left; make room and run again"

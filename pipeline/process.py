@@ -17,6 +17,19 @@ from reseed.stages.common.terminal import log
 from reseed.store import Terminated
 from reseed.store.errors import ended_by
 
+_QUESTIONS = {
+    "-n",
+    "--dry-run",
+    "--dryrun",
+    "-l",
+    "--list-rules",
+    "--lint",
+    "-S",
+    "--summary",
+    "-D",
+    "--detailed-summary",
+}
+_QUESTIONS |= {"--dag", "--rulegraph", "--filegraph", "-t", "--touch", "--unlock", "--cleanup-metadata", "-h", "--help"}
 _PAUSE_S = 0.2  # between two looks at what has happened
 _MOST_SAID = 40  # lines of Snakemake's own that are shown where it fails and no step has
 
@@ -45,6 +58,11 @@ def environment(commands: Path | None = None) -> dict[str, str]:
     first = [str(commands)] if commands else []
     path = os.pathsep.join([*first, str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def only_asks(extra: Sequence[str]) -> bool:
+    """Whether arguments for Snakemake ask it something, so that its answer is wanted and no step is done."""
+    return not _QUESTIONS.isdisjoint(word.partition("=")[0] for word in extra)
 
 
 def follow(

@@ -12,7 +12,7 @@ from reseed.pipeline.loading import dump, load_config
 from reseed.pipeline.outcome import Before, outcome
 from reseed.pipeline.plan import Plan
 from reseed.pipeline.preflight import preflight
-from reseed.pipeline.process import command_of, environment, follow
+from reseed.pipeline.process import command_of, environment, follow, only_asks
 from reseed.pipeline.profiles import Given, Profile
 from reseed.pipeline.record import at_work
 from reseed.pipeline.results import kept_results, settings_of_results
@@ -57,7 +57,7 @@ def run(
             suffice, or it has no rule to stop after; nothing is started then.
         ReseedError: the run is locked by another process, or a step failed.
     """
-    settings = layout.DRY_CONFIG if dry_run else layout.CONFIG
+    settings, is_asked = layout.DRY_CONFIG if dry_run else layout.CONFIG, dry_run or only_asks(extra)
     chosen = Profile.named(profile)
     command = command_of(folder, settings, chosen, cores)
     _check_ours(folder)
@@ -79,14 +79,14 @@ def run(
             wanted = outputs_of(until, command, environment()) if until else []
             command += [*(["--dry-run"] if dry_run else []), *extra, *(["--", *wanted] if wanted else [])]
             before = Before.of(config, folder)
-            status, shown = follow(command, folder, lock, server, as_it_is=verbose or dry_run)
+            status, shown = follow(command, folder, lock, server, as_it_is=verbose or is_asked)
         (folder / layout.DRY_CONFIG).unlink(missing_ok=True)
         if status != 0:
             raise ReseedError(f"the run stopped: {why_it_stopped(folder, int(before.begun_s * 1e9))}")
         is_whole = not (dry_run or until or extra)
         if is_whole and settings_of_results(folder):  # all is up to date: what changed is of no effect
             _write_if_changed(folder / layout.RESULTS_CONFIG, dump(config))
-    return [] if dry_run else list(outcome(config, folder, before, shown.progress))
+    return [] if is_asked else list(outcome(config, folder, before, shown.progress))
 
 
 def _on_this_machine(config: RunConfig) -> tuple[RunConfig, int]:

@@ -10,9 +10,11 @@ from typing import Any
 
 from reseed.pipeline import layout
 from reseed.pipeline.ended import failures
+from reseed.pipeline.events import Reader
 from reseed.pipeline.inputs import Inputs
 from reseed.pipeline.loading import load_config
 from reseed.pipeline.plan import Plan
+from reseed.pipeline.progress import Progress, duration
 from reseed.pipeline.record import is_running, read_record
 from reseed.stages.common.terminal import lines
 
@@ -57,6 +59,7 @@ class Status:
         state: running; finished, failed or interrupted, as it last ended; killed: it could not say so.
         made: how many of the files of the run are there, of `files`.
         failures: what steps said last, or what became of jobs of Slurm, since the run was last started.
+        at_work: the steps of a run that is running, how long each takes, and what it said last.
     """
 
     folder: Path
@@ -67,6 +70,7 @@ class Status:
     files: int
     stores: list[StoreProgress]
     failures: list[str]
+    at_work: list[str]
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"folder": str(self.folder)}
@@ -77,6 +81,7 @@ class Status:
     def _lines(self) -> Iterator[str]:
         yield f"{self.folder}: {self.state} since {self.since} ({self.host}); {self.made} of {self.files} files made"
         yield from (f"  {store.line()}" for store in self.stores)
+        yield from (f"  at work: {step}" for step in self.at_work)
         yield from (f"  failed: {failure}" for failure in self.failures)
 
 
@@ -92,16 +97,27 @@ def status(folder: Path) -> Status:
     targets = list(dict.fromkeys(Inputs(plan).targets()))
     stores = [(name, split) for name, splits in plan.extracted.items() for split in splits]
     ended = record.outcome or "killed" if record else "of an older version"
+    state = "running" if is_running(folder) else ended
     return Status(
         folder=folder,
-        state="running" if is_running(folder) else ended,
+        state=state,
         since=(record.ended or record.started) if record else "an unknown time",
         host=record.host if record else "an unknown host",
         made=sum((folder / target).exists() for target in targets),
         files=len(targets),
         stores=[_store(folder, *store, plan.run.extract.jobs, started_s) for store in stores],
         failures=failures(folder, int(started_s * 1e9))[:_MOST_FAILURES],
+        at_work=list(_at_work(folder)) if state == "running" else [],
     )
+
+
+def _at_work(folder: Path) -> Iterator[str]:
+    progress = Progress(folder)
+    for event in Reader(folder / layout.EVENTS).new():
+        progress.take(event)
+    for step in progress.running:
+        says = progress.says(step)
+        yield f"{step.message} ({duration(step.seconds)}){f': {says}' if says else ''}"
 
 
 def _store(folder: Path, backbone: str, split: str, jobs: int, started_s: float) -> StoreProgress:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from reseed.pipeline.events import Reader
-from reseed.pipeline.progress import Progress, Step, duration
+from reseed.pipeline.progress import Progress, Step, duration, last_line
 from reseed.stages.common.terminal import log, printable, said
 
 _BAR = 24  # characters
@@ -45,9 +45,12 @@ class View:
         """Show a step that has ended, and what it warned of."""
 
     def failures(self) -> Iterator[str]:
-        """Yield what can be said of each step that has failed: which, and how to repeat it alone."""
+        """Yield what can be said of each step that has failed: which, what it said last, how to repeat it alone."""
         for step in self.progress.failed:
             yield f"failed after {duration(step.seconds)}: {step.message}"
+            if step.log is not None:
+                path = self.progress.folder / step.log
+                yield f"  its log, {path}, ends: {last_line(path) or 'without a word'}"
             if (command := self.progress.alone(step)) is not None:
                 yield f"  to repeat it alone: (cd {self.progress.folder} && {command})"
 

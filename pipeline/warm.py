@@ -42,14 +42,16 @@ try:
     server.connect({address!r})
 except OSError:
     pass
-for number in {signals}:
-    if signal.getsignal(number) is not signal.SIG_IGN:
-        signal.signal(number, lambda number, _: server.send(bytes([number])))
+heard = [number for number in {signals} if signal.getsignal(number) is not signal.SIG_IGN]
+for number in heard:
+    signal.signal(number, signal.SIG_DFL)
 asked = os.memfd_create("reseed")
 with open(asked, "wb", closefd=False) as file:
     marshal.dump((sys.argv[1:], os.getcwd(), dict(os.environ)), file)
 try:
     socket.send_fds(server, [b"."], [0, 1, 2, asked])
+    for number in heard:
+        signal.signal(number, lambda number, _: server.send(bytes([number])))
     has_begun = server.recv(1)
 except OSError:
     has_begun = b""
@@ -208,22 +210,30 @@ class _Serving:
         """Begin the command that a client asks for, pass on a signal, or kill the command of one that was killed."""
         if client not in self._commands:
             return self._fork(client)
-        with suppress(ProcessLookupError):
-            for number in client.recv(64) or self._left(client):
+        numbers = b""
+        with suppress(OSError):
+            numbers = client.recv(64)
+        if not numbers:
+            self._selector.unregister(client)
+            numbers = bytes([signal.SIGKILL])
+        for number in numbers:
+            with suppress(ProcessLookupError):
                 os.kill(self._commands[client], number)
         return None
 
-    def _left(self, client: socket.socket) -> bytes:
-        self._selector.unregister(client)
-        return bytes([signal.SIGKILL])
-
     def _fork(self, client: socket.socket) -> int | None:
-        word, given, _, _ = socket.recv_fds(client, 1, 4)
-        if not word:
+        given: list[int] = []
+        try:
+            _, given, _, _ = socket.recv_fds(client, 1, 4)
+            process = os.fork() if given else -1
+        except OSError:
+            process = -1
+        if process == -1:  # a client that is still there starts the command itself
+            for descriptor in given:
+                os.close(descriptor)
             self._selector.unregister(client)
             client.close()
             return None
-        process = os.fork()
         if process == 0:
             self._let_go()
             _end_with_parent()

@@ -139,6 +139,22 @@ def test_a_run_killed_again_and_again_during_extraction_ends_with_the_same_bytes
     assert_same_files(unextracted / "toy" / STORES[0], finished / STORES[0])
 
 
+def test_a_run_whose_head_alone_is_killed_is_gone_once_its_steps_are_done(folder, unextracted):
+    process = started(folder, unextracted, sealed_shards=1)
+    process.kill()
+    process.wait()
+    with (unextracted / "toy" / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # which Snakemake holds
+    assert (unextracted / "toy" / STORES[0] / "store.json").exists()
+    while "reseed" in processes_of(process):  # the server of steps looks for an instant longer
+        time.sleep(0.01)
+
+
+def processes_of(session: subprocess.Popen) -> str:
+    command = ["ps", "-o", "args=", "--sid", str(session.pid)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
 def test_a_cluster_with_a_queue_gives_the_same_bytes_though_a_job_is_killed(folder, finished, unextracted):
     """Through the cluster-generic executor, with a queue that is a script on this machine."""
     queue = folder / "queue.sh"
@@ -167,8 +183,7 @@ def test_a_terminated_run_takes_its_steps_along(folder, unextracted):
     process = started(folder, unextracted, sealed_shards=1)
     process.terminate()
     assert process.wait() == 128 + signal.SIGTERM
-    left = subprocess.run(["ps", "-o", "args=", "--sid", str(process.pid)], capture_output=True, text=True, check=False)
-    assert "reseed" not in left.stdout
+    assert "reseed" not in processes_of(process)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -186,8 +201,7 @@ def test_a_run_in_the_background_of_a_script_ends_by_a_signal(folder, unextracte
     os.kill(process, signal.SIGTERM)
     assert int(shell.communicate()[0]) == 128 + signal.SIGTERM
     assert "reseed: terminated; run again to go on where it stopped" in (unextracted / "said").read_text()
-    left = subprocess.run(["ps", "-o", "args=", "--sid", str(shell.pid)], capture_output=True, text=True, check=False)
-    assert "reseed" not in left.stdout
+    assert "reseed" not in processes_of(shell)
 
 
 def test_a_terminal_sees_how_far_the_run_is_and_ctrl_c_ends_it(folder, unextracted):
@@ -223,14 +237,25 @@ def test_a_failed_step_ends_in_its_one_line(folder, copied):
     source = ("--set", f"corpus.sources={{noise/train: {{path: {folder / 'noises'}}}}}")
     target = "corpus/train/noise/utterances.parquet"
     output = reseed("run", folder / "toy.yaml", "--runs", copied, *source, target, ok=False)
-    *_, failed, how, why = output.splitlines()
+    *_, failed, ends, how, why = output.splitlines()
     assert re.fullmatch(r"failed after .* s: prepare: noise of train", failed)
     assert re.fullmatch(
         rf"  to repeat it alone: \(cd {copied / 'toy'} && reseed prepare --config config.yaml .*\)", how
     )
     assert why.startswith(f"reseed: the run stopped: {folder / 'noises'}: no usable recording")
-    log = "logs/prepare.train.noise.log"
-    assert why.endswith(f"({copied / 'toy' / log})")
+    log = copied / "toy" / "logs/prepare.train.noise.log"
+    assert why.endswith(f"({log})")
+    assert ends.startswith(f"  its log, {log}, ends: reseed: {folder / 'noises'}: no usable recording")
+
+
+def test_a_step_that_is_killed_is_told_from_one_that_failed(folder, unextracted, monkeypatch):
+    monkeypatch.setenv("KILLED_BEFORE", "1")
+    output = reseed("run", folder / "toy.yaml", "--runs", unextracted, f"{STORES[0]}/store.json", ok=False)
+    *_, failed, ends, how, why = output.splitlines()
+    assert re.fullmatch(r"failed after .* s: extract: train by ge2e, job 0 of 1", failed)
+    assert ends.endswith("ends: without a word")
+    assert "&& reseed extract --config config.yaml" in how
+    assert why.startswith("reseed: the run stopped: a step was killed, for want of memory most likely")
 
 
 def test_a_trial_list_that_is_not_there_is_refused_before_any_step(folder):
@@ -264,6 +289,7 @@ def test_a_dry_run_changes_nothing(folder, copied):
     before = times(copied / "toy")
     output = reseed("run", folder / "toy.yaml", "--runs", copied, "--set", "seed=9", "--dry-run")
     assert "extract" in output
+    assert "Building DAG of jobs" in reseed("run", folder / "toy.yaml", "--runs", copied, "-n")
     assert times(copied / "toy") == before
 
 

@@ -105,7 +105,8 @@ def test_without_a_terminal_each_step_that_has_ended_is_a_line(run, events, caps
         "1/4  prepare: speech of dev (3.5 s)",
         "2/4  prepare: noise of dev (30 s)",
     ]
-    first, how = shown.failures()
+    first, ends, how = shown.failures()
+    assert ends == f"  its log, {run / 'logs/train.b.log'}, ends: without a word"
     assert re.fullmatch(r"failed after 1 min \d s: train: b", first)
     assert how == f"  to repeat it alone: (cd {run} && reseed train --config config.yaml --model 'models/a  b')"
 

@@ -51,6 +51,22 @@ def test_a_step_that_failed_is_named_with_its_last_line(run):
     assert json.loads(CliRunner().invoke(main, ["status", str(run), "--json"]).output)["stores"][0]["left"] == 2
 
 
+def test_a_run_that_is_running_says_what_is_at_work(run):
+    described = {
+        "id": 1,
+        "rule": "extract",
+        "message": "extract: train by ge2e",
+        "log": "logs/extract.ge2e.train.0.log",
+    }
+    events = [{"event": "begun", "id": 1, "at_s": 0.0}, {"event": "step", "command": "", **described}]
+    (run / ".snakemake").mkdir()
+    (run / ".snakemake/events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert status(run).at_work == []
+    with at_work(run):
+        (told,) = status(run).at_work
+    assert re.fullmatch(r"extract: train by ge2e \(\d+ h \d+ min\): .* shard 00001-abc written \(2 of 2\)", told)
+
+
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="is no run: it has no config.yaml"):
         status(tmp_path)

@@ -114,6 +114,15 @@ def test_a_server_that_is_killed_takes_its_commands_along_and_later_ones_need_no
     server.process.wait()
 
 
+def test_where_no_process_can_be_forked_the_command_is_started_by_itself():
+    server = warm.start("import os; os.fork = lambda: os.open('/none', 0); " + SERVE)
+    for _ in range(2):
+        alone = subprocess.run([server.commands / "reseed", "--version"], capture_output=True, text=True, check=False)
+        assert alone.stdout.startswith("reseed, version")
+    os.close(server.life)
+    assert server.process.wait() == 0
+
+
 def test_a_server_ends_with_whoever_started_it_however_that_ends():
     script = f"from reseed.pipeline import warm; s = warm.start({SERVE!r}); print(s.process.pid, s.commands)"
     process = subprocess.Popen(
