@@ -321,6 +321,14 @@ def test_only_a_store_is_replaced_elsewhere(served, near):
 
 
 @needs_s3
+def test_a_damaged_store_elsewhere_is_made_anew(served, bucket, near):
+    (bucket / "shards" / VECTORS).unlink()
+    with landing(Url(FAR)) as folder:
+        write(folder)
+    assert_same_files(near, bucket)
+
+
+@needs_s3
 def test_a_store_that_is_made_for_another_place_goes_there_once_it_is_finished(served, tmp_path):
     def make(fails=False):
         with landing(Url(FAR)) as folder:
