@@ -54,7 +54,7 @@ console = Console(width=110)
 @click.option("--cpu", is_flag=True, help="Compare CPU seconds of the reader, where others work on the machine.")
 def main(recordings: int, rounds: int, folder: Path | None, cpu: bool) -> None:
     """Print the speed of each kind of source in units of that of loose files, and its memory."""
-    with tempfile.TemporaryDirectory(dir=folder) as place, _server(Path(place)) as server:
+    with tempfile.TemporaryDirectory(dir=folder) as place, server_in(Path(place)) as server:
         small = Path(place) / "small"
         loose = _write_corpus(small / "loose", recordings)
         written = {name: write(loose, small / name.replace(" ", "_")) for name, write in _WRITERS.items()}
@@ -96,7 +96,7 @@ def _at_urls(server: ObjectServer, loose: Path, tars: Path) -> dict[str, AnyPath
 
 
 @contextmanager
-def _server(root: Path) -> Iterator[ObjectServer]:
+def server_in(root: Path) -> Iterator[ObjectServer]:
     """Serve a folder from another process, and let this one and those that it starts ask it."""
     command = [sys.executable, "-m", "benchmarks.archives", "serve", str(root)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

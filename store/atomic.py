@@ -49,10 +49,10 @@ def atomic_paths(*paths: Path) -> Iterator[list[Path]]:
         yield temporaries
         for path, temporary in zip(paths, temporaries, strict=True):
             temporary.chmod(path.parent.stat().st_mode & 0o666)
-            _fsync(temporary)
+            fsync(temporary)
         for path, temporary in zip(paths, temporaries, strict=True):
             temporary.replace(path)
-            _fsync(path.parent)
+            fsync(path.parent)
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             if path.exists():
                 path.rename(replaced)
             temporary.rename(path)
-            _fsync(path.parent)
+            fsync(path.parent)
             shutil.rmtree(replaced, ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -150,7 +150,7 @@ def atomic_files(folder: Path) -> Iterator[Path]:
                 place = folder / file.relative_to(staged)
                 make_directory(place.parent)
                 file.replace(place)
-                _fsync(place.parent)
+                fsync(place.parent)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
@@ -169,7 +169,7 @@ def link(source: Path, path: Path) -> None:
         try:
             temporary.hardlink_to(source)
             temporary.replace(path)
-            _fsync(path.parent)
+            fsync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -265,7 +265,8 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Have the disk write what was written to a file, or which names a directory holds."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

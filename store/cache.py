@@ -2,24 +2,24 @@
 
 A kept file is named by the SHA-256 that store.json states of it, and its bytes were hashed when they came. It is
 therefore never an old one, and stores that share files share it. RESEED_CACHE names the folder, by default `reseed` in
-the user's cache folder; RESEED_CACHE_GB how much it may hold, by default any amount.
+the user's cache folder; RESEED_CACHE_GB how much it may hold beside what was just read, by default any amount.
 """
 
-import fcntl
+import hashlib
 import math
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
 from reseed.store import atomic
 from reseed.store.errors import ConfigError, StoreError
 from reseed.store.format import StoredFile
-from reseed.store.remote import fetch, fetch_whole
+from reseed.store.lock import holding
+from reseed.store.remote import ahead, fetch, fetch_whole
 from reseed.store.remote_file import state_of_url
 from reseed.store.url import Url
 
@@ -28,7 +28,7 @@ COPY_AGAIN = "copy the store there again (`reseed copy`)"
 
 _BLOCK = 8 << 20
 _AT_ONCE = 8  # blocks that are asked for at the same time
-_AN_HOUR_S = 3600.0
+_RECENT_S = 10.0
 
 
 def cache_folder() -> Path:
@@ -50,11 +50,11 @@ def kept(url: Url, file: StoredFile, *, check: bool = False, fresh: bool = False
         WriteError: the disk is full or read-only.
     """
     path = cache_folder() / "files" / file.sha256[:2] / f"{file.sha256}{url.suffix}"
-    if not fresh and _is_here(path, file.bytes) and not (check and atomic.sha256_once(path) != file.sha256):
-        _used(path)
+    if not fresh and _is_here(path, file.bytes) and not (check and _sha256_once(path) != file.sha256):
+        _note_use(path)
         return path
     fetch_file(url, file, path, fresh=path.exists())
-    _make_room(path)
+    _make_room(path.parent.parent)
     return path
 
 
@@ -81,7 +81,9 @@ def fetch_file(url: Url, file: StoredFile, path: Path, *, fresh: bool = False) -
         if not is_sound:
             Path(part.name).unlink()
             raise StoreError(f"{url} is damaged: its SHA-256 is another; {COPY_AGAIN}")
+        os.fchmod(part.fileno(), path.parent.stat().st_mode & 0o666)
         Path(part.name).replace(path)
+        atomic.fsync(path.parent)
 
 
 def check_there(url: Url, file: StoredFile) -> None:
@@ -103,7 +105,7 @@ def check_there(url: Url, file: StoredFile) -> None:
 def _fetch_rest(url: Url, file: StoredFile, part: BinaryIO) -> bool:
     """Append to a file what it lacks of one that lies elsewhere; returns whether it is then what it should be."""
     try:
-        _append_blocks(url, file, part)
+        found = _append_blocks(url, file, part)
     except FileNotFoundError:
         raise StoreError(f"{url} was removed while it was read; {COPY_AGAIN}") from None
     except OSError as error:
@@ -112,63 +114,78 @@ def _fetch_rest(url: Url, file: StoredFile, part: BinaryIO) -> bool:
         raise StoreError(f"{url} cannot be read: {error.strerror or error}") from error
     part.flush()
     os.fsync(part.fileno())
-    return atomic.sha256_file(Path(part.name)) == file.sha256
+    return found == file.sha256
 
 
-def _append_blocks(url: Url, file: StoredFile, part: BinaryIO) -> None:
-    """Append some blocks at a time, in order; each is tried again by itself."""
-    start = part.seek(0, os.SEEK_END)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        while start < file.bytes:
-            end = min(start + _AT_ONCE * _BLOCK, file.bytes)
-            for block in pool.map(partial(_block, url, file, end), range(start, end, _BLOCK)):
-                if block is None:  # its server sends no parts of files
-                    fetch_whole(str(url), file.bytes, Path(part.name))
-                    return
-                part.write(block)
-            start = end
-
-
-def _block(url: Url, file: StoredFile, end: int, start: int) -> bytes | None:
-    return fetch(str(url), start, min(start + _BLOCK, end), file.bytes)
+def _append_blocks(url: Url, file: StoredFile, part: BinaryIO) -> str:
+    """Append blocks in order; returns the SHA-256 of the whole, which is computed while further ones come."""
+    name, start = Path(part.name), part.seek(0, os.SEEK_END)
+    with name.open("rb") as begun:
+        hasher = hashlib.file_digest(begun, "sha256")
+    edges = ((place, min(place + _BLOCK, file.bytes)) for place in range(start, file.bytes, _BLOCK))
+    for block in ahead((partial(fetch, str(url), *each, file.bytes) for each in edges), _AT_ONCE):
+        if block is None:  # its server sends no parts of files
+            fetch_whole(str(url), file.bytes, name)
+            return atomic.sha256_file(name)
+        part.write(block)
+        hasher.update(block)
+    return hasher.hexdigest()
 
 
 @contextmanager
 def _partial(path: Path) -> Iterator[BinaryIO]:
-    """Open and lock what has come of a file so far; it is removed where it has become the file, or is not needed."""
-    name = path.with_name(f".{path.name}.tmp-part")
-    while True:
+    """Open what has come of a file so far, alone; it is removed where it has become the file, or is not needed."""
+    # not a lock of the file itself: HDF5 would not open it
+    with holding(path.with_name(f".{path.stem}.lock"), f"{path} is being fetched", wait=True):
+        name = path.with_name(f".{path.name}.tmp-part")
         with name.open("ab") as part:
-            fcntl.flock(part, fcntl.LOCK_EX)
-            if not name.exists() or name.stat().st_ino != os.fstat(part.fileno()).st_ino:
-                continue  # whoever held it has finished
             yield part
-            if path.exists():
-                name.unlink(missing_ok=True)
-            return
+        if path.exists():
+            name.unlink(missing_ok=True)
 
 
 def _is_here(path: Path, size: int) -> bool:
     return path.exists() and path.stat().st_size == size
 
 
-def _used(path: Path) -> None:
-    """Note that a file was read, so that it stays longer than those that were not."""
+def _sha256_once(path: Path) -> str:
+    """Return the SHA-256 of a kept file, hashed once as long as it is the same, whenever it was last read."""
     found = path.stat()
-    if time.time() - found.st_atime > _AN_HOUR_S:
+    return _sha256_of(path, found.st_ino, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=65_536)
+def _sha256_of(path: Path, inode: int, changed_ns: int) -> str:
+    return atomic.sha256_file(path)
+
+
+def _note_use(path: Path) -> None:
+    """Note that a file is read, so that it stays longer than those that were not."""
+    found = path.stat()
+    if _unused_s(found) > _RECENT_S / 2:
         with suppress(OSError):  # a cache that others fill
             os.utime(path, ns=(time.time_ns(), found.st_mtime_ns))
 
 
-def _make_room(newest: Path) -> None:
-    """Remove those that were not read for longest, beyond what the cache may hold; what is mapped stays readable."""
+def _unused_s(found: os.stat_result) -> float:
+    return time.time() - max(found.st_atime, found.st_mtime)
+
+
+def _make_room(folder: Path) -> None:
+    """Remove what was not read for longest, beyond what the cache may hold; what is mapped stays readable.
+
+    What somebody may be about to map stays in any case, and what is being fetched.
+    """
     most = _limit_bytes()
     if most == math.inf:
         return
-    found = [(path, path.stat()) for path in newest.parent.parent.glob("*/*") if path != newest]
-    held = newest.stat().st_size + sum(state.st_size for _, state in found)
-    for path, state in sorted(found, key=lambda each: each[1].st_atime):
-        if held > most:
+    found = {}
+    for path in folder.glob("*/[!.]*"):
+        with suppress(FileNotFoundError):  # another one makes room, too
+            found[path] = path.stat()
+    held = sum(state.st_size for state in found.values())
+    for path, state in sorted(found.items(), key=lambda each: _unused_s(each[1]), reverse=True):
+        if held > most and _unused_s(state) > _RECENT_S:
             path.unlink(missing_ok=True)
             held -= state.st_size
 

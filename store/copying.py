@@ -6,9 +6,9 @@ that was there before, or no store. What an interrupted copy has brought is not 
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from reseed.store.header import parse_header, read_text_of
 from reseed.store.lock import editing
 from reseed.store.outputs import check_apart, check_store
 from reseed.store.remote_file import state_of_url
+from reseed.store.shards import as_opened
 from reseed.store.states import NEXT_REJECTS_NAME, replace_header, use_rejects
 from reseed.store.url import AnyPath, Url
 from reseed.store.versions import earlier, is_of_versions
@@ -72,19 +73,22 @@ def copy_store(source: AnyPath, target: AnyPath, shown: Shown = iter, version: i
     def where(file: StoredFile) -> AnyPath:
         return place_of_file(source, file.name, version)
 
-    if isinstance(target, Path):
-        check_store(target)
-        with editing(target):
-            count = _each(header, shown, lambda file: _bring(where(file), file, target / file.name))
-            _copy(use_rejects(source, header, Path, version), target / NEXT_REJECTS_NAME)
-            replace_header(target, header, text)
+    with as_opened(source, lambda now: now == header, version):
+        if isinstance(target, Path):
+            check_store(target)
+            with editing(target):
+                count = _each(header, shown, lambda file: _bring(where(file), file, target / file.name))
+                _copy(use_rejects(source, header, Path, version), target / NEXT_REJECTS_NAME)
+                replace_header(target, header, text)
+            return Copied(header, count)
+        before = _check_target(target)
+        with _to(target):
+            count = _each(header, shown, lambda file: _send(where(file), file, target / file.name))
+            if before != text:
+                _remove(target, VERSIONS, f"{VERSIONS}/shards")
+            _replace_header(target, header, text, use_rejects(source, header, Path, version))
+            _remove(target, "shards", but={file.name for shard in header.shards for file in shard.files})
         return Copied(header, count)
-    before = _check_target(target)
-    with _to(target):
-        count = _each(header, shown, lambda file: _send(where(file), file, target / file.name))
-        _replace_header(target, header, text, use_rejects(source, header, Path, version))
-        _remove_others(target, header, versions=before != text)
-    return Copied(header, count)
 
 
 @contextmanager
@@ -101,10 +105,11 @@ def landing(place: AnyPath, *read: AnyPath) -> Iterator[Path]:
         yield place
         return
     check_apart([place], read, StoreError)
-    _check_target(place)
+    is_there = _check_target(place) != ""
     staged = cache_folder() / "outgoing" / atomic.digest(str(place))[:16]
-    if not staged.exists() and HEADER_NAME in remote.names_in(str(place)):
-        copy_store(place, staged)
+    if is_there and not staged.exists():
+        with suppress(StoreError):  # it may be damaged, and made again to mend that
+            copy_store(place, staged)
     yield staged
     copy_store(staged, place)
     shutil.rmtree(staged)
@@ -189,16 +194,15 @@ def _replace_header(target: Url, header: Header, text: str, rejects: Path) -> No
         remote.remove(str(following))
 
 
-def _remove_others(target: Url, header: Header, *, versions: bool) -> None:
-    """Remove shards of older states: what was dropped is to be gone there, too.
+def _remove(target: Url, *folders: str, but: Collection[str] = ()) -> None:
+    """Remove what a store has in some folders: what was dropped is to be gone there, too.
 
     Args:
-        versions: remove what another program has copied there of earlier states.
+        but: names, relative to the store, of what stays.
     """
-    listed = {file.name for shard in header.shards for file in shard.files}
-    for folder in ("shards", *((VERSIONS, f"{VERSIONS}/shards") if versions else ())):
+    for folder in folders:
         for name in (f"{folder}/{name}" for name in remote.names_in(str(target / folder))):
-            if name not in listed and (OF_SHARDS.fullmatch(name.removeprefix("shards/")) or is_of_versions(name)):
+            if name not in but and (OF_SHARDS.fullmatch(name.removeprefix("shards/")) or is_of_versions(name)):
                 remote.remove(str(target / name))
 
 

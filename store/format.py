@@ -201,7 +201,7 @@ def header_path(store: Place, version: int | None = None) -> Place:
 
 def place_of_file(store: AnyPath, name: str, version: int | None = None) -> AnyPath:
     """Return where a file of a store lies; of an earlier state among what was replaced since, or where it was."""
-    if version is not None and (retired := store / VERSIONS / name).exists():
+    if version is not None and (retired := store / VERSIONS / name).is_file():
         return retired
     return store / name
 

@@ -32,7 +32,7 @@ def editing(store: Path, *, wait: bool = False) -> Iterator[None]:
         StoreBusyError: another process or thread holds it; says which.
         WriteError: the store cannot be written.
     """
-    with _holding(store / LOCK_NAME, f"{store} is being changed", wait):
+    with holding(store / LOCK_NAME, f"{store} is being changed", wait):
         yield
 
 
@@ -47,7 +47,7 @@ def only_writer(store: Path, name: str, *, wait: bool = False) -> Iterator[None]
         StoreBusyError: another process or thread is at it; says which.
         WriteError: the store cannot be written.
     """
-    with _holding(shard_path(store, f".{name}", "lock"), f"{store}: shard {name} is being written", wait):
+    with holding(shard_path(store, f".{name}", "lock"), f"{store}: shard {name} is being written", wait):
         yield
 
 
@@ -60,7 +60,8 @@ def remove_locks(store: Path, names: Iterable[str]) -> None:
 
 
 @contextmanager
-def _holding(path: Path, busy: str, wait: bool) -> Iterator[None]:
+def holding(path: Path, busy: str, wait: bool) -> Iterator[None]:
+    """Hold a lock by its file; raises StoreBusyError, which says what is `busy`, where another one does."""
     key = (path.resolve(), threading.get_ident())
     if key in _held:
         yield

@@ -15,7 +15,7 @@ from reseed.store.format import Header, Reject, Shard
 from reseed.store.frames import arrow_table, pandas_frame, polars_frame
 from reseed.store.layouts import Vectors
 from reseed.store.opening import check_sizes, place_of, present_header
-from reseed.store.shards import ShardReader, as_opened
+from reseed.store.shards import ShardReader, as_opened, in_turn
 from reseed.store.states import use_rejects
 from reseed.store.url import AnyPath
 from reseed.store.verify import problems
@@ -172,8 +172,8 @@ class EmbeddingStore:
 
     def utterance_blocks(self) -> Iterator[Vectors]:
         """Yield each shard as whole utterances [U, C, V, D]; memory is that of one shard at a time."""
-        for reader in self._shards:
-            yield reader.vectors().reshape(-1, self.crops, len(self.views), self.dim)
+        for vectors in in_turn(self._shards):
+            yield vectors.reshape(-1, self.crops, len(self.views), self.dim)
 
     def take(self, rows: Sequence[int] | Rows) -> Vectors:
         """Return the vectors at some row numbers [n, D], in the order asked for."""
@@ -302,7 +302,7 @@ class EmbeddingStore:
     def _gathered(self, choices: Sequence[int | slice]) -> list[Vectors]:
         """Return [N, D] for each choice of views, in one pass over the shards; inside one shard nothing is copied."""
         shape = (len(self) // len(self.views), len(self.views), self.dim)
-        blocks = (reader.vectors().reshape(-1, *shape[1:]) for reader in self._shards)
+        blocks = (vectors.reshape(-1, *shape[1:]) for vectors in in_turn(self._shards))
         if len(self._shards) == 1:
             (block,) = blocks
             return [block[:, choice].reshape(-1, self.dim) for choice in choices]

@@ -7,7 +7,9 @@ Credentials and endpoints are those that fsspec and the libraries below it find:
 import errno
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,6 +87,18 @@ def fetch(url: str, start: int, end: int, size: int) -> bytes | None:
         return bytes(found)
 
     return ask(url, question)
+
+
+def ahead(calls: Iterable[Callable[[], Answer]], most: int) -> Iterator[Answer]:
+    """Call functions in threads, some of them at a time, and yield what they return in their order."""
+    coming: deque[Future[Answer]] = deque()
+    with ThreadPoolExecutor(most) as pool:
+        for call in calls:
+            coming.append(pool.submit(call))
+            if len(coming) == most:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def fetch_whole(url: str, size: int, path: Path) -> None:

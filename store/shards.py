@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ from reseed.store.layouts import (
     read_parquet_vectors,
     read_per_utterance,
 )
+from reseed.store.remote import ahead
 from reseed.store.url import AnyPath, Url
 
+_AHEAD = 3  # shards
 EXTRACT_AGAIN = "run `reseed verify`, then extract the shard again"
 
 
@@ -58,6 +61,14 @@ def _readable(path: Path) -> Iterator[Path]:
         yield path
     except (OSError, pa.ArrowException) as error:
         raise StoreError(f"{path} cannot be read ({error}); extract this shard again") from error
+
+
+def in_turn(readers: Sequence["ShardReader"]) -> Iterator[Vectors]:
+    """Yield the vectors of each shard; of a store that lies elsewhere the next ones are fetched meanwhile."""
+    is_far = any(isinstance(reader.store, Url) for reader in readers)
+    brought = ahead((reader.bring for reader in readers), _AHEAD) if is_far else repeat(None)
+    for reader, _ in zip(readers, brought, strict=False):
+        yield reader.vectors()
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,11 @@ class ShardReader:
             said = f"{list(shape)} {self.declaration.dtype}"
             raise StoreError(f"{path} holds {found}, store.json says {said}; extract it again")
         return vectors
+
+    def bring(self) -> None:
+        """Have the vectors on this machine."""
+        with self._as_opened():
+            self._intact(self.shard.files[0])
 
     @property
     def columns(self) -> list[str]:

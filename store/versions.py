@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from reseed.store import atomic
 from reseed.store.errors import StoreError
@@ -137,12 +137,23 @@ def rejects_path(store: Place, version: int) -> Place:
 def _logged(store: AnyPath) -> list[Version]:
     path = store / _LOG
     try:
-        return [Version(**raw) for raw in parse_sealed(text_at(path))["versions"]]
+        return [_parsed(raw) for raw in parse_sealed(text_at(path))["versions"]]
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
         again = f"remove the folder {VERSIONS}, which holds earlier states alone, or restore it"
         raise StoreError(f"{path} is damaged ({error}); {again}") from error
+
+
+def _parsed(raw: dict[str, Any]) -> Version:
+    """Make a version of JSON that anybody may have written; raises TypeError or ValueError where it is none."""
+    version = Version(**raw)
+    for name, kind in {"number": int, "made": str, "by": str, "rows": int, "utterances": int, "header": str}.items():
+        if type(raw[name]) is not kind:
+            raise TypeError(f"{name} is {str(raw[name])[:80]!r}")
+    if version.made and datetime.fromisoformat(version.made).tzinfo is None:
+        raise ValueError(f"made is {version.made!r}, without a time zone")
+    return version
 
 
 def _version(number: int, made: str, by: str, text: str, store: AnyPath) -> Version:
@@ -158,7 +169,7 @@ def _made(store: AnyPath) -> str:
 
 
 def _state(store: AnyPath, number: int) -> str:
-    return "kept" if header_path(store, number).exists() else "expired"
+    return "kept" if header_path(store, number).is_file() else "expired"
 
 
 def _sha256(text: str) -> str:

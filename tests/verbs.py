@@ -120,7 +120,7 @@ VERBS = {
         "stores/train",
     ),
     "drop": Verb("drop stores/less --speaker toy/s1 --utterance toy/s2/s2-0", ("stores/less",), "stores/train"),
-    "drop-view": Verb("drop stores/fewer --view noise", ("stores/fewer",), "stores/train"),
+    "drop-view": Verb("drop stores/fewer --view noise", ("stores/fewer",), "stores/train", "has no view"),
     "verify": Verb("verify stores/completed", ("stores/completed",), "stores/interrupted"),
     "compact": Verb("compact stores/joined --rows 1000", ("stores/joined",), "stores/train"),
     "expire": Verb("expire stores/expired", ("stores/expired",), "stores/fewer"),

@@ -1,7 +1,9 @@
 """Stores that lie elsewhere: as if they were here, each file fetched once, whatever the server does on the way."""
 
+import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +117,7 @@ def test_a_fetch_that_was_interrupted_goes_on_where_it_was(served, near, bucket,
     store = EmbeddingStore(FAR)
     served.faults[:] = [lambda _: False, lambda _: False, *[answers(500)] * 3]
     with pytest.raises(StoreError, match=rf"{FAR}/shards/{VECTORS} cannot be read: HTTP 500, 3 times"):
-        store.vectors()
+        store.shard(0).vectors()
     served.requests.clear()
     assert np.array_equal(store.vectors(), EmbeddingStore(near).vectors())
     parts = [each.split("bytes=")[1].strip() for each in served.contents() if VECTORS in each]
@@ -165,7 +167,7 @@ def test_a_shard_that_is_missing_cut_or_replaced_is_named_and_nothing_of_it_kept
     store = EmbeddingStore(FAR)
     change(bucket / "shards" / VECTORS)
     with pytest.raises(StoreError, match=f"{FAR}/shards/{VECTORS} {said}") as raised:
-        store.vectors()
+        store.shard(0).vectors()
     assert not isinstance(raised.value, StoreChangedError)
     assert not [*cache.cache_folder().rglob("*.h5")]
 
@@ -192,14 +194,23 @@ def test_verify_finds_a_flipped_byte_there_though_a_sound_file_is_kept_here(serv
 
 
 @needs_s3
-def test_the_cache_holds_no_more_than_it_may(served, bucket, monkeypatch):
-    monkeypatch.setenv("RESEED_CACHE_GB", "3e-6")
+def test_the_cache_lets_go_of_what_was_not_read_for_longest(served, bucket, monkeypatch):
     store = EmbeddingStore(FAR)
-    for _ in range(2):
-        assert store.vectors().shape == (18, 4)
-        store.rows()
-        assert sum(path.stat().st_size for path in cache.cache_folder().rglob("*") if path.is_file()) <= 3000
+    store.vectors()
+    first, second = (store.shard(place).vectors().filename for place in (0, 1))
+    for age_s, path in ((7200, first), (3600, second)):
+        os.utime(path, (time.time() - age_s,) * 2)
+    store.shard(0).vectors()
+    monkeypatch.setenv("RESEED_CACHE_GB", "3e-6")
+    mapped = store.shard(1).vectors()
+    os.utime(second, (time.time() - 3600,) * 2)
+    store.rows()
+    assert Path(first).exists()
+    assert not Path(second).exists()
+    assert np.isfinite(mapped).all(), "what is mapped stays readable"
+    assert np.array_equal(store.shard(1).vectors(), mapped)
     monkeypatch.setenv("RESEED_CACHE_GB", "much")
+    shutil.rmtree(cache.cache_folder())
     with pytest.raises(ConfigError, match="RESEED_CACHE_GB is 'much', not how many gigabytes"):
         store.vectors()
 
@@ -307,6 +318,14 @@ def test_only_a_store_is_replaced_elsewhere(served, near):
         copy_store(near, served.place("http", "bucket/new"))
     with pytest.raises(StoreError, match=f"{FAR} is {FAR}, which is to be read"):
         copy_store(Url(FAR), Url(FAR))
+
+
+@needs_s3
+def test_a_damaged_store_elsewhere_is_made_anew(served, bucket, near):
+    (bucket / "shards" / VECTORS).unlink()
+    with landing(Url(FAR)) as folder:
+        write(folder)
+    assert_same_files(near, bucket)
 
 
 @needs_s3

@@ -241,6 +241,20 @@ def test_an_earlier_state_is_copied_as_a_store_of_its_own(tmp_path):
     assert not (tmp_path / "back" / "versions").exists()
 
 
+@pytest.mark.parametrize(
+    "change", [{"number": "a"}, {"made": "soon"}, {"made": "2026-01-01"}, {"rows": None}, {"x": 1}]
+)
+def test_a_log_that_somebody_else_has_written_is_refused_in_one_line(tmp_path, change):
+    write(tmp_path, SHARDS)
+    drop_view(tmp_path)
+    log = json.loads((tmp_path / "versions" / "log.json").read_text())
+    log["versions"][0].update(change)
+    del log["digest"]
+    (tmp_path / "versions" / "log.json").write_text(json.dumps(log))
+    with pytest.raises(StoreError, match=r"versions/log.json is damaged \("):
+        EmbeddingStore(tmp_path, version=1)
+
+
 @needs_s3
 def test_earlier_states_are_read_elsewhere_and_go_with_the_next_copy(served, tmp_path):
     write(tmp_path / "s", SHARDS)

@@ -204,7 +204,7 @@ def test_a_save_that_was_killed_is_never_taken_for_a_model(model):
     for process, written in enumerate(("model.safetensors", "train.jsonl", "README.md", "model.json")):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("os.getpid", lambda process=process: (1 << 30) + process)  # of no process that lives
-            patch.setattr("reseed.store.atomic._fsync", lambda path, written=written: die(path, written))
+            patch.setattr("reseed.store.atomic.fsync", lambda path, written=written: die(path, written))
             patch.setattr("shutil.rmtree", lambda *_, **__: None)  # a killed process cleans nothing up
             with pytest.raises(KeyboardInterrupt):
                 save_model(model, make_enhancer("wccn", WccnConfig(), 4), info("wccn", {}, dim=4), [])
