@@ -221,7 +221,7 @@ def _worst(evaluation: Evaluation, system: str) -> Table:
     for each in found:
         cells = [Cell("target" if each.is_target else "non-target"), Cell(each.condition or ABSENT)]
         cells += [number_cell(each.before), number_cell(each.after)]
-        cells += [Cell("", small_print="; ".join(each.to_hear))] if len(columns) > len(cells) else []
+        cells += [Cell("; ".join(each.to_hear))] if len(columns) > len(cells) else []
         rows.append(Row(f"{each.enrolment_id} against {each.test_id}", each.test_id, cells))
     unit = f"the worst of the trials that {first} decides rightly and {system} wrongly"
     number = [measured.system for measured in evaluation.found.pooled].index(system)

@@ -62,7 +62,7 @@ def build(
         speaker_distances(distances, results.wording),
         *(spectrograms(folder, run.name) for run in loaded.runs for folder in run.frontends),
     ]
-    shown = contents(results, [plot for plot in plots if plot])
+    shown = contents(results, [plot for plot in plots if plot], distances)
     rows = {
         "across.json": [pair.row() for pair in results.backbone_pairs],
         "spread.json": [found.row(style.label) for style, found in distances.items()],

@@ -24,7 +24,8 @@ def figure_cell(value: float | None, interval: Interval | None, digits: int = 3,
     if cell.value is None or interval is None:
         return cell
     low, high = (100 * end if percent else end for end in interval)
-    return replace(cell, small_print=f"{low:.{digits}f}–{high:.{digits}f}", interval=(low, high))
+    between = "–" if low >= 0 else " to "
+    return replace(cell, small_print=f"{low:.{digits}f}{between}{high:.{digits}f}", interval=(low, high))
 
 
 def mark_best(cells: Sequence[Cell], *, highest: bool = False) -> list[Cell]:

@@ -1,6 +1,7 @@
 """What the page shows: the tables and figures made of the results, section by section."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -9,8 +10,9 @@ from reseed.stages.common.figures import Plot
 from reseed.stages.common.prose import counted, listed
 from reseed.stages.reporting.plots.table import PLOTS
 from reseed.stages.reporting.results.collect import Results
+from reseed.stages.reporting.results.distances import SpeakerDistances
 from reseed.stages.reporting.results.group_eers import FEWEST, GroupEer
-from reseed.stages.reporting.results.styles import families
+from reseed.stages.reporting.results.styles import Style, families
 from reseed.stages.reporting.table import Table
 from reseed.stages.reporting.tables import (
     calibration_table,
@@ -21,7 +23,9 @@ from reseed.stages.reporting.tables import (
     metric_tables,
     overview,
     pair_table,
+    rank_change_table,
     retrieval_tables,
+    space_table,
     summary_table,
 )
 
@@ -53,6 +57,7 @@ class Contents:
     sections: list[ScoringSection]
     identification: list[Table]
     retrieval: list[Table]
+    space: Table | None
     embedding_plots: list[Plot]
 
     @property
@@ -60,14 +65,21 @@ class Contents:
         found = [self.overview, self.calibration]
         for section in self.sections:
             found += [section.summary, section.pairs, section.eer, section.kinds, *section.metrics, *section.groups]
-        return [*(table for table in found if table), *self.identification, *self.retrieval]
+        return [
+            *(table for table in found if table),
+            *self.identification,
+            *self.retrieval,
+            *filter(None, [self.space]),
+        ]
 
     @property
     def plots(self) -> list[Plot]:
         return [*(plot for section in self.sections for plot in section.plots), *self.embedding_plots]
 
 
-def contents(results: Results, embedding_plots: list[Plot]) -> Contents:
+def contents(
+    results: Results, embedding_plots: list[Plot], distances: Mapping[Style, SpeakerDistances] | None = None
+) -> Contents:
     """Make every table and figure."""
     scorings = families(results.styles)
     worded = partial(_worded, results)
@@ -75,8 +87,9 @@ def contents(results: Results, embedding_plots: list[Plot]) -> Contents:
         worded(overview(results)) if len(scorings) > 1 else None,
         _worded(results, found) if (found := calibration_table(results)) else None,
         [_section(results.of_family(family), family) for family in scorings],
-        list(map(worded, identification_tables(results))),
+        [worded(table) for table in (*identification_tables(results), rank_change_table(results)) if table],
         list(map(worded, retrieval_tables(results))),
+        worded(space_table(distances)) if distances else None,
         embedding_plots,
     )
 

@@ -58,8 +58,12 @@ def _places(contents: Contents) -> list[tuple[str, str]]:
     found = [("overview", "Overview")] if contents.overview else []
     found += [("calibration-of-scores", "Calibration")] if contents.calibration else []
     found += [(f"scoring-{section.slug}", f"Scoring: {section.family}") for section in contents.sections]
-    parts = ("identification", contents.identification), ("retrieval", contents.retrieval)
-    found += [(name, name.capitalize()) for name, part in (*parts, ("embeddings", contents.embedding_plots)) if part]
+    further = {
+        "identification": bool(contents.identification),
+        "retrieval": bool(contents.retrieval),
+        "embeddings": bool(contents.embedding_plots or contents.space),
+    }
+    found += [(name, name.capitalize()) for name, is_there in further.items() if is_there]
     return [*found, ("all-systems", "Systems"), ("set-up", "Set-up"), ("how-these-numbers-are-computed", "Methods")]
 
 

@@ -15,6 +15,7 @@ from reseed.stages.reporting.cells import (
 from reseed.stages.reporting.metrics.base import Interval, Metric
 from reseed.stages.reporting.metrics.identification import SPEAKERS
 from reseed.stages.reporting.results.collect import Results
+from reseed.stages.reporting.results.distances import SpeakerDistances
 from reseed.stages.reporting.results.measure import CALIBRATION, Measurement
 from reseed.stages.reporting.results.retrieval import TITLES
 from reseed.stages.reporting.results.styles import Style, Styles, calibrated_label, families
@@ -130,6 +131,22 @@ def identification_tables(results: Results) -> list[Table]:
     return [_metric_table(metric, identified, styles, among) for metric in shown]
 
 
+def rank_change_table(results: Results) -> Table | None:
+    """Return whom each system makes recognised and whom it loses, against raw; None where nobody is identified."""
+    found = {(each.system, each.part): each for each in results.rank_changes if each.system in results.styles}
+    if not found:
+        return None
+    columns = [Column(what, part) for part in PARTS for what in ("lost", "won", "tests")]
+    rows = []
+    for system in dict.fromkeys(system for system, _ in found):
+        parts = [found.get((system, part)) for part in PARTS]
+        counts = [(each.lost, each.won, each.tests) if each else (None, None, None) for each in parts]
+        cells = [number_cell(count, 0) for three in counts for count in three]
+        rows.append(Row(results.styles[system].label, system.name, cells, style=results.styles[system]))
+    unit = "test recordings whose own speaker came first by raw and no longer does (lost), and the reverse (won)"
+    return Table("rank-changes", "Who is recognised, and who no longer", unit, "system", columns, rows)
+
+
 def retrieval_tables(results: Results) -> list[Table]:
     """Return a table by condition and system of each measure of retrieval and classification; none where none was."""
     found = {key: each for key, each in results.retrieval.items() if key[0] in results.styles}
@@ -144,6 +161,20 @@ def retrieval_tables(results: Results) -> list[Table]:
             rows.append(Row(condition.label, view, mark_best(cells, highest=True)))
         tables.append(Table(key.replace("_", "-"), title, "in %", "condition", _columns(styles.values()), rows))
     return tables
+
+
+def space_table(distances: Mapping[Style, SpeakerDistances]) -> Table:
+    """Return how wide speakers scatter in the space of each system, and how strongly vectors gather around hubs."""
+    columns = [Column(part, group) for group in ("scatter", "hubness") for part in PARTS]
+    rows = []
+    for style, found in distances.items():
+        shapes = (found.clean_scatter, found.noisy_scatter, found.clean_hubness, found.noisy_hubness)
+        rows.append(Row(style.label, style.label, [number_cell(shape, 2) for shape in shapes], style=style))
+    unit = (
+        "scatter: within speakers as a share of that between them, lower is better; hubness: skewness of how often a "
+        "recording is among the ten nearest of another one, 0 where all are found alike"
+    )
+    return Table("space", "Shape of the space", unit, "system", columns, rows)
 
 
 def identified_among(measurements: Sequence[Measurement]) -> str:

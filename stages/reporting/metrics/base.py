@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reseed.stages.scoring.bootstrap import Replicates
 from reseed.stages.scoring.curves import Floats
@@ -24,6 +25,8 @@ class Identified:
     Attributes:
         counts_3S: test utterances of each speaker of the trials, of these those ranked first, and in the first five;
             None: not counted by speaker.
+        first_T: whether each test utterance's own speaker is first, in the order of the ids; None: not kept.
+        tests: digest of these ids.
         accuracy_R, top5_R: both shares in each replicate, where speakers are drawn.
     """
 
@@ -31,6 +34,8 @@ class Identified:
     top5: float
     speakers: int
     counts_3S: Floats | None = field(default=None, repr=False, compare=False)
+    first_T: NDArray[np.bool_] | None = field(default=None, repr=False, compare=False)
+    tests: str = field(default="", repr=False, compare=False)
     accuracy_R: Floats | None = field(default=None, repr=False, compare=False)
     top5_R: Floats | None = field(default=None, repr=False, compare=False)
 

@@ -18,6 +18,7 @@ from reseed.stages.reporting.results.measure import (
     order_preserving,
     pooled_calibration,
 )
+from reseed.stages.reporting.results.rank_changes import RankChange, rank_changes
 from reseed.stages.reporting.results.retrieval import Found, measure_retrieval, none_of_audio
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.styles import Styles, system_labels, system_styles
@@ -42,6 +43,7 @@ class Results:
         pooled: the calibration of the calibrated systems.
         metrics: which were measured.
         speakers, replicates: how many speakers the trials have, and how often they were resampled.
+        rank_changes: whom each system makes recognised, and whom it loses.
         retrieval: what is found by the vectors of each system in each view, where that was asked for.
         wording: what things are called.
     """
@@ -59,6 +61,7 @@ class Results:
     replicates: int
     metrics: Sequence[Metric[Any]] = METRICS
     retrieval: Found = field(default_factory=dict)
+    rank_changes: Sequence[RankChange] = ()
     wording: Wording = SPEECH
 
     def say(self, text: str) -> str:
@@ -116,6 +119,7 @@ def collect(loaded: Loaded, settings: ReportSettings, terms: Mapping[str, str]) 
     with_store = [s for s in shown if s.store]
     is_audio = not none_of_audio(with_store)
     is_retrieved = not is_audio if settings.retrieval is None else settings.retrieval
+    conditions = list(dict.fromkeys(m.condition for m in measurements))
     with_seeds = summarise([m for m in measurements if m.system not in repeats])
     return Results(
         systems=loaded.systems,
@@ -131,5 +135,6 @@ def collect(loaded: Loaded, settings: ReportSettings, terms: Mapping[str, str]) 
         replicates=settings.bootstrap_replicates,
         metrics=metrics,
         retrieval=measure_retrieval(with_store, loaded.runs[0].utterances) if is_retrieved else {},
+        rank_changes=list(rank_changes(loaded.identified, conditions)),
         wording=wording(terms, is_speech=is_audio),
     )

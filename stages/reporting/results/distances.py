@@ -1,4 +1,4 @@
-"""How close a speaker's embeddings lie together, and how far speakers lie apart.
+"""How close a speaker's embeddings lie together, how far speakers lie apart, and whether some lie near everyone.
 
 Shapes: U sampled utterances, V noisy views, D embedding dimension, S speakers.
 """
@@ -14,10 +14,12 @@ from reseed.stages.reporting.results.embeddings import Sample, clean_and_noisy, 
 from reseed.stages.reporting.results.styles import Style, Styles
 from reseed.stages.reporting.results.systems import ScoredSystem
 from reseed.stages.scoring.curves import Floats
+from reseed.stages.scoring.hubness import hubness, scatter
 from reseed.store.url import AnyPath
 
 _SPEAKERS = 200
 _QUANTILES = (0.1, 0.5, 0.9)
+_SHAPES = ("clean_scatter", "noisy_scatter", "clean_hubness", "noisy_hubness")
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,29 @@ class SpeakerDistances:
     Attributes:
         clean, noisy: within speakers: of an utterance from the mean of its speaker's other, clean utterances.
         between: of the means of two speakers.
+        clean_scatter, noisy_scatter: of `reseed.stages.scoring.hubness`; the noisy one is the mean over views.
+        clean_hubness, noisy_hubness: likewise.
     """
 
     clean: Quantiles
     noisy: Quantiles | None
     between: Quantiles
+    clean_scatter: float
+    noisy_scatter: float | None
+    clean_hubness: float
+    noisy_hubness: float | None
 
     def row(self, label: str) -> dict[str, Any]:
         """Return the row of spread.json."""
-        return {"system": label} | {
-            f"{part}_{name}": value
-            for part, found in (("clean", self.clean), ("noisy", self.noisy), ("between", self.between))
-            for name, value in (vars(found).items() if found else ())
-        }
+        return (
+            {"system": label}
+            | {
+                f"{part}_{name}": value
+                for part, found in (("clean", self.clean), ("noisy", self.noisy), ("between", self.between))
+                for name, value in (vars(found).items() if found else ())
+            }
+            | {name: getattr(self, name) for name in _SHAPES}
+        )
 
 
 def measure_distances(
@@ -85,10 +97,15 @@ def distances(clean_UD: Floats, noisy_UVD: Floats, speaker_U: NDArray[np.integer
     others_UD = _unit(sums_SD[speaker_U] - clean_UD)
     means_SD = _unit(sums_SD)
     pairs = np.triu_indices(len(means_SD), 1)
+    views = [noisy_UVD[:, view] for view in range(noisy_UVD.shape[1])]
     return SpeakerDistances(
         Quantiles.of(1 - np.einsum("ud,ud->u", clean_UD, others_UD)),
         Quantiles.of(1 - np.einsum("uvd,ud->uv", noisy_UVD, others_UD).ravel()) if noisy_UVD.shape[1] else None,
         Quantiles.of(1 - (means_SD @ means_SD.T)[pairs]),
+        scatter(clean_UD, speaker_U),
+        float(np.mean([scatter(view_UD, speaker_U) for view_UD in views])) if views else None,
+        hubness(clean_UD),
+        float(np.mean([hubness(view_UD) for view_UD in views])) if views else None,
     )
 
 

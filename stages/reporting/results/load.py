@@ -19,6 +19,7 @@ from reseed.stages.reporting.results.systems import Loaded, ScoredSystem, System
 from reseed.stages.scoring.labelled import Mask
 from reseed.stages.trial_scoring.files import labels_of, read_identification, read_scores, speakers_of
 from reseed.store import ScoringError
+from reseed.store.atomic import digest
 
 
 def load(runs: Sequence[RunFiles]) -> Loaded:
@@ -96,28 +97,29 @@ def _identified(
 def _identification(path: Path, speakers: Sequence[str]) -> dict[tuple[str, str], Identified]:
     """Return how well speakers are identified, by name of the system and view."""
     table = read_identification(path)
-    place_T = pc.fill_null(pc.index_in(table["speaker_id"].cast(pa.string()), pa.array(speakers, pa.string())), -1)
-    found = {}
-    for name, in_system_T in _rows_by_value(table["system"]).items():
-        for view, in_view_T in _rows_by_value(table["condition"]).items():
-            rows_T = in_system_T & in_view_T
-            if rows_T.any():
-                ranks = table["rank"].to_numpy()[rows_T], place_T.to_numpy()[rows_T], len(speakers)
-                among = int(table["speakers"].to_numpy()[rows_T].max())
-                found[name, view] = _identified_by_speaker(*ranks, among)
-    return found
+    table = table.take(pc.sort_indices(table["test_id"].cast(pa.string())))
+    known = pa.array(speakers, pa.string())
+    columns = table.append_column("place", pc.index_in(table["speaker_id"].cast(pa.string()), known))
+    return {
+        (name, view): _identified_by_speaker(columns.filter(pa.array(in_system_T & in_view_T)), len(speakers))
+        for name, in_system_T in _rows_by_value(table["system"]).items()
+        for view, in_view_T in _rows_by_value(table["condition"]).items()
+        if (in_system_T & in_view_T).any()
+    }
 
 
-def _identified_by_speaker(
-    rank_T: NDArray[np.int32], speaker_T: NDArray[np.int32], speakers: int, among: int
-) -> Identified:
-    first_T, top5_T = (rank_T <= 1).astype(np.float64), (rank_T <= 5).astype(np.float64)
-    known_T = speaker_T >= 0
-    counts = [
-        np.bincount(speaker_T[known_T], each[known_T], speakers) for each in (np.ones(rank_T.size), first_T, top5_T)
-    ]
-    is_counted = bool(known_T.all()) and speakers > 1
-    return Identified(float(first_T.mean()), float(top5_T.mean()), among, np.stack(counts) if is_counted else None)
+def _identified_by_speaker(table: pa.Table, speakers: int) -> Identified:
+    """Sum up the ranks of one system in one view, in the order of the ids."""
+    rank_T, place_T = table["rank"].to_numpy(), pc.fill_null(table["place"], -1).to_numpy()
+    ones_T, first_T, top5_T = np.ones(rank_T.size), rank_T <= 1, rank_T <= 5
+    counts = None
+    if (place_T >= 0).all():
+        counts = np.stack([np.bincount(place_T, each, speakers) for each in (ones_T, first_T, top5_T)]).astype(
+            np.float64
+        )
+    tests = digest(table["test_id"].cast(pa.string()).to_pylist())
+    among = int(table["speakers"].to_numpy().max())
+    return Identified(float(first_T.mean()), float(top5_T.mean()), among, counts, first_T, tests)
 
 
 def _labelled_speakers(table: pa.Table) -> set[str]:
