@@ -161,8 +161,8 @@ def test_a_scheduler_that_is_killed_is_one_line_and_what_is_written_is_kept(host
     said = extraction.communicate()[1]
     assert extraction.returncode == 1
     assert lines(said) == [
-        f"reseed: the Dask scheduler tcp://10.99.0.1:{PORT} is gone; what is written is kept: start it and its workers, "
-        "and run again"
+        f"reseed: the Dask scheduler tcp://10.99.0.1:{PORT} is gone; "
+        "what is written is kept: start it and its workers, and run again"
     ]
     for worker in workers:
         worker.kill()

@@ -10,8 +10,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import logit
-from sklearn.isotonic import isotonic_regression
 
 from reseed.stages.scoring.curves import Floats, ScoredTrials, error_rates, grouped, hull_eer
 from reseed.store.errors import ScoringError
@@ -135,6 +133,9 @@ def min_cllr(
 
     Source: Brümmer and du Preez, Computer Speech and Language 20 (2006).
     """
+    from scipy.special import logit
+    from sklearn.isotonic import isotonic_regression  # a second, that reading a configuration need not wait for
+
     trials = grouped(target_scores, nontarget_scores, target_weights, nontarget_weights)
     weight_K = trials.target_K + trials.nontarget_K
     present = weight_K > 0
