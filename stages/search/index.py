@@ -29,6 +29,7 @@ from reseed.store.outputs import check_file
 LARGE = 100_000  # utterances from which on an index is worth making
 RECALL_AT = 10
 _WANTED = 0.99  # recall at 10 that decides how many lists are looked through
+_STEP = 1.4  # from one number of lists that is tried to the next
 _SAMPLE = 256  # utterances by which it is measured
 _MOST_LISTS = 8192  # each vector is compared with every centroid
 _ROUNDS = 5  # of k-means
@@ -163,7 +164,7 @@ def _factory(utterances: int, dim: int) -> str:
 
 
 def _tuned(store: EmbeddingStore, view: str, index: Any, lists: int) -> About:
-    """Return by how many lists and candidates an index finds what is wanted of the nearest: the fewest, doubled."""
+    """Return by how many lists and candidates an index finds what is wanted of the nearest: the fewest, by steps."""
     query_QD = _sampled(store, view, _SAMPLE)
     nearest = min(RECALL_AT + 1, index.ntotal)  # each finds itself first, which does not count
     exact_QK = nearest_among(blocks(store, view), query_QD, nearest)[0][:, 1:]
@@ -175,7 +176,7 @@ def _tuned(store: EmbeddingStore, view: str, index: Any, lists: int) -> About:
             about = replace(about, recall=recall_of(exact_QK, found_QK))
             if about.recall >= _WANTED or about.probes == lists:
                 break
-            about = replace(about, probes=min(2 * about.probes, lists))
+            about = replace(about, probes=min(math.ceil(_STEP * about.probes), lists))
         if about.recall >= _WANTED:
             break
     return about
