@@ -17,6 +17,7 @@ Part = tuple[Vectors, pa.Table]
 VIEWS = ("clean", "noise")
 ROWS_PER_SHARD = 100_000
 _UTTERANCES_PER_SPEAKER = 100
+_DEVIATIONS = 1 << 16
 
 
 def declare(dim: int, layout: str, dtype: str = "float32") -> Declaration:
@@ -33,32 +34,28 @@ def random_vectors(rows: int, dim: int, seed: int) -> Vectors:
 
 
 class Clustered:
-    """Draws vectors of speakers, of a hundred utterances each, as embeddings lie: 192 dimensions of unlike importance.
+    """Draws vectors of speakers, of a hundred utterances each, as embeddings lie: dimensions of unlike importance.
 
     An utterance is its speaker's mean and a deviation, and each of its two views another small one. Deviations are
-    drawn once and taken in another order for each shard: that is five times as fast as drawing them.
+    drawn once and taken in another order each time, which is several times as fast as drawing them.
     """
 
     def __init__(self, dim: int) -> None:
-        drawn = np.random.default_rng(0)
         self._scale_D = ((1 + np.arange(dim)) ** -0.25).astype(np.float32)
-        self._deviation_RD = drawn.standard_normal((ROWS_PER_SHARD, dim), dtype=np.float32) * self._scale_D
+        drawn_RD = np.random.default_rng(0).standard_normal((_DEVIATIONS, dim), dtype=np.float32)
+        self._own_RD, self._of_view_RD = 0.8 * self._scale_D * drawn_RD, 0.3 * self._scale_D * drawn_RD
 
     def __call__(self, first: int, rows: int) -> Vectors:
-        """Return rows `first`... of a store of two views, at most those of a shard: [rows, D]."""
-        drawn, dim = np.random.default_rng([1, first]), len(self._scale_D)
-        utterance_U = np.arange(first // len(VIEWS), (first + rows) // len(VIEWS))
-        speaker_U = utterance_U // _UTTERANCES_PER_SPEAKER
-        speakers = np.arange(speaker_U[0], speaker_U[-1] + 1)
-        mean_SD = np.stack(
-            [np.random.default_rng([2, speaker]).standard_normal(dim, np.float32) for speaker in speakers]
-        )
-        own_UD = (mean_SD * self._scale_D)[speaker_U - speaker_U[0]]
-        own_UD += 0.8 * self._deviation_RD[drawn.integers(0, ROWS_PER_SHARD, len(utterance_U))]
-        vectors_UVD = np.repeat(own_UD[:, None], len(VIEWS), axis=1)
-        places = drawn.integers(0, ROWS_PER_SHARD, vectors_UVD.shape[:2])
-        vectors_UVD += 0.3 * self._deviation_RD[places]
-        return vectors_UVD.reshape(rows, dim)
+        """Return rows `first`... of a store of two views: [rows, D]."""
+        vectors_UVD = np.empty((rows // len(VIEWS), len(VIEWS), len(self._scale_D)), np.float32)
+        for start in range(0, len(vectors_UVD), _UTTERANCES_PER_SPEAKER):  # a speaker at a time, as caches hold it
+            of_speaker_UVD = vectors_UVD[start : start + _UTTERANCES_PER_SPEAKER]
+            drawn = np.random.default_rng([1, first // len(VIEWS) + start])
+            mean_D = drawn.standard_normal(len(self._scale_D), np.float32) * self._scale_D
+            places_UV = drawn.integers(0, _DEVIATIONS, of_speaker_UVD.shape[:2])
+            own_U = drawn.integers(0, _DEVIATIONS, len(of_speaker_UVD))
+            np.add(self._of_view_RD[places_UV], (self._own_RD[own_U] + mean_D)[:, None], out=of_speaker_UVD)
+        return vectors_UVD.reshape(rows, -1)
 
 
 def utterance_id(number: int) -> str:

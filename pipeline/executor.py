@@ -71,7 +71,7 @@ def executor(dask: str | None, sees: Path | None = None) -> Iterator[Execute]:
 def _client(dask: str, sees: Path | None) -> Iterator["Client"]:
     from dask.distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is said here, in one line
+    _silence("distributed")  # what goes wrong is said here, in one line
     kind, _, workers = dask.partition(":")
     if kind == "local":
         with _local_cluster(int(workers or gpu_count() or 1)) as cluster, Client(cluster) as client:
@@ -87,6 +87,12 @@ def _client(dask: str, sees: Path | None) -> Iterator["Client"]:
             client.wait_for_workers(1)
         check_workers(partial(client.run, on_error="return"), sees)
         yield client
+
+
+def _silence(package: str) -> None:
+    """Let a package that has been imported log nothing: its modules have levels of their own, which Dask sets."""
+    for name in (package, *(each for each in logging.root.manager.loggerDict if each.startswith(f"{package}."))):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)

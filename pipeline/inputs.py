@@ -7,6 +7,7 @@ the folder.
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,8 +35,12 @@ class Option:
 
 
 def of(function: Callable[..., Value], *wildcards: str) -> Callable[[Any], Value]:
-    """Return what Snakemake calls with the wildcards of a job: `function` of those named."""
-    return lambda given: function(*(getattr(given, name) for name in wildcards))
+    """Return what Snakemake calls with the wildcards of a job: `function` of those named.
+
+    Each answer is worked out once: it asks several times of each job, and a store may have a thousand.
+    """
+    known = cache(function)
+    return lambda given: known(*(getattr(given, name) for name in wildcards))
 
 
 def files(function: Callable[..., Sequence[Option]], *wildcards: str) -> Callable[[Any], list[Path]]:

@@ -17,10 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from reseed.stages.common.terminal import log
 from reseed.stages.common.threads import given_cores
 from reseed.stages.search.exact import best, nearest_among
 from reseed.stages.search.vectors import Float32, Rows, blocks, taken
-from reseed.store import ConfigError, EmbeddingStore, StoreError
+from reseed.store import ConfigError, EmbeddingStore, StoreError, WriteError
 from reseed.store.atomic import atomic_paths, digest, sha256_file, sha256_once
 from reseed.store.bounded import read_json
 from reseed.store.cache import cache_folder
@@ -30,6 +31,7 @@ from reseed.store.url import Url
 LARGE = 100_000  # utterances from which on an index is worth making
 RECALL_AT = 10
 _WANTED = 0.99  # recall at 10 that decides how many lists are looked through
+_STEP = 1.4  # from one number of lists that is tried to the next
 _SAMPLE = 256  # utterances by which it is measured
 _MOST_LISTS = 8192  # each vector is compared with every centroid
 _ROUNDS = 5  # of k-means
@@ -48,7 +50,7 @@ class About:
         lists: of centroids.
         probes: lists that a query looks through.
         candidates: for each neighbour that is asked for.
-        recall: share of the 10 nearest that is found, of sampled utterances of the store against exact search.
+        recall: share of the 10 nearest others that is found, of sampled utterances of the store against exact search.
         sha256: of the file of the index.
     """
 
@@ -128,7 +130,6 @@ def build_index(store: EmbeddingStore, view: str) -> Index:
     Raises:
         ConfigError: faiss is not installed, or what lies there is no index.
         StoreError: there is no such view, or no utterance.
-        WriteError: it cannot be written there.
     """
     library, path = faiss(), place(store, view)
     for file in (path, _beside(path)):
@@ -145,24 +146,32 @@ def build_index(store: EmbeddingStore, view: str) -> Index:
     for unit_UD in blocks(store, view):
         index.add(unit_UD)
     tuned = _tuned(store, view, index, lists.nlist)
+    try:
+        _keep(path, index, replace(tuned, key=_key(store, view)))
+    except WriteError as error:  # a store of others
+        log(f"WARNING: {error}; the index is used this once and not kept")
+    return Index(index, tuned)
+
+
+def _keep(path: Path, index: Any, about: About) -> None:
     with atomic_paths(path, _beside(path)) as (file, beside):
-        library.write_index(index, str(file))
-        about = replace(tuned, key=_key(store, view), sha256=sha256_file(file))
-        beside.write_text(json.dumps(asdict(about), indent=1) + "\n", encoding="utf-8")
-    return Index(index, about)
+        faiss().write_index(index, str(file))
+        said = asdict(replace(about, sha256=sha256_file(file)))
+        beside.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
 
 
 def _factory(utterances: int, dim: int) -> str:
-    """Return what faiss calls the index: codes of 4 bits for two dimensions, or of 8 for one where they are few."""
+    """Return what faiss calls the index: codes of 4 bits for two dimensions; in small spaces or stores of 8 for one."""
     lists = max(1, min(round(4 * math.sqrt(utterances)), utterances // _TRAINED_BY, _MOST_LISTS))
-    return f"IVF{lists},{f'PQ{dim // 2}x4fs' if dim % 2 == 0 and dim >= _MANY_DIMENSIONS else 'SQ8'}"
+    is_large = dim % 2 == 0 and dim >= _MANY_DIMENSIONS and utterances >= _TRAINED_BY * 16
+    return f"IVF{lists},{f'PQ{dim // 2}x4fs' if is_large else 'SQ8'}"
 
 
 def _tuned(store: EmbeddingStore, view: str, index: Any, lists: int) -> About:
-    """Return by how many lists and candidates an index finds what is wanted of the nearest: the fewest, doubled."""
+    """Return by how many lists and candidates an index finds what is wanted of the nearest: the fewest, by steps."""
     query_QD = _sampled(store, view, _SAMPLE)
-    nearest = min(RECALL_AT, index.ntotal)
-    exact_QK, _ = nearest_among(blocks(store, view), query_QD, nearest)
+    nearest = min(RECALL_AT + 1, index.ntotal)  # each finds itself first, which does not count
+    exact_QK = nearest_among(blocks(store, view), query_QD, nearest)[0][:, 1:]
     about = About("", view, index.ntotal, lists, 1, _CANDIDATES[0], 0.0, "")
     for candidates in _CANDIDATES:
         about = replace(about, candidates=candidates)
@@ -171,7 +180,7 @@ def _tuned(store: EmbeddingStore, view: str, index: Any, lists: int) -> About:
             about = replace(about, recall=recall_of(exact_QK, found_QK))
             if about.recall >= _WANTED or about.probes == lists:
                 break
-            about = replace(about, probes=min(2 * about.probes, lists))
+            about = replace(about, probes=min(math.ceil(_STEP * about.probes), lists))
         if about.recall >= _WANTED:
             break
     return about
@@ -190,8 +199,8 @@ def ranked(store: EmbeddingStore, view: str, index: Index, query_QD: Float32, ne
 
 def recall_of(exact_QK: Rows, found_QK: Rows) -> float:
     """Return the share of the exact neighbours that were found."""
-    shares = [np.isin(exact_K, found_K).mean() for exact_K, found_K in zip(exact_QK, found_QK, strict=True)]
-    return float(np.mean(shares))
+    found = [np.isin(exact_K, found_K) for exact_K, found_K in zip(exact_QK, found_QK, strict=True)]
+    return float(np.mean(found)) if exact_QK.size else 1.0
 
 
 def _sampled(store: EmbeddingStore, view: str, count: int) -> Float32:

@@ -187,7 +187,11 @@ def test_a_digest_changes_with_its_own_sections_alone(tmp_path):
 def test_reading_a_configuration_loads_neither_torch_nor_matplotlib():
     """Each command of a run reads it, and most need neither."""
     said = subprocess.run(
-        [sys.executable, "-c", "import sys, reseed.pipeline.config; print({'torch', 'matplotlib'} & {*sys.modules})"],
+        [
+            sys.executable,
+            "-c",
+            "import sys, reseed.pipeline.config; print({'torch', 'matplotlib', 'sklearn', 'pandas'} & {*sys.modules})",
+        ],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

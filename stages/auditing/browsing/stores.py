@@ -19,7 +19,7 @@ from reseed.stages.auditing.blocks import AuditedStore
 from reseed.stages.common.terminal import printable
 from reseed.stages.extraction.lineage import extracted_store, score_files
 from reseed.stages.extraction.replayer import Replayer
-from reseed.stages.search.search import Neighbour, search_in
+from reseed.stages.search.search import Neighbour, Search, search_in
 from reseed.stages.trial_scoring.files import SCORES
 from reseed.store import ConfigError, EmbeddingStore, StoreError
 from reseed.store.checks import check_size
@@ -154,8 +154,7 @@ class BrowsedStore:
 
         It is one pass over the store, or one question to the index that is kept of it.
         """
-        search = search_in(self.store, self.store.views[self._reference])
-        return search.nearest_to(utterance_id, self.speakers, _NEAREST)
+        return self._search.nearest_to(utterance_id, self.speakers, _NEAREST)
 
     def scores(self, utterance_id: str) -> dict[str, list[ScoredTrial]]:
         """Return the hardest trials of the utterance by score file: the lowest targets, the highest others."""
@@ -181,6 +180,10 @@ class BrowsedStore:
         """
         self._check(utterance_id)
         return self._replayer.wav(utterance_id, view, crop)
+
+    @cached_property
+    def _search(self) -> Search:
+        return search_in(self.store, self.store.views[self._reference])
 
     @cached_property
     def _replayer(self) -> Replayer:

@@ -14,7 +14,7 @@ from reseed.stages.search.index import place
 from reseed.stages.search.search import neighbours as nearest_in
 from reseed.stages.search.search import search_in
 from reseed.stages.search.vectors import blocks, directions
-from reseed.store import ConfigError, EmbeddingStore, StoreError
+from reseed.store import ConfigError, EmbeddingStore, StoreError, WriteError
 from tests.stages.stores import write_store
 
 COUNT = 2000
@@ -150,3 +150,25 @@ def test_the_command_names_the_nearest_and_says_how_they_were_found(store):
 def test_blocks_are_all_utterances_in_order(store):
     whole = np.concatenate(list(blocks(store, "noise")))
     np.testing.assert_allclose(whole, unit_vectors(store, "noise"), atol=1e-6)
+
+
+@pytest.mark.parametrize("utterances", [1, 2, 12, 700])
+def test_small_stores_of_many_dimensions_can_be_indexed_too(tmp_path, utterances):
+    pytest.importorskip("faiss")
+    small = write_store(tmp_path / "small", utterances=utterances, dim=64, views=("clean",))
+    search = search_in(small, "clean", index=True)
+    rows, _ = search.nearest(next(search.blocks(1)), 3)
+    assert rows[0, 0] == 0
+    assert search.recall >= 0.9
+
+
+def test_an_index_that_cannot_be_kept_is_used_all_the_same(store, monkeypatch, capsys):
+    pytest.importorskip("faiss")
+
+    def refuse(*arguments):
+        raise WriteError("store.index cannot be written (Read-only file system)")
+
+    monkeypatch.setattr(indexes, "_keep", refuse)
+    assert search_in(store, "clean", index=True).recall >= 0.99
+    assert "used this once and not kept" in capsys.readouterr().err
+    assert not place(store, "clean").exists()
