@@ -17,9 +17,7 @@ def steps_to_do(command: Sequence[str], environment: Mapping[str, str]) -> dict[
     Raises:
         ReseedError: Snakemake cannot list the run.
     """
-    listed = subprocess.run([*command, "--dry-run"], env=dict(environment), capture_output=True, text=True, check=False)
-    if listed.returncode != 0:
-        raise ReseedError(f"the run cannot be listed: {(listed.stdout + listed.stderr).strip()}")
+    listed = _listed([*command, "--dry-run"], environment)
     table = re.search(r"^Job stats:\n.*?\n-+ .*\n(.*?)^total ", listed.stdout + listed.stderr, re.DOTALL | re.MULTILINE)
     counts = [line.split() for line in table.group(1).splitlines()] if table else []
     return {rule: int(count) for rule, count in counts if rule != "all"}
@@ -38,14 +36,16 @@ def outputs_of(rules: Sequence[str], command: Sequence[str], environment: Mappin
         ConfigError: the run has no step of that rule.
         ReseedError: Snakemake cannot list the run.
     """
-    listed = subprocess.run(
-        [*command, "--summary"], env=dict(environment), stdout=subprocess.PIPE, text=True, check=False
-    )
-    if listed.returncode != 0:
-        raise ReseedError("the run cannot be listed: see the messages above")
-    rows = list(csv.DictReader(listed.stdout.splitlines(), delimiter="\t"))
+    rows = list(csv.DictReader(_listed([*command, "--summary"], environment).stdout.splitlines(), delimiter="\t"))
     known = sorted({row["rule"] for row in rows})
     for rule in rules:
         if rule not in known:
             raise ConfigError(f"--until {rule}: this run has no such step; choose {', '.join(known)}")
     return [row["output_file"] for row in rows if row["rule"] in rules]
+
+
+def _listed(command: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    listed = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        raise ReseedError(f"the run cannot be listed: {(listed.stdout + listed.stderr).strip()}")
+    return listed
