@@ -46,7 +46,7 @@ def test_a_run_ends_in_its_report_by_few_jobs(toy, tmp_path):
 
 
 class Extraction:
-    """A run up to the first store, of which one extraction is halted, so that its job cannot end by itself.
+    """A run up to the first store, until one extraction alone is at work, which is halted: it cannot end by itself.
 
     Its nodes are on this machine.
     """
@@ -57,7 +57,7 @@ class Extraction:
         while halted and not self._halt():
             assert self.process.poll() is None, self.process.stderr.read()
             time.sleep(0.1)
-        while halted and not self.jobs():  # squeue lags behind
+        while halted and len(self.jobs()) != 1:  # the other one ends
             time.sleep(0.1)
 
     def _halt(self):
