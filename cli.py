@@ -262,14 +262,15 @@ def _store_output_option(name: str, text: str) -> _Decorator:
 
 
 @contextmanager
-def _landing(place: Any, *read: Any) -> Iterator[Path]:
-    """Yield where on this machine to write a store that is to lie at `place`."""
+def _landing(place: Any, *read: Any) -> Iterator[tuple[Path, Callable[[str], None]]]:
+    """Yield where on this machine to write a store that is to lie at `place`, and what says so once it lies there."""
     from reseed.store.copying import landing
 
+    said: list[str] = []
     with landing(place, *read) as folder:
-        yield folder
-    if folder != place:
-        log(f"copied to {place}")
+        yield folder, _say if folder == place else said.append
+    for text in said:
+        _say(text.replace(str(folder), str(place)))
 
 
 def _out_option(name: str, text: str, **options: Any) -> _Decorator:
@@ -561,8 +562,8 @@ def extract(store: Any, job: str | None, dask: str | None, **rest: Any) -> None:
         raise click.UsageError("Jobs write into one folder that all of them see; `reseed copy` it to a URL at the end.")
     run, order = _order(**rest)
     extraction = run.extract
-    with _landing(store) as folder, executor(checked(dask) or extraction.dask, sees=folder) as execute:
-        _say(
+    with _landing(store) as (folder, say), executor(checked(dask) or extraction.dask, sees=folder) as execute:
+        say(
             stage(
                 order=order,
                 store=folder,
@@ -841,8 +842,8 @@ def map_(mapped: Any, **options: Any) -> None:
     """Map a store of one side into the space that an alignment shares."""
     from reseed.stages.map import map_store
 
-    with _landing(mapped, options["store"]) as folder:
-        _say(map_store(mapped=folder, **options))
+    with _landing(mapped, options["store"]) as (folder, say):
+        say(map_store(mapped=folder, **options))
 
 
 @main.command()
@@ -862,9 +863,9 @@ def upgrade(method: str, overrides: Sequence[str], upgraded: Any, **options: Any
 
     old, new = options.pop("from"), options.pop("to")
     settings = section(aligner_class(method).Config, overrides)
-    with _landing(upgraded, options["store"], old, new) as folder:
+    with _landing(upgraded, options["store"], old, new) as (folder, say):
         for line in stage(old=old, new=new, method=method, settings=settings, upgraded=folder, **options):
-            _say(line)
+            say(line)
 
 
 @main.command()
@@ -927,8 +928,8 @@ def enhance(
     run = None if config is None else _load(config, overrides)
     if seed is None:
         seed = run.seed if run else 0
-    with _landing(enhanced, paths["store"]) as folder:
-        _say(stage(seed=seed, device=_device(device or (run.device if run else "auto")), enhanced=folder, **paths))
+    with _landing(enhanced, paths["store"]) as (folder, say):
+        say(stage(seed=seed, device=_device(device or (run.device if run else "auto")), enhanced=folder, **paths))
 
 
 @main.command()
@@ -1288,8 +1289,8 @@ def import_(config: Path | None, overrides: Sequence[str], store: Any, **options
 
     run = None if config is None else _load(config, overrides)
     settings = run.corpus.vectors if run else section(ImportSettings, overrides)
-    with _landing(store) as folder:
-        _say(import_store(store=folder, settings=settings, unnamed_space=run.name if run else None, **options))
+    with _landing(store) as (folder, say):
+        say(import_store(store=folder, settings=settings, unnamed_space=run.name if run else None, **options))
 
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -90,7 +90,7 @@ def test_a_store_that_is_made_there_is_the_one_that_is_made_here(places, capsys)
     assert_same_files(Path("here"), places.root / "bucket" / "made")
     call("export near --output all.parquet")
     call("import all.parquet --store imported")
-    call("import all.parquet --store s3://bucket/imported")
+    assert "\ns3://bucket/imported: 40 utterances stored" in call("import all.parquet --store s3://bucket/imported")
     assert_same_files(Path("imported"), places.root / "bucket" / "imported")
 
 

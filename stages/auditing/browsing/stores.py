@@ -22,8 +22,8 @@ from reseed.stages.extraction.replayer import Replayer
 from reseed.stages.search.search import Neighbour, Search, search_in
 from reseed.stages.trial_scoring.files import SCORES
 from reseed.store import ConfigError, EmbeddingStore, StoreError
-from reseed.store.checks import check_size
 from reseed.store.format import HEADER_NAME
+from reseed.store.opening import check_sizes
 from reseed.store.url import Url
 
 _FOUND = 50  # utterances, of a search
@@ -92,9 +92,7 @@ class RunStores:
         if path is None:
             raise StoreError(f"no store {name!r} in this run")
         browsed = _opened(path, (path / HEADER_NAME).stat().st_mtime_ns, self.recordings)
-        for shard in browsed.store.shards:  # a mapped file that was cut meanwhile would end the process
-            for file in shard.files:
-                check_size(path, file)
+        check_sizes(path, browsed.store.header)  # a mapped file that was cut meanwhile would end the process
         return browsed
 
     def sound(self, browsed: "BrowsedStore", utterance_id: str, view: str, crop: int) -> Sound:
