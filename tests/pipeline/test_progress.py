@@ -114,7 +114,7 @@ def test_without_a_terminal_each_step_that_has_ended_is_a_line(run, events, caps
 def test_a_terminal_has_a_bar_for_each_stage_and_what_is_at_work(run, events):
     file = run / "events.jsonl"
     file.write_text("".join(json.dumps(event) + "\n" for event in events))
-    console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    console = Console(file=io.StringIO(), force_terminal=True, width=300, color_system=None)
     with Live(console=console, auto_refresh=False) as live:
         shown = Bars(Progress(run), file, live)
         console.print(shown.frame())
