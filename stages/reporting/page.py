@@ -132,7 +132,7 @@ def _intervals(results: Results) -> str:
         "are drawn with replacement; a trial counts as often as its speakers were drawn. All systems and conditions "
         "share the draws, so that changes are paired; p is twice the share of replicates on the other side of no "
         f"change, at least {least_p(results.replicates):.2g}, corrected for how many systems of one way of scoring are "
-        "compared (Holm, 1979). Intervals cover the choice of the {results.speakers} "
+        f"compared (Holm, 1979). Intervals cover the choice of the {results.speakers} "
         "speakers alone, not the seed of training or the noises drawn, nor that the best system is picked on these "
         f"very trials.{caution}"
     )

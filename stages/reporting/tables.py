@@ -1,6 +1,6 @@
 """Which tables the page has."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from reseed.stages.reporting.cells import (
     change_cell,
@@ -119,7 +119,7 @@ def kind_table(results: Results) -> Table | None:
 def metric_tables(results: Results) -> list[Table]:
     """Return a table by condition and system of each metric of one way of scoring that has one."""
     shown = [metric for metric in results.metrics if metric.table and not metric.table.once]
-    return [_metric_table(metric, results.measurements, results.styles) for metric in shown]
+    return [_metric_table(metric, results.measurements, results.styles, results.say) for metric in shown]
 
 
 def identification_tables(results: Results) -> list[Table]:
@@ -128,7 +128,7 @@ def identification_tables(results: Results) -> list[Table]:
     shown = [metric for metric in results.metrics if metric.table and metric.table.once and identified]
     styles = {m.system: results.styles[m.system] for m in identified}
     among = f" among {identified_among(identified)} speakers"
-    return [_metric_table(metric, identified, styles, among) for metric in shown]
+    return [_metric_table(metric, identified, styles, results.say, among) for metric in shown]
 
 
 def rank_change_table(results: Results) -> Table | None:
@@ -221,7 +221,13 @@ def _columns(styles: Iterable[Style]) -> list[Column]:
     return [Column(style.label, style=style) for style in styles]
 
 
-def _metric_table(metric: Metric[float], measurements: Sequence[Measurement], styles: Styles, among: str = "") -> Table:
+def _metric_table(
+    metric: Metric[float],
+    measurements: Sequence[Measurement],
+    styles: Styles,
+    say: Callable[[str], str],
+    among: str = "",
+) -> Table:
     """Return a metric by condition and system; `among` ends its unit."""
     assert metric.table, metric.key
     table = metric.table
@@ -229,7 +235,7 @@ def _metric_table(metric: Metric[float], measurements: Sequence[Measurement], st
     for condition in sorted({m.condition for m in measurements}, key=lambda c: c.reading_order):
         found = {m.system: (m[metric], m.ci95(metric)) for m in measurements if m.condition == condition}
         rows.append(Row(condition.label, condition.view, _metric_cells(found, metric, styles)))
-    rows += _mean_row(metric, measurements, styles)
+    rows += _mean_row(metric, measurements, styles, say)
     name = table.name or metric.key.replace("_", "-")
     return Table(name, metric.title, f"{table.unit}{among}", "condition", _columns(styles.values()), rows)
 
@@ -244,7 +250,9 @@ def _metric_cells(
     return mark_best(cells, highest=table.best == "highest") if table.best else cells
 
 
-def _mean_row(metric: Metric[float], measurements: Sequence[Measurement], styles: Styles) -> list[Row]:
+def _mean_row(
+    metric: Metric[float], measurements: Sequence[Measurement], styles: Styles, say: Callable[[str], str]
+) -> list[Row]:
     """Return a row of means over the noisy conditions that every system has; none where there is one such condition."""
     views = shared_views(measurements)
     noisy = [m for m in measurements if not m.condition.is_clean and m.condition.view in views]
@@ -254,4 +262,4 @@ def _mean_row(metric: Metric[float], measurements: Sequence[Measurement], styles
         return []
     has_all = {system: all(m[metric] is not None for m in found) for system, found in of_system.items()}
     means = {system: mean_of(found, metric) for system, found in of_system.items() if found and has_all[system]}
-    return [Row(f"mean of {count} noisy", "", _metric_cells(means, metric, styles), "mean")]
+    return [Row(say(f"mean of {count} noisy"), "", _metric_cells(means, metric, styles), "mean")]
