@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from reseed.stages.evaluation.differences import Difference, differences
 from reseed.stages.evaluation.figures import Figure, figure_of, mean_of
 from reseed.stages.evaluation.flips import Flipped, find_flips
-from reseed.stages.evaluation.group_measures import Gap, GroupMeasured, gaps, measure_groups, threshold_of
+from reseed.stages.evaluation.group_measures import Gap, GroupMeasured, gaps, measure_groups
 from reseed.stages.evaluation.groups import Group, Grouping
 from reseed.stages.evaluation.speakers import Speakers
 from reseed.stages.evaluation.trials import Codes, Scored, Trials
 from reseed.stages.scoring.bootstrap import labelled_replicates, speaker_draws
 from reseed.stages.scoring.curves import Floats
-from reseed.stages.scoring.detection_costs import Costs, DetectionCost
+from reseed.stages.scoring.detection_costs import Costs, DetectionCost, threshold_of
 from reseed.stages.scoring.labelled import LabelledTrials
 from reseed.stages.scoring.metrics import cllr, eer, min_cllr
 from reseed.store import ScoringError

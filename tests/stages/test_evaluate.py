@@ -10,8 +10,7 @@ from scipy.stats import norm
 
 from reseed.cli import main
 from reseed.stages.evaluate import evaluate
-from reseed.stages.evaluation.group_measures import threshold_of
-from reseed.stages.scoring.detection_costs import Costs
+from reseed.stages.scoring.detection_costs import Costs, threshold_of
 from reseed.stages.scoring.metrics import cllr, eer, min_dcf
 from reseed.store import ConfigError, ScoringError
 
@@ -311,3 +310,16 @@ def test_what_got_worse_is_counted_and_listed_with_how_to_hear_it(tmp_path):
     assert "What got worse: worse" in (report / "index.html").read_text()
     evaluate(scores=[made.scores], labels=made.labels, report=report, replicates=0)
     assert not (report / "flips.json").exists()
+
+
+def test_a_system_that_had_better_reject_every_trial_has_a_threshold_above_its_scores(tmp_path):
+    made, report = write(tmp_path), tmp_path / "report"
+    turned = tmp_path / "turned.txt"
+    lines = [line.split() for line in made.scores.read_text().splitlines()]
+    turned.write_text("".join(f"{a} {b} {-float(score)}\n" for a, b, score in lines))
+    found = evaluate(scores=[made.scores, turned], labels=made.labels, report=report, replicates=0)
+    (changed,) = found.to_json()["changed"]
+    assert changed["new_false_alarms"] == 0
+    rows = json.loads((report / "flips.json").read_text())
+    assert rows
+    assert all(row["is_target"] and np.isfinite(row["margin"]) for row in rows)
