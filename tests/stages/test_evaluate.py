@@ -305,9 +305,12 @@ def test_what_got_worse_is_counted_and_listed_with_how_to_hear_it(tmp_path):
         place = lines[row["enrolment_id"], row["test_id"]]
         assert worse[place]
         assert (row["before"], row["after"]) == (values["good"][1][place], values["worse"][1][place])
-    assert [row["margin"] for row in listed] == sorted(row["margin"] for row in listed)
+    worst, drawn = ([row for row in listed if row["is_drawn"] is is_drawn] for is_drawn in (False, True))
+    assert len(worst) == 10
+    assert [row["margin"] for row in worst] == sorted(row["margin"] for row in worst)
+    assert all(row["margin"] >= worst[-1]["margin"] for row in drawn)
     assert listed[0]["to_hear"][1].startswith(f"reseed replay '{tmp_path}/a store' {listed[0]['test_id']} --view clean")
-    assert "What got worse: worse" in (report / "index.html").read_text()
+    assert "What got worse: worse against good" in (report / "index.html").read_text()
     evaluate(scores=[made.scores], labels=made.labels, report=report, replicates=0)
     assert not (report / "flips.json").exists()
 
