@@ -27,9 +27,17 @@ def flips_from_first(
 
     first, found = scored[0], []
     for system, threshold in zip(scored[1:], thresholds[1:], strict=True):
-        scores = first.score_P, system.score_P
-        labels = trials.is_target_P, trials.conditions, trials.condition_P
-        compared = Compared(system.name, first.name, *scores, thresholds[0], threshold, *labels)
+        compared = Compared(
+            system.name,
+            first.name,
+            first.score_P,
+            system.score_P,
+            thresholds[0],
+            threshold,
+            trials.is_target_P,
+            trials.conditions,
+            trials.condition_P,
+        )
         found.append(find_flips(compared, named, to_hear))
     changed = [counts for each in found for counts in each.changed]
     return Flipped(changed, [trial for each in found for trial in each.worse])

@@ -13,13 +13,13 @@ def changed_table(changed: Sequence[Changed], labels: Mapping[str, str]) -> Tabl
     """Return a row for each system and condition; `labels` are what conditions are called, where not by their names."""
     before, after = "right before, now wrong", "wrong before, now right"
     columns = [Column(what, which) for which in (before, after) for what in ("misses", "false alarms")]
-    rows = []
+    rows, has_conditions = [], any(each.condition for each in changed)
     for each in changed:
         counts = (each.new_misses, each.new_false_alarms, each.mended_misses, each.mended_false_alarms)
         shown = [number_cell(count, 0) for count in (*counts, each.targets + each.nontargets)]
         where = labels.get(each.condition, each.condition) or _ALL
         heading = f"{each.system} against {each.other}, {where}"
-        rows.append(Row(heading, each.condition, shown, "" if each.condition else "mean"))
+        rows.append(Row(heading, each.condition, shown, "" if each.condition or not has_conditions else "mean"))
     unit = "decisions, each system at its own threshold"
     return Table("changed", "What changed", unit, "system", [*columns, Column("trials")], rows)
 
@@ -46,6 +46,7 @@ def _worse_table(name: str, found: Sequence[Worse], labels: Mapping[str, str]) -
         )
         cells = [*map(Cell, texts), number_cell(each.before), number_cell(each.after)]
         cells += [Cell("\n".join(each.to_hear) or ABSENT)] if len(columns) > len(cells) else []
-        rows.append(Row(f"{each.enrolment_id} against {each.test_id}", each.test_id, cells))
-    unit = f"trials that {other} decides rightly and {system} wrongly: the worst, and others at random"
+        rows.append(Row(f"{each.enrolment_id} against {each.test_id}", each.test_id, cells, "trial"))
+    at = f"accepted from {found[0].before_threshold:.3f} by {other}, from {found[0].after_threshold:.3f} by {system}"
+    unit = f"decided rightly by {other}, wrongly by {system}; {at}"
     return Table(name, f"What got worse: {system} against {other}", unit, "trial", columns, rows)

@@ -67,7 +67,7 @@ class Worse:
     """A trial that got worse.
 
     Attributes:
-        before, after: scores by either system; `margin`: see `reseed.stages.scoring.flips.Flips`.
+        before, after: scores by either system, and the thresholds from which each accepts; `margin`: see `reseed.stages.scoring.flips.Flips`.
         is_drawn: drawn at random; otherwise one of the worst.
         to_hear: commands that render both sides; empty: nothing is known to render them from.
     """
@@ -80,6 +80,8 @@ class Worse:
     is_target: bool
     before: float
     after: float
+    before_threshold: float
+    after_threshold: float
     margin: float
     is_drawn: bool
     to_hear: tuple[str, ...] = ()
@@ -131,6 +133,8 @@ def find_flips(
                     bool(compared.is_target_P[place]),
                     float(compared.before_P[place]),
                     float(compared.after_P[place]),
+                    compared.before_threshold,
+                    compared.after_threshold,
                     float(found.margin_P[place]),
                     bool(is_drawn),
                     to_hear(ids, condition),
