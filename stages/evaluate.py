@@ -52,7 +52,7 @@ class EvaluationResult:
             "groups": [group.row() for group in found.groups],
             "gaps": [gap.row() for gap in found.gaps],
             "changed": [vars(changed) for changed in found.flipped.changed],
-            "worst": [worse.row() for worse in found.flipped.worst],
+            "worse": [worse.row() for worse in found.flipped.worse],
             "warnings": list(warnings(self.evaluation)),
         }
 
@@ -189,7 +189,7 @@ def _write(report: Path, evaluation: Evaluation, drawn: Sequence[Plot]) -> None:
     optional = {
         "groups.json": [group.row() for group in found.groups],
         "gaps.json": [gap.row() for gap in found.gaps],
-        "flips.json": [worse.row() for worse in found.flipped.worst],
+        "flips.json": [worse.row() for worse in found.flipped.worse],
     }
     with atomic_files(report) as staged:
         write_json(staged / "metrics.json", rows)

@@ -12,8 +12,7 @@ import numpy as np
 from reseed.stages.evaluation.figures import Figure, Interval, difference_of, figure_of
 from reseed.stages.evaluation.groups import Group, Grouping
 from reseed.stages.scoring.bootstrap import labelled_replicates, rate_replicates
-from reseed.stages.scoring.curves import Floats, error_rates, grouped
-from reseed.stages.scoring.detection_costs import Costs
+from reseed.stages.scoring.curves import Floats
 from reseed.stages.scoring.labelled import LabelledTrials
 from reseed.stages.scoring.metrics import eer
 
@@ -63,15 +62,6 @@ class Gap:
     def row(self) -> dict[str, Any]:
         """Return the row of gaps.json."""
         return dict(vars(self))
-
-
-def threshold_of(target_T: Floats, nontarget_N: Floats, costs: Costs, is_llr: bool) -> float:
-    """Return the threshold for all trials: Bayes' for log-likelihood ratios, else the one of the least cost."""
-    if is_llr:
-        return float(np.log(costs.of_false_alarms / costs.of_misses))
-    rates = error_rates(grouped(target_T, nontarget_N))
-    paid_K = costs.of_misses * rates.miss_K + costs.of_false_alarms * rates.false_alarm_K
-    return float(rates.threshold_K[np.argmin(paid_K)])
 
 
 def measure_groups(

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from reseed.stages.evaluation.differences import Difference, differences
 from reseed.stages.evaluation.figures import Figure, figure_of, mean_of
-from reseed.stages.evaluation.flips import Flipped, find_flips
-from reseed.stages.evaluation.group_measures import Gap, GroupMeasured, gaps, measure_groups, threshold_of
+from reseed.stages.evaluation.flips import flips_from_first
+from reseed.stages.evaluation.group_measures import Gap, GroupMeasured, gaps, measure_groups
 from reseed.stages.evaluation.groups import Group, Grouping
 from reseed.stages.evaluation.speakers import Speakers
 from reseed.stages.evaluation.trials import Codes, Scored, Trials
+from reseed.stages.reporting.results.flips import Flipped
 from reseed.stages.scoring.bootstrap import labelled_replicates, speaker_draws
 from reseed.stages.scoring.curves import Floats
-from reseed.stages.scoring.detection_costs import Costs, DetectionCost
+from reseed.stages.scoring.detection_costs import Costs, DetectionCost, threshold_of
 from reseed.stages.scoring.labelled import LabelledTrials
 from reseed.stages.scoring.metrics import cllr, eer, min_cllr
 from reseed.store import ScoringError
@@ -155,7 +156,7 @@ def evaluate_trials(
     told_apart = list(differences({each.system: each.figures for each in pooled}))
     thresholds = [_threshold(system, trials, costs) for system in scored]
     groups = list(_groups(trials, scored, speakers, thresholds, settings.groupings, draws_UR))
-    flipped = find_flips(trials, scored, thresholds, settings.store)
+    flipped = flips_from_first(trials, scored, thresholds, settings.store)
     replicates = 0 if draws_UR is None else settings.replicates
     return Evaluated(pooled, by_condition, told_apart, groups, list(gaps(groups)), replicates, flipped)
 

@@ -13,8 +13,9 @@ from reseed.stages.evaluation.plots import styles_of
 from reseed.stages.evaluation.speakers import Speakers
 from reseed.stages.evaluation.trials import Trials
 from reseed.stages.reporting.cells import figure_cell, mark_best, number_cell
+from reseed.stages.reporting.flip_tables import changed_table, worse_tables
 from reseed.stages.reporting.results.styles import Style
-from reseed.stages.reporting.table import ABSENT, Cell, Column, Row, Table
+from reseed.stages.reporting.table import Cell, Column, Row, Table
 from reseed.stages.scoring.comparison import LEVEL
 from reseed.stages.scoring.detection_costs import DetectionCost
 
@@ -67,9 +68,8 @@ def tables(evaluation: Evaluation) -> list[Table]:
     if found.gaps:
         made.append(_gaps(evaluation))
     if found.flipped.changed:
-        made.append(_changed(evaluation))
-    made += [_worst(evaluation, name) for name in dict.fromkeys(each.system for each in found.flipped.worst)]
-    return made
+        made.append(changed_table(found.flipped.changed, {}))
+    return [*made, *worse_tables(found.flipped.worse, {})]
 
 
 def named(metric: str) -> str:
@@ -190,39 +190,3 @@ def _gaps(evaluation: Evaluation) -> Table:
         rows.append(Row(f"{grouping}: {_RATES[rate].removesuffix(', %')}", "", cells))
     columns = [Column(style.label, style=style) for style in evaluation.styles]
     return Table("gaps", "Gaps between groups", "worst less best, in points of %", "rate", columns, rows)
-
-
-def _changed(evaluation: Evaluation) -> Table:
-    columns = [
-        Column("misses", "right before, now wrong"),
-        Column("false alarms", "right before, now wrong"),
-        Column("misses", "wrong before, now right"),
-        Column("false alarms", "wrong before, now right"),
-        Column("trials"),
-    ]
-    rows = []
-    for each in evaluation.found.flipped.changed:
-        counts = (each.new_misses, each.new_false_alarms, each.mended_misses, each.mended_false_alarms)
-        shown = [number_cell(count, 0) for count in (*counts, each.targets + each.nontargets)]
-        rows.append(
-            Row(f"{each.system}, {each.condition or ALL}", each.condition, shown, "" if each.condition else "mean")
-        )
-    first = evaluation.found.pooled[0].system
-    unit = f"decisions against those of {first}, each system at its own threshold"
-    return Table("changed", "What changed", unit, "system", columns, rows)
-
-
-def _worst(evaluation: Evaluation, system: str) -> Table:
-    first = evaluation.found.pooled[0].system
-    found = [each for each in evaluation.found.flipped.worst if each.system == system]
-    columns = [Column("label"), Column("condition"), Column(first, "score"), Column(system, "score")]
-    columns += [Column("to hear it")] if any(each.to_hear for each in found) else []
-    rows = []
-    for each in found:
-        cells = [Cell("target" if each.is_target else "non-target"), Cell(each.condition or ABSENT)]
-        cells += [number_cell(each.before), number_cell(each.after)]
-        cells += [Cell("; ".join(each.to_hear))] if len(columns) > len(cells) else []
-        rows.append(Row(f"{each.enrolment_id} against {each.test_id}", each.test_id, cells))
-    unit = f"the worst of the trials that {first} decides rightly and {system} wrongly"
-    number = [measured.system for measured in evaluation.found.pooled].index(system)
-    return Table(f"worse-{number}", f"What got worse: {system}", unit, "trial", columns, rows)

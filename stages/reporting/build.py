@@ -15,10 +15,11 @@ from reseed.stages.reporting.plots.distances import speaker_distances
 from reseed.stages.reporting.plots.projection import embedding_space
 from reseed.stages.reporting.plots.spectrograms import spectrograms
 from reseed.stages.reporting.results.collect import Results, collect
-from reseed.stages.reporting.results.distances import measure_distances
+from reseed.stages.reporting.results.distances import SpeakerDistances, measure_distances
 from reseed.stages.reporting.results.files import RunFiles
 from reseed.stages.reporting.results.measure import Measurement
 from reseed.stages.reporting.results.settings import ReportSettings
+from reseed.stages.reporting.results.styles import Style
 from reseed.stages.reporting.results.systems import Loaded
 from reseed.stages.reporting.setup import contradiction
 from reseed.stages.reporting.table import as_csv
@@ -63,14 +64,20 @@ def build(
         *(spectrograms(folder, run.name) for run in loaded.runs for folder in run.frontends),
     ]
     shown = contents(results, [plot for plot in plots if plot], distances)
-    rows = {
-        "across.json": [pair.row() for pair in results.backbone_pairs],
-        "spread.json": [found.row(style.label) for style, found in distances.items()],
-    }
-    _write(report, results, rows, shown, config, render_page(results, shown, title, notes, leaks(loaded.runs)))
+    page = render_page(results, shown, title, notes, leaks(loaded.runs))
+    _write(report, results, _optional_rows(results, distances), shown, config, page)
     labels = {style.label for style in results.styles.values()}
     done = f"{counted(len(labels), 'system')} in {counted(len(results.conditions), 'condition')}"
     return f"{report}: {done}, see {report / PAGE}"
+
+
+def _optional_rows(results: Results, distances: Mapping[Style, SpeakerDistances]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of the files that not every report has."""
+    return {
+        "across.json": [pair.row() for pair in results.backbone_pairs],
+        "spread.json": [found.row(style.label) for style, found in distances.items()],
+        "flips.json": [each.row() | system.row() for system, found in results.flips.items() for each in found.worse],
+    }
 
 
 def leaks(runs: Sequence[RunFiles]) -> list[str]:
@@ -93,7 +100,7 @@ def check_replaceable(report: Path, runs: Sequence[RunFiles]) -> None:
     check_place(report, read)
     summary = report / "summary.json"
     check_file(report / "config.yaml", "that of a report", lambda _: summary.is_file(), ScoringError)
-    for name in ("metrics", "groups", "summary", "across", "spread", "conclusions", "digests"):
+    for name in ("metrics", "groups", "summary", "across", "spread", "flips", "conclusions", "digests"):
         check_file(report / f"{name}.json", "of a report", _is_rows, ScoringError)
     for name in ("metrics", "groups"):
         check_table(report / f"{name}.csv", "of a report")

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from reseed.stages.common.figures import Plot
 from reseed.stages.common.prose import counted, listed
+from reseed.stages.reporting.flip_tables import changed_table, worse_tables
 from reseed.stages.reporting.plots.table import PLOTS
 from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.distances import SpeakerDistances
@@ -34,7 +35,12 @@ Item = TypeVar("Item", Table, Plot)
 
 @dataclass(frozen=True)
 class ScoringSection:
-    """What the page shows of one way of scoring; `slug` is its name as ids and files have it."""
+    """What the page shows of one way of scoring.
+
+    Attributes:
+        slug: its name as ids and files have it.
+        changed: which decisions changed, and what got worse.
+    """
 
     family: str
     slug: str
@@ -46,6 +52,7 @@ class ScoringSection:
     metrics: list[Table]
     groups: list[Table]
     groups_note: str
+    changed: list[Table]
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,7 @@ class Contents:
         found = [self.overview, self.calibration]
         for section in self.sections:
             found += [section.summary, section.pairs, section.eer, section.kinds, *section.metrics, *section.groups]
+            found += section.changed
         return [
             *(table for table in found if table),
             *self.identification,
@@ -126,7 +134,20 @@ def _section(results: Results, family: str) -> ScoringSection:
         metrics=[of_section(table) for table in metric_tables(results)],
         groups=[of_section(table) for table in group_tables(results)],
         groups_note=_groups_note(results),
+        changed=[of_section(table) for table in _changed(results)],
     )
+
+
+def _changed(results: Results) -> list[Table]:
+    """Return which decisions changed, and what got worse; nothing where there is nothing to compare with."""
+    labels = {condition.view: condition.label for condition in results.conditions}
+    changed = [counts for found in results.flips.values() for counts in found.changed]
+    by_condition = [counts for counts in changed if counts.condition]
+    tables = [changed_table([counts for counts in changed if not counts.condition], labels)] if changed else []
+    if by_condition:
+        found = changed_table(by_condition, labels)
+        tables.append(replace(found, name="changed-by-condition", title="What changed by condition"))
+    return [*tables, *worse_tables([trial for found in results.flips.values() for trial in found.worse], labels)]
 
 
 def _groups_note(results: Results) -> str:

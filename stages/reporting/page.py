@@ -102,9 +102,16 @@ def _methods(results: Results, contents: Contents) -> list[tuple[str, str]]:
         "Identification": f"Closed set of {among} speakers: each test utterance against the mean enrolment embedding "
         "of every speaker, by cosine; an utterance that is itself enrolled is left out of its own speaker's mean.",
     }
+    texts["What got worse"] = (
+        "Each system against centred vectors, or against raw ones where there are no centred ones. A decision is right "
+        "where a target is accepted or a non-target rejected, at one threshold of each system for the trials of all "
+        "conditions: that of minDCF, of calibrated scores Bayes'. The worst are farthest on the wrong side, in "
+        "deviations of the system's scores."
+    )
     texts["Retrieval and classification"] = _retrieval(results)
     is_centred = any(scored.system.is_centred for scored in results.systems)
     absent = {"Against centred": not is_centred, "Actual DCF": not contents.calibration, "Identification": not among}
+    absent["What got worse"] = not results.flips
     absent["Retrieval and classification"] = not results.retrieval
     return [(term, text) for term, text in texts.items() if not absent.get(term)]
 

@@ -57,11 +57,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its heading, that of the columns that it belongs to, and the style of the system it is about."""
+    """A column: its heading, that of the columns that it belongs to, and the style of the system it is about.
+
+    Attributes:
+        is_folded: its cells are long, and unfolded by a press.
+    """
 
     heading: str
     group: str = ""
     style: Style | None = None
+    is_folded: bool = False
 
     @property
     def name(self) -> str:
@@ -129,12 +134,12 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _records(table: Table) -> Iterator[dict[str, Any]]:
-    """Yield each row as column -> unrounded number; two more columns where there are intervals."""
+    """Yield each row as column -> unrounded number, or text; two more columns where there are intervals."""
     with_interval = {index for row in table.rows for index, cell in enumerate(row.cells) if cell.interval is not None}
     for row in table.rows:
         record: dict[str, Any] = {table.row_heading: row.heading}
         for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
-            record[column.name] = cell.value
+            record[column.name] = cell.text if cell.value is None and cell.text != ABSENT else cell.value
             if index in with_interval:
                 low, high = cell.interval or (None, None)
                 record[f"{column.name}, 95 % low"], record[f"{column.name}, 95 % high"] = low, high

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from reseed.stages.common.choice import chosen
+from reseed.stages.scoring.curves import Floats, error_rates, grouped
 from reseed.stages.scoring.metrics import actual_dcf, min_dcf
 from reseed.store.errors import ScoringError
 
@@ -114,3 +116,16 @@ def detection_cost(text: str) -> DetectionCost:
     if not all(0 < prior < 1 for prior in priors):
         raise ScoringError(f"a prior of targets lies between 0 and 1, e.g. 0.05; got {text}")
     return _cost(text, "as given", *priors)
+
+
+def threshold_of(target_T: Floats, nontarget_N: Floats, costs: Costs, is_llr: bool) -> float:
+    """Return the threshold for all trials: Bayes' for log-likelihood ratios, else the one of the least cost.
+
+    Where rejecting every trial costs least it lies just above the highest score.
+    """
+    if is_llr:
+        return float(np.log(costs.of_false_alarms / costs.of_misses))
+    rates = error_rates(grouped(target_T, nontarget_N))
+    paid_K = costs.of_misses * rates.miss_K + costs.of_false_alarms * rates.false_alarm_K
+    cheapest = rates.threshold_K[np.argmin(paid_K)]
+    return float(min(cheapest, np.nextafter(rates.threshold_K[-2], np.inf)))

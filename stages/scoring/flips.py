@@ -35,3 +35,12 @@ def flips(
     is_right_P = (after_P >= after_threshold) == is_target_P
     margin_P = np.where(is_target_P, 1, -1) * (after_P - after_threshold) / max(float(after_P.std()), 1e-12)
     return Flips(was_right_P & ~is_right_P, ~was_right_P & is_right_P, margin_P)
+
+
+def examples(found: Flips, count: int, seed: int = 0) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return places of trials that got worse: the `count` farthest on the wrong side, and as many drawn of the rest."""
+    worse = np.flatnonzero(found.worse_P)
+    ordered = worse[np.argsort(found.margin_P[worse], kind="stable")]
+    rest = ordered[count:]
+    drawn = np.random.default_rng(seed).choice(rest, min(count, rest.size), replace=False)
+    return ordered[:count], drawn

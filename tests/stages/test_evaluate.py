@@ -10,8 +10,7 @@ from scipy.stats import norm
 
 from reseed.cli import main
 from reseed.stages.evaluate import evaluate
-from reseed.stages.evaluation.group_measures import threshold_of
-from reseed.stages.scoring.detection_costs import Costs
+from reseed.stages.scoring.detection_costs import Costs, threshold_of
 from reseed.stages.scoring.metrics import cllr, eer, min_dcf
 from reseed.store import ConfigError, ScoringError
 
@@ -306,8 +305,24 @@ def test_what_got_worse_is_counted_and_listed_with_how_to_hear_it(tmp_path):
         place = lines[row["enrolment_id"], row["test_id"]]
         assert worse[place]
         assert (row["before"], row["after"]) == (values["good"][1][place], values["worse"][1][place])
-    assert [row["margin"] for row in listed] == sorted(row["margin"] for row in listed)
+    worst, drawn = ([row for row in listed if row["is_drawn"] is is_drawn] for is_drawn in (False, True))
+    assert len(worst) == 10
+    assert [row["margin"] for row in worst] == sorted(row["margin"] for row in worst)
+    assert all(row["margin"] >= worst[-1]["margin"] for row in drawn)
     assert listed[0]["to_hear"][1].startswith(f"reseed replay '{tmp_path}/a store' {listed[0]['test_id']} --view clean")
-    assert "What got worse: worse" in (report / "index.html").read_text()
+    assert "What got worse: worse against good" in (report / "index.html").read_text()
     evaluate(scores=[made.scores], labels=made.labels, report=report, replicates=0)
     assert not (report / "flips.json").exists()
+
+
+def test_a_system_that_had_better_reject_every_trial_has_a_threshold_above_its_scores(tmp_path):
+    made, report = write(tmp_path), tmp_path / "report"
+    turned = tmp_path / "turned.txt"
+    lines = [line.split() for line in made.scores.read_text().splitlines()]
+    turned.write_text("".join(f"{a} {b} {-float(score)}\n" for a, b, score in lines))
+    found = evaluate(scores=[made.scores, turned], labels=made.labels, report=report, replicates=0)
+    (changed,) = found.to_json()["changed"]
+    assert changed["new_false_alarms"] == 0
+    rows = json.loads((report / "flips.json").read_text())
+    assert rows
+    assert all(row["is_target"] and np.isfinite(row["margin"]) for row in rows)

@@ -242,9 +242,10 @@ def test_a_second_run_gives_the_same_bytes_and_nothing_of_an_earlier_report_ling
         path.unlink()
     names = sorted(str(path.relative_to(made)) for path in made.rglob("*.*"))
     tables = ["summary", "eer", "eer_by_kind", "space", "rank-changes", *(metric for metric in METRICS if metric.table)]
+    tables += ["changed", "changed-by-condition", "worse-1", "worse-2"]
     assert sum(name.startswith("tables/") for name in names) == 4 * len(tables)
     assert sum(name.startswith("plots/") for name in names) == 2 * 8
-    assert len(names) == 10 + 4 * len(tables) + 2 * 8
+    assert len(names) == 11 + 4 * len(tables) + 2 * 8
     for name in names:
         assert (again / name).read_bytes() == (made / name).read_bytes()
 

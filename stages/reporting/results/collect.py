@@ -9,6 +9,7 @@ from reseed.stages.common.terms import SPEECH, Wording, wording
 from reseed.stages.reporting.metrics.base import Metric
 from reseed.stages.reporting.metrics.table import METRICS, metrics_with
 from reseed.stages.reporting.results.backbone_pairs import PairComparison, compare_pairs, other_seeds
+from reseed.stages.reporting.results.flips import Flipped
 from reseed.stages.reporting.results.group_eers import GroupEer, measure_groups
 from reseed.stages.reporting.results.groups import Grouping
 from reseed.stages.reporting.results.measure import (
@@ -20,6 +21,7 @@ from reseed.stages.reporting.results.measure import (
 )
 from reseed.stages.reporting.results.rank_changes import RankChange, rank_changes
 from reseed.stages.reporting.results.retrieval import Found, measure_retrieval, none_of_audio
+from reseed.stages.reporting.results.run_flips import measure_flips
 from reseed.stages.reporting.results.settings import ReportSettings
 from reseed.stages.reporting.results.styles import Styles, system_labels, system_styles
 from reseed.stages.reporting.results.summary import Summary, headline, shared_views, summarise
@@ -44,6 +46,7 @@ class Results:
         metrics: which were measured.
         speakers, replicates: how many speakers the trials have, and how often they were resampled.
         rank_changes: whom each system makes recognised, and whom it loses.
+        flips: what each system decides otherwise than centred or raw vectors.
         retrieval: what is found by the vectors of each system in each view, where that was asked for.
         wording: what things are called.
     """
@@ -62,6 +65,7 @@ class Results:
     metrics: Sequence[Metric[Any]] = METRICS
     retrieval: Found = field(default_factory=dict)
     rank_changes: Sequence[RankChange] = ()
+    flips: Mapping[System, Flipped] = field(default_factory=dict)
     wording: Wording = SPEECH
 
     def say(self, text: str) -> str:
@@ -99,6 +103,7 @@ class Results:
             styles=styles,
             groups=[group for group in self.groups if group.system in styles],
             backbone_pairs=[pair for pair in self.backbone_pairs if pair.family == family],
+            flips={system: found for system, found in self.flips.items() if system in styles},
         )
 
 
@@ -120,12 +125,13 @@ def collect(loaded: Loaded, settings: ReportSettings, terms: Mapping[str, str]) 
     is_audio = not none_of_audio(with_store)
     is_retrieved = not is_audio if settings.retrieval is None else settings.retrieval
     conditions = list(dict.fromkeys(m.condition for m in measurements))
+    styles = system_styles(system_labels([scored.system for scored in shown]))
     with_seeds = summarise([m for m in measurements if m.system not in repeats])
     return Results(
         systems=loaded.systems,
         measurements=measurements,
         summaries=summarise([m for m in measurements if m.system not in hidden]),
-        styles=system_styles(system_labels([scored.system for scored in shown])),
+        styles=styles,
         shared_views=views,
         groupings=loaded.groupings,
         groups=list(measure_groups(shown, loaded.groupings, views)),
@@ -136,5 +142,6 @@ def collect(loaded: Loaded, settings: ReportSettings, terms: Mapping[str, str]) 
         metrics=metrics,
         retrieval=measure_retrieval(with_store, loaded.runs[0].utterances) if is_retrieved else {},
         rank_changes=list(rank_changes(loaded.identified, conditions)),
+        flips=measure_flips(shown, styles, costs, is_audio=is_audio),
         wording=wording(terms, is_speech=is_audio),
     )
