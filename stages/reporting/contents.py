@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from reseed.stages.common.figures import Plot
 from reseed.stages.common.prose import counted, listed
-from reseed.stages.reporting.flip_tables import changed_table, worse_tables
+from reseed.stages.reporting.flip_tables import flip_tables
 from reseed.stages.reporting.plots.table import PLOTS
 from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.distances import SpeakerDistances
@@ -141,13 +141,7 @@ def _section(results: Results, family: str) -> ScoringSection:
 def _changed(results: Results) -> list[Table]:
     """Return which decisions changed, and what got worse; nothing where there is nothing to compare with."""
     labels = {condition.view: condition.label for condition in results.conditions}
-    changed = [counts for found in results.flips.values() for counts in found.changed]
-    by_condition = [counts for counts in changed if counts.condition]
-    tables = [changed_table([counts for counts in changed if not counts.condition], labels)] if changed else []
-    if by_condition:
-        found = changed_table(by_condition, labels)
-        tables.append(replace(found, name="changed-by-condition", title="What changed by condition"))
-    return [*tables, *worse_tables([trial for found in results.flips.values() for trial in found.worse], labels)]
+    return flip_tables(results.flips.values(), labels)
 
 
 def _groups_note(results: Results) -> str:

@@ -66,7 +66,13 @@ def _remove(folder: Path, files: Mapping[str, str], endings: Sequence[str], late
 
 def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row whose numbers have the six digits that a figure shows at most."""
-    return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in row.items()}
+
+    def rounded(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(rounded, value))
+        return float(f"{value:.6g}") if isinstance(value, float) else value
+
+    return {name: rounded(value) for name, value in row.items()}
 
 
 def _is_table(path: Path) -> bool:
