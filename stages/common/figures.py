@@ -4,7 +4,7 @@ import base64
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -85,8 +85,13 @@ def _shortened(number: re.Match[str]) -> str:
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure of the page: its SVG by theme. `name` is also its file name under plots/; `folded` ones are unfolded
-    by a press.
+    """One figure of the page.
+
+    Attributes:
+        name: also its file name under plots/.
+        svgs: by theme.
+        folded: it is unfolded by a press.
+        data: what it shows, as rows of a table; empty: a picture.
     """
 
     name: str
@@ -94,6 +99,7 @@ class Plot:
     caption: str
     svgs: Mapping[str, str]
     folded: bool = False
+    data: Sequence[Mapping[str, Any]] = ()
 
     @property
     def image(self) -> str | None:
@@ -124,7 +130,13 @@ def _of_both(light: str, dark: str) -> str | None:
 
 
 def plotted(
-    name: str, title: str, caption: str, draw: Callable[[Theme], str | None], *, folded: bool = False
+    name: str,
+    title: str,
+    caption: str,
+    draw: Callable[[Theme], str | None],
+    *,
+    folded: bool = False,
+    data: Sequence[Mapping[str, Any]] = (),
 ) -> Plot | None:
     """Draw a figure in every theme; none where there is nothing to draw.
 
@@ -134,4 +146,4 @@ def plotted(
     if light is None:
         return None
     dark = _COLOUR.sub(lambda found: IN_THE_DARK.get(found[0], found[0]), light)
-    return Plot(name, title, caption, {LIGHT.name: light, DARK.name: dark}, folded)
+    return Plot(name, title, caption, {LIGHT.name: light, DARK.name: dark}, folded, data)

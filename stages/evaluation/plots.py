@@ -3,8 +3,10 @@
 Shapes: T target and N non-target trials, K priors.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,13 +15,13 @@ from scipy.special import entr, expit
 from reseed.stages.common.figures import PERCENT, Plot, figure, plotted, to_svg
 from reseed.stages.common.theme import Theme
 from reseed.stages.evaluation.measures import Measured
-from reseed.stages.reporting.plots.det import det_panels, roc_panels
+from reseed.stages.reporting.plots.det import curve_rows, det_panels, roc_panels
 from reseed.stages.reporting.plots.heat_map import heat_map
 from reseed.stages.reporting.plots.markers import legend
 from reseed.stages.reporting.results.measure import DetCurve
 from reseed.stages.reporting.results.styles import Style, Styles, system_styles
 from reseed.stages.reporting.results.systems import System
-from reseed.stages.scoring.curves import Floats, det_points, error_rates, grouped
+from reseed.stages.scoring.curves import Floats, error_rates, grouped
 from reseed.stages.scoring.metrics import cross_entropies
 
 _LOG_ODDS_K = np.linspace(-7, 7, 141)
@@ -53,23 +55,29 @@ def plots(systems: Sequence[Drawn], by_condition: Sequence[Measured] = ()) -> li
     """Draw every figure that there is something to draw for; `by_condition` as of `Evaluated`."""
     styles = styles_of([each.name for each in systems])
     curves = {
-        system: DetCurve(*det_points(error_rates(grouped(each.target_T, each.nontarget_N))), each.eer)
+        system: replace(DetCurve.of(each.target_T, each.nontarget_N), eer=each.eer)
         for system, each in zip(styles, systems, strict=True)
     }
+    panels = {"all trials": curves}
     det = plotted(
         "det",
         "Detection error trade-off",
         "Normal-deviate axes; closer to the lower left is better. Markers: equal error rate, on the convex hull.",
-        lambda theme: det_panels({"all trials": curves}, styles, theme),
+        lambda theme: det_panels(panels, styles, theme),
+        data=curve_rows(panels, styles),
     )
     roc = plotted(
         "roc",
         "Receiver operating characteristic (ROC)",
-        "Hits against false alarms, these on a logarithmic axis; closer to the upper left is better.",
-        lambda theme: roc_panels({"all trials": curves}, styles, theme),
+        "Hits against false alarms, these on a logarithmic axis; closer to the upper left is better. Thin "
+        "lines: their convex hulls.",
+        lambda theme: roc_panels(panels, styles, theme),
         folded=True,
+        data=curve_rows(panels, styles, hulls=True),
     )
-    made = [det, _map([each.name for each in systems], by_condition), *_of_scores(styles, systems), roc]
+    drawn = list(zip(styles.values(), systems, strict=True))
+    costs, spread = _of_costs(styles, drawn), _of_scores(styles, drawn)
+    made = [det, _map([each.name for each in systems], by_condition), *costs, *spread, roc]
     return [plot for plot in made if plot]
 
 
@@ -82,32 +90,50 @@ def _map(systems: Sequence[str], by_condition: Sequence[Measured]) -> Plot | Non
     return heat_map(eer_CS, conditions, systems)
 
 
-def _of_scores(styles: Styles, systems: Sequence[Drawn]) -> list[Plot | None]:
-    """Draw what shows the scores themselves: their costs, and how they are spread."""
-    drawn = list(zip(styles.values(), systems, strict=True))
+Pairs = Sequence[tuple[Style, Drawn]]
+
+
+def _of_costs(styles: Styles, drawn: Pairs) -> list[Plot | None]:
+    """Draw what scores cost at every prior."""
     calibrated = [(style, each) for style, each in drawn if each.is_llr]
+    bayes = {each.name: bayes_errors(each.target_T, each.nontarget_N) for _, each in drawn}
+    ece = {each.name: cross_entropies(each.target_T, each.nontarget_N, _LOG_ODDS_K)[::-1] for _, each in calibrated}
     return [
         plotted(
             "bayes",
             "Bayes error rates",
             "Normalised detection cost at every prior of targets, as log odds: the least over thresholds (lines) and, "
             "of log-likelihood ratios, at the Bayes threshold (dotted). 1 is what deciding without scores costs.",
-            lambda theme: _one_panel(theme, styles, drawn, _bayes),
+            lambda theme: _one_panel(theme, styles, drawn, partial(_at_priors, bayes, "normalised cost")),
+            data=_prior_rows(bayes, drawn),
         ),
         plotted(
             "ece",
             "Empirical cross-entropy",
             "What log-likelihood ratios lose at every prior of targets, as log odds, in bits: as they are (dotted) and "
             "after the best monotone map (lines); at 0 these are Cllr and min Cllr. Grey: deciding without scores.",
-            lambda theme: _one_panel(theme, styles, calibrated, _ece) if calibrated else None,
+            lambda theme: _one_panel(theme, styles, calibrated, partial(_ece, ece)) if calibrated else None,
             folded=True,
+            data=_prior_rows(ece, calibrated),
         ),
+    ]
+
+
+def _of_scores(styles: Styles, drawn: Pairs) -> list[Plot | None]:
+    """Draw how the scores themselves are spread."""
+    return [
         plotted(
             "tippett",
             "Tippett plot",
             "The share of trials whose score is at least so high: targets (upper lines) and non-targets (lower lines).",
             lambda theme: _one_panel(theme, styles, drawn, _tippett),
             folded=True,
+            data=[
+                {"system": each.name, "trials": name, "score": score, "share": share}
+                for _, each in drawn
+                for name, scores in (("targets", each.target_T), ("nontargets", each.nontarget_N))
+                for score, share in zip(*map(np.ndarray.tolist, _at_least(scores)), strict=True)
+            ],
         ),
         plotted(
             "histogram",
@@ -115,12 +141,21 @@ def _of_scores(styles: Styles, systems: Sequence[Drawn]) -> list[Plot | None]:
             "How scores of targets (filled) and of non-targets (outlined) are spread; each class has the same area.",
             lambda theme: _histograms(theme, drawn),
             folded=True,
+            data=[row for _, each in drawn for row in _histogram_rows(each)],
         ),
     ]
 
 
-Pairs = Sequence[tuple[Style, Drawn]]
 _Draw = Callable[[Axes, Style, Drawn, Theme], None]
+_ByName = Mapping[str, tuple[Floats, Floats]]  # the least and the actual cost at each prior, [K] each
+
+
+def _prior_rows(found: _ByName, drawn: Pairs) -> list[dict[str, Any]]:
+    return [
+        {"system": each.name, "log_odds": log_odds, "least": least, "actual": actual if each.is_llr else None}
+        for _, each in drawn
+        for log_odds, least, actual in np.stack([_LOG_ODDS_K, *found[each.name]], 1).tolist()
+    ]
 
 
 def _one_panel(theme: Theme, styles: Styles, drawn: Pairs, draw: _Draw) -> str:
@@ -146,35 +181,48 @@ def bayes_errors(target_T: Floats, nontarget_N: Floats) -> tuple[Floats, Floats]
     return least_K / default_K, actual_K / default_K
 
 
-def _bayes(axes: Axes, style: Style, each: Drawn, theme: Theme) -> None:
-    least_K, actual_K = bayes_errors(each.target_T, each.nontarget_N)
+def _at_priors(found: _ByName, label: str, axes: Axes, style: Style, each: Drawn, theme: Theme) -> None:
+    least_K, actual_K = found[each.name]
     axes.plot(_LOG_ODDS_K, least_K, color=style.colour(theme), linewidth=1.7)
     if each.is_llr:
         axes.plot(_LOG_ODDS_K, actual_K, color=style.colour(theme), linewidth=1.7, linestyle=":")
     axes.set_ylim(0, 1.2)
     axes.set_xlabel("log odds of the prior of targets")
-    axes.set_ylabel("normalised cost")
+    axes.set_ylabel(label)
 
 
-def _ece(axes: Axes, style: Style, each: Drawn, theme: Theme) -> None:
-    actual_K, least_K = cross_entropies(each.target_T, each.nontarget_N, _LOG_ODDS_K)
+def _ece(found: _ByName, axes: Axes, style: Style, each: Drawn, theme: Theme) -> None:
     prior_K = expit(_LOG_ODDS_K)
     axes.plot(_LOG_ODDS_K, entr(prior_K) / np.log(2) + entr(1 - prior_K) / np.log(2), color=theme.faint, linewidth=1.7)
-    axes.plot(_LOG_ODDS_K, least_K, color=style.colour(theme), linewidth=1.7)
-    axes.plot(_LOG_ODDS_K, actual_K, color=style.colour(theme), linewidth=1.7, linestyle=":")
-    axes.set_ylim(0, 1.2)
-    axes.set_xlabel("log odds of the prior of targets")
-    axes.set_ylabel("cross-entropy, bits")
+    _at_priors(found, "cross-entropy, bits", axes, style, each, theme)
+
+
+def _at_least(scores: Floats) -> tuple[Floats, Floats]:
+    """Return some of the scores, ascending, and the share of all that are at least so high."""
+    ordered = np.sort(scores)
+    places = np.unique(np.linspace(0, ordered.size - 1, _PLACES).astype(int))
+    return ordered[places], 1 - places / ordered.size
 
 
 def _tippett(axes: Axes, style: Style, each: Drawn, theme: Theme) -> None:
     for scores in (each.target_T, each.nontarget_N):
-        ordered = np.sort(scores)
-        places = np.unique(np.linspace(0, ordered.size - 1, _PLACES).astype(int))
-        axes.plot(ordered[places], 100 * (1 - places / ordered.size), color=style.colour(theme), linewidth=1.7)
+        score_K, share_K = _at_least(scores)
+        axes.plot(score_K, 100 * share_K, color=style.colour(theme), linewidth=1.7)
     axes.yaxis.set_major_formatter(PERCENT)
     axes.set_xlabel("score")
     axes.set_ylabel("trials at or above it")
+
+
+def _histogram_rows(each: Drawn) -> list[dict[str, Any]]:
+    edges = _edges(each)
+    densities = [np.histogram(scores, edges, density=True)[0] for scores in (each.target_T, each.nontarget_N)]
+    names = ("from", "to", "targets", "nontargets")
+    rows = np.stack([edges[:-1], edges[1:], *densities], 1).tolist()
+    return [{"system": each.name, **dict(zip(names, row, strict=True))} for row in rows]
+
+
+def _edges(each: Drawn) -> Floats:
+    return np.histogram_bin_edges(np.concatenate([each.target_T, each.nontarget_N]), _BINS)
 
 
 def _histograms(theme: Theme, drawn: Pairs) -> str:
@@ -183,8 +231,7 @@ def _histograms(theme: Theme, drawn: Pairs) -> str:
     with figure(theme, 2.6 * rows) as fig:
         grid = fig.subplots(rows, columns, squeeze=False).ravel()
         for axes, (style, each) in zip(grid, drawn, strict=False):
-            everything = np.concatenate([each.target_T, each.nontarget_N])
-            edges = np.histogram_bin_edges(everything, _BINS)
+            edges = _edges(each)
             axes.hist(each.target_T, edges, density=True, color=style.colour(theme), alpha=0.55)
             axes.hist(each.nontarget_N, edges, density=True, histtype="step", color=theme.ink, linewidth=1.2)
             axes.set_title(style.label)

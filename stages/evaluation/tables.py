@@ -13,7 +13,7 @@ from reseed.stages.evaluation.plots import styles_of
 from reseed.stages.evaluation.speakers import Speakers
 from reseed.stages.evaluation.trials import Trials
 from reseed.stages.reporting.cells import figure_cell, mark_best, number_cell
-from reseed.stages.reporting.flip_tables import changed_table, worse_tables
+from reseed.stages.reporting.flip_tables import flip_tables
 from reseed.stages.reporting.results.styles import Style
 from reseed.stages.reporting.table import Cell, Column, Row, Table
 from reseed.stages.scoring.comparison import LEVEL
@@ -67,9 +67,7 @@ def tables(evaluation: Evaluation) -> list[Table]:
     made += [_groups(evaluation, grouping) for grouping in evaluation.groupings]
     if found.gaps:
         made.append(_gaps(evaluation))
-    if found.flipped.changed:
-        made.append(changed_table(found.flipped.changed, {}))
-    return [*made, *worse_tables(found.flipped.worse, {})]
+    return [*made, *flip_tables([found.flipped])]
 
 
 def named(metric: str) -> str:

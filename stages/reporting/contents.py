@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from reseed.stages.common.figures import Plot
 from reseed.stages.common.prose import counted, listed
-from reseed.stages.reporting.flip_tables import changed_table, worse_tables
+from reseed.stages.reporting.flip_tables import flip_tables
 from reseed.stages.reporting.plots.table import PLOTS
 from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.distances import SpeakerDistances
@@ -40,6 +40,7 @@ class ScoringSection:
     Attributes:
         slug: its name as ids and files have it.
         changed: which decisions changed, and what got worse.
+        is_heard: there are commands by which that is heard.
     """
 
     family: str
@@ -53,6 +54,7 @@ class ScoringSection:
     groups: list[Table]
     groups_note: str
     changed: list[Table]
+    is_heard: bool
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def _section(results: Results, family: str) -> ScoringSection:
         return named(_worded(results, table))
 
     pairs, kinds = pair_table(results), kind_table(results)
+    labels = {condition.view: condition.label for condition in results.conditions}
     return ScoringSection(
         family,
         slug,
@@ -134,20 +137,9 @@ def _section(results: Results, family: str) -> ScoringSection:
         metrics=[of_section(table) for table in metric_tables(results)],
         groups=[of_section(table) for table in group_tables(results)],
         groups_note=_groups_note(results),
-        changed=[of_section(table) for table in _changed(results)],
+        changed=[of_section(table) for table in flip_tables(results.flips.values(), labels)],
+        is_heard=any(trial.to_hear for found in results.flips.values() for trial in found.worse),
     )
-
-
-def _changed(results: Results) -> list[Table]:
-    """Return which decisions changed, and what got worse; nothing where there is nothing to compare with."""
-    labels = {condition.view: condition.label for condition in results.conditions}
-    changed = [counts for found in results.flips.values() for counts in found.changed]
-    by_condition = [counts for counts in changed if counts.condition]
-    tables = [changed_table([counts for counts in changed if not counts.condition], labels)] if changed else []
-    if by_condition:
-        found = changed_table(by_condition, labels)
-        tables.append(replace(found, name="changed-by-condition", title="What changed by condition"))
-    return [*tables, *worse_tables([trial for found in results.flips.values() for trial in found.worse], labels)]
 
 
 def _groups_note(results: Results) -> str:

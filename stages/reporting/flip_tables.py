@@ -1,36 +1,43 @@
 """Tables of what got worse: how many decisions changed, and trials that are now decided wrongly."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from reseed.stages.reporting.cells import number_cell
-from reseed.stages.reporting.results.flips import Changed, Worse
+from reseed.stages.reporting.results.flips import Changed, Flipped, Worse
 from reseed.stages.reporting.table import ABSENT, Cell, Column, Row, Table
 
-_ALL = "all trials"
+
+def flip_tables(found: Iterable[Flipped], labels: Mapping[str, str] | None = None) -> list[Table]:
+    """Return a table of all trials and, folded, one by condition and one of examples for each system.
+
+    Args:
+        labels: what conditions are called, where not by their names.
+    """
+    names, found = labels or {}, list(found)
+    changed = [counts for each in found for counts in each.changed]
+    worse = [trial for each in found for trial in each.worse]
+    pooled = [counts for counts in changed if not counts.condition]
+    by_condition = [counts for counts in changed if counts.condition]
+    tables = [_changed_table("changed", "What changed", pooled, names)] if pooled else []
+    if by_condition:
+        tables.append(_changed_table("changed-by-condition", "What changed by condition", by_condition, names))
+    for number, system in enumerate(dict.fromkeys(each.system for each in worse), 1):
+        tables.append(_worse_table(f"worse-{number}", [each for each in worse if each.system == system], names))
+    return [table if table.name == "changed" else replace(table, is_folded=True) for table in tables]
 
 
-def changed_table(changed: Sequence[Changed], labels: Mapping[str, str]) -> Table:
-    """Return a row for each system and condition; `labels` are what conditions are called, where not by their names."""
+def _changed_table(name: str, title: str, changed: Sequence[Changed], labels: Mapping[str, str]) -> Table:
     before, after = "right before, now wrong", "wrong before, now right"
     columns = [Column(what, which) for which in (before, after) for what in ("misses", "false alarms")]
-    rows, has_conditions = [], any(each.condition for each in changed)
+    rows = []
     for each in changed:
         counts = (each.new_misses, each.new_false_alarms, each.mended_misses, each.mended_false_alarms)
         shown = [number_cell(count, 0) for count in (*counts, each.targets + each.nontargets)]
-        where = labels.get(each.condition, each.condition) or _ALL
-        heading = f"{each.system} against {each.other}, {where}"
-        rows.append(Row(heading, each.condition, shown, "" if each.condition or not has_conditions else "mean"))
+        where = f", {labels.get(each.condition, each.condition)}" if each.condition else ""
+        rows.append(Row(f"{each.system} against {each.other}{where}", each.condition, shown))
     unit = "decisions, each system at its own threshold"
-    return Table("changed", "What changed", unit, "system", [*columns, Column("trials")], rows)
-
-
-def worse_tables(worse: Sequence[Worse], labels: Mapping[str, str]) -> list[Table]:
-    """Return a table for each system, with the trials that got worse."""
-    names = dict.fromkeys(each.system for each in worse)
-    return [
-        _worse_table(f"worse-{number}", [each for each in worse if each.system == name], labels)
-        for number, name in enumerate(names, 1)
-    ]
+    return Table(name, title, unit, "system", [*columns, Column("trials")], rows)
 
 
 def _worse_table(name: str, found: Sequence[Worse], labels: Mapping[str, str]) -> Table:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from reseed.stages.common.figures import Plot
 from reseed.stages.common.pages import check_page
 from reseed.stages.common.theme import THEMES
-from reseed.stages.reporting.table import Table, table_files
+from reseed.stages.reporting.table import Table, as_csv, table_files
 from reseed.store import ScoringError
 from reseed.store.bounded import read_text
 from reseed.store.outputs import check_apart, check_file
@@ -38,24 +39,40 @@ def check_table(path: Path, noun: str) -> None:
 
 
 def page_files(plots: Iterable[Plot], tables: Iterable[Table]) -> dict[str, str]:
-    """Return figures and tables by their places in the folder: SVG by theme; tables as `table_files` has them."""
+    """Return figures and tables by their places in the folder: SVG by theme, and what they show as CSV; tables as
+    `table_files` has them.
+    """
+    plots = list(plots)
     pictures = {f"{_PLOTS}/{plot.name}.{theme}.svg": svg for plot in plots for theme, svg in plot.svgs.items()}
-    return pictures | {f"{_TABLES}/{name}": text for table in tables for name, text in table_files(table).items()}
+    data = {f"{_PLOTS}/{plot.name}.csv": as_csv([_rounded(row) for row in plot.data]) for plot in plots if plot.data}
+    shown = {f"{_TABLES}/{name}": text for table in tables for name, text in table_files(table).items()}
+    return pictures | data | shown
 
 
 def remove_stale(report: Path, files: Mapping[str, str]) -> None:
     """Remove figures and tables of an earlier page that are not among those of this one."""
-    _remove(report / _PLOTS, files, [f".{theme.name}.svg" for theme in THEMES])
+    _remove(report / _PLOTS, files, [f".{theme.name}.svg" for theme in THEMES], [".csv"])
     _remove(report / _TABLES, files, [".csv", ".tex", ".json"], [".md"])
 
 
 def _remove(folder: Path, files: Mapping[str, str], endings: Sequence[str], later: Sequence[str] = ()) -> None:
-    """Remove what is not among `files`, of which there is a file for each ending; pages of before have none `later`."""
+    """Remove what is not among `files`, of which there is a file for each ending; not every page has those `later`."""
     for first in folder.glob(f"*{endings[0]}"):
         earlier = [first.with_name(first.name.removesuffix(endings[0]) + ending) for ending in endings]
         if f"{folder.name}/{first.name}" not in files and all(path.is_file() for path in earlier):
             for path in (*earlier, *(first.with_name(first.name.removesuffix(endings[0]) + end) for end in later)):
                 path.unlink(missing_ok=True)
+
+
+def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row whose numbers have the six digits that a figure shows at most."""
+
+    def rounded(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(rounded, value))
+        return float(f"{value:.6g}") if isinstance(value, float) else value
+
+    return {name: rounded(value) for name, value in row.items()}
 
 
 def _is_table(path: Path) -> bool:

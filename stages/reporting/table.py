@@ -93,6 +93,7 @@ class Table:
         name: its id on the page and its file name under tables/.
         unit: what its numbers are.
         row_heading: the heading of the column of row headings.
+        is_folded: it is unfolded by a press.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Table:
     row_heading: str
     columns: list[Column]
     rows: list[Row]
+    is_folded: bool = False
 
     @property
     def key(self) -> str:

@@ -120,6 +120,25 @@ def det_points(rates: ErrorRates, count: int = 200) -> tuple[Floats, Floats]:
     return false_alarm_K[kept], miss_K[kept]
 
 
+def hull_points(trials: ScoredTrials, count: int = 200) -> tuple[Floats, Floats]:
+    """Return the convex hull of the ROC as `count` points (false alarm, miss), fractions, for plotting.
+
+    Rates of false alarms are evenly spread on a logarithmic axis. The hull has its corners where the best monotone map
+    of the scores steps (pool adjacent violators).
+
+    Source: Fawcett and Niculescu-Mizil, "PAV and the ROC convex hull", Machine Learning 68 (2007).
+    """
+    from scipy.optimize import isotonic_regression  # half a second, that reading a configuration need not wait for
+
+    weight_K = trials.target_K + trials.nontarget_K
+    present = weight_K > 0
+    rates = error_rates(ScoredTrials(trials.score_K[present], trials.target_K[present], trials.nontarget_K[present]))
+    corners = isotonic_regression(trials.target_K[present] / weight_K[present], weights=weight_K[present]).blocks
+    false_alarm_H = np.geomspace(_DET_LIMIT, 1, count)
+    miss_H = np.interp(false_alarm_H, rates.false_alarm_K[corners[::-1]], rates.miss_K[corners[::-1]])
+    return false_alarm_H, miss_H
+
+
 def _where_equal(upper: Floats, lower: Floats) -> Floats:
     excess_upper, excess_lower = upper[1] - upper[0], lower[1] - lower[0]
     share = excess_upper / (excess_upper - excess_lower)

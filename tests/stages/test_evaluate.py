@@ -326,3 +326,16 @@ def test_a_system_that_had_better_reject_every_trial_has_a_threshold_above_its_s
     rows = json.loads((report / "flips.json").read_text())
     assert rows
     assert all(row["is_target"] and np.isfinite(row["margin"]) for row in rows)
+
+
+def test_the_data_of_every_figure_lie_beside_it(tmp_path):
+    made, report = write(tmp_path), tmp_path / "report"
+    evaluate(scores=[made.scores, made.other], labels=made.labels, report=report, replicates=0, llr=True)
+    names = {path.name.removesuffix(".light.svg") for path in (report / "plots").glob("*.light.svg")}
+    assert {"det", "roc", "bayes", "ece", "tippett", "histogram"} <= names
+    page = (report / "index.html").read_text()
+    for name in names:
+        lines = (report / "plots" / f"{name}.csv").read_text().splitlines()
+        assert len(lines) > 10
+        assert "system" in lines[0].split(",")
+        assert f'href="plots/{name}.csv"' in page

@@ -244,10 +244,24 @@ def test_a_second_run_gives_the_same_bytes_and_nothing_of_an_earlier_report_ling
     tables = ["summary", "eer", "eer_by_kind", "space", "rank-changes", *(metric for metric in METRICS if metric.table)]
     tables += ["changed", "changed-by-condition", "worse-1", "worse-2"]
     assert sum(name.startswith("tables/") for name in names) == 4 * len(tables)
-    assert sum(name.startswith("plots/") for name in names) == 2 * 8
-    assert len(names) == 11 + 4 * len(tables) + 2 * 8
+    assert sum(name.startswith("plots/") for name in names) == 3 * 8
+    assert len(names) == 11 + 4 * len(tables) + 3 * 8
     for name in names:
         assert (again / name).read_bytes() == (made / name).read_bytes()
+
+
+def test_the_data_of_every_figure_lie_beside_it(made, page, rows):
+    shown = {path.name.removesuffix(".light.svg") for path in (made / "plots").glob("*.light.svg")}
+    found = {}
+    for name in shown:
+        assert f'href="plots/{name}.csv"' in page
+        with (made / "plots" / f"{name}.csv").open(newline="") as file:
+            found[name] = list(csv.DictReader(file))
+        assert found[name], name
+    eers = {(row["system"], row["condition"]): float(row["eer"]) for row in found["eer_by_condition-cosine"]}
+    expected = {(row["system"], row["condition"]): row["eer"] for row in rows}
+    assert eers["wccn", "clean"] == pytest.approx(expected["wccn", "clean"], rel=1e-5)
+    assert {row["curve"] for row in found["roc-cosine"]} == {"measured", "hull"}
 
 
 def test_title_note_and_ids_are_escaped(tmp_path):

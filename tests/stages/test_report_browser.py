@@ -257,3 +257,13 @@ def test_names_with_markup_and_control_characters_are_shown_and_not_obeyed(brows
         assert shown.messages == []
         assert shown.page.locator("img[src=x]").count() == 0
         assert r"\x1b]0;x\x07\u202e<img src=x" in shown.page.locator("h1").inner_text()
+
+
+def test_on_paper_no_table_or_figure_is_wider_than_the_page(used):
+    used.page.emulate_media(media="print")
+    used.page.set_viewport_size({"width": 702, "height": 1000})  # A4 within its margins
+    used.page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    wide = "parts => parts.filter(part => part.getBoundingClientRect().right > innerWidth).map(part => part.id)"
+    assert used.page.locator("table, figure").evaluate_all(wide) == []
+    unrepeated = "parts => parts.filter(part => getComputedStyle(part).display !== 'contents').length"
+    assert used.page.locator("th button").evaluate_all(unrepeated) == 0

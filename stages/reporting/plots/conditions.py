@@ -21,7 +21,18 @@ def eer_by_condition(results: Results) -> Plot | None:
     """Plot the EER of every system under every condition."""
     bands = plan_bands(results)
     caption = "Bars: 95\u202f% confidence intervals." if results.has_intervals else ""
-    return plotted("eer_by_condition", "EER by condition", caption, lambda theme: _draw(bands, results.styles, theme))
+    return plotted(
+        "eer_by_condition",
+        "EER by condition",
+        caption,
+        lambda theme: _draw(bands, results.styles, theme),
+        data=[
+            {"condition": label, "system": results.styles[system].label, **point.row()}
+            for label, points in bands
+            for system, point in points.items()
+            if system in results.styles
+        ],
+    )
 
 
 def plan_bands(results: Results) -> list[Band]:

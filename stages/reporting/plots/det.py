@@ -33,6 +33,7 @@ def det(results: Results) -> Plot | None:
         "Normal-deviate axes; closer to the lower left is better. Markers: equal error rate, on the convex hull. "
         "The pooled panel has one threshold for all conditions, so its EER is not the mean of the table.",
         lambda theme: det_panels(curves, results.styles, theme),
+        data=curve_rows(curves, results.styles),
     )
 
 
@@ -43,9 +44,10 @@ def roc(results: Results) -> Plot | None:
         "roc",
         "Receiver operating characteristic (ROC)",
         "The same curves as hits against false alarms, these on a logarithmic axis; closer to the upper left is "
-        "better. Markers: equal error rate.",
+        "better. Thin lines: their convex hulls. Markers: equal error rate, on the hull.",
         lambda theme: roc_panels(curves, results.styles, theme),
         folded=True,
+        data=curve_rows(curves, results.styles, hulls=True),
     )
 
 
@@ -66,6 +68,20 @@ def det_panels(panels: Panels, styles: Styles, theme: Theme) -> str | None:
 def roc_panels(panels: Panels, styles: Styles, theme: Theme) -> str | None:
     """Draw the same curves as hits against false alarms, the latter on a logarithmic axis."""
     return _pair(panels, styles, theme, _ROC_HEIGHT_IN, _roc)
+
+
+def curve_rows(panels: Panels, styles: Styles, *, hulls: bool = False) -> list[dict[str, Any]]:
+    """Return the points of all curves as rows; with `hulls` also those of their convex hulls."""
+    return [
+        {"panel": title, "system": styles[system].label, "curve": name, "false_alarm": false_alarm, "miss": miss}
+        for title, curves in panels.items()
+        for system, curve in curves.items()
+        for name, false_alarm_K, miss_K in (
+            ("measured", curve.false_alarm_K, curve.miss_K),
+            *([("hull", curve.hull_false_alarm_H, curve.hull_miss_H)] if hulls else []),
+        )
+        for false_alarm, miss in zip(false_alarm_K.tolist(), miss_K.tolist(), strict=True)
+    ]
 
 
 def fewest_false_alarms(curves: Mapping[System, DetCurve]) -> float:
@@ -102,6 +118,8 @@ def _roc(axes: Axes, curves: Mapping[System, DetCurve], styles: Styles, theme: T
         style = styles[system]
         hits_K = 100 * (1 - curve.miss_K)
         axes.plot(100 * curve.false_alarm_K, hits_K, color=style.colour(theme), linestyle=style.line, linewidth=1.7)
+        hull_H = 100 * (1 - curve.hull_miss_H)
+        axes.plot(100 * curve.hull_false_alarm_H, hull_H, color=style.colour(theme), linewidth=0.8)
         dot(axes, 100 * max(curve.eer, _LOWEST), 100 * (1 - curve.eer), style, theme)
     axes.set_xscale("log")
     axes.set_xlim(100 * fewest_false_alarms(curves), 100)

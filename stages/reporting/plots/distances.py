@@ -27,6 +27,7 @@ def speaker_distances(found: Mapping[Style, SpeakerDistances], wording: Wording 
         wording.say("Distances within and between speakers"),
         wording.say(_CAPTION),
         lambda theme: _draw(found, [wording.say(name) for name in _NAMES], theme) if found else None,
+        data=[distances.row(style.label) for style, distances in found.items()],
     )
 
 

@@ -40,6 +40,11 @@ def heat_map(eer_CS: Floats, conditions: Sequence[str], systems: Sequence[str]) 
         "empty: not scored. The table has the numbers.",
         lambda theme: _draw(eer_CS, conditions, systems, theme),
         folded=True,
+        data=[
+            {"condition": conditions[row], "system": systems[column], "eer": float(eer)}
+            for (row, column), eer in np.ndenumerate(eer_CS)
+            if np.isfinite(eer)
+        ],
     )
 
 

@@ -55,6 +55,7 @@ def scores(results: Results) -> Plot | None:
         f"Densities of target and non-target scores of {listed([label for _, label in shown])}. "
         + results.say(_THRESHOLDS),
         lambda theme: score_histograms(rows, theme),
+        data=[row for panels in rows for panel in panels for row in _rows(panel)],
     )
 
 
@@ -97,9 +98,7 @@ def score_histograms(rows: Sequence[Sequence[ScorePanel]], theme: Theme) -> str 
 
 
 def _draw(axes: Axes, panel: ScorePanel, theme: Theme) -> None:
-    both = np.concatenate([panel.target_T, panel.nontarget_N])
-    low, high = np.quantile(both, [_TAIL, 1 - _TAIL])
-    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+    edges = _edges(panel)
     target, nontarget = _styles(theme)
     axes.stairs(_density(panel.target_T, edges), edges, **target)
     axes.stairs(_density(panel.nontarget_N, edges), edges, **nontarget)
@@ -112,6 +111,19 @@ def _draw(axes: Axes, panel: ScorePanel, theme: Theme) -> None:
     axes.set_yticks([])
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
+
+
+def _edges(panel: ScorePanel) -> Floats:
+    both = np.concatenate([panel.target_T, panel.nontarget_N])
+    low, high = np.quantile(both, [_TAIL, 1 - _TAIL])
+    return np.linspace(low, high if high > low else low + 1, _BINS + 1)
+
+
+def _rows(panel: ScorePanel) -> list[dict[str, Any]]:
+    edges = _edges(panel)
+    columns = edges[:-1], edges[1:], _density(panel.target_T, edges), _density(panel.nontarget_N, edges)
+    names = ("from", "to", "targets", "nontargets")
+    return [{"panel": panel.title, **dict(zip(names, row, strict=True))} for row in np.stack(columns, 1).tolist()]
 
 
 def _density(scores: Floats, edges: Floats) -> Floats:

@@ -27,6 +27,10 @@ class Point:
         """Make a point of fractions."""
         return cls(at, 100 * eer, (100 * ci95[0], 100 * ci95[1]) if ci95 else None)
 
+    def row(self) -> dict[str, Any]:
+        """Return the EER and its interval as fractions."""
+        return {"eer": self.eer / 100, "eer_ci95": self.interval and tuple(end / 100 for end in self.interval)}
+
 
 def legend_entry(style: Style, theme: Theme, label: str | None = None) -> Line2D:
     """Return a system's entry in a legend."""

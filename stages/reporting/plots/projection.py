@@ -5,7 +5,7 @@ By principal components, or by t-SNE (van der Maaten and Hinton, JMLR 9, 2008).
 Shapes: U sampled utterances, V noisy views, D embedding dimension, N points.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +81,16 @@ def embedding_space(
         results.say("A few speakers in the embedding space"),
         results.say(_ILLUSTRATION + _CAUTIONS[settings.projection]),
         lambda theme: _draw(panels, speaker_U, _handles(theme, results.wording), theme),
+        data=[row for title, panel in panels.items() for row in _rows(title, panel, speaker_U)],
     )
+
+
+def _rows(title: str, panel: SpacePanel, speaker_U: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+    """Yield the points of a panel; speakers and utterances are numbers, view 0 is the clean one."""
+    points_UV2 = np.concatenate([panel.clean_U2[:, None], panel.noisy_UV2], axis=1)
+    for utterance, (speaker, points_V2) in enumerate(zip(speaker_U.tolist(), points_UV2.tolist(), strict=True)):
+        for view, (x, y) in enumerate(points_V2):
+            yield {"panel": title, "speaker": speaker, "utterance": utterance, "view": view, "x": x, "y": y}
 
 
 def project(source: EmbeddingStore, sample: Sample, method: str = "pca", seed: int = 0) -> SpacePanel | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -48,7 +49,18 @@ def eer_by_snr(results: Results) -> Plot | None:
         "EER against SNR",
         f"{band if results.has_intervals else ''}The dotted end of a line is the condition with nothing added.",
         lambda theme: draw_panels(panels, shaded, results.styles, theme),
+        data=[row for panel in panels for row in _rows(panel, results.styles)],
     )
+
+
+def _rows(panel: SnrPanel, styles: Styles) -> list[dict[str, Any]]:
+    """Return the points of a panel; those with nothing added have no SNR."""
+    return [
+        {"kind": panel.kind, "system": style.label, "snr_db": None if point is end else point.at, **point.row()}
+        for system, style in styles.items()
+        for end in (panel.quiet.get(system),)
+        for point in (*panel.curves.get(system, ()), *filter(None, (end,)))
+    ]
 
 
 def plan_panels(measurements: Sequence[Measurement]) -> list[SnrPanel]:

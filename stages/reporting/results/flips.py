@@ -67,7 +67,8 @@ class Worse:
     """A trial that got worse.
 
     Attributes:
-        before, after: scores by either system, and the thresholds from which each accepts; `margin`: see `reseed.stages.scoring.flips.Flips`.
+        before, after: scores by either system, which accepts from its threshold on.
+        margin: see `reseed.stages.scoring.flips.Flips`.
         is_drawn: drawn at random; otherwise one of the worst.
         to_hear: commands that render both sides; empty: nothing is known to render them from.
     """

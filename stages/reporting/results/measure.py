@@ -17,7 +17,7 @@ from reseed.stages.reporting.metrics.eer import EER
 from reseed.stages.reporting.metrics.table import METRICS
 from reseed.stages.reporting.results.systems import ScoredSystem, System, TrialScores
 from reseed.stages.scoring.bootstrap import bias_corrected_interval, labelled_replicates
-from reseed.stages.scoring.curves import Floats, det_points, error_rates, grouped
+from reseed.stages.scoring.curves import Floats, det_points, error_rates, grouped, hull_points
 from reseed.stages.scoring.detection_costs import Costs
 from reseed.stages.scoring.labelled import LabelledTrials
 from reseed.stages.scoring.metrics import eer
@@ -30,11 +30,19 @@ _MERGED = 1e-3  # share of trials: floating-point arithmetic may merge a few sco
 
 @dataclass(frozen=True)
 class DetCurve:
-    """A DET curve [K], thinned for plotting, and the EER of the same trials; fractions."""
+    """A DET curve [K], thinned for plotting, the convex hull of its ROC [H], and the EER; fractions."""
 
     false_alarm_K: Floats
     miss_K: Floats
     eer: float
+    hull_false_alarm_H: Floats
+    hull_miss_H: Floats
+
+    @classmethod
+    def of(cls, target_T: Floats, nontarget_N: Floats) -> "DetCurve":
+        """Return the curve of some trials."""
+        trials = grouped(target_T, nontarget_N)
+        return cls(*det_points(error_rates(trials)), eer(target_T, nontarget_N), *hull_points(trials))
 
 
 @dataclass(frozen=True)
@@ -236,5 +244,4 @@ def det_curve(scored: ScoredSystem, part: str) -> DetCurve | None:
     trials = scored.trials_of(part)
     if not trials:
         return None
-    target_T, nontarget_N = pooled_scores(trials)
-    return DetCurve(*det_points(error_rates(grouped(target_T, nontarget_N))), eer(target_T, nontarget_N))
+    return DetCurve.of(*pooled_scores(trials))

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import det_curve
 
-from reseed.stages.scoring.curves import det_points, error_rates, grouped
+from reseed.stages.scoring.curves import det_points, error_rates, grouped, hull_points
+from reseed.stages.scoring.metrics import eer
 
 
 def scores(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -42,3 +43,23 @@ def test_det_points_are_few_ordered_and_on_the_curve():
 def test_det_points_of_separated_scores_are_finite():
     false_alarm, miss = det_points(error_rates(grouped([2.0], [1.0])))
     assert ((false_alarm > 0) & (false_alarm < 1) & (miss > 0) & (miss < 1)).all()
+
+
+def test_the_hull_lies_on_or_below_the_curve_is_convex_and_holds_the_eer():
+    draw = np.random.default_rng(0)
+    target_T, nontarget_N = draw.normal(1.5, 1, 300), draw.normal(size=2000)
+    trials = grouped(target_T, nontarget_N)
+    rates = error_rates(trials)
+    false_alarm, miss = hull_points(trials, count=400)
+    measured = np.interp(false_alarm, rates.false_alarm_K[::-1], rates.miss_K[::-1])
+    assert (miss <= measured + 1e-12).all()
+    slopes = np.diff(miss) / np.diff(false_alarm)
+    assert (np.diff(slopes) >= -1e-9).all()
+    at = eer(target_T, nontarget_N)
+    assert np.interp(at, false_alarm, miss) == pytest.approx(at, abs=1e-3)
+
+
+def test_the_hull_of_scores_that_say_nothing_is_the_diagonal_and_of_separated_ones_the_corner():
+    false_alarm, miss = hull_points(grouped([1.0, 1.0], [1.0]))
+    np.testing.assert_allclose(miss, 1 - false_alarm)
+    np.testing.assert_allclose(hull_points(grouped([2.0], [1.0]))[1], 0)

@@ -25,6 +25,10 @@ RATES = dict(zip(SYSTEMS, np.linspace(0.05, 0.4, len(SYSTEMS)), strict=True))
 STYLES = system_styles({system: system.name for system in SYSTEMS})
 
 
+def curve_of(false_alarm_K, miss_K, eer):
+    return DetCurve(false_alarm_K, miss_K, eer, hull_false_alarm_H=np.geomspace(1e-5, 1), hull_miss_H=np.full(50, eer))
+
+
 def test_every_system_has_another_style():
     assert len({(style.hue, style.marker) for style in STYLES.values()}) == len(SYSTEMS)
     for theme in THEMES:
@@ -48,7 +52,7 @@ def test_a_system_keeps_its_style_whatever_comes_after_it():
 def test_curves_draw_at_any_error_rate_in_any_theme_and_leave_matplotlib_as_it_was(rate, theme, panels):
     before = dict(mpl.rcParams)
     at = max(rate, 1e-5)
-    curve = DetCurve(np.array([1 - 1e-5, at, 1e-5]), np.array([1e-5, at, 1 - 1e-5]), rate)
+    curve = curve_of(np.array([1 - 1e-5, at, 1e-5]), np.array([1e-5, at, 1 - 1e-5]), rate)
     svg = panels({"clean": {SYSTEMS[0]: curve}, "noisy": {}}, STYLES, theme)
     assert ElementTree.fromstring(svg).tag.endswith("svg")
     assert theme.ink in svg
@@ -56,13 +60,13 @@ def test_curves_draw_at_any_error_rate_in_any_theme_and_leave_matplotlib_as_it_w
 
 
 def test_the_marker_of_a_det_curve_stands_at_the_eer_and_not_where_the_thinned_curve_crosses():
-    curve = DetCurve(np.array([0.9, 0.3, 0.01]), np.array([0.01, 0.25, 0.9]), eer=0.2)
+    curve = curve_of(np.array([0.9, 0.3, 0.01]), np.array([0.01, 0.25, 0.9]), eer=0.2)
     assert ndtr(marker_at(curve)) == pytest.approx(0.2)
 
 
 def test_the_axis_of_false_alarms_begins_at_the_least_rate_that_is_not_0():
     false_alarms = [[1 - 1e-5, 0.2, 1e-5], [1 - 1e-5, 0.004, 1e-5]]
-    curves = [DetCurve(np.array(rates), np.array([1e-5, 0.5, 1]), 0.2) for rates in false_alarms]
+    curves = [curve_of(np.array(rates), np.array([1e-5, 0.5, 1]), 0.2) for rates in false_alarms]
     assert fewest_false_alarms(dict(zip(SYSTEMS, curves, strict=False))) == 0.004
     assert fewest_false_alarms({SYSTEMS[0]: curves[0]}) == 0.02
 
@@ -127,7 +131,7 @@ def test_thresholds_are_where_both_errors_meet_and_where_the_cost_is_lowest():
 
 def test_a_dark_figure_is_what_is_drawn_in_the_colours_of_the_dark_page():
     curves = {
-        system: DetCurve(np.array([0.9, at, 0.01]), np.array([0.01, at, 0.9]), at) for system, at in RATES.items()
+        system: curve_of(np.array([0.9, at, 0.01]), np.array([0.01, at, 0.9]), at) for system, at in RATES.items()
     }
     panels = [[ScorePanel("scores", np.linspace(0, 1, 50), np.linspace(-1, 0.5, 50), 0.0, 0.3)]]
     for draw in (
