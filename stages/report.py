@@ -35,7 +35,7 @@ def report(
             or none.
         utterances: utterances.parquet, which says who speaks.
         report: directory to write; metrics.json, groups.json (both also as .csv), summary.json, conclusions.json (its
-            sentences), plots/, tables/ and, last, index.html.
+            sentences), flips.json (trials that got worse, where there are some), plots/, tables/ and, last, index.html.
         backbone_pairs: what is compared by each system that scores two backbones against each other.
         frontends: directories of front ends, whose spectrograms are shown.
         config: the configuration that all of this is of, as YAML; it is kept beside the page.
