@@ -10,8 +10,8 @@ demo: $(READY)
 	$(BIN)/reseed demo
 
 test: $(READY)
-	# Two processes of one thread each: whole runs on one core, the rest on the other.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
+	# Two processes of one thread each, the longest files first (tests/conftest.py).
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

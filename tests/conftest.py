@@ -19,6 +19,11 @@ for _number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with what lies at the top, whole runs and kills: a long file that begins last has one process alone."""
+    items.sort(key=lambda item: len(item.path.parts))
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A folder with recordings, toy.yaml and, where `finished` is asked for, the run runs/toy."""

@@ -36,9 +36,9 @@ def told_anew(story: str, folder: Path) -> str:
 
 
 def in_words(text: str) -> list[str]:
-    """Return the lines of a text without what differs from machine to machine: numbers, digests, the order of steps."""
+    """Return the lines of a text without what differs from machine to machine: numbers, digests, what was faster."""
     text = re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b|[-+]?\d[\d.,:]*", "#", text)
-    return sorted(re.sub(r"[ #]+", " ", line).strip() for line in text.splitlines())
+    return sorted(" ".join(sorted(re.sub(r"[ #,]+|\band\b", " ", line).split())) for line in text.splitlines())
 
 
 def _block(block: re.Match[str], folder: Path) -> str:

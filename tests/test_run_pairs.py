@@ -1,6 +1,7 @@
 """A whole run of two backbones, one trained on the way: aligned, mapped, scored against each other, in one report."""
 
 import json
+import re
 from pathlib import Path
 
 from reseed.store import EmbeddingStore
@@ -52,7 +53,7 @@ def test_a_pair_of_five_seeds_has_cohorts_for_either_side(folder: Path, tmp_path
     }
     path = changed(folder / "toy.yaml", tmp_path / "toy.yaml", **sections)
     listed = reseed("run", path, "--runs", tmp_path / "runs", "--dry-run", "--printshellcmds")
-    scorings = [line.strip() for line in listed.splitlines() if "reseed score " in line]
+    scorings = [line.strip() for line in listed.splitlines() if re.search(r"reseed (--usage \S+ )?score ", line)]
     assert sum("--system ge2e+reduced~small:quick-" in line for line in scorings) == 5
     assert any("--system small+wccn --store stores/small+wccn/dev" in line for line in scorings)
     mapped = "stores/ge2e+reduced~small/quick-1"
