@@ -134,7 +134,9 @@ class Preflight:
                 yield f"corpus.sources.{recordings}: {path} does not exist"
             elif not path.exists():
                 missing.append(str(recordings))
-        if missing and isinstance(root, Path):
+        if missing and isinstance(root, Path) and not root.exists():
+            yield f"the corpus {root.resolve()} does not exist; set corpus.root to the folder that holds speech/"
+        elif missing and isinstance(root, Path):
             there = ", ".join(sorted(f"speech/{path.name}" for path in root.glob("speech/*"))) or "no speech folder"
             yield f"the corpus {root} has no folder {', '.join(missing)}; it has {there}"
 

@@ -87,7 +87,7 @@ class Bars(View):
         """Return what is to be seen now."""
         progress, took = self.progress, duration(time.monotonic() - self._begun_s)
         if not progress.planned:
-            return _text(f"{progress.folder}: looking what is to be done, {took}", "dim")
+            return _text(f"{progress.folder}: working out what is to be done, {took}", "dim")
         head = _text(f"{progress.folder}: {len(progress.done)} of {progress.total} steps, {took}", "bold")
         bars = Table.grid(padding=(0, 2))
         for stage, done, total in progress.stages():

@@ -137,7 +137,11 @@ def _no_store(folder: AnyPath) -> str:
     """Say that a folder is no finished store; of one that has the shape of a run, which stores it holds."""
     if isinstance(folder, Url):
         return f"{folder} is not a finished store: it has no {HEADER_NAME}; bring one there with `reseed copy`"
+    if not folder.exists():
+        return f"{folder} is not a finished store: there is no such folder; `reseed extract` makes one"
     held = [str(path.parent) for path in sorted(folder.glob(f"stores/*/*/{HEADER_NAME}"))]
+    if not held and (inside := sorted(folder.glob(f"*/{HEADER_NAME}"))):
+        return f"{folder} holds stores and is none; name one of them: {', '.join(str(path.parent) for path in inside)}"
     if not held:
         return f"{folder} is not a finished store: it has no {HEADER_NAME}; run `reseed extract`"
     more = f" and {len(held) - _MOST_NAMED} more" if len(held) > _MOST_NAMED else ""

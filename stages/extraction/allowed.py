@@ -52,7 +52,7 @@ class Allowed:
         if role not in self.trusted and not any(real.is_relative_to(folder) for folder in folders):
             raise ManifestError(
                 f"{self.store} names {str(path)!r}, outside of its run; where you trust who made the store, say that "
-                f"such files may be opened: --recordings {place.parent}"
+                f"such files may be opened: --recordings {place.parent} (or a folder above, that of noises, too)"
             )
 
     def _check_url(self, role: str, location: Location) -> None:

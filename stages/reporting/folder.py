@@ -15,18 +15,24 @@ from reseed.store.url import AnyPath
 
 PAGE = "index.html"
 _PLOTS, _TABLES = "plots", "tables"
+_FIRST = "metrics.json"  # is put into a folder before all else
 
 
 def check_place(report: Path, read: Sequence[AnyPath]) -> None:
-    """Check that a page may be put into a folder: it is none of what is read, and has no other page.
+    """Check that a page may be put into a folder: a new one, an empty one or that of an earlier page, and none of what
+    is read.
 
     Raises:
-        ScoringError: it is, it has, or a file or link is there.
+        ScoringError: it holds something else, or a file or link is there.
     """
     check_apart([report], read, ScoringError)
     if report.is_symlink() or (report.exists() and not report.is_dir()):
         raise ScoringError(f"{report} is no folder but a file or link, which is not replaced; choose another path")
     check_page(report / PAGE, ScoringError)
+    others = [path.name for path in report.iterdir() if not path.name.startswith(".")] if report.exists() else []
+    if others and not (report / _FIRST).exists():
+        held = f"{report} holds {min(others)!r} and no report"
+        raise ScoringError(f"{held}, so nothing is put there; choose another path")
 
 
 def check_table(path: Path, noun: str) -> None:

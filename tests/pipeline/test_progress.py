@@ -121,7 +121,7 @@ def test_a_terminal_has_a_bar_for_each_stage_and_what_is_at_work(run, events):
         shown.update()
         console.print(shown.frame())
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
-    assert any(line.endswith("looking what is to be done, 0.0 s") for line in lines)
+    assert any(line.endswith("working out what is to be done, 0.0 s") for line in lines)
     assert any(re.fullmatch(rf".*{run.name}: 2 of 4 steps, 0\.\d s", line) for line in lines)
     assert any(re.fullmatch(r"  corpus +━+ +2/2", line) for line in lines)
     assert any(

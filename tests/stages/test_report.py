@@ -235,6 +235,10 @@ def test_a_second_run_gives_the_same_bytes_and_nothing_of_an_earlier_report_ling
     for path in (*stale, *mine):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("old")
+    with pytest.raises(ScoringError, match="again holds 'plots' and no report, so nothing is put there"):
+        make_report(example, tmp_path / "again")
+    assert all(path.read_text() == "old" for path in (*stale, *mine))
+    (tmp_path / "again" / "metrics.json").write_text("[]")
     again = make_report(example, tmp_path / "again")
     assert not any(path.exists() for path in stale)
     for path in mine:
