@@ -1,4 +1,4 @@
-"""A small web server over the stores of a run: reads only, answers to its own address only, and knows five paths.
+"""A small web server over the stores of a run: reads only, answers to its own address only, and knows six paths.
 
 Whatever a client does takes no more than a thread of a few and some seconds of it, and prints nothing.
 """
@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from reseed.stages.auditing.browsing.stores import BrowsedStore, RunStores
+from reseed.stages.auditing.browsing.trials import ERRORS
 from reseed.stages.common.pages import render
 from reseed.stages.common.terminal import log
 from reseed.store import ReseedError
@@ -32,7 +33,7 @@ _HEADERS = {
     "Connection": "close",
 }
 
-_DIGITS = 9  # of the number of a crop
+_DIGITS = 9  # of the number of a crop or a page
 _MOST = 32  # connections that are answered at a time; the system keeps others waiting
 _PATIENCE_S = 10.0  # for a whole request to come, and for each piece of an answer to be taken
 _PIECE = 1 << 20  # bytes
@@ -115,12 +116,12 @@ class Request:
     def store(self) -> BrowsedStore:
         return self.stores.open(self.given("store"))
 
-    @property
-    def crop(self) -> int:
-        crop = self.query.get("crop", "0")
-        if not crop.isdecimal() or len(crop) > _DIGITS:
-            raise _NotFoundError(f"crop {crop!r} is not a number")
-        return int(crop)
+    def number(self, name: str) -> int:
+        """Return a number, 0 where none is given."""
+        number = self.query.get(name, "0")
+        if not number.isdecimal() or len(number) > _DIGITS:
+            raise _NotFoundError(f"{name} {number!r} is not a number")
+        return int(number)
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,8 @@ def _home(request: Request) -> Response:
             stores.append((name, repr(request.stores.open(name).store).partition(": ")[2].rstrip(")"), ""))
         except (ReseedError, OSError, ValueError) as error:
             stores.append((name, "", str(error)))
-    return _page("home", title=str(request.stores.run), stores=stores)
+    scored = bool(request.stores.score_paths)
+    return _page("home", title=str(request.stores.run), stores=stores, scored=scored)
 
 
 def _store(request: Request) -> Response:
@@ -250,6 +252,7 @@ def _utterance(request: Request) -> Response:
         "utterance",
         title=utterance,
         name=request.given("store"),
+        speakers=store.speakers,
         speaker=store.speakers.get(utterance),
         rows=store.rows(utterance),
         neighbours=store.neighbours(utterance),
@@ -257,8 +260,32 @@ def _utterance(request: Request) -> Response:
     )
 
 
+def _trials(request: Request) -> Response:
+    stores, query = request.stores, request.query
+    paths = stores.score_paths
+    if not paths:
+        raise _NotFoundError("no scores lie in this run; make them with `reseed run` or `reseed score`")
+    name = query.get("scores") or next(iter(paths))
+    scores = stores.scores(name)
+    chosen, error = scores.chosen(query), query.get("error", "")
+    judged = scores.judged(chosen)
+    return _page(
+        "trials",
+        title="Trials",
+        files=list(paths),
+        name=name,
+        scores=scores,
+        chosen=chosen,
+        judged=judged,
+        error=error,
+        errors=ERRORS,
+        page=judged.page(error, request.number("page")),
+        stored=stores.holding(scores.origin.fingerprint),
+    )
+
+
 def _audio(request: Request) -> Response:
-    sound = request.stores.sound(request.store, request.given("id"), request.given("view"), request.crop)
+    sound = request.stores.sound(request.store, request.given("id"), request.given("view"), request.number("crop"))
     return Response("audio/wav", sound.wav, sound.digest)
 
 
@@ -271,6 +298,7 @@ _ROUTES: dict[str, Callable[[Request], Response]] = {
     "/": _home,
     "/store": _store,
     "/utterance": _utterance,
+    "/trials": _trials,
     "/audio": _audio,
     "/style.css": _style,
 }

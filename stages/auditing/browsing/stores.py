@@ -16,13 +16,15 @@ import pyarrow.compute as pc
 
 from reseed.stages.auditing.arrays import Float32, unit
 from reseed.stages.auditing.blocks import AuditedStore
+from reseed.stages.auditing.browsing.trials import ScoredTrial, ScoreFile, may_hold_scores, read_score_file
 from reseed.stages.common.terminal import printable
 from reseed.stages.extraction.lineage import extracted_store, score_files
 from reseed.stages.extraction.replayer import Replayer
 from reseed.stages.search.search import Neighbour, Search, search_in
 from reseed.stages.trial_scoring.files import SCORES
-from reseed.store import ConfigError, EmbeddingStore, StoreError
+from reseed.store import ConfigError, EmbeddingStore, ReseedError, ScoringError, StoreError
 from reseed.store.format import HEADER_NAME
+from reseed.store.header import read_header
 from reseed.store.opening import check_sizes
 from reseed.store.url import Url
 
@@ -43,18 +45,6 @@ class UtteranceRow:
 
 
 @dataclass(frozen=True)
-class ScoredTrial:
-    """One row of a score file."""
-
-    enrolment_id: str
-    test_id: str
-    condition: str
-    scoring: str
-    is_target: bool | None
-    score: float
-
-
-@dataclass(frozen=True)
 class Sound:
     """A WAV file, and a quoted digest of it."""
 
@@ -71,7 +61,7 @@ class RunStores:
 
     def __init__(self, run: Path, recordings: Sequence[Path | Url] = ()) -> None:
         self.run, self.recordings = run, tuple(recordings)
-        self._hearing = Lock()
+        self._hearing, self._scoring = Lock(), Lock()
         self._heard: tuple[object, Sound] | None = None
         if not self.paths:
             raise ConfigError(f"{run} holds no finished store; give the folder of a run, such as runs/demo, or a store")
@@ -94,6 +84,34 @@ class RunStores:
         browsed = _opened(path, (path / HEADER_NAME).stat().st_mtime_ns, self.recordings)
         check_sizes(path, browsed.store.header)  # a mapped file that was cut meanwhile would end the process
         return browsed
+
+    @property
+    def score_paths(self) -> dict[str, Path]:
+        """Where the score files lie that are there now, by their path in the run without its ending."""
+        found = filter(may_hold_scores, sorted(self.run.glob("**/scores/**/*.parquet")))
+        return {printable(str(path.relative_to(self.run).with_suffix(""))): path for path in found}
+
+    def scores(self, name: str) -> ScoreFile:
+        """Read a score file; the last is kept.
+
+        Raises:
+            ScoringError: there is none of that name, or it is damaged.
+        """
+        path = self.score_paths.get(name)
+        if path is None:
+            raise ScoringError(f"no scores {name!r} in this run")
+        with self._scoring:
+            return read_score_file(path, path.stat().st_mtime_ns)
+
+    def holding(self, fingerprint: str) -> tuple[str, "BrowsedStore"] | None:
+        """Return the store of a fingerprint and its name; None where it is not in this run."""
+        for name, path in self.paths.items():
+            try:
+                if read_header(path).fingerprint == fingerprint:
+                    return name, self.open(name)
+            except (ReseedError, OSError, ValueError):
+                continue  # the list of stores says what is wrong with it
+        return None
 
     def sound(self, browsed: "BrowsedStore", utterance_id: str, view: str, crop: int) -> Sound:
         """Render what is behind a row of a store, one at a time; the last is kept, since browsers ask for it in parts.
