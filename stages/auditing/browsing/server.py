@@ -247,15 +247,23 @@ def _store(request: Request) -> Response:
 
 
 def _utterance(request: Request) -> Response:
-    store, utterance = request.store, request.given("id")
+    store, name, utterance = request.store, request.given("store"), request.given("id")
+    view, related = request.query.get("view", store.clean), request.stores.related(name)
+    beside = request.query.get("beside", next(iter(related), ""))
+    if view not in store.store.views or (beside and beside not in related):
+        raise _NotFoundError(f"there is no view {view!r} of this store, or none like it is called {beside!r}")
     return _page(
         "utterance",
         title=utterance,
-        name=request.given("store"),
+        name=name,
         speakers=store.speakers,
         speaker=store.speakers.get(utterance),
         rows=store.rows(utterance),
-        neighbours=store.neighbours(utterance),
+        views=store.store.views,
+        view=view,
+        related=related,
+        beside=beside,
+        neighbourhoods=[request.stores.neighbours(shown, utterance, view) for shown in (name, beside) if shown],
         scores=store.scores(utterance),
     )
 
