@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.image import imread
 
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.audit import audit
@@ -96,6 +97,16 @@ def test_an_utterance_has_its_views_neighbours_and_sound(server, run):
         assert answer.getheader("Content-Type") == "audio/wav"
         wave, rate = soundfile.read(io.BytesIO(sound))
         assert (rate, len(wave)) == (16_000, 25_600)
+
+
+def test_a_sound_has_its_spectrogram(server, run):
+    name = EmbeddingStore(run / "stores" / "ge2e" / "train").utterance_ids()[0]
+    asked = {"store": "stores/ge2e/train", "id": name}
+    answer, picture = ask(server, f"/spectrogram?{urlencode({**asked, 'view': 'clean'})}")
+    assert answer.getheader("Content-Type") == "image/png"
+    assert imread(io.BytesIO(picture)).shape[:2] == (201, pytest.approx(1.6 / 0.005, abs=5))
+    assert picture != ask(server, f"/spectrogram?{urlencode({**asked, 'view': 'noise'})}")[1]
+    assert ask(server, f"/spectrogram?{urlencode({**asked, 'view': 'nix'})}")[0].status == 404
 
 
 @pytest.mark.parametrize(("store", "beside"), [("ge2e", "ge2e+wccn"), ("ge2e+wccn", "ge2e")])
@@ -210,6 +221,13 @@ def test_in_a_browser_an_utterance_is_found_and_heard(server, run, browser):
             }"""
         )
         assert heard_s == pytest.approx(1.6, abs=0.01)
+        assert not any("/spectrogram" in address for address in shown.requests)
+        with page.expect_response(lambda answer: "/spectrogram" in answer.url):
+            page.locator("summary").nth(1).press("Enter")
+        assert (
+            page.locator("details img").nth(1).evaluate("async (img) => (await img.decode(), img.naturalHeight)") == 201
+        )
+        assert sum("/spectrogram" in address for address in shown.requests) == 1  # no other is rendered
         assert shown.messages == []
         assert all(address.startswith((server.url, "data:")) for address in shown.requests)
 
