@@ -77,6 +77,11 @@ def error_rates(trials: ScoredTrials) -> ErrorRates:
     return ErrorRates(threshold_K, missed_K / missed_K[-1], accepted_K / accepted_K[0])
 
 
+def eer_threshold(rates: ErrorRates) -> float:
+    """Return the score at which both error rates come nearest, where the threshold of the EER is drawn."""
+    return float(rates.threshold_K[np.argmin(np.abs(rates.miss_K - rates.false_alarm_K)[:-1])])
+
+
 def hull_eer(miss_KR: Floats, false_alarm_KR: Floats) -> Floats:
     """Return the EER on the convex hull of each of R curves: [R], as fractions.
 

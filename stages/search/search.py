@@ -71,20 +71,23 @@ class Search:
         ]
         return np.concatenate([rows for rows, _ in found]), np.concatenate([cosines for _, cosines in found])
 
-    def nearest_to(self, utterance_id: str, speakers: Mapping[str, str | None], count: int) -> list[Neighbour]:
+    def nearest_to(
+        self, utterance_id: str, speakers: Mapping[str, str | None], count: int, *, view: str | None = None
+    ) -> list[Neighbour]:
         """Return the other utterances that are nearest to one of the store.
 
         Args:
             speakers: utterance -> who speaks, in the order of the store.
+            view: of the one asked about; None: the view that is searched.
 
         Raises:
-            StoreError: it is not stored.
+            StoreError: it is not stored, or has no such view.
         """
         names = list(speakers)
         if utterance_id not in speakers:
             raise StoreError(f"{self.store.path}: no utterance {utterance_id[:80]!r} among {len(names)} stored")
         own = np.array([names.index(utterance_id)])
-        found_1K, cosine_1K = without(own, *self.nearest(taken(self.store, self.view, own), count + 1))
+        found_1K, cosine_1K = without(own, *self.nearest(taken(self.store, view or self.view, own), count + 1))
         found = zip(found_1K[0].tolist(), cosine_1K[0].tolist(), strict=True)
         return [Neighbour(names[row], speakers[names[row]], cosine) for row, cosine in found if row >= 0]
 

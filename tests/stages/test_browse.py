@@ -3,13 +3,16 @@
 import http.client
 import io
 import json
+import re
 import shutil
 import threading
 from contextlib import contextmanager
 from urllib.parse import quote, urlencode
 
+import numpy as np
 import pytest
 import soundfile
+from matplotlib.image import imread
 
 from reseed.stages.audio.recipe import ExtractSettings
 from reseed.stages.audit import audit
@@ -87,12 +90,47 @@ def test_an_utterance_has_its_views_neighbours_and_sound(server, run):
     _, body = ask(server, f"/utterance?{urlencode({'store': 'stores/ge2e/train', 'id': name})}")
     text = body.decode()
     assert text.count("<audio") == 2
-    assert text.count("/utterance?store=") == 10  # the nearest
+    assert text.count("/utterance?store=stores/ge2e/train&amp;") == 10  # the nearest
+    assert text.count("/utterance?store=stores/ge2e%2Bwccn/train&amp;") == 10  # and those after enhancement
     for view in ("clean", "noise"):
         answer, sound = ask(server, f"/audio?{urlencode({'store': 'stores/ge2e/train', 'id': name, 'view': view})}")
         assert answer.getheader("Content-Type") == "audio/wav"
         wave, rate = soundfile.read(io.BytesIO(sound))
         assert (rate, len(wave)) == (16_000, 25_600)
+
+
+def test_a_sound_has_its_spectrogram(server, run):
+    name = EmbeddingStore(run / "stores" / "ge2e" / "train").utterance_ids()[0]
+    asked = {"store": "stores/ge2e/train", "id": name}
+    answer, picture = ask(server, f"/spectrogram?{urlencode({**asked, 'view': 'clean'})}")
+    assert answer.getheader("Content-Type") == "image/png"
+    assert imread(io.BytesIO(picture)).shape[:2] == (201, pytest.approx(1.6 / 0.005, abs=5))
+    assert picture != ask(server, f"/spectrogram?{urlencode({**asked, 'view': 'noise'})}")[1]
+    assert ask(server, f"/spectrogram?{urlencode({**asked, 'view': 'nix'})}")[0].status == 404
+
+
+@pytest.mark.parametrize(("store", "beside"), [("ge2e", "ge2e+wccn"), ("ge2e+wccn", "ge2e")])
+def test_neighbours_before_and_after_enhancement_stand_side_by_side(server, run, store, beside):
+    both = [f"stores/{name}/train" for name in (store, beside)]
+    utterance = EmbeddingStore(run / both[0]).utterance_ids()[0]
+    _, body = ask(server, f"/utterance?{urlencode({'store': both[0], 'id': utterance, 'view': 'noise'})}")
+    tables = [table.partition("</table>")[0] for table in body.decode().split("<caption>")[1:]]
+    for name, table in zip(both, tables, strict=False):
+        opened_store = EmbeddingStore(run / name)
+        clean, noisy = opened_store.vectors("clean"), opened_store.get(utterance, view="noise")
+        cosines = clean @ noisy / np.linalg.norm(clean, axis=1) / np.linalg.norm(noisy)
+        speakers = dict(zip(opened_store.utterance_ids(), opened_store.speaker_ids(), strict=True))
+        nearest = [found for found in np.array(list(speakers))[np.argsort(-cosines)] if found != utterance][:10]
+        assert table.startswith(name)
+        assert re.findall(r'<a href="/utterance[^>]*>([^<]*)<', table) == nearest
+        same = sum(speakers[found] == speakers[utterance] for found in nearest)
+        assert f"{same} of 10 by the same speaker" in table
+
+
+@pytest.mark.parametrize("query", ["beside=stores/hostile", "beside=../..", "view=nix"])
+def test_neighbours_of_what_is_not_there_are_refused(server, run, query):
+    name = EmbeddingStore(run / "stores" / "ge2e" / "train").utterance_ids()[0]
+    assert ask(server, f"/utterance?store=stores/ge2e/train&id={quote(name)}&{query}")[0].status == 404
 
 
 def test_what_an_enhanced_vector_was_made_from_can_be_heard(server, run):
@@ -183,6 +221,13 @@ def test_in_a_browser_an_utterance_is_found_and_heard(server, run, browser):
             }"""
         )
         assert heard_s == pytest.approx(1.6, abs=0.01)
+        assert not any("/spectrogram" in address for address in shown.requests)
+        with page.expect_response(lambda answer: "/spectrogram" in answer.url):
+            page.locator("summary").nth(1).press("Enter")
+        assert (
+            page.locator("details img").nth(1).evaluate("async (img) => (await img.decode(), img.naturalHeight)") == 201
+        )
+        assert sum("/spectrogram" in address for address in shown.requests) == 1  # no other is rendered
         assert shown.messages == []
         assert all(address.startswith((server.url, "data:")) for address in shown.requests)
 

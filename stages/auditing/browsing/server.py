@@ -1,4 +1,4 @@
-"""A small web server over the stores of a run: reads only, answers to its own address only, and knows five paths.
+"""A small web server over the stores of a run: reads only, answers to its own address only, and knows a few paths.
 
 Whatever a client does takes no more than a thread of a few and some seconds of it, and prints nothing.
 """
@@ -7,24 +7,21 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedReader
 from ipaddress import ip_address
 from threading import BoundedSemaphore
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-from reseed.stages.auditing.browsing.stores import BrowsedStore, RunStores
-from reseed.stages.common.pages import render
+from reseed.stages.auditing.browsing.addresses import Response, answer
+from reseed.stages.auditing.browsing.stores import RunStores
 from reseed.stages.common.terminal import log
-from reseed.store import ReseedError
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; media-src 'self'; form-action 'self'; "
-    "img-src data:",
+    "img-src 'self' data:",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -32,7 +29,6 @@ _HEADERS = {
     "Connection": "close",
 }
 
-_DIGITS = 9  # of the number of a crop
 _MOST = 32  # connections that are answered at a time; the system keeps others waiting
 _PATIENCE_S = 10.0  # for a whole request to come, and for each piece of an answer to be taken
 _PIECE = 1 << 20  # bytes
@@ -98,40 +94,6 @@ class Server(ThreadingHTTPServer):
             log(f"browse: unexpected {type(error).__name__}: {error}")
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked of the stores: the part of an address behind its question mark."""
-
-    stores: RunStores
-    query: Mapping[str, str]
-
-    def given(self, name: str) -> str:
-        """Return a value that must be there."""
-        if name not in self.query:
-            raise _NotFoundError(f"the address leaves out {name}")
-        return self.query[name]
-
-    @property
-    def store(self) -> BrowsedStore:
-        return self.stores.open(self.given("store"))
-
-    @property
-    def crop(self) -> int:
-        crop = self.query.get("crop", "0")
-        if not crop.isdecimal() or len(crop) > _DIGITS:
-            raise _NotFoundError(f"crop {crop!r} is not a number")
-        return int(crop)
-
-
-@dataclass(frozen=True)
-class Response:
-    """What is answered, its media type, and what tells it from others where it may be asked for in parts."""
-
-    kind: str
-    body: bytes
-    digest: str = ""
-
-
 class _Punctual(socket.SocketIO):
     """Reads from a socket until a time, however little comes at once."""
 
@@ -157,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer, with what was asked for or with why not."""
         if self.server.answers_to(self.headers.get("Host", "")):
-            self._send(*_answer(self.server.stores, self.path))
+            self._send(*answer(self.server.stores, self.path))
         else:
             refusal = Response("text/plain; charset=utf-8", b"This address is not served here.\n")
             self._send(HTTPStatus.FORBIDDEN, refusal)
@@ -204,77 +166,3 @@ class _Handler(BaseHTTPRequestHandler):
         if last and int(last) < int(first):
             return None
         return range(min(int(first), length), min(int(last or length), length - 1) + 1)
-
-
-def _answer(stores: RunStores, path: str) -> tuple[HTTPStatus, Response]:
-    """Return what is at an address, or a page that says why it cannot be shown."""
-    try:
-        address = urlsplit(path)
-        route = _ROUTES.get(address.path)
-        if route is None:
-            raise _NotFoundError(f"there is no page {address.path}")
-        query = {name: values[0] for name, values in parse_qs(address.query).items()}
-        return HTTPStatus.OK, route(Request(stores, query))
-    except (_NotFoundError, ReseedError, OSError, ValueError) as error:  # Arrow's and unreadable addresses are the last
-        return HTTPStatus.NOT_FOUND, _page("not_found", title="Not found", reason=str(error))
-    except Exception as error:
-        log(f"browse: unexpected {type(error).__name__}: {error}")
-        reason = f"unexpected {type(error).__name__}: {error}"
-        return HTTPStatus.INTERNAL_SERVER_ERROR, _page("not_found", title="Not shown", reason=reason)
-
-
-class _NotFoundError(Exception):
-    """A page that is not there, or an address that leaves something out."""
-
-
-def _home(request: Request) -> Response:
-    stores = []
-    for name in request.stores.paths:
-        try:
-            stores.append((name, repr(request.stores.open(name).store).partition(": ")[2].rstrip(")"), ""))
-        except (ReseedError, OSError, ValueError) as error:
-            stores.append((name, "", str(error)))
-    return _page("home", title=str(request.stores.run), stores=stores)
-
-
-def _store(request: Request) -> Response:
-    name, text = request.given("name"), request.query.get("q", "")
-    browsed = request.stores.open(name)
-    count, found = browsed.search(text)
-    return _page("store", title=name, name=name, text=text, count=count, found=found, store=browsed.store)
-
-
-def _utterance(request: Request) -> Response:
-    store, utterance = request.store, request.given("id")
-    return _page(
-        "utterance",
-        title=utterance,
-        name=request.given("store"),
-        speaker=store.speakers.get(utterance),
-        rows=store.rows(utterance),
-        neighbours=store.neighbours(utterance),
-        scores=store.scores(utterance),
-    )
-
-
-def _audio(request: Request) -> Response:
-    sound = request.stores.sound(request.store, request.given("id"), request.given("view"), request.crop)
-    return Response("audio/wav", sound.wav, sound.digest)
-
-
-def _style(request: Request) -> Response:
-    sheets = map(render, ("common/page.css", "auditing/browsing/browse.css"))
-    return Response("text/css; charset=utf-8", "\n".join(sheets).encode())
-
-
-_ROUTES: dict[str, Callable[[Request], Response]] = {
-    "/": _home,
-    "/store": _store,
-    "/utterance": _utterance,
-    "/audio": _audio,
-    "/style.css": _style,
-}
-
-
-def _page(template: str, **values: object) -> Response:
-    return Response("text/html; charset=utf-8", render(f"auditing/browsing/{template}.html.j2", **values).encode())

@@ -5,6 +5,7 @@ Shapes: U utterances, C crops, V views, D embedding dimension.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,13 +17,15 @@ import pyarrow.compute as pc
 
 from reseed.stages.auditing.arrays import Float32, unit
 from reseed.stages.auditing.blocks import AuditedStore
+from reseed.stages.auditing.browsing.trials import ScoredTrial, ScoreFile, may_hold_scores, read_score_file
 from reseed.stages.common.terminal import printable
 from reseed.stages.extraction.lineage import extracted_store, score_files
 from reseed.stages.extraction.replayer import Replayer
 from reseed.stages.search.search import Neighbour, Search, search_in
 from reseed.stages.trial_scoring.files import SCORES
-from reseed.store import ConfigError, EmbeddingStore, StoreError
-from reseed.store.format import HEADER_NAME
+from reseed.store import ConfigError, EmbeddingStore, ReseedError, ScoringError, StoreError
+from reseed.store.format import HEADER_NAME, Header
+from reseed.store.header import read_header
 from reseed.store.opening import check_sizes
 from reseed.store.url import Url
 
@@ -43,15 +46,12 @@ class UtteranceRow:
 
 
 @dataclass(frozen=True)
-class ScoredTrial:
-    """One row of a score file."""
+class Neighbourhood:
+    """The utterances of a store that are nearest to one, or the problem why they cannot be told."""
 
-    enrolment_id: str
-    test_id: str
-    condition: str
-    scoring: str
-    is_target: bool | None
-    score: float
+    store: str
+    neighbours: Sequence[Neighbour] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class RunStores:
 
     def __init__(self, run: Path, recordings: Sequence[Path | Url] = ()) -> None:
         self.run, self.recordings = run, tuple(recordings)
-        self._hearing = Lock()
+        self._hearing, self._scoring = Lock(), Lock()
         self._heard: tuple[object, Sound] | None = None
         if not self.paths:
             raise ConfigError(f"{run} holds no finished store; give the folder of a run, such as runs/demo, or a store")
@@ -94,6 +94,57 @@ class RunStores:
         browsed = _opened(path, (path / HEADER_NAME).stat().st_mtime_ns, self.recordings)
         check_sizes(path, browsed.store.header)  # a mapped file that was cut meanwhile would end the process
         return browsed
+
+    @property
+    def score_paths(self) -> dict[str, Path]:
+        """Where the score files lie that are there now, by their path in the run without its ending."""
+        found = filter(may_hold_scores, sorted(self.run.glob("**/scores/**/*.parquet")))
+        return {printable(str(path.relative_to(self.run).with_suffix(""))): path for path in found}
+
+    def scores(self, name: str) -> ScoreFile:
+        """Read a score file; the last is kept.
+
+        Raises:
+            ScoringError: there is none of that name, or it is damaged.
+        """
+        path = self.score_paths.get(name)
+        if path is None:
+            raise ScoringError(f"no scores {name!r} in this run")
+        with self._scoring:
+            return read_score_file(path, path.stat().st_mtime_ns)
+
+    def holding(self, fingerprint: str) -> tuple[str, "BrowsedStore"] | None:
+        """Return the store of a fingerprint and its name; None where it is not in this run."""
+        found = (name for name, header in self._headers().items() if header.fingerprint == fingerprint)
+        return next(((name, self.open(name)) for name in found), None)
+
+    def related(self, name: str) -> list[str]:
+        """Return the stores that hold the same utterances otherwise: the one that a store was made from comes first."""
+        headers = self._headers()
+        made_from = {
+            header.fingerprint: parent.digest
+            for header in headers.values()
+            if (parent := header.declaration.parent("parent")) is not None
+        }
+        own = headers[name].fingerprint
+        others = {other: header.fingerprint for other, header in headers.items() if header.fingerprint != own}
+        family = [other for other in others if _origin(others[other], made_from) == _origin(own, made_from)]
+        return sorted(family, key=lambda other: others[other] != made_from.get(own))
+
+    def neighbours(self, name: str, utterance_id: str, view: str) -> Neighbourhood:
+        """Return the neighbours of an utterance in a store, see `BrowsedStore.neighbours`."""
+        try:
+            return Neighbourhood(name, self.open(name).neighbours(utterance_id, view))
+        except (ReseedError, OSError, ValueError) as error:
+            return Neighbourhood(name, problem=str(error))
+
+    def _headers(self) -> dict[str, Header]:
+        """Return the headers of the stores; the list of stores says what is wrong with those that are damaged."""
+        found = {}
+        for name, path in self.paths.items():
+            with suppress(ReseedError, OSError, ValueError):
+                found[name] = read_header(path)
+        return found
 
     def sound(self, browsed: "BrowsedStore", utterance_id: str, view: str, crop: int) -> Sound:
         """Render what is behind a row of a store, one at a time; the last is kept, since browsers ask for it in parts.
@@ -119,6 +170,7 @@ class BrowsedStore:
     def __init__(self, path: Path, recordings: Sequence[Path | Url] = ()) -> None:
         self.path, self.store, self.recordings = path, EmbeddingStore(path), recordings
         self._reference = AuditedStore(path, self.store.header).reference
+        self.clean = self.store.views[self._reference]
 
     @cached_property
     def speakers(self) -> dict[str, str | None]:
@@ -147,12 +199,12 @@ class BrowsedStore:
             found.append(UtteranceRow(row["view"], crop, {name: _text(value) for name, value in shown.items()}, cosine))
         return found
 
-    def neighbours(self, utterance_id: str) -> list[Neighbour]:
-        """Return the utterances nearest to one, by the mean of their crops on clean speech.
+    def neighbours(self, utterance_id: str, view: str) -> list[Neighbour]:
+        """Return the utterances of which clean speech is nearest to a view of one, by the mean of their crops.
 
         It is one pass over the store, or one question to the index that is kept of it.
         """
-        return self._search.nearest_to(utterance_id, self.speakers, _NEAREST)
+        return self._search.nearest_to(utterance_id, self.speakers, _NEAREST, view=view)
 
     def scores(self, utterance_id: str) -> dict[str, list[ScoredTrial]]:
         """Return the hardest trials of the utterance by score file: the lowest targets, the highest others."""
@@ -181,7 +233,7 @@ class BrowsedStore:
 
     @cached_property
     def _search(self) -> Search:
-        return search_in(self.store, self.store.views[self._reference])
+        return search_in(self.store, self.clean)
 
     @cached_property
     def _replayer(self) -> Replayer:
@@ -201,6 +253,15 @@ class BrowsedStore:
     def _check(self, utterance_id: str) -> None:
         if utterance_id not in self.speakers:
             raise StoreError(f"no utterance {utterance_id!r} in this store")
+
+
+def _origin(fingerprint: str, made_from: Mapping[str, str]) -> str:
+    """Return the fingerprint of what a store was made from in the end."""
+    seen = set[str]()
+    while fingerprint in made_from and fingerprint not in seen:  # a header may name any store, its own too
+        seen.add(fingerprint)
+        fingerprint = made_from[fingerprint]
+    return fingerprint
 
 
 def _text(value: object) -> str:

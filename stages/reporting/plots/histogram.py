@@ -19,7 +19,7 @@ from reseed.stages.reporting.plots.markers import POOLED
 from reseed.stages.reporting.results.collect import Results
 from reseed.stages.reporting.results.measure import pooled_scores
 from reseed.stages.reporting.results.systems import ScoredSystem, TrialScores
-from reseed.stages.scoring.curves import Floats, error_rates, grouped
+from reseed.stages.scoring.curves import Floats, eer_threshold, error_rates, grouped
 from reseed.stages.scoring.detection_costs import Costs
 
 _BINS = 80
@@ -75,10 +75,9 @@ def thresholds(target_T: Floats, nontarget_N: Floats, costs: Costs) -> tuple[flo
     A trial is accepted where its score is at least the threshold. The second is None where rejecting all is cheapest.
     """
     rates = error_rates(grouped(target_T, nontarget_N))
-    nearest = int(np.argmin(np.abs(rates.miss_K - rates.false_alarm_K)[:-1]))
     cost_K = costs.of_misses * rates.miss_K + costs.of_false_alarms * rates.false_alarm_K
     cheapest = float(rates.threshold_K[np.argmin(cost_K)])
-    return float(rates.threshold_K[nearest]), cheapest if np.isfinite(cheapest) else None
+    return eer_threshold(rates), cheapest if np.isfinite(cheapest) else None
 
 
 def score_histograms(rows: Sequence[Sequence[ScorePanel]], theme: Theme) -> str | None:

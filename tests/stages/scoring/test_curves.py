@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import det_curve
 
-from reseed.stages.scoring.curves import det_points, error_rates, grouped, hull_points
+from reseed.stages.scoring.curves import det_points, eer_threshold, error_rates, grouped, hull_points
 from reseed.stages.scoring.metrics import eer
 
 
@@ -63,3 +63,8 @@ def test_the_hull_of_scores_that_say_nothing_is_the_diagonal_and_of_separated_on
     false_alarm, miss = hull_points(grouped([1.0, 1.0], [1.0]))
     np.testing.assert_allclose(miss, 1 - false_alarm)
     np.testing.assert_allclose(hull_points(grouped([2.0], [1.0]))[1], 0)
+
+
+def test_the_threshold_of_the_eer_is_the_score_at_which_both_rates_come_nearest():
+    assert eer_threshold(error_rates(grouped([1, 4, 5, 6], [0, 2, 3, 4]))) == 4  # one of four missed, one accepted
+    assert eer_threshold(error_rates(grouped([2, 2], [2, 2]))) == 2  # never infinity, which is no score
