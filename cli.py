@@ -215,7 +215,7 @@ def main(debug: bool, usage: Path | None) -> None:
     if usage is not None:
         click.get_current_context().call_on_close(partial(write_usage, usage, time.monotonic()))
     compute_with(1)
-    terminal.speak(SPEECH)
+    click.get_current_context().call_on_close(partial(terminal.speak, SPEECH))  # what a run calls things ends with it
 
 
 _SOURCES = {

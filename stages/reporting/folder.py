@@ -15,7 +15,9 @@ from reseed.store.url import AnyPath
 
 PAGE = "index.html"
 _PLOTS, _TABLES = "plots", "tables"
-_FIRST = "metrics.json"  # is put into a folder before all else
+# Of an earlier page some of these are left whatever happens: the first is put there before all else, and Snakemake
+# takes it away before a report is made anew.
+_MARKS = ("metrics.json", "summary.json", "conclusions.json", "differences.json")
 
 
 def check_place(report: Path, read: Sequence[AnyPath]) -> None:
@@ -30,7 +32,7 @@ def check_place(report: Path, read: Sequence[AnyPath]) -> None:
         raise ScoringError(f"{report} is no folder but a file or link, which is not replaced; choose another path")
     check_page(report / PAGE, ScoringError)
     others = [path.name for path in report.iterdir() if not path.name.startswith(".")] if report.exists() else []
-    if others and not (report / _FIRST).exists():
+    if others and not any((report / name).exists() for name in _MARKS):
         held = f"{report} holds {min(others)!r} and no report"
         raise ScoringError(f"{held}, so nothing is put there; choose another path")
 

@@ -40,7 +40,7 @@ def test_init_writes_a_commented_starter_and_prints_the_command_that_comes_next(
     assert len(STARTER.read_text(encoding="utf-8").splitlines()) <= 30
     _, *arguments = shlex.split(done.output[done.output.index("reseed run") :])
     missing = CliRunner().invoke(main, [*arguments, "--runs", str(tmp_path / "runs")])
-    assert missing.output.startswith("reseed: the corpus /data/corpus has no folder speech/train")
+    assert missing.output.startswith("reseed: the corpus /data/corpus does not exist")
 
 
 def test_init_never_replaces_a_configuration(tmp_path):
