@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,22 +42,23 @@ class Before:
     @classmethod
     def of(cls, config: RunConfig, folder: Path) -> "Before":
         """Look into the folder of a run."""
-        return cls(_times(config, folder), time.time())
+        return cls(_times(Inputs(Plan(config)).targets(), folder), time.time())
 
 
 def outcome(config: RunConfig, folder: Path, before: Before, progress: Progress) -> Iterator[str]:
     """Yield what a run that has ended well has come to, a line each."""
-    page = folder / layout.PAGE
+    page, plan = folder / layout.PAGE, Plan(config)
+    targets = Inputs(plan).targets()
     if page.exists():
         yield from _first_sentence(folder / layout.CONCLUSIONS)
         yield f"report: {page}"
-    rejected = [f"{counted(rows, 'recording')} ({path})" for path, rows in _rejects(config, folder)]
+    rejected = [f"{counted(rows, 'recording')} ({path})" for path, rows in _rejects(plan, targets, folder)]
     if rejected:
         yield f"rejected: {listed(rejected)}"
     if not progress.planned:
         yield "Nothing to be done: all is up to date"
         return
-    now = _times(config, folder)
+    now = _times(targets, folder)
     kept = {path for path, time_ns in now.items() if before.made.get(path) == time_ns}
     if kept:
         yield f"made: {_counted(now.keys() - kept)}; as before: {_counted(kept)}"
@@ -70,19 +71,18 @@ def _first_sentence(path: Path) -> Iterator[str]:
         yield from (row["sentence"].replace("\u202f", " ") for row in read_json(path)[:1])
 
 
-def _rejects(config: RunConfig, folder: Path) -> Iterator[tuple[Path, int]]:
+def _rejects(plan: Plan, targets: Sequence[Path], folder: Path) -> Iterator[tuple[Path, int]]:
     """Yield each list of what could not be used that has something on it: those of manifests and extracted stores."""
-    plan = Plan(config)
-    listed_in = [path.parent for path in Inputs(plan).targets() if path.parts[0] == "corpus"]
+    listed_in = [path.parent for path in targets if path.parts[0] == "corpus"]
     stored_in = [layout.store(backbone, split) for backbone, splits in plan.extracted.items() for split in splits]
     for path in (folder / place / REJECTS_NAME for place in dict.fromkeys([*listed_in, *stored_in])):
         if path.is_file() and (rows := pq.read_metadata(path).num_rows):
             yield path, rows
 
 
-def _times(config: RunConfig, folder: Path) -> dict[Path, int]:
-    targets = [path for path in Inputs(Plan(config)).targets() if path.parts[0] in _NOUNS]
-    files = {path for path in targets if not path.parent.name.endswith(".jobs")}
+def _times(targets: Sequence[Path], folder: Path) -> dict[Path, int]:
+    named = [path for path in targets if path.parts[0] in _NOUNS]
+    files = {path for path in named if not path.parent.name.endswith(".jobs")}
     return {path: (folder / path).stat().st_mtime_ns for path in files if (folder / path).exists()}
 
 

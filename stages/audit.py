@@ -60,8 +60,8 @@ def audit(
     if page is not None:
         check_apart([page], [store, against])
         check_page(page)
-    whole = len(read_header(store).shards)
-    positions = _spread(whole, shards)
+    whole = 0 if shards is None else len(read_header(store).shards)
+    positions = None if shards is None or shards >= whole else _spread(whole, shards)
     header, problems = undamaged(store, positions)
     origin = ancestry(store, header)
     against = against or (origin.parent if positions is None else None)
@@ -90,8 +90,6 @@ def _seen_by_all(path: AnyPath) -> Path | None:
     return path.resolve().parent if isinstance(path, Path) else None
 
 
-def _spread(whole: int, shards: int | None) -> set[int] | None:
-    """Return the positions of so many shards, from the first to the last; None: all."""
-    if shards is None or shards >= whole:
-        return None
+def _spread(whole: int, shards: int) -> set[int]:
+    """Return the positions of so many shards, from the first to the last."""
     return {round(place) for place in np.linspace(0, whole - 1, shards)}
