@@ -31,17 +31,24 @@ from tests.stages.auditing.faults import altered, renamed
 HOSTILE = "<img src=x onerror=alert(1)>/../../etc/passwd' or 1=1 --"
 
 
+def write_run(root, split, noise_db, shards):
+    """Write the folder of a run with an extracted store, of two views; returns where that lies."""
+    (root / "config.yaml").touch()
+    corpus = write_corpus(root / "recordings", splits=("train",), speakers=4, takes=3)
+    manifests = prepared(corpus, root / "corpus", ("speech", "noise"))
+    settings = ExtractSettings(views={"clean": {}, "noise": {"noise": noise_db}}, crops={"count": 1, "duration_s": 1.6})
+    store, sources = root / "stores" / "ge2e" / split, {"noise": manifests["noise"]}
+    extract(
+        order=ExtractOrder(manifests["speech"], "ge2e", settings, seed=0, sources=sources), store=store, shards=shards
+    )
+    return store
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The folder of a run: an extracted store, one enhanced from it, one whose ids are markup."""
     root = tmp_path_factory.mktemp("run")
-    (root / "config.yaml").touch()
-    corpus = write_corpus(root / "recordings", splits=("train",), speakers=4, takes=3)
-    manifests = prepared(corpus, root / "corpus", ("speech", "noise"))
-    settings = ExtractSettings(views={"clean": {}, "noise": {"noise": 5}}, crops={"count": 1, "duration_s": 1.6})
-    raw = root / "stores" / "ge2e" / "train"
-    sources = {"noise": manifests["noise"]}
-    extract(order=ExtractOrder(manifests["speech"], "ge2e", settings, seed=0, sources=sources), store=raw, shards=2)
+    raw = write_run(root, "train", noise_db=5, shards=2)
     train(EnhancerOrder(enhancer="wccn", settings=WccnConfig(), store=raw, model=root / "models" / "wccn", seed=0))
     enhance(store=raw, model=root / "models" / "wccn", enhanced=root / "stores" / "ge2e+wccn" / "train", seed=0)
     altered(raw, root / "stores" / "hostile", lambda _, v, rows: (v, renamed(rows, lambda name: name + HOSTILE)))

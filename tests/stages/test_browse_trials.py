@@ -10,18 +10,14 @@ from urllib.parse import urlencode
 import pyarrow.parquet as pq
 import pytest
 
-from reseed.stages.audio.recipe import ExtractSettings
-from reseed.stages.extract import extract
-from reseed.stages.extraction.order import ExtractOrder
 from reseed.stages.score import score
 from reseed.stages.trial_scoring.order import ScoreOrder
 from reseed.stages.trial_scoring.settings import ScoreSettings
 from reseed.store import EmbeddingStore
 from tests.browser import launched, needs_browser, opened
-from tests.corpus import prepared, write_corpus
 from tests.stages.auditing.faults import altered, renamed
 from tests.stages.scoring.example import make_example, write_manifest, write_trials
-from tests.stages.test_browse import HOSTILE, ask, served
+from tests.stages.test_browse import HOSTILE, ask, served, write_run
 
 
 def scored(run, system, store, keep=lambda is_target: True):
@@ -48,16 +44,7 @@ def scored(run, system, store, keep=lambda is_target: True):
 def run(tmp_path_factory):
     """A run with the scores of all pairs and of targets alone."""
     root = tmp_path_factory.mktemp("run")
-    (root / "config.yaml").touch()
-    corpus = write_corpus(root / "recordings", splits=("train",), speakers=4, takes=3)
-    manifests = prepared(corpus, root / "corpus", ("speech", "noise"))
-    settings = ExtractSettings(views={"clean": {}, "noise": {"noise": -5}}, crops={"count": 1, "duration_s": 1.6})
-    raw = root / "stores" / "ge2e" / "test"
-    extract(
-        order=ExtractOrder(manifests["speech"], "ge2e", settings, seed=0, sources={"noise": manifests["noise"]}),
-        store=raw,
-        shards=1,
-    )
+    raw = write_run(root, "test", noise_db=-5, shards=1)
     scored(root, "raw", raw)
     scored(root, "targets", raw, keep=bool)
     return root

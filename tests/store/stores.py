@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from reseed.store import Declaration, finalise, write_shard
+from reseed.store import Declaration, drop, finalise, write_shard
 from reseed.store.inputs import DeclaredInputs
 
 VIEWS = {"clean": {}, "noise": {"noise": [0, 15]}, "reverb": {"reverb": True}}
@@ -63,3 +64,15 @@ def assert_same_files(first: Path, second: Path) -> None:
 def _files(folder: Path) -> list[Path]:
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in found if "versions" not in path.parts)
+
+
+def drop_and_die(store: Path, monkeypatch: pytest.MonkeyPatch, **what: list[str]) -> None:
+    """Drop utterances or speakers, and die where files are to be removed."""
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reseed.store.states.complete_removal", die)
+        with pytest.raises(KeyboardInterrupt):
+            drop(store, **what)

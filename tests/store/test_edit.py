@@ -25,7 +25,7 @@ from reseed.store import (
     write_shard,
 )
 from reseed.store.states import complete_removal
-from tests.store.stores import catalogue_of, declare, vectors_of, write, write_shards
+from tests.store.stores import catalogue_of, declare, drop_and_die, vectors_of, write, write_shards
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARDS = [("u0", "u1"), ("u2", "u3"), ("u4",)]
@@ -197,14 +197,7 @@ def test_a_lock_says_who_holds_it_and_goes_with_its_process(tmp_path):
 def test_a_drop_that_dies_while_it_removes_files_is_completed_by_the_next_command(tmp_path, monkeypatch, command):
     write(tmp_path, SHARDS)
     before = {path.name for path in (tmp_path / "shards").iterdir()}
-
-    def die(*_, **__):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("reseed.store.states.complete_removal", die)
-        with pytest.raises(KeyboardInterrupt):
-            drop(tmp_path, speakers=["s1"])
+    drop_and_die(tmp_path, monkeypatch, speakers=["s1"])
     assert EmbeddingStore(tmp_path).utterance_ids() == ["u0", "u1", "u4"]
     assert before <= {path.name for path in (tmp_path / "shards").iterdir()}
     # Asked for once more it is done already; either command removes the files.

@@ -28,7 +28,7 @@ from reseed.store.expiry import expire
 from reseed.store.share import is_linked
 from reseed.store.url import Url
 from tests.object_server import needs_s3, served, server
-from tests.store.stores import assert_same_files, declare, write, write_shards
+from tests.store.stores import assert_same_files, declare, drop_and_die, write, write_shards
 
 __all__ = ["served", "server"]
 
@@ -164,14 +164,7 @@ def test_a_drop_that_dies_before_it_forgets_is_completed_by_the_next_command(tmp
     write(tmp_path, SHARDS)
     gone = EmbeddingStore(tmp_path).get("u2", view="clean").tobytes()
     compact(tmp_path, rows_per_shard=1000)
-
-    def die(*_, **__):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("reseed.store.states.complete_removal", die)
-        with pytest.raises(KeyboardInterrupt):
-            drop(tmp_path, utterances=["u2"])
+    drop_and_die(tmp_path, monkeypatch, utterances=["u2"])
     assert gone in bytes_of(tmp_path)
     append(tmp_path, "u5")
     assert gone not in bytes_of(tmp_path)
